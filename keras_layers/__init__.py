@@ -1,0 +1,16 @@
+"""Keras layers with memory, of use alone and the parts of `mpvn`'s video networks."""
+
+from keras_layers.feedback import Feedback
+from keras_layers.subnetwork_cell import SubnetworkCell
+from keras_layers.temporal import TemporalLayer
+from keras_layers.temporal_conv import TemporalConv2D
+from keras_layers.temporal_pool import TemporalAveragePooling2D, TemporalMaxPooling2D
+
+__all__ = [
+    "Feedback",
+    "SubnetworkCell",
+    "TemporalAveragePooling2D",
+    "TemporalConv2D",
+    "TemporalLayer",
+    "TemporalMaxPooling2D",
+]

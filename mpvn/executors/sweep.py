@@ -1,0 +1,169 @@
+"""Layer-major: a clip, layer after layer, all ticks of a node at once with time in the batch.
+
+A boundary is then a shift by one step along time, a clock a choice of ticks, a temporal layer a
+stack of shifted copies. Values and gradients are those of `unroll` (batch norm in training takes
+its statistics over all ticks of the clip, not step by step). It cannot close a feedback.
+
+What a reader sees is looked up in the *sequence* of a tensor: the slots kept from before the clip,
+then the clip's ticks. So a clip may go on from a state, and long clips may run in chunks.
+"""
+
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from mpvn.clock import EVERY_STEP, Clock
+from mpvn.graph import Node
+from mpvn.memory import Memory, Read, Seen
+
+if TYPE_CHECKING:
+    from mpvn.executors.step import State
+    from mpvn.plan import Plan
+
+
+def sweep(
+    plan: "Plan",
+    clip: list[tf.Tensor],
+    state: "State",
+    phase: int = 0,
+    training: bool | None = None,
+) -> tuple[list[tf.Tensor], "State"]:
+    """Runs a clip; arguments and results as `unroll`.
+
+    Raises:
+        ValueError: the plan has feedback.
+    """
+    if plan.has_feedback:
+        raise ValueError(
+            "a network with feedback cannot run layer after layer, for its first layer waits for "
+            'its last. Set network.executor = "unroll"'
+        )
+    run = _Sweep(plan, clip, state, phase, training)
+    for node in plan.graph.nodes:
+        run.node(node)
+    reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
+    outputs = [run.seen(read, EVERY_STEP) for read in reads]
+    return [tf.ensure_shape(o, (*clip[0].shape[:2], *o.shape[2:])) for o in outputs], run.state()
+
+
+class _Sweep:
+    """The ticks of all tensors of a clip while it is being computed.
+
+    Attributes:
+        ticks: `[B, n, ...]` by tensor index, n the ticks of its producer within the clip.
+    """
+
+    def __init__(self, plan, clip, state, phase, training) -> None:
+        self.plan = plan
+        self.before = state
+        self.phase = phase
+        self.training = training
+        self.batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
+        self.steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
+        self.ticks: dict[int, tf.Tensor] = dict(zip(plan.graph.inputs, clip, strict=True))
+        self._sequences: dict[Memory, tf.Tensor] = {}
+
+    def node(self, node: Node) -> None:
+        """Computes all ticks of `node`."""
+        count = self._clock(node).count(self.steps)
+        with tf.device(self.plan.device(node)):
+            if isinstance(count, int) and count == 0:  # phase beyond the clip: it never ticks
+                values = [self._none(tensor) for tensor in node.outputs]
+            else:
+                values = [self._unfold(value, count) for value in self._call(node)]
+        self.ticks.update(zip(node.outputs, values, strict=True))
+
+    def seen(self, read: Read, reader: Clock) -> tf.Tensor:
+        """`[B, n, ...]`: the newest value that `read` sees at each of the reader's ticks."""
+        fresh = read.seen is Seen.FRESH
+        memory = None if fresh else self.plan.memories.whole(read.tensor)
+        return self._look_up(read, reader, self._sequence(read.tensor, memory), memory)
+
+    def state(self) -> "State":
+        """The slots after the clip."""
+        after = {}
+        for memory in self.plan.memories.all:
+            sequence = self._sequence(memory.tensor, memory)
+            end = tf.shape(sequence)[1]
+            for age, slot in enumerate(reversed(memory.slots), 1):
+                after[slot] = sequence[:, end - age]
+        return after
+
+    def _call(self, node: Node) -> list[tf.Tensor]:
+        clock = self._clock(node)
+        reads = self.plan.memories.reads(node)
+        if not node.temporal:
+            return node.call([_fold(self.seen(read, clock)) for read in reads], self.training)
+        (read,) = reads
+        ahead = node.temporal.lookahead
+        window = []
+        if read.past:
+            past = self._sequence(read.tensor, read.past)
+            for lag in range(read.window - 1 - ahead, 0, -1):
+                window.append(self._look_up(read, clock, past, read.past, lag))
+        if not ahead:
+            window.append(self.seen(read, clock))
+        else:
+            whole = _padded(self.ticks[read.tensor], ahead)
+            window += [self._look_up(read, clock, whole, None, -lag) for lag in range(ahead + 1)]
+        return [node.operation([_fold(value) for value in window])]
+
+    def _look_up(
+        self, read: Read, reader: Clock, sequence: tf.Tensor, memory: Memory | None, lag: int = 0
+    ) -> tf.Tensor:
+        """Entries of `sequence` that a reader sees at its ticks, `lag` ticks before the newest.
+
+        At its j-th tick, step `phase + j * rate`, the newest visible tick of the producer is number
+        floor((phase + j * rate - delay - producer.phase) / producer.rate), -1 before its first.
+        """
+        producer = self._clock(self.plan.graph.producer(read.tensor))
+        first = (memory.depth if memory else 0) - lag
+        count = reader.count(self.steps)
+        since = reader.phase - read.delay - producer.phase
+        if reader.rate % producer.rate == 0:
+            stride = reader.rate // producer.rate
+            start = first + since // producer.rate
+            if stride == 1 and start == 0 and _is_long(sequence, count):
+                return sequence
+            return sequence[:, start : start + (count - 1) * stride + 1 : stride]
+        positions = first + (since + tf.range(count) * reader.rate) // producer.rate
+        return tf.gather(sequence, positions, axis=1)
+
+    def _sequence(self, tensor: int, memory: Memory | None) -> tf.Tensor:
+        """The slots of `memory`, then the clip's ticks as the memory keeps them."""
+        ticks = self.ticks[tensor]
+        if memory is None:
+            return ticks
+        if memory not in self._sequences:
+            if memory.layer is not None:
+                ticks = self._unfold(memory.keep(_fold(ticks)), tf.shape(ticks)[1])
+            slots = [self.before[slot] for slot in memory.slots]
+            self._sequences[memory] = tf.concat([tf.stack(slots, axis=1), ticks], axis=1)
+        return self._sequences[memory]
+
+    def _clock(self, node: Node | None) -> Clock:
+        """Clock of `node` in steps of the clip."""
+        return self.plan.clock(node).begun_at(self.phase)
+
+    def _none(self, tensor: int) -> tf.Tensor:
+        about = self.plan.graph.tensors[tensor]
+        return tf.zeros((self.batch, 0, *about.shape), about.dtype)
+
+    def _unfold(self, value: tf.Tensor, count) -> tf.Tensor:
+        """[B*n, ...] -> [B, n, ...]."""
+        return tf.reshape(value, (self.batch, count, *value.shape[1:]))
+
+
+def _fold(value: tf.Tensor) -> tf.Tensor:
+    """[B, n, ...] -> [B*n, ...]."""
+    return tf.reshape(value, (-1, *value.shape[2:]))
+
+
+def _padded(ticks: tf.Tensor, count: int) -> tf.Tensor:
+    """`ticks` with `count` zeros after them."""
+    return tf.pad(ticks, [[0, 0], [0, count]] + [[0, 0]] * (len(ticks.shape) - 2))
+
+
+def _is_long(sequence: tf.Tensor, count) -> bool:
+    """Whether `sequence` has exactly `count` entries, as far as is known while tracing."""
+    return isinstance(count, int) and sequence.shape[1] == count

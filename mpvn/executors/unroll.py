@@ -1,0 +1,100 @@
+"""Time-major: a clip, step after step (*Massively Parallel Video Networks*, figure 11).
+
+A loop over whole periods, with the period's steps laid out in its body so that each knows its
+phase; the steps that are left follow. The only executor for networks with feedback, and the one
+whose graph does not grow with the clip.
+"""
+
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from mpvn.executors.step import State, step
+
+if TYPE_CHECKING:
+    from mpvn.plan import Plan
+
+
+def unroll(
+    plan: "Plan",
+    clip: list[tf.Tensor],
+    state: State,
+    phase: int = 0,
+    training: bool | None = None,
+) -> tuple[list[tf.Tensor], State]:
+    """Runs a clip.
+
+    Args:
+        plan: what to run.
+        clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
+        state: the memories' slots before the clip, by name.
+        phase: number of the clip's first step, modulo the period.
+        training: as in Keras.
+
+    Returns:
+        One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
+    """
+    period = plan.period
+    length = clip[0].shape[1]
+    steps = tf.shape(clip[0])[1] if length is None else length
+    frames = [_unstack(tensor) for tensor in clip]
+    written = [
+        tf.TensorArray(tensor.dtype, size=steps, element_shape=(None, *tensor.shape))
+        for tensor in (plan.graph.tensors[index] for index in plan.graph.outputs)
+    ]
+
+    def advance(time, offset, state, written):
+        """The step at `time`, whose phase is that of the clip's step `offset`."""
+        now = [array.read(time) for array in frames]
+        outputs, state = step(plan, now, state, (phase + offset) % period, training)
+        arrays = zip(written, outputs, strict=True)
+        return state, [array.write(time, value) for array, value in arrays]
+
+    def whole_period(start, state, written):
+        for offset in range(period):
+            state, written = advance(start + offset, offset, state, written)
+        return start + period, state, written
+
+    def one_step(time, state, written):
+        branches = [lambda o=o: advance(time, o, state, written) for o in range(period - 1)]
+        state, written = tf.switch_case(time % period, branches)
+        return time + 1, state, written
+
+    whole = steps // period * period
+    invariants = {name: plan.memories.specs[name].shape for name in state}
+    shapes = (tf.TensorShape([]), invariants, [tf.TensorShape(None)] * len(written))
+    if length is None or length >= 2 * period:
+        _, state, written = tf.while_loop(
+            lambda start, *_: start < whole,
+            whole_period,
+            (tf.constant(0), state, written),
+            shape_invariants=shapes,
+            maximum_iterations=None if length is None else length // period,
+        )
+    else:
+        whole = 0
+    if length is not None:
+        for time in range(whole, length):
+            state, written = advance(time, time % period, state, written)
+    elif period > 1:
+        _, state, written = tf.while_loop(
+            lambda time, *_: time < steps,
+            one_step,
+            (whole, state, written),
+            shape_invariants=shapes,
+        )
+    return [_stack(array, clip[0]) for array in written], state
+
+
+def _unstack(clip: tf.Tensor) -> tf.TensorArray:
+    """[B, T, ...] -> an array of T frames [B, ...]."""
+    time_major = tf.transpose(clip, [1, 0, *range(2, len(clip.shape))])
+    array = tf.TensorArray(clip.dtype, size=tf.shape(time_major)[0], clear_after_read=False)
+    return array.unstack(time_major)
+
+
+def _stack(array: tf.TensorArray, clip: tf.Tensor) -> tf.Tensor:
+    """An array of T frames [B, ...] -> [B, T, ...]."""
+    time_major = array.stack()
+    frames = tf.transpose(time_major, [1, 0, *range(2, len(time_major.shape))])
+    return tf.ensure_shape(frames, (*clip.shape[:2], *frames.shape[2:]))

@@ -1,0 +1,107 @@
+"""SavedModel: a network that streams wherever TensorFlow runs, without this package.
+
+Signatures, all with the batch axis open:
+
+- `init_states`: `batch_size` (int32 scalar) -> the named states of streams that have seen nothing;
+- `step`: a frame per input, and the states -> an output per output, and the new states. States keep
+  their names; the step counter `step` is the one tensor without a batch axis. Subnetworks that do
+  not tick are skipped: each block on a slow clock is under one condition;
+- `clip`: a clip per input -> the outputs of every step, from zero states. Time may be of any
+  length.
+
+Inputs carry the names of the frame model's inputs, outputs those of the nodes that make them. The
+default serving signature is `step`.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import uuid
+
+import keras
+import tensorflow as tf
+
+from mpvn import executors
+from mpvn.graph import Tensor
+from mpvn.network import STEP, VideoNetwork
+
+
+def export_network(network: VideoNetwork, path: str | os.PathLike) -> None:
+    """Writes `network` as a SavedModel into the folder `path`.
+
+    The folder is written beside its place and renamed when whole.
+
+    Raises:
+        FileExistsError: `path` exists.
+        ValueError: the network looks into the future, so that it cannot stream.
+    """
+    target = pathlib.Path(path)
+    if target.exists():
+        raise FileExistsError(
+            f"export writes a new folder, but {target} exists. Remove it or choose another path"
+        )
+    network.check_streams()
+    signatures = _Signatures(network)
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("step", signatures.step, [signatures.step_specs()])
+    archive.add_endpoint("clip", signatures.clip, [signatures.frame_specs((None, None))])
+    archive.add_endpoint(
+        "init_states", signatures.init_states, [tf.TensorSpec((), tf.int32, name="batch_size")]
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        archive.write_out(str(partial), verbose=False)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Signatures:
+    """The exported functions of a network, over flat dicts of named tensors."""
+
+    def __init__(self, network: VideoNetwork) -> None:
+        self._network = network
+        tensors = network.graph.tensors
+        inputs = [tensors[index] for index in network.graph.inputs]
+        self._frames = dict(zip(_plain_names(inputs), inputs, strict=True))
+        self._outputs = _plain_names([tensors[index] for index in network.graph.outputs])
+
+    def frame_specs(self, leading: tuple[None, ...]) -> dict[str, tf.TensorSpec]:
+        """Specs of the inputs with `leading` axes, by name."""
+        return {
+            name: tf.TensorSpec((*leading, *tensor.shape), tensor.dtype, name=name)
+            for name, tensor in self._frames.items()
+        }
+
+    def step_specs(self) -> dict[str, tf.TensorSpec]:
+        """Specs of the inputs of a frame and of the states."""
+        states = {
+            name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
+            for name, spec in self._network.plan.memories.specs.items()
+        }
+        counter = {STEP: tf.TensorSpec((), tf.int64, name=STEP)}
+        return {**self.frame_specs((None,)), **counter, **states}
+
+    def step(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        plan = self._network.plan
+        frames = [values[name] for name in self._frames]
+        slots = {name: values[name] for name in plan.memories.specs}
+        outputs, after = executors.step(plan, frames, slots, values[STEP], training=False)
+        named = dict(zip(self._outputs, outputs, strict=True))
+        return {**named, **after, STEP: values[STEP] + 1}
+
+    def clip(self, clips: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = self._network([clips[name] for name in self._frames], training=False)
+        return dict(zip(self._outputs, keras.tree.flatten(outputs), strict=True))
+
+    def init_states(self, batch_size: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._network.initial_state(batch_size)
+
+
+def _plain_names(tensors: list[Tensor]) -> list[str]:
+    """Names of nothing but letters, digits and underscores, none twice and none the counter's."""
+    names = [STEP, *(re.sub(r"[^A-Za-z0-9_]", "_", tensor.name) for tensor in tensors)]
+    return [name if name not in names[:i] else f"{name}_{i}" for i, name in enumerate(names)][1:]

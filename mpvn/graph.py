@@ -1,0 +1,245 @@
+"""Reads a functional Keras model over one frame into nodes and the tensors between them.
+
+The only file that looks at Keras internals (`_nodes_by_depth`, `SymbolicArguments.fill_in`);
+`tests/test_graph.py` fails loudly when they change. Nested functional and sequential models are
+read through; any other layer, a subclassed model included, is one node.
+"""
+
+import collections
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_layers.feedback import Feedback
+from keras_layers.temporal import TemporalLayer, is_temporal
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """What one node puts out, or one of the frame model's inputs.
+
+    Attributes:
+        index: position in `Graph.tensors`.
+        name: name of the producer, with `#1`, `#2`, ... for further outputs.
+        shape: without the batch axis.
+        dtype: name of the dtype.
+        producer: index of the node, or None for an input.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    producer: int | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer or operation.
+
+    Attributes:
+        index: position in `Graph.nodes`, a topological order.
+        name: name of the layer; `name:1` for its second call; `outer/name` within a nested model.
+        operation: the Keras layer or operation.
+        inputs: indices of the tensors read.
+        outputs: indices of the tensors made.
+    """
+
+    index: int
+    name: str
+    operation: keras.Operation
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    training: bool | None = None
+    _arguments: Any = dataclasses.field(repr=False, default=None)
+    _input_ids: tuple[int, ...] = dataclasses.field(repr=False, default=())
+
+    def call(self, values: list, training: bool | None = None) -> list:
+        """Runs the operation on `values`, one per entry of `inputs`; returns a list of outputs."""
+        args, kwargs = self._arguments.fill_in(dict(zip(self._input_ids, values, strict=True)))
+        mode = training if self.training is None else self.training
+        takes_training = getattr(self.operation, "_call_has_training_arg", False)
+        if takes_training and mode is not None and kwargs.get("training") is None:
+            kwargs = {**kwargs, "training": mode}
+        return keras.tree.flatten(self.operation(*args, **kwargs))
+
+    @property
+    def temporal(self) -> TemporalLayer | None:
+        """The layer, if it looks back in time."""
+        return self.operation if is_temporal(self.operation) else None
+
+    @property
+    def window(self) -> int:
+        """Ticks of its input that the node sees."""
+        return self.temporal.window if self.temporal else 1
+
+    @property
+    def temporal_stride(self) -> int:
+        """Ticks of its input per tick of the node."""
+        return self.temporal.temporal_stride if self.temporal else 1
+
+    @property
+    def feedback_source(self) -> str | None:
+        """Name of the node whose previous value this node returns, if it is a feedback."""
+        return self.operation.source if isinstance(self.operation, Feedback) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """A frame model as data: nodes in topological order, tensors, inputs and outputs."""
+
+    model: keras.Model
+    nodes: tuple[Node, ...]
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the nodes."""
+        return tuple(node.name for node in self.nodes)
+
+    def producer(self, tensor: int) -> Node | None:
+        """The node that makes `tensor`; None for an input."""
+        index = self.tensors[tensor].producer
+        return None if index is None else self.nodes[index]
+
+    def producers(self, node: Node) -> list[Node]:
+        """The nodes that `node` reads within the step: inputs and a feedback's anchor left out."""
+        if node.feedback_source:
+            return []
+        found = (self.producer(tensor) for tensor in node.inputs)
+        return [producer for producer in found if producer is not None]
+
+    def pack_inputs(self, values: Any) -> list:
+        """One value per input of the model, from a structure like the model's `input`."""
+        if isinstance(values, dict) and not isinstance(self.model.input, dict):
+            values = [values[tensor.name] for tensor in self.model.inputs]
+        return keras.tree.flatten(values)
+
+    def pack_outputs(self, values: list) -> Any:
+        """`values`, one per output, in the structure of the model's outputs."""
+        structure = _functional(self.model)._outputs_struct
+        packed = keras.tree.pack_sequence_as(structure, values)
+        single = isinstance(packed, (list, tuple)) and len(packed) == 1
+        return packed[0] if single else packed
+
+
+def read_graph(model: keras.Model) -> Graph:
+    """The graph of `model`, a functional or built sequential Keras model over a batch of frames.
+
+    Raises:
+        TypeError: `model` is no functional model.
+        ValueError: an input or a node's output has an unknown size.
+    """
+    functional = _functional(model)
+    if functional is None:
+        raise TypeError(
+            "the frame model must be a functional Keras model, or a built Sequential one: its "
+            f"layers are read as a graph. Received: {type(model).__name__} {_name(model)!r}. Build "
+            "it with keras.Model(inputs, outputs)"
+        )
+    reader = _Reader()
+    inputs = []
+    for tensor in functional.inputs:
+        name = tensor._keras_history.operation.name
+        inputs.append(reader.add_tensor(tensor, name, None))
+    seen = {id(t): index for t, index in zip(functional.inputs, inputs, strict=True)}
+    reader.read(functional, seen, prefix="", training=None)
+    graph = Graph(
+        model,
+        tuple(reader.nodes),
+        tuple(reader.tensors),
+        tuple(inputs),
+        tuple(seen[id(t)] for t in functional.outputs),
+    )
+    unknown = [t.name for t in graph.tensors if any(size is None for size in t.shape)]
+    if unknown:
+        raise ValueError(
+            f"the frame model {_name(model)!r} must have a fixed frame size, for values are kept "
+            f"between steps. Unknown sizes: {', '.join(unknown[:5])}"
+            f"{', ...' if len(unknown) > 5 else ''}. Build it with a full input shape, such as "
+            "(224, 224, 3)"
+        )
+    return graph
+
+
+class _Reader:
+    """Collects nodes and tensors while models, and the models within them, are read."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.tensors: list[Tensor] = []
+        self.calls: collections.Counter[str] = collections.Counter()
+
+    def add_tensor(self, tensor: keras.KerasTensor, name: str, producer: int | None) -> int:
+        index = len(self.tensors)
+        shape = tuple(tensor.shape[1:])
+        self.tensors.append(
+            Tensor(index, name, shape, keras.backend.standardize_dtype(tensor.dtype), producer)
+        )
+        return index
+
+    def read(self, functional, seen: dict[int, int], prefix: str, training: bool | None) -> None:
+        """Adds the nodes of `functional`; `seen` maps its tensors' ids to indices."""
+        by_depth = functional._nodes_by_depth
+        for depth in sorted(by_depth, reverse=True):
+            for keras_node in by_depth[depth]:
+                if keras_node.is_input:
+                    continue
+                operation = keras_node.operation
+                name = self._unique(prefix + operation.name)
+                inner = _functional(operation)
+                if inner is not None:
+                    self._read_nested(keras_node, inner, seen, f"{name}/", training)
+                else:
+                    self._add_node(keras_node, name, seen, training)
+
+    def _read_nested(self, keras_node, inner, seen, prefix, training) -> None:
+        arguments = keras_node.arguments
+        mode = arguments.kwargs.get("training")
+        outside = [seen[id(t)] for t in arguments.keras_tensors]
+        within = {id(t): i for t, i in zip(inner.inputs, outside, strict=True)}
+        self.read(inner, within, prefix, training if mode is None else mode)
+        for outer, result in zip(keras_node.outputs, inner.outputs, strict=True):
+            seen[id(outer)] = within[id(result)]
+
+    def _add_node(self, keras_node, name, seen, training) -> None:
+        index = len(self.nodes)
+        read = keras_node.arguments.keras_tensors
+        inputs = tuple(seen[id(t)] for t in read)
+        outputs = []
+        for number, tensor in enumerate(keras_node.outputs):
+            tensor_name = f"{name}#{number}" if number else name
+            seen[id(tensor)] = self.add_tensor(tensor, tensor_name, index)
+            outputs.append(seen[id(tensor)])
+        self.nodes.append(
+            Node(
+                index,
+                name,
+                keras_node.operation,
+                inputs,
+                tuple(outputs),
+                training,
+                keras_node.arguments,
+                tuple(id(t) for t in read),
+            )
+        )
+
+    def _unique(self, name: str) -> str:
+        """`name`, with `:1`, `:2`, ... from its second call on."""
+        count = self.calls[name]
+        self.calls[name] += 1
+        return f"{name}:{count}" if count else name
+
+
+def _functional(model: object):
+    """`model` as Keras's functional graph; None if it has none."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if hasattr(model, "_nodes_by_depth") and hasattr(model, "inputs") else None
+
+
+def _name(model: object) -> str:
+    return getattr(model, "name", "?")

@@ -1,0 +1,367 @@
+"""`VideoNetwork`: a frame model and a plan, as one Keras model over clips and over streams."""
+
+import functools
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpvn import executors
+from mpvn.executors.step import State
+from mpvn.graph import Graph
+from mpvn.placement import place
+from mpvn.plan import Plan
+
+EXECUTORS = ("auto", "unroll", "sweep")
+
+SWEEP_BYTES = 8 * 2**20
+"""Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
+
+STEP = "step"
+"""Name of the state's step counter, the only tensor of a state without a batch axis."""
+
+
+@keras.saving.register_keras_serializable(package="mpvn")
+class VideoNetwork(keras.Model):
+    """A depth-parallel, multi-rate video network made of an image model.
+
+    Called on a clip it gives the outputs of every step, and trains with plain `compile` and `fit`;
+    `step` runs it frame by frame. Both compute the same values.
+
+    Args:
+        frame_model: a functional Keras model over one frame, or a structure of frames. Its layers
+            and weights are shared, unless the plan names devices: then they are rebuilt there.
+        plan: a `Plan` of `frame_model`, or None for one subnetwork without clocks.
+        executor: how a clip runs: `"unroll"` (step after step), `"sweep"` (layer after layer), or
+            `"auto"`, which chooses by size. Networks with feedback always unroll.
+
+    Call arguments:
+        inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
+        training: as in Keras.
+
+    Output shape:
+        `[B, T, ...]` for each output of the frame model: at step t, what the network holds then.
+
+    Raises:
+        PlanError: the plan was made for another model.
+        ValueError: an unknown executor, or an input of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
+        >>> network = VideoNetwork(model, Plan(model, subnetworks=4))
+        >>> state = network.initial_state(batch_size=1)
+        >>> scores, state = network.step(np.zeros((1, 32, 32, 3), "float32"), state)
+        >>> tuple(scores.shape)
+        (1, 1000)
+    """
+
+    def __init__(
+        self,
+        frame_model: keras.Model,
+        plan: Plan | None = None,
+        executor: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("name", f"video_{getattr(frame_model, 'name', 'network')}")
+        super().__init__(**kwargs)
+        plan = Plan(frame_model) if plan is None else plan
+        if not isinstance(plan, Plan):
+            raise TypeError(f"plan must be a Plan or None. Received: {plan!r}")
+        if plan.graph.model is not frame_model:
+            plan = Plan(frame_model, **plan.get_config())
+        if any(plan.devices):
+            frame_model = place(frame_model, plan)
+            plan = Plan(frame_model, **plan.get_config())
+        self.frame_model = frame_model
+        self.plan = plan
+        self.executor = executor
+        self._traced = _TracedSteps(self)
+        self.built = True
+
+    @property
+    def graph(self) -> Graph:
+        """The frame model's nodes and tensors."""
+        return self.plan.graph
+
+    @property
+    def executor(self) -> str:
+        """How a clip runs: `"auto"`, `"unroll"` or `"sweep"`."""
+        return self._executor
+
+    @executor.setter
+    def executor(self, name: str) -> None:
+        if name not in EXECUTORS:
+            raise ValueError(f"executor must be one of {EXECUTORS}. Received: {name!r}")
+        if name == "sweep" and self.plan.has_feedback:
+            raise ValueError('a network with feedback runs step by step: executor="unroll"')
+        if name == "unroll" and not self.plan.causal:
+            raise ValueError('a network that looks into the future runs by executor="sweep" only')
+        self._executor = name
+
+    # --- clips ------------------------------------------------------------------------------
+
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        clip = self._values(inputs, "clip")
+        outputs, _ = self._run(clip, self._zeros(tf.shape(clip[0])[0]), 0, training)
+        return self.graph.pack_outputs(outputs)
+
+    def run(self, clip: Any, state: State, training: bool = False) -> tuple[Any, State]:
+        """Runs a piece of a longer clip: `state` is where the last piece ended.
+
+        Args:
+            clip: `[B, T, ...]`, in the structure of the frame model's inputs.
+            state: from `initial_state`, `step` or `run`.
+
+        Returns:
+            The outputs `[B, T, ...]`, and the state after the piece.
+        """
+        values = self._values(clip, "clip")
+        slots = self._slots(state)
+        phase = tf.get_static_value(state[STEP])
+        if phase is None:
+            raise ValueError(
+                "run needs to know the phase at which the clip begins: call it eagerly, or give "
+                "it a state whose step counter is a constant. Inside a tf.function use step"
+            )
+        outputs, after = self._traced.clip(int(phase) % self.plan.period, training)(values, slots)
+        steps = tf.shape(values[0])[1]
+        after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
+        return self.graph.pack_outputs(outputs), after
+
+    def _run(
+        self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
+    ) -> tuple[list[tf.Tensor], State]:
+        execute = executors.sweep if self._sweeps(clip) else executors.unroll
+        return execute(self.plan, clip, slots, phase, training)
+
+    def _sweeps(self, clip: list[tf.Tensor]) -> bool:
+        if self.executor != "auto":
+            return self.executor == "sweep"
+        if self.plan.has_feedback or not self.plan.causal:
+            return not self.plan.has_feedback
+        batch, steps = clip[0].shape[:2]
+        return self._largest_activation * (batch or 1) * (steps or 16) <= SWEEP_BYTES
+
+    @functools.cached_property
+    def _largest_activation(self) -> int:
+        """Bytes of the largest tensor that one frame makes, spread over its clock's period."""
+        sizes = []
+        for tensor in self.graph.tensors:
+            spec = tf.TensorSpec(tensor.shape, tensor.dtype)
+            rate = self.plan.clock(self.graph.producer(tensor.index)).rate
+            sizes.append(spec.shape.num_elements() * spec.dtype.size // rate)
+        return max(sizes)
+
+    # --- streams ----------------------------------------------------------------------------
+
+    def initial_state(self, batch_size: int, phase: int = 0) -> State:
+        """The state of streams that have seen nothing: zeros.
+
+        Args:
+            batch_size: number of streams.
+            phase: the step at which they begin, modulo the plan's period.
+
+        Returns:
+            A flat dict of tensors by name: the step counter `"step"` (int64 scalar, one for the
+            batch, for the clocks are common), and slots `[batch_size, ...]`.
+        """
+        self.check_streams()
+        return {STEP: tf.constant(phase, tf.int64), **self._zeros(batch_size)}
+
+    @tf.autograph.experimental.do_not_convert
+    def step(self, frame: Any, state: State, training: bool = False) -> tuple[Any, State]:
+        """Runs one step.
+
+        Called eagerly it runs one traced function per distinct pattern of ticking clocks; inside a
+        `tf.function` it becomes part of the caller's graph, with slow clocks under conditions.
+
+        Args:
+            frame: `[B, ...]`, in the structure of the frame model's inputs.
+            state: from `initial_state` or the last `step`.
+
+        Returns:
+            The outputs `[B, ...]` of this step, and the new state.
+
+        Raises:
+            ValueError: the frame or the state does not fit the network.
+        """
+        frames = self._values(frame, "frame")
+        slots, counter = self._slots(state), state[STEP]
+        if tf.executing_eagerly():
+            outputs, after = self._traced.step(int(counter), training)(frames, slots)
+        else:
+            outputs, after = executors.step(self.plan, frames, slots, counter, training)
+        after[STEP] = counter + 1
+        return self.graph.pack_outputs(outputs), after
+
+    def reset(self, state: State, streams: Any) -> State:
+        """`state` with some streams begun anew, at the phase that the batch has reached.
+
+        Args:
+            state: as from `step`.
+            streams: bool `[B]`, True for each stream that begins anew.
+        """
+        self._slots(state)
+        streams = tf.convert_to_tensor(streams)
+        if streams.dtype != tf.bool or streams.shape.rank != 1:
+            raise ValueError(
+                "streams must be one bool per stream, True for those that begin anew. "
+                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}"
+            )
+        after = {STEP: state[STEP]}
+        for name, value in state.items():
+            if name != STEP:
+                chosen = tf.reshape(streams, (-1, *[1] * (len(value.shape) - 1)))
+                after[name] = tf.where(chosen, tf.zeros_like(value), value)
+        return after
+
+    @property
+    def trace_count(self) -> int:
+        """How many graphs `step` has traced so far."""
+        return self._traced.count
+
+    def cell(self, **kwargs: Any) -> keras.layers.Layer:
+        """This network as a cell for `keras.layers.RNN`; see `mpvn.NetworkCell`."""
+        from mpvn.cell import NetworkCell
+
+        return NetworkCell(self, **kwargs)
+
+    def export(self, path: str, **kwargs: Any) -> None:
+        """Writes a SavedModel that streams without this package; see `mpvn.export`."""
+        from mpvn.export import export_network
+
+        export_network(self, path, **kwargs)
+
+    # --- Keras ------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing to build: the frame model is."""
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shapes = keras.tree.map_shape_structure(tuple, input_shape)
+        first = shapes if isinstance(shapes, tuple) else keras.tree.flatten_shape(shapes)[0]
+        found = [(*first[:2], *self.graph.tensors[t].shape) for t in self.graph.outputs]
+        return self.graph.pack_outputs(found)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        clip = self._values(inputs, "clip")
+        found = [self.graph.tensors[t] for t in self.graph.outputs]
+        return self.graph.pack_outputs(
+            [keras.KerasTensor((*clip[0].shape[:2], *t.shape), dtype=t.dtype) for t in found]
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "frame_model": keras.saving.serialize_keras_object(self.frame_model),
+            "plan": self.plan.get_config(),
+            "executor": self.executor,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VideoNetwork":
+        config = dict(config)
+        frame_model = keras.saving.deserialize_keras_object(
+            config.pop("frame_model"), custom_objects=custom_objects
+        )
+        return cls(frame_model, Plan(frame_model, **config.pop("plan")), **config)
+
+    # --- checks -----------------------------------------------------------------------------
+
+    def _values(self, structure: Any, what: str) -> list:
+        """One tensor per input, of the input's dtype; raises for another structure or shape."""
+        leading = 1 if what == "frame" else 2
+        axes = "[B" if what == "frame" else "[B, T"
+        expected = [self.graph.tensors[index] for index in self.graph.inputs]
+        wanted = ", ".join(f"{axes}, {str(t.shape)[1:-1].rstrip(',')}]" for t in expected)
+        try:
+            values = self.graph.pack_inputs(structure)
+        except KeyError as missing:
+            raise ValueError(f"the {what} lacks the input {missing}") from None
+        if len(values) != len(expected):
+            raise ValueError(f"expected {len(expected)} inputs, {wanted}. Received: {len(values)}")
+        converted = []
+        for value, tensor in zip(values, expected, strict=True):
+            if not isinstance(value, keras.KerasTensor):
+                value = keras.ops.convert_to_tensor(value)
+                value = keras.ops.cast(value, tensor.dtype)
+            shape = tuple(value.shape)
+            fits = len(shape) == leading + len(tensor.shape) and all(
+                size in (None, own) for size, own in zip(shape[leading:], tensor.shape, strict=True)
+            )
+            if not fits:
+                raise ValueError(
+                    f"expected a {what} of shape {wanted} for {self.name!r}. Received: {shape}"
+                    + (". A clip has a time axis after the batch axis" if leading == 2 else "")
+                )
+            converted.append(value)
+        return converted
+
+    def _slots(self, state: State) -> State:
+        """The slots of `state`; raises where it is not a state of this network."""
+        specs = self.plan.memories.specs
+        if set(state) != {STEP, *specs}:
+            lacking = sorted({STEP, *specs} - set(state))
+            extra = sorted(set(state) - {STEP, *specs})
+            raise ValueError(
+                f"not a state of {self.name!r}: lacks {lacking[:3]}, has unknown {extra[:3]}. "
+                "Begin with initial_state(batch_size)"
+            )
+        return {name: state[name] for name in specs}
+
+    def _zeros(self, batch_size: Any) -> State:
+        return {
+            name: tf.zeros((batch_size, *spec.shape[1:]), spec.dtype)
+            for name, spec in self.plan.memories.specs.items()
+        }
+
+    def check_streams(self) -> None:
+        """Raises ValueError if the network cannot stream."""
+        if not self.plan.causal:
+            raise ValueError(
+                f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
+                'stream. Build it with temporal_padding="causal"'
+            )
+
+
+class _TracedSteps:
+    """The traced functions of a network's step and of its pieces of clips.
+
+    A step has one function per distinct pattern of ticking clocks, each traced once: phases are
+    Python ints, the batch axis is left open.
+    """
+
+    def __init__(self, network: VideoNetwork) -> None:
+        self._network = network
+        self._steps: dict[tuple, Any] = {}
+        self._clips: dict[tuple, Any] = {}
+
+    @property
+    def count(self) -> int:
+        return sum(f.experimental_get_tracing_count() for f in self._steps.values())
+
+    def step(self, number: int, training: bool) -> Any:
+        plan = self._network.plan
+        key = (plan.pattern(number), training)
+        if key not in self._steps:
+            tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
+            frames = [tf.TensorSpec((None, *t.shape), t.dtype) for t in tensors]
+            phase = number % plan.period
+            self._steps[key] = tf.function(
+                functools.partial(executors.step, plan, phase=phase, training=training),
+                input_signature=(frames, plan.memories.specs),
+                autograph=False,
+            )
+        return self._steps[key]
+
+    def clip(self, phase: int, training: bool) -> Any:
+        key = (phase, training, self._network.executor)
+        if key not in self._clips:
+            self._clips[key] = tf.function(
+                functools.partial(self._network._run, phase=phase, training=training),
+                reduce_retracing=True,
+                autograph=False,
+            )
+        return self._clips[key]

@@ -1,0 +1,36 @@
+"""Packaging of mpvn. TensorFlow is an extra, so that whoever has a build of it keeps that build."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+README = pathlib.Path(__file__).parent / "README.md"
+
+setup(
+    name="mpvn",
+    version="0.1.0",
+    description="Depth-parallel, multi-rate, streaming video networks for Keras and TensorFlow",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mpvn", "mpvn.*", "keras_layers", "keras_layers.*"]),
+    package_data={"mpvn": ["py.typed", "report/*.html"], "keras_layers": ["py.typed"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "av>=14.0",
+        "jinja2>=3.1",
+        "keras>=3.12,<4",  # graphs are read through its nodes
+        "matplotlib>=3.9",
+        "numpy>=1.26",
+        "pillow>=10.0",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "cpu": ["tensorflow-cpu>=2.18"],
+        "gpu": ["tensorflow[and-cuda]>=2.18"],
+        "test": ["hypothesis>=6.100", "pytest>=8.0", "psutil>=5.9"],
+        "lint": ["ruff>=0.9", "mypy>=1.14"],
+    },
+    entry_points={"console_scripts": ["mpvn=mpvn.cli:main"]},
+)
