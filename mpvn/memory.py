@@ -36,16 +36,21 @@ class Read:
     Attributes:
         tensor: index of the tensor.
         seen: which of its values.
-        delay: 1 for DELAYED, else 0.
+        held: the memory that holds the newest value, None if it is FRESH.
         window: how many ticks are seen, the newest included.
         past: the memory that holds the older ticks, None if the window is 1.
     """
 
     tensor: int
     seen: Seen
-    delay: int
+    held: "Memory | None" = None
     window: int = 1
     past: "Memory | None" = None
+
+    @property
+    def delay(self) -> int:
+        """Steps that the value takes to the reader."""
+        return int(self.seen is Seen.DELAYED)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,10 +110,6 @@ class Memories:
         """The memories of `tensor`."""
         return self._of[tensor]
 
-    def whole(self, tensor: int) -> Memory | None:
-        """The memory of `tensor` that keeps all of it."""
-        return self._by_key.get((tensor, None))
-
     def reads(self, node: Node) -> list[Read]:
         """How `node` reads its inputs; a feedback reads its source instead."""
         return self._reads[node.index]
@@ -117,12 +118,13 @@ class Memories:
         found = []
         for tensor, seen, window in self._edges(node):
             past = self._by_key[tensor, _keeper(node)] if window > 1 else None
-            found.append(Read(tensor, seen, int(seen is Seen.DELAYED), window, past))
+            found.append(Read(tensor, seen, self._held(tensor, seen), window, past))
         return found
 
     def output_read(self, tensor: int) -> Read:
         """How an output of the model is read, at every step."""
-        return Read(tensor, self._output_seen(tensor), 0)
+        seen = self._output_seen(tensor)
+        return Read(tensor, seen, self._held(tensor, seen))
 
     def read_outside(self, nodes: list[Node]) -> set[int]:
         """Tensors of `nodes` that others read fresh."""
@@ -153,6 +155,9 @@ class Memories:
             seen = _seen(plan.clock(producer), plan.clock(node), delay)
             edges.append((tensor, seen, node.window))
         return edges
+
+    def _held(self, tensor: int, seen: Seen) -> Memory | None:
+        return None if seen is Seen.FRESH else self._by_key[tensor, None]
 
     def _output_seen(self, tensor: int) -> Seen:
         return _seen(self._plan.clock(self._plan.graph.producer(tensor)), EVERY_STEP, 0)

@@ -100,10 +100,9 @@ class _Step:
 
     def newest(self, read: Read) -> tf.Tensor:
         """The newest value that `read` sees."""
-        if read.seen is Seen.FRESH:
+        if read.held is None:
             return self.now[read.tensor]
-        slot = self.plan.memories.whole(read.tensor).slots[-1]
-        return (self.before if read.seen is Seen.DELAYED else self.state)[slot]
+        return (self.before if read.delay else self.state)[read.held.slots[-1]]
 
     def _older(self, read: Read) -> list[tf.Tensor]:
         """The `window - 1` ticks before the newest, oldest first."""
@@ -112,7 +111,7 @@ class _Step:
             return []
         if read.seen is Seen.FRESH:  # the newest is not among the slots before the step
             return [self.before[slot] for slot in memory.slots[memory.depth + 1 - read.window :]]
-        state = self.before if read.seen is Seen.DELAYED else self.state
+        state = self.before if read.delay else self.state
         return [state[slot] for slot in memory.slots[memory.depth - read.window : -1]]
 
     def _call(self, node: Node) -> list[tf.Tensor]:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mpvn.clock import EVERY_STEP, Clock
 from mpvn.graph import Node
-from mpvn.memory import Memory, Read, Seen
+from mpvn.memory import Memory, Read
 
 if TYPE_CHECKING:
     from mpvn.executors.step import State
@@ -75,9 +75,7 @@ class _Sweep:
 
     def seen(self, read: Read, reader: Clock) -> tf.Tensor:
         """`[B, n, ...]`: the newest value that `read` sees at each of the reader's ticks."""
-        fresh = read.seen is Seen.FRESH
-        memory = None if fresh else self.plan.memories.whole(read.tensor)
-        return self._look_up(read, reader, self._sequence(read.tensor, memory), memory)
+        return self._look_up(read, reader, self._sequence(read.tensor, read.held), read.held)
 
     def state(self) -> "State":
         """The slots after the clip."""
