@@ -1,5 +1,14 @@
 """Keras layers with memory, of use alone and the parts of `mpvn`'s video networks."""
 
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_layers and mpvn need Keras on TensorFlow, but Keras runs on "
+        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
+        "before the first import of keras"
+    )
+
 from keras_layers.feedback import Feedback
 from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer

@@ -33,8 +33,15 @@ class Feedback(keras.layers.Layer):
             raise ValueError(
                 f"layer {self.name!r}: source must name a node of the model. Received: {source!r}"
             )
+        if not isinstance(shape, (list, tuple)) or any(
+            not isinstance(size, int) or size < 1 for size in shape
+        ):
+            raise ValueError(
+                f"layer {self.name!r}: shape must be known sizes without the batch axis. "
+                f"Received: {shape!r}"
+            )
         self.source = source
-        self.shape = tuple(int(size) for size in shape)
+        self.shape = tuple(shape)
 
     def call(self, inputs):
         return ops.zeros((ops.shape(inputs)[0], *self.shape), dtype=self.compute_dtype)

@@ -30,10 +30,10 @@ class SubnetworkCell(keras.layers.Layer):
         delay: 0, or 1 to put out at step t what was held at step t - 1: the boundary between
             parallel subnetworks (*Massively Parallel Video Networks*, section 3.1).
         device: device string for the module's variables and computation, or None.
+        frame_shape: shape without batch axis to which inputs are reshaped first, or None.
 
     Call arguments:
-        inputs: `[B, ...]`, the features of one step. A vector where `input_shape` is given to
-            `frame_shape`: it is reshaped to that first.
+        inputs: `[B, ...]`, the features of one step; with `frame_shape`, vectors `[B, size]`.
         states: the list of the step counter `[B, 1]` and the held output `[B, size]`.
 
     Output shape:

@@ -109,24 +109,26 @@ class TemporalLayer(keras.layers.Layer):
 
     def _call_clip(self, clip):
         batch, time = ops.shape(clip)[0], ops.shape(clip)[1]
-        frames = ops.reshape(clip, (-1, *clip.shape[2:]))  # [B, T, ...] -> [B*T, ...]
+        frames = ops.reshape(clip, (-1, *ops.shape(clip)[2:]))  # [B, T, ...] -> [B*T, ...]
         older = self.window - 1 - self.lookahead
         ticks = -(-time // self.temporal_stride)
 
         def shifted(frames, offset):
             """Frame `t * stride + offset` for every tick t, zeros outside the clip."""
             # [B*T, ...] -> [B, T, ...]
-            clip = ops.reshape(frames, (batch, time, *frames.shape[1:]))
+            clip = ops.reshape(frames, (batch, time, *ops.shape(frames)[1:]))
             padding = [[0, 0], [max(-offset, 0), max(offset, 0)]] + [[0, 0]] * (len(clip.shape) - 2)
             clip = ops.pad(clip, padding)[:, max(offset, 0) :][:, :time][:, :: self.temporal_stride]
-            return ops.reshape(clip, (-1, *clip.shape[2:]))  # [B, ticks, ...] -> [B*ticks, ...]
+            return ops.reshape(
+                clip, (-1, *ops.shape(clip)[2:])
+            )  # [B, ticks, ...] -> [B*ticks, ...]
 
         kept = self.remember(frames) if older else frames
         window = [shifted(kept, offset) for offset in range(-older, 0)]
         window += [shifted(frames, offset) for offset in range(self.lookahead + 1)]
         outputs = self.compute(window)
         # [B*ticks, ...] -> [B, ticks, ...]
-        return ops.reshape(outputs, (batch, ticks, *outputs.shape[1:]))
+        return ops.reshape(outputs, (batch, ticks, *ops.shape(outputs)[1:]))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         if not self._is_clip(input_shape):
@@ -165,5 +167,6 @@ def compresses(layer: TemporalLayer) -> bool:
 
 def remembered_spec(layer: TemporalLayer, shape: tuple, dtype: str) -> tf.TensorSpec:
     """Shape and dtype of what `layer` remembers of one input of `shape` (with batch axis)."""
-    spec = keras.backend.compute_output_spec(layer.remember, keras.KerasTensor(shape, dtype=dtype))
-    return tf.TensorSpec(spec.shape, spec.dtype)
+    traced = tf.function(layer.remember, autograph=False)
+    kept = traced.get_concrete_function(tf.TensorSpec(shape, dtype)).structured_outputs
+    return tf.TensorSpec(kept.shape, kept.dtype)

@@ -72,9 +72,7 @@ class TemporalConv2D(TemporalLayer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
-        self.dilation_rate = (
-            (dilation_rate,) * 2 if isinstance(dilation_rate, int) else tuple(dilation_rate)
-        )
+        self.dilation_rate = _dilations(dilation_rate, strides)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -157,6 +155,22 @@ class TemporalConv2D(TemporalLayer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
+
+
+def _dilations(value: int | tuple[int, int], strides: tuple[int, int, int]) -> tuple[int, int]:
+    """`value` as (height, width); raises ValueError for what TensorFlow cannot convolve."""
+    values = (value,) * 2 if isinstance(value, int) else tuple(value)
+    if len(values) != 2 or any(not isinstance(v, int) or v < 1 for v in values):
+        raise ValueError(
+            "dilation_rate must be a positive int or two of them (height, width). "
+            f"Received: {value}"
+        )
+    if max(values) > 1 and max(strides[1:]) > 1:
+        raise ValueError(
+            "spatial strides and dilation_rate cannot both be above 1. "
+            f"Received: strides={strides}, dilation_rate={value}"
+        )
+    return values
 
 
 def triple(value: int | tuple[int, int, int], what: str) -> tuple[int, int, int]:

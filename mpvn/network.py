@@ -190,10 +190,11 @@ class VideoNetwork(keras.Model):
         frames = self._values(frame, "frame")
         slots, counter = self._slots(state), state[STEP]
         if tf.executing_eagerly():
-            outputs, after = self._traced.step(int(counter), training)(frames, slots)
+            run = self._traced.step(int(counter), training)
+            outputs, after, after[STEP] = run(frames, slots, counter)
         else:
             outputs, after = executors.step(self.plan, frames, slots, counter, training)
-        after[STEP] = counter + 1
+            after[STEP] = counter + 1
         return self.graph.pack_outputs(outputs), after
 
     def reset(self, state: State, streams: Any) -> State:
@@ -285,8 +286,9 @@ class VideoNetwork(keras.Model):
         converted = []
         for value, tensor in zip(values, expected, strict=True):
             if not isinstance(value, keras.KerasTensor):
-                value = keras.ops.convert_to_tensor(value)
-                value = keras.ops.cast(value, tensor.dtype)
+                value = tf.convert_to_tensor(value)
+                if value.dtype != tensor.dtype:
+                    value = tf.cast(value, tensor.dtype)
             shape = tuple(value.shape)
             fits = len(shape) == leading + len(tensor.shape) and all(
                 size in (None, own) for size, own in zip(shape[leading:], tensor.shape, strict=True)
@@ -326,6 +328,13 @@ class VideoNetwork(keras.Model):
             )
 
 
+def _step_and_count(
+    plan: Plan, phase: int, training: bool, frames: list, slots: State, counter: tf.Tensor
+) -> tuple[list[tf.Tensor], State, tf.Tensor]:
+    """A step and the next step's number, in one call of the runtime."""
+    return *executors.step(plan, frames, slots, phase, training), counter + 1
+
+
 class _TracedSteps:
     """The traced functions of a network's step and of its pieces of clips.
 
@@ -348,10 +357,9 @@ class _TracedSteps:
         if key not in self._steps:
             tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
             frames = [tf.TensorSpec((None, *t.shape), t.dtype) for t in tensors]
-            phase = number % plan.period
             self._steps[key] = tf.function(
-                functools.partial(executors.step, plan, phase=phase, training=training),
-                input_signature=(frames, plan.memories.specs),
+                functools.partial(_step_and_count, plan, number % plan.period, training),
+                input_signature=(frames, plan.memories.specs, tf.TensorSpec((), tf.int64)),
                 autograph=False,
             )
         return self._steps[key]

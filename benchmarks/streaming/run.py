@@ -1,0 +1,337 @@
+"""How fast networks stream on this machine, against what their plans say.
+
+    python benchmarks/streaming/run.py            # everything; about 15 minutes on 2 cores
+    python benchmarks/streaming/run.py ways       # one question: ways, phases, overhead, training
+    python benchmarks/streaming/run.py --small    # seconds: shows that it runs, measures nothing
+
+Each question runs in a fresh process with fixed thread counts. What is compared takes turns within
+that process, a segment at a time, and medians are reported, for shared machines are noisy. Results
+go to results/QUESTION.json, tables to README.md between the markers.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+HERE = pathlib.Path(__file__).parent
+THREADS = {"intra": 2, "inter": 2}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question", nargs="?", choices=sorted(QUESTIONS))
+    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(measure(arguments.question, arguments.small)))
+        return
+    for question in [arguments.question] if arguments.question else sorted(QUESTIONS):
+        command = [sys.executable, __file__, question, "--here"]
+        command += ["--small"] if arguments.small else []
+        print(f"{question} ...", flush=True)
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        result = json.loads(run.stdout.splitlines()[-1])
+        print(markdown(result["rows"]))
+        if not arguments.small:
+            target = HERE / "results" / f"{question}.json"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(result, indent=1) + "\n")
+            insert_table(question, result)
+
+
+def measure(question: str, small: bool) -> dict[str, Any]:
+    """Rows of one question, with the environment they were measured in."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
+    started = time.time()
+    rows = QUESTIONS[question](small)
+    return {
+        "rows": rows,
+        "environment": {
+            "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": THREADS,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "seconds": round(time.time() - started),
+        },
+    }
+
+
+# --- questions ------------------------------------------------------------------------------
+
+
+def ways(small: bool) -> list[dict[str, Any]]:
+    """Frames per second, and the gain from clocks against the ratio of multiply-adds."""
+    import tensorflow as tf
+
+    import mpvn
+
+    rows = []
+    for name, size in [("MobileNetV2", 64)] if small else [("DenseNet121", 224), ("ResNet50", 224)]:
+        model, frame = application(name, size)
+        plans = {
+            "sequential": mpvn.Plan(model),
+            "sequential, clocks": mpvn.Plan(model, clocks="auto"),
+            "4 subnetworks": mpvn.Plan(model, 4, partition="balanced"),
+            "4 subnetworks, clocks": mpvn.Plan(model, 4, partition="balanced", clocks="auto"),
+        }
+        plain = tf.function(model, input_signature=[tf.TensorSpec((None, *frame.shape[1:]))])
+        runners: dict[str, Callable[[], Any]] = {"plain frame model": lambda p=plain, f=frame: p(f)}
+        runners |= {way: streaming(mpvn.VideoNetwork(model, plan)) for way, plan in plans.items()}
+        seconds = take_turns(runners, steps=16, rounds=2 if small else 15)
+        baseline = statistics.median(seconds["sequential"])
+        for way, rounds in seconds.items():
+            median = statistics.median(rounds)
+            plan = plans.get(way)
+            theory = plan.clock_speedup if plan else 1.0
+            rows.append(
+                {
+                    "network": name,
+                    "way": way,
+                    "frames/s": round(16 / median, 1),
+                    "gain over sequential": round(baseline / median, 2),
+                    "multiply-add ratio": round(theory, 2),
+                    "of the ratio": f"{100 * baseline / median / theory:.0f} %",
+                }
+            )
+    return rows
+
+
+def phases(small: bool) -> list[dict[str, Any]]:
+    """The worst step over the mean, with aligned and with chained phases."""
+    import mpvn
+
+    model, _ = application("MobileNetV2" if small else "DenseNet121", 64 if small else 224)
+    rows = []
+    for subnetworks in (4, 8):
+        plans = {
+            phase: mpvn.Plan(model, subnetworks, partition="balanced", clocks="auto", phases=phase)
+            for phase in ("aligned", "chain")
+        }
+        steps = {key: streaming(mpvn.VideoNetwork(model, plan)) for key, plan in plans.items()}
+        seconds = {
+            key: single_steps(step, plans[key].period, 2 if small else 20)
+            for key, step in steps.items()
+        }
+        for key, by_step in seconds.items():
+            medians = [statistics.median(values) for values in by_step]
+            ages = next(iter(plans[key].ages.values()))
+            rows.append(
+                {
+                    "subnetworks": subnetworks,
+                    "phases": key,
+                    "worst/mean, multiply-adds": round(plans[key].worst_step, 2),
+                    "worst/mean, measured": round(max(medians) / statistics.mean(medians), 2),
+                    "worst step, ms": round(1000 * max(medians), 1),
+                    "mean age of the output, steps": round(ages.mean, 1),
+                }
+            )
+    return rows
+
+
+def overhead(small: bool) -> list[dict[str, Any]]:
+    """Time of a step when the subnetworks have next to nothing to compute."""
+    import keras
+    import tensorflow as tf
+
+    import mpvn
+
+    rows = []
+    for subnetworks in (1, 4, 16):
+        inputs = keras.Input((4,))
+        x = inputs
+        for _ in range(16):
+            x = keras.layers.Activation("relu")(x)
+        model = keras.Model(inputs, x)
+        network = mpvn.VideoNetwork(model, mpvn.Plan(model, subnetworks), executor="unroll")
+        online = streaming(network)
+        length = 2_000
+        clip = tf.random.normal((1, length, 4))
+        state = network.initial_state(1)
+        loop = lambda n=network, c=clip, s=state: n.run(c, s)  # noqa: E731
+        per_step = {"online": [], "loop": []}
+        loop()
+        for _ in range(3 if small else 20):
+            per_step["online"].append(timed(online, 200) / 200)
+            per_step["loop"].append(timed(loop, 1) / length)
+        rows.append(
+            {
+                "subnetworks": subnetworks,
+                "online, ms per step": round(1000 * statistics.median(per_step["online"]), 3),
+                "inside a loop, ms per step": round(1000 * statistics.median(per_step["loop"]), 4),
+            }
+        )
+    return rows
+
+
+def training(small: bool) -> list[dict[str, Any]]:
+    """Time of a training step, layer-major against time-major."""
+    import keras
+    import tensorflow as tf
+
+    import mpvn
+
+    rows = []
+    sizes = (
+        [(32, 8)]
+        if small
+        else [(32, 8), (32, 64), (64, 8), (64, 32), (128, 8), (128, 32), (224, 8)]
+    )
+    for size, width in sizes:
+        model = small_network(size, width)
+        plan = mpvn.Plan(model, 4)
+        clip = tf.random.stateless_normal((1, 16, size, size, 3), seed=(0, 0))
+        steps = {}
+        for executor in ("unroll", "sweep"):
+            network = mpvn.VideoNetwork(model, plan, executor=executor)
+            optimizer = keras.optimizers.SGD(1e-3)
+            optimizer.build(network.trainable_variables)
+
+            def step(network=network, optimizer=optimizer, clip=clip):
+                with tf.GradientTape() as tape:
+                    loss = tf.reduce_mean(network(clip, training=True) ** 2)
+                weights = network.trainable_variables
+                optimizer.apply(tape.gradient(loss, weights), weights)
+                return loss
+
+            steps[executor] = tf.function(step)
+        seconds = take_turns(steps, steps=1, rounds=3 if small else 15)
+        medians = {key: statistics.median(values) for key, values in seconds.items()}
+        rows.append(
+            {
+                "frame": f"{size}x{size}",
+                "channels": width,
+                "largest activation of 16 frames, MiB": round(
+                    16 * (size // 2) ** 2 * width * 4 / 2**20, 2
+                ),
+                "unroll, ms": round(1000 * medians["unroll"], 1),
+                "sweep, ms": round(1000 * medians["sweep"], 1),
+                "sweep is faster by": f"{medians['unroll'] / medians['sweep']:.2f}",
+            }
+        )
+    return rows
+
+
+QUESTIONS = {"ways": ways, "phases": phases, "overhead": overhead, "training": training}
+
+
+# --- tools ----------------------------------------------------------------------------------
+
+
+def application(name: str, size: int) -> tuple[Any, Any]:
+    """A network of keras.applications with random weights, and a random frame for it."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
+    return model, tf.random.normal((1, size, size, 3))
+
+
+def small_network(size: int, width: int) -> Any:
+    """Eight 3x3 convolutions with batch norm at half resolution, a pool and a classifier."""
+    import keras
+
+    inputs = keras.Input((size, size, 3))
+    x = inputs
+    for layer in range(8):
+        x = keras.layers.Conv2D(width, 3, strides=1 if layer else 2, padding="same")(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+def streaming(network: Any) -> Callable[[], Any]:
+    """One warmed-up step of `network` per call."""
+    import numpy as np
+
+    from mpvn.streaming import Stream
+
+    shape = network.graph.tensors[network.graph.inputs[0]].shape
+    frame = np.random.default_rng(0).normal(size=shape).astype("float32")
+    stream = Stream(network)
+    return lambda: stream.step(frame)
+
+
+def timed(call: Callable[[], Any], times: int) -> float:
+    """Seconds of `times` calls."""
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - start
+
+
+def take_turns(
+    runners: dict[str, Callable[[], Any]], steps: int, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of `steps` calls of each runner, in turns, after one turn that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for turn in range(rounds + 1):
+        for name, run in runners.items():
+            taken = timed(run, steps)
+            if turn:
+                seconds[name].append(taken)
+    return seconds
+
+
+def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list[float]]:
+    """Seconds of each step of a period, over `rounds` periods."""
+    by_step: list[list[float]] = [[] for _ in range(period)]
+    for _ in range(rounds):
+        for values in by_step:
+            values.append(timed(step, 1))
+    return by_step
+
+
+def cpu_name() -> str:
+    """Model name of the processor."""
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """`rows` as a Markdown table."""
+    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
+    return "\n".join([head, *("| " + " | ".join(map(str, r.values())) + " |" for r in rows)])
+
+
+def insert_table(question: str, result: dict[str, Any]) -> None:
+    """Puts the table between this question's markers in README.md."""
+    readme = HERE / "README.md"
+    text = readme.read_text()
+    begin, end = f"<!-- {question} -->", f"<!-- end of {question} -->"
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    environment = ", ".join(
+        f"{key} {value}"
+        if not isinstance(value, dict)
+        else ", ".join(f"{inner} {number}" for inner, number in value.items())
+        for key, value in result["environment"].items()
+    )
+    table = f"\n\n{markdown(result['rows'])}\n\n{environment}\n\n"
+    readme.write_text(f"{before}{begin}{table}{end}{after}")
+
+
+if __name__ == "__main__":
+    main()

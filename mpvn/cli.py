@@ -1,0 +1,345 @@
+"""The command `mpvn`: thin calls of public functions.
+
+    mpvn plan MODEL       what a plan of the model looks like and costs
+    mpvn stream VIDEO     a video, camera or network stream through a model, frame by frame
+    mpvn export MODEL     a SavedModel that streams without this package
+    mpvn demo             one network streamed in three ways, with a report
+
+A user's mistake ends with one message and exit code 2.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import app, logging
+from absl.flags import argparse_flags
+
+EXIT_MISTAKE = 2
+
+
+class _Mistake(Exception):
+    """Something the user can mend; its message is all that is shown."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app.run(_run, flags_parser=_parse)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    logging.set_verbosity(logging.ERROR)
+    try:
+        return arguments.command(arguments)
+    except _Mistake as mistake:
+        print(f"mpvn: {mistake}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except KeyboardInterrupt:
+        print("mpvn: interrupted", file=sys.stderr)
+        return 130
+
+
+@contextlib.contextmanager
+def _mistakes() -> Iterator[None]:
+    """Within it, what our code refuses is the user's to mend."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as refused:
+        raise _Mistake(str(refused)) from refused
+
+
+# --- commands -------------------------------------------------------------------------------
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    _, plan = _model_and_plan(arguments)
+    from mpvn.report.summary import summary
+
+    print(plan)
+    print()
+    for name, value in summary(plan).items():
+        print(f"{name:<34} {value}")
+    if arguments.json:
+        with _mistakes():
+            pathlib.Path(arguments.json).write_text(json.dumps(plan.get_config(), indent=1) + "\n")
+        print(f"\nwritten to {arguments.json}")
+    return 0
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from mpvn.data import LiveSource, VideoError, VideoReader, VideoWriter
+
+    source = arguments.video
+    if arguments.frames is not None and arguments.frames < 1:
+        raise _Mistake(f"--frames must be at least 1, got {arguments.frames}")
+    frame_model, plan = _model_and_plan(arguments)
+    with contextlib.ExitStack() as stack:
+        with _mistakes():
+            reader = VideoReader(source, size=frame_model.size, fps=arguments.fps)
+            stack.enter_context(reader)
+            writer = None
+            if arguments.output:
+                writer = VideoWriter(arguments.output, fps=reader.fps or 25)
+                stack.enter_context(writer)
+        is_file = pathlib.Path(source).exists() and not source.startswith("/dev/")
+        is_live = arguments.realtime or not is_file
+        frames: Any = reader
+        if is_live:
+            frames = stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
+        stream = _network_stream(plan, frame_model)
+        try:
+            _consume(stream, frames, reader.frame_count, arguments.frames, writer)
+        except VideoError as broken:
+            raise _Mistake(str(broken)) from broken
+        _print_statistics(stream.statistics, frames.dropped if is_live else None)
+    if arguments.output:
+        print(f"written to {arguments.output}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    frame_model, plan = _model_and_plan(arguments)
+    from mpvn.network import VideoNetwork
+
+    with _mistakes():
+        VideoNetwork(frame_model.model, plan).export(arguments.path)
+    print(f"written to {arguments.path}: signatures init_states, step, clip")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    _quiet_tensorflow()
+    from mpvn.demo import run_demo
+
+    with _mistakes():
+        run_demo(
+            arguments.output,
+            video=arguments.video,
+            model=arguments.model,
+            subnetworks=arguments.subnetworks,
+            frames=arguments.frames,
+        )
+    return 0
+
+
+# --- what they share ------------------------------------------------------------------------
+
+
+def _model_and_plan(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    _quiet_tensorflow()
+    from mpvn.models import load_frame_model
+    from mpvn.plan import Plan
+
+    with _mistakes():
+        frame_model = load_frame_model(
+            arguments.model, arguments.size, arguments.weights, arguments.pixels
+        )
+        chosen = {
+            "partition": arguments.partition,
+            "clocks": _list_or_word(arguments.clocks, "none"),
+            "phases": _list_or_word(arguments.phases, "default"),
+            "head": arguments.head,
+        }
+        given = {key: value for key, value in chosen.items() if value is not None}
+        subnetworks: Any = arguments.subnetworks
+        if arguments.boundaries:
+            subnetworks = arguments.boundaries.split(",")
+        if frame_model.plan is not None and not given and subnetworks is None:
+            return frame_model, frame_model.plan
+        return frame_model, Plan(frame_model.model, subnetworks or 1, **given)
+
+
+def _network_stream(plan: Any, frame_model: Any) -> Any:
+    from mpvn.network import VideoNetwork
+    from mpvn.streaming import Stream
+
+    with _mistakes():
+        network = VideoNetwork(frame_model.model, plan)
+        print(f"tracing {frame_model.model.name} ...", file=sys.stderr)
+        return Stream(network, frame_model.prepare)
+
+
+def _consume(stream: Any, frames: Any, count: int | None, limit: int | None, writer: Any) -> None:
+    """Runs the stream to its end, to `limit` frames, or until Ctrl-C."""
+    import tqdm
+
+    from mpvn.report.overlay import annotate
+    from mpvn.streaming import stream_frames
+
+    total = min((number for number in (count, limit) if number), default=None)
+    steps = stream_frames(stream, itertools.islice(frames, limit))
+    statistics = stream.statistics
+    with contextlib.suppress(KeyboardInterrupt):
+        for frame, outputs in tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True):
+            if writer is not None:
+                lines = [f"{1000 * statistics.latencies[-1]:.1f} ms"]
+                writer.write(annotate(frame, outputs, lines))
+
+
+def _print_statistics(statistics: Any, dropped: int | None) -> None:
+    if not statistics.frames:
+        print("no frames")
+        return
+    worst = 1000 * max(statistics.latencies)
+    percentiles = ", ".join(f"{p} % {statistics.percentile(p):.1f}" for p in (50, 95, 99))
+    print(
+        f"{statistics.frames} frames in {statistics.seconds:.1f} s "
+        f"({statistics.frames / statistics.seconds:.1f} frames/s with reading and drawing)\n"
+        f"network: {statistics.frames_per_second:.1f} frames/s\n"
+        f"latency of a step in ms: {percentiles}, worst {worst:.1f}"
+    )
+    if dropped is not None:
+        print(f"dropped {dropped} frames that came faster than the network")
+
+
+def _list_or_word(text: str | None, nothing: str) -> Any:
+    """A list of ints from "1,2,4"; the word itself otherwise; None for `nothing`."""
+    if text is None or text == nothing:
+        return None
+    parts = text.split(",")
+    if all(part.strip().lstrip("-").isdigit() for part in parts):
+        return [int(part) for part in parts]
+    return text
+
+
+def _quiet_tensorflow() -> None:
+    """Imports TensorFlow without its start-up notes, some of which no setting turns off."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        except BaseException:
+            notes.seek(0)
+            os.write(screen, notes.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+# --- the parser -----------------------------------------------------------------------------
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse_flags.ArgumentParser(
+        prog="mpvn",
+        description="Video networks that keep up with the camera.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  mpvn demo\n"
+        "  mpvn plan MobileNetV2 --subnetworks 4 --clocks auto\n"
+        "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
+        "  mpvn COMMAND --help",
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    plan = _command(
+        commands,
+        "plan",
+        _plan,
+        "print a plan's grid, latencies and costs",
+        "mpvn plan ResNet50 --subnetworks 4 --partition balanced\n"
+        "  mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned",
+    )
+    plan.add_argument("model", metavar="MODEL", help="a .keras file, or a keras.applications name")
+    plan.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
+    _add_plan_options(plan)
+
+    stream = _command(
+        commands,
+        "stream",
+        _stream,
+        "stream a video through a network, frame by frame",
+        "mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
+        "  mpvn stream camera:0 --model my_model.keras --output seen.mp4\n"
+        "  mpvn stream walk.mp4 --model my_network.keras --realtime",
+    )
+    stream.add_argument(
+        "video", metavar="VIDEO", help="a file, a folder of images, camera:0, /dev/video0, or a URL"
+    )
+    stream.add_argument(
+        "--model", required=True, help="a .keras file, or a keras.applications name"
+    )
+    stream.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
+    stream.add_argument("--fps", type=float, help="convert the frame rate (default: as it is)")
+    stream.add_argument("--frames", type=int, help="stop after this many frames")
+    stream.add_argument(
+        "--realtime", action="store_true", help="play a file at its own speed, dropping late frames"
+    )
+    _add_plan_options(stream)
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write a SavedModel that streams without this package",
+        "mpvn export MobileNetV2 served/1 --subnetworks 4 --clocks auto",
+    )
+    export.add_argument("model", metavar="MODEL", help="a .keras file or keras.applications name")
+    export.add_argument("path", metavar="FOLDER", help="the folder to write")
+    _add_plan_options(export)
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "stream one network in three ways and write an HTML report",
+        "mpvn demo\n  mpvn demo --video walk.mp4 --model MobileNetV2",
+    )
+    demo.add_argument("--video", help="your own video (default: one is rendered)")
+    demo.add_argument("--model", default="DenseNet121", help="as for stream (default: %(default)s)")
+    demo.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
+    demo.add_argument("--frames", type=int, default=96, help="default: %(default)s")
+    demo.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
+    return parser.parse_args(argv[1:])
+
+
+def _command(commands: Any, name: str, function: Any, what: str, examples: str) -> Any:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"examples:\n  {examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_plan_options(parser: Any) -> None:
+    group = parser.add_argument_group("plan")
+    group.add_argument("--subnetworks", type=int, help="parallel subnetworks (default: 1)")
+    group.add_argument("--boundaries", metavar="A,B,...", help="the nodes where subnetworks begin")
+    group.add_argument("--partition", choices=["equal", "balanced"], help="default: equal")
+    group.add_argument("--clocks", metavar="auto|none|1,2,...", help="clock rates (default: none)")
+    group.add_argument(
+        "--phases", metavar="aligned|chain|0,1,...", help="default: chain, aligned for 1 subnetwork"
+    )
+    group.add_argument("--head", metavar="NODE", help="the head's first node")
+    group = parser.add_argument_group("model")
+    group.add_argument("--size", type=int, help="frame size for keras.applications (default: 224)")
+    group.add_argument(
+        "--weights", help="for keras.applications: imagenet (downloads), a file; default: random"
+    )
+    group.add_argument(
+        "--pixels",
+        choices=["0..255", "0..1", "-1..1"],
+        default="",
+        help="range of the input (default: the network's own; 0..255 for saved models)",
+    )
+
+
+if __name__ == "__main__":
+    main()

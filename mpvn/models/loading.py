@@ -1,0 +1,128 @@
+"""A frame model from what a user types: a saved file, or a network of `keras.applications`."""
+
+import dataclasses
+import difflib
+import inspect
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
+
+SIZE = 224
+"""Height and width of the frames for networks that do not say."""
+
+PIXELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "0..255": lambda frame: frame,
+    "0..1": lambda frame: frame / np.float32(255),
+    "-1..1": lambda frame: frame / np.float32(127.5) - np.float32(1),
+}
+"""Ranges to which frames uint8 may be scaled."""
+
+
+class ModelError(ValueError):
+    """A model that cannot be had, or that takes no frames; the message says how to mend it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameModel:
+    """A model over one frame, and what to feed it.
+
+    Attributes:
+        model: functional Keras model, or whatever was saved.
+        prepare: from frames uint8 `[..., H, W, 3]` to the model's input, float32.
+        plan: the plan that was saved with it, if it was saved as a `VideoNetwork`.
+    """
+
+    model: keras.Model
+    prepare: Callable[[np.ndarray], np.ndarray]
+    plan: Plan | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels.
+
+        Raises:
+            ModelError: the model does not take one RGB frame of fixed size.
+        """
+        shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
+        fits = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] == 3
+        if not fits or None in shapes[0]:
+            raise ModelError(
+                "streaming a video needs a model with one input of shape [batch, height, width, 3] "
+                f"of fixed size. Received: {self.model.name!r} with inputs of shape "
+                f"{', '.join(str([None, *shape]) for shape in shapes)}. Build the model over one "
+                "RGB frame"
+            )
+        return shapes[0][:2]
+
+
+def load_frame_model(
+    name: str | os.PathLike, size: int | None = None, weights: str | None = None, pixels: str = ""
+) -> FrameModel:
+    """Loads the frame model called `name`.
+
+    Args:
+        name: path of a `.keras` file (of a frame model, or of a `VideoNetwork`), or the name of a
+            network of `keras.applications`, upper or lower case.
+        size: height and width of the frames, for `keras.applications` only; default 224.
+        weights: for `keras.applications` only: None (random), `"imagenet"` (downloaded), or a path.
+        pixels: a key of `PIXELS`; the default is the network's own `preprocess_input`, and for
+            saved models 0..255.
+
+    Raises:
+        ModelError: no such file or network, or a file that is no Keras model.
+    """
+    path = pathlib.Path(name)
+    if path.suffix == ".keras" or path.exists():
+        if size is not None or weights is not None:
+            raise ModelError(
+                f"{path} is a saved model: it has its own frame size and weights. Leave out --size "
+                "and --weights, or name a network of keras.applications"
+            )
+        loaded = _load_file(path)
+        prepare = PIXELS[pixels or "0..255"]
+        if isinstance(loaded, VideoNetwork):
+            return FrameModel(loaded.frame_model, prepare, loaded.plan)
+        return FrameModel(loaded, prepare)
+    builder = _application(str(name))
+    model = builder(weights=weights, input_shape=(size or SIZE, size or SIZE, 3))
+    preprocess = sys.modules[builder.__module__].preprocess_input
+    return FrameModel(model, PIXELS[pixels] if pixels else _on_copies(preprocess))
+
+
+def _load_file(path: pathlib.Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file {path}") from None
+    except Exception as fault:  # Keras raises many kinds for files it cannot read
+        first_line = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
+        raise ModelError(
+            f"{path} could not be loaded as a Keras model: {first_line}. Expected a file written "
+            "by model.save('name.keras'), of registered layers"
+        ) from fault
+
+
+def _application(name: str) -> Callable[..., keras.Model]:
+    networks = {
+        known.lower(): builder
+        for known, builder in vars(keras.applications).items()
+        if inspect.isfunction(builder) and "input_shape" in inspect.signature(builder).parameters
+    }
+    if name.lower() in networks:
+        return networks[name.lower()]
+    spelt = sorted(builder.__name__ for builder in networks.values())
+    close = difflib.get_close_matches(name, spelt, n=3, cutoff=0.5)
+    known = f"Did you mean {' or '.join(close)}?" if close else f"Known are {', '.join(spelt)}"
+    raise ModelError(f"{name!r} is neither a file nor a network of keras.applications. {known}")
+
+
+def _on_copies(preprocess: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """`preprocess_input` of a Keras application on float32 copies: some of them write in place."""
+    return lambda frame: np.asarray(preprocess(frame.astype(np.float32)))

@@ -1,0 +1,34 @@
+"""A plan's figures in words: what `mpvn plan` prints and reports show."""
+
+from mpvn.plan import Plan
+
+
+def summary(plan: Plan) -> dict[str, str]:
+    """Names and values of what follows from `plan`, for reading."""
+    fastest, slowest = plan.information_latency
+    field = plan.receptive_field
+    total = sum(plan.node_costs)
+    steps = plan.step_costs
+    figures = {
+        "subnetworks": str(plan.subnetworks),
+        "period": _steps(plan.period),
+        "information latency": f"{_steps(fastest)} (fastest path), {_steps(slowest)} (slowest)",
+    }
+    for name, ages in plan.ages.items():
+        figures[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
+    figures |= {
+        "temporal receptive field": "unbounded (feedback)" if field is None else f"{field} frames",
+        "multiply-adds, without clocks": f"{total / 1e6:,.1f} M per frame",
+        "multiply-adds, with clocks": f"{sum(steps) / len(steps) / 1e6:,.1f} M per frame (mean)",
+        "speed-up from clocks": f"{plan.clock_speedup:.2f} in multiply-adds, "
+        f"{plan.execution_speedup:.2f} in executed nodes",
+        "worst step": f"{plan.worst_step:.2f} of the mean",
+        "balance bound": f"largest subnetwork {100 * plan.balance_bound:.0f} % of the work: "
+        f"at most {1 / plan.balance_bound:.2f} times faster in parallel",
+        "kept between steps": f"{plan.cached_bytes / 1e6:,.2f} MB per stream",
+    }
+    return figures
+
+
+def _steps(count: int) -> str:
+    return f"{count} step" if count == 1 else f"{count} steps"
