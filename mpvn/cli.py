@@ -82,7 +82,9 @@ def _stream(arguments: argparse.Namespace) -> int:
     frame_model, plan = _model_and_plan(arguments)
     with contextlib.ExitStack() as stack:
         with _mistakes():
-            reader = VideoReader(source, size=frame_model.size, fps=arguments.fps)
+            strict = not arguments.skip_damage
+            size = frame_model.size
+            reader = VideoReader(source, size=size, fps=arguments.fps, strict=strict)
             stack.enter_context(reader)
             writer = None
             if arguments.output:
@@ -277,6 +279,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     stream.add_argument("--frames", type=int, help="stop after this many frames")
     stream.add_argument(
         "--realtime", action="store_true", help="play a file at its own speed, dropping late frames"
+    )
+    stream.add_argument(
+        "--skip-damage", action="store_true", help="stream what decodes of a damaged file"
     )
     _add_plan_options(stream)
 

@@ -171,7 +171,6 @@ class _Reader:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.tensors: list[Tensor] = []
-        self.calls: collections.Counter[str] = collections.Counter()
 
     def add_tensor(self, tensor: keras.KerasTensor, name: str, producer: int | None) -> int:
         index = len(self.tensors)
@@ -184,17 +183,14 @@ class _Reader:
     def read(self, functional, seen: dict[int, int], prefix: str, training: bool | None) -> None:
         """Adds the nodes of `functional`; `seen` maps its tensors' ids to indices."""
         by_depth = functional._nodes_by_depth
-        for depth in sorted(by_depth, reverse=True):
-            for keras_node in by_depth[depth]:
-                if keras_node.is_input:
-                    continue
-                operation = keras_node.operation
-                name = self._unique(prefix + operation.name)
-                inner = _functional(operation)
-                if inner is not None:
-                    self._read_nested(keras_node, inner, seen, f"{name}/", training)
-                else:
-                    self._add_node(keras_node, name, seen, training)
+        in_order = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+        calls = [node for node in in_order if not node.is_input]
+        for keras_node, name in zip(calls, _call_names(calls), strict=True):
+            inner = _functional(keras_node.operation)
+            if inner is not None:
+                self._read_nested(keras_node, inner, seen, f"{prefix}{name}/", training)
+            else:
+                self._add_node(keras_node, prefix + name, seen, training)
 
     def _read_nested(self, keras_node, inner, seen, prefix, training) -> None:
         arguments = keras_node.arguments
@@ -227,11 +223,20 @@ class _Reader:
             )
         )
 
-    def _unique(self, name: str) -> str:
-        """`name`, with `:1`, `:2`, ... from its second call on."""
-        count = self.calls[name]
-        self.calls[name] += 1
-        return f"{name}:{count}" if count else name
+
+def _call_names(keras_nodes: list) -> list[str]:
+    """Names of calls: that of the layer, with `:1`, `:2`, ... from its second call on.
+
+    Calls are counted in the order in which they were made, which need not be that of the graph.
+    """
+    made = sorted(keras_nodes, key=lambda node: node.operation._inbound_nodes.index(node))
+    names: dict[int, str] = {}
+    calls: collections.Counter[str] = collections.Counter()
+    for node in made:
+        name = node.operation.name
+        names[id(node)] = f"{name}:{calls[name]}" if calls[name] else name
+        calls[name] += 1
+    return [names[id(node)] for node in keras_nodes]
 
 
 def _functional(model: object):

@@ -165,12 +165,17 @@ class Plan:
         """Age of the information in each output at each step of a period, in steps."""
         return timing.output_ages(self)
 
-    def age_of(self, node: str) -> timing.Ages:
-        """Age of the information in what the node called `node` holds."""
+    def age_of(self, node: str) -> timing.Ages | None:
+        """Age of what the node called `node` holds; None if it stems from feedback alone."""
         faults: list[str] = []
         index = self._index_of(node, "age_of", faults)
         _stop_at(faults, self.graph.model)
-        return timing.node_ages(self)[index or 0]
+        return self.node_ages[index or 0]
+
+    @functools.cached_property
+    def node_ages(self) -> list[timing.Ages | None]:
+        """Age of what each node holds, in plan order; None for what stems from feedback alone."""
+        return timing.node_ages(self)
 
     @property
     def receptive_field(self) -> int | None:
@@ -317,6 +322,8 @@ class Plan:
             return partition.inherited_rates(
                 self.graph, lambda node, inherited: clocks.get(node.name)
             )
+        if not _is_list(clocks):
+            faults.append(f'clocks must be None, "auto", a list or a mapping. Got {clocks!r}')
         return None
 
     def _rates_by_subnetwork(self, clocks: Any, faults: list[str]) -> partition.Rates:
@@ -337,7 +344,7 @@ class Plan:
         rates: partition.Rates | None,
         faults: list[str],
     ) -> list[int]:
-        if isinstance(subnetworks, int):
+        if isinstance(subnetworks, int) and not isinstance(subnetworks, bool):
             if not 1 <= subnetworks <= body:
                 faults.append(
                     f"subnetworks: the model has {body} nodes to share, so between 1 and {body} "
@@ -352,7 +359,7 @@ class Plan:
                 return partition.balanced_starts(costs, subnetworks)
             faults.append(f'partition must be "equal" or "balanced", got {how!r}')
             return [0]
-        if isinstance(subnetworks, str):
+        if not _is_list(subnetworks):
             faults.append(f"subnetworks must be a number or a list of names, got {subnetworks!r}")
             return [0]
         found = [self._index_of(name, "boundary", faults) for name in subnetworks]
@@ -378,7 +385,7 @@ class Plan:
             offsets = [0] * self.subnetworks
         elif policy == "chain":
             offsets = partition.chained_offsets(self.graph, self._subnetwork, self.subnetworks)
-        elif isinstance(policy, str):
+        elif not _is_list(policy):
             faults.append(f'phases must be "aligned", "chain", a list or a mapping, got {policy!r}')
             offsets = [0] * self.subnetworks
         else:
@@ -473,6 +480,10 @@ def _stop_at(faults: list[str], model: keras.Model) -> None:
 
 def _is_count(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _cell(cost: int, most: int, works: bool) -> str:

@@ -8,6 +8,8 @@ before). In the steady state everything repeats with the plan's period.
 import dataclasses
 from typing import TYPE_CHECKING
 
+from mpvn.graph import Node
+
 if TYPE_CHECKING:
     from mpvn.plan import Plan
 
@@ -35,52 +37,62 @@ class Ages:
         return max(self.oldest)
 
 
-def node_ages(plan: "Plan") -> list[Ages]:
-    """Ages of what each node holds. What is fed back counts as new: its age has no bound."""
-    ages: list[Ages] = []
+_FRAME = Ages((0,), (0,))
+"""The frame itself is always new."""
+
+
+def node_ages(plan: "Plan") -> list[Ages | None]:
+    """Ages of what each node holds; None for what stems from feedback alone.
+
+    What is fed back is left out: it is older than anything that comes straight from a frame, and
+    without bound.
+    """
+    ages: list[Ages | None] = []
     for node in plan.graph.nodes:
         newest, oldest = [], []
         for step in range(plan.period):
             tick = plan.clock(node).last(step)
-            held = step - tick
-            seen = [(0, 0)] if not plan.graph.producers(node) else []
-            for tensor in () if node.feedback_source else node.inputs:
-                producer = plan.graph.producer(tensor)
-                if producer is None:
-                    seen.append((0, 0))
-                    continue
+            seen = []
+            for producer in _forward_producers(plan, node):
                 delay = plan.delay(producer, node)
                 at = (tick - delay) % plan.period
-                source = ages[producer.index]
-                seen.append((source.newest[at] + delay, source.oldest[at] + delay))
-            newest.append(held + min(new for new, _ in seen))
-            oldest.append(held + max(old for _, old in seen))
-        ages.append(Ages(tuple(newest), tuple(oldest)))
+                source = _FRAME if producer is None else ages[producer.index]
+                if source is not None:
+                    new, old = source.newest, source.oldest
+                    seen.append((delay + new[at % len(new)], delay + old[at % len(old)]))
+            if seen:
+                newest.append(step - tick + min(new for new, _ in seen))
+                oldest.append(step - tick + max(old for _, old in seen))
+        ages.append(Ages(tuple(newest), tuple(oldest)) if newest else None)
     return ages
 
 
 def output_ages(plan: "Plan") -> dict[str, Ages]:
     """Ages of each output of the model, by the name of the node that makes it."""
-    ages = node_ages(plan)
-    found = (plan.graph.producer(tensor) for tensor in plan.graph.outputs)
-    return {node.name: ages[node.index] for node in found if node is not None}
+    found = {}
+    for tensor in plan.graph.outputs:
+        node = plan.graph.producer(tensor)
+        of_node = plan.node_ages[node.index] if node is not None else _FRAME
+        if of_node is not None:
+            found[plan.graph.tensors[tensor].name] = of_node
+    return found
 
 
 def information_latency(plan: "Plan") -> tuple[int, int]:
-    """Fewest and most boundaries on a path from the frame to an output."""
-    paths: list[tuple[int, int]] = []
+    """Fewest and most boundaries on a path from the frame to an output, feedback left out."""
+    paths: list[tuple[int, int] | None] = []
     for node in plan.graph.nodes:
         seen = []
-        for producer in plan.graph.producers(node):
+        for producer in _forward_producers(plan, node):
             delay = plan.delay(producer, node)
-            fewest, most = paths[producer.index]
-            seen.append((fewest + delay, most + delay))
-        if not seen or any(plan.graph.producer(tensor) is None for tensor in node.inputs):
-            seen.append((0, 0))
-        paths.append((min(few for few, _ in seen), max(most for _, most in seen)))
+            path = (0, 0) if producer is None else paths[producer.index]
+            if path is not None:
+                seen.append((delay + path[0], delay + path[1]))
+        paths.append((min(f for f, _ in seen), max(m for _, m in seen)) if seen else None)
     found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
-    ends = [paths[node.index] for node in found if node is not None] or [(0, 0)]
-    return min(few for few, _ in ends), max(most for _, most in ends)
+    ends = [(0, 0) if node is None else paths[node.index] for node in found]
+    reached = [end for end in ends if end is not None] or [(0, 0)]
+    return min(few for few, _ in reached), max(most for _, most in reached)
 
 
 def receptive_field(plan: "Plan") -> int | None:
@@ -112,3 +124,10 @@ def receptive_field(plan: "Plan") -> int | None:
     found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
     spans = [old - new + 1 for node in found if node for old, new in reach[node.index]]
     return max(spans, default=1)
+
+
+def _forward_producers(plan: "Plan", node: Node) -> list[Node | None]:
+    """What `node` reads within the graph: None for a frame; nothing for a feedback."""
+    if node.feedback_source:
+        return []
+    return [plan.graph.producer(tensor) for tensor in node.inputs]

@@ -1,0 +1,231 @@
+"""Every public export of the packages: how to make it and what to feed it, or why not to.
+
+One entry per name in `__all__`. A new export without an entry fails `test_conformance.py`, which
+runs each case through everything that Keras users do to a layer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+import keras_layers
+import mpvn
+
+FRAME = (6, 6, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer or model, and what goes in.
+
+    Attributes:
+        make: makes it; anew at each call, of the global dtype policy.
+        shapes: shape of each input without batch and time, by name; one input if the name is "".
+        trained: whether it has trainable weights.
+    """
+
+    make: Callable[[], keras.layers.Layer]
+    shapes: dict[str, tuple[int, ...]]
+    trained: bool = True
+
+    def inputs(self, rng: np.random.Generator, batch: int = 2, steps: int = 6) -> Any:
+        """Random clips in the structure that the layer takes."""
+        clips = {
+            name: rng.normal(size=(batch, steps, *shape)).astype("float32")
+            for name, shape in self.shapes.items()
+        }
+        return clips.get("", clips)
+
+    def symbols(self) -> Any:
+        """`keras.Input`s of unknown batch and time in the same structure."""
+        symbols = {
+            name: keras.Input((None, *shape), name=name or None)
+            for name, shape in self.shapes.items()
+        }
+        return symbols.get("", symbols)
+
+    def specs(self) -> Any:
+        """The same as `tf.TensorSpec`s."""
+        specs = {
+            name: tf.TensorSpec((None, None, *shape), name=name)
+            for name, shape in self.shapes.items()
+        }
+        return specs.get("", specs)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Difference(keras_layers.TemporalLayer):
+    """The newest frame less the oldest of the window: the smallest temporal layer there is."""
+
+    def compute(self, window: list) -> Any:
+        return window[-1] - window[0]
+
+    def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
+        return frame_shape
+
+
+# --- cells ------------------------------------------------------------------------------------
+
+
+def recurrent(cell: keras.layers.Layer) -> keras.layers.RNN:
+    """A cell is run by Keras's own loop."""
+    return layers.RNN(cell, return_sequences=True)
+
+
+def clocked_cell() -> keras.layers.RNN:
+    return recurrent(keras_layers.SubnetworkCell(layers.Dense(4, "tanh"), rate=3, phase=1))
+
+
+def stacked_cells() -> keras.layers.RNN:
+    first = keras_layers.SubnetworkCell(layers.Dense(4, "tanh"), delay=1)
+    return recurrent([first, keras_layers.SubnetworkCell(layers.Dense(3), rate=2)])
+
+
+def network_cell() -> keras.layers.RNN:
+    network = clocked()
+    return recurrent(mpvn.NetworkCell(network))
+
+
+# --- networks ---------------------------------------------------------------------------------
+
+
+def residual_model(temporal: bool = False) -> keras.Model:
+    """A residual block, pooling, batch norm, dropout and a classifier."""
+
+    def conv(filters: int, strides: int = 1) -> keras.layers.Layer:
+        if temporal:
+            return keras_layers.TemporalConv2D(filters, (2, 3, 3), (strides, strides, strides))
+        return layers.Conv2D(filters, 3, strides, padding="same")
+
+    frame = keras.Input(FRAME)
+    x = layers.BatchNormalization()(conv(4)(frame))
+    x = layers.ReLU()(x)
+    shortcut = x
+    x = layers.BatchNormalization()(conv(4)(x))
+    x = layers.ReLU()(layers.Add()([shortcut, x]))
+    x = conv(6, strides=2)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.3)(x)
+    return keras.Model(frame, layers.Dense(3)(x))
+
+
+def sequential() -> mpvn.VideoNetwork:
+    return mpvn.VideoNetwork(residual_model())
+
+
+def pipelined() -> mpvn.VideoNetwork:
+    model = residual_model()
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, 3), executor="sweep")
+
+
+def clocked() -> mpvn.VideoNetwork:
+    model = residual_model()
+    plan = mpvn.Plan(model, 3, clocks=[1, 2, 2], head=model.layers[-1].name)
+    return mpvn.VideoNetwork(model, plan, executor="unroll")
+
+
+def temporal() -> mpvn.VideoNetwork:
+    model = residual_model(temporal=True)
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, 2), executor="sweep")
+
+
+def temporal_unrolled() -> mpvn.VideoNetwork:
+    network = temporal()
+    network.executor = "unroll"
+    return network
+
+
+def symmetric() -> mpvn.VideoNetwork:
+    frame = keras.Input(FRAME)
+    x = keras_layers.TemporalConv2D(3, 3, temporal_padding="symmetric")(frame)
+    x = keras_layers.TemporalMaxPooling2D((3, 2, 2), 1, temporal_padding="symmetric")(x)
+    return mpvn.VideoNetwork(keras.Model(frame, layers.Conv2D(2, 1)(x)))
+
+
+def feedback() -> mpvn.VideoNetwork:
+    frame = keras.Input(FRAME)
+    said = keras_layers.Feedback("opinion", (6, 6, 3))(frame)
+    x = layers.Concatenate()([frame, said])
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh")(x)
+    opinion = layers.Conv2D(3, 1, activation="tanh", name="opinion")(x)
+    model = keras.Model(frame, opinion)
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, ["opinion"], clocks=[1, 2]))
+
+
+def two_ends() -> mpvn.VideoNetwork:
+    """Two inputs and two outputs, by name; the second output on a slow clock."""
+    image, flow = keras.Input(FRAME, name="image"), keras.Input((6, 6, 1), name="flow")
+    x = layers.Conv2D(3, 3, padding="same", activation="relu", name="appearance")(image)
+    y = layers.Conv2D(3, 3, padding="same", activation="relu", name="motion")(flow)
+    x = layers.Add(name="both")([x, y])
+    mask = layers.Conv2D(1, 1, name="mask_logits")(x)
+    score = layers.Dense(2, name="score_logits")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model({"image": image, "flow": flow}, {"mask": mask, "score": score})
+    plan = mpvn.Plan(model, ["both"], clocks=[1, 2], phases="aligned")
+    return mpvn.VideoNetwork(model, plan)
+
+
+ONE = {"": FRAME}
+VECTORS = {"": (5,)}
+TWO = {"image": FRAME, "flow": (6, 6, 1)}
+
+REGISTRY: dict[str, dict[str, Case] | str] = {
+    "keras_layers.Feedback": {
+        "alone": Case(lambda: keras_layers.Feedback("later", (4,)), ONE, trained=False)
+    },
+    "keras_layers.SubnetworkCell": {
+        "clocked": Case(clocked_cell, VECTORS),
+        "stacked": Case(stacked_cells, VECTORS),
+    },
+    "keras_layers.TemporalAveragePooling2D": {
+        "strided": Case(
+            lambda: keras_layers.TemporalAveragePooling2D((3, 2, 2), (2, 2, 2), "same"),
+            ONE,
+            trained=False,
+        )
+    },
+    "keras_layers.TemporalConv2D": {
+        "causal": Case(lambda: keras_layers.TemporalConv2D(3, (2, 3, 3), activation="tanh"), ONE),
+        "strided": Case(lambda: keras_layers.TemporalConv2D(3, 3, 2, "valid"), ONE),
+        "symmetric": Case(
+            lambda: keras_layers.TemporalConv2D(3, 3, temporal_padding="symmetric"), ONE
+        ),
+        "dilated": Case(
+            lambda: keras_layers.TemporalConv2D(3, 2, dilation_rate=2, use_bias=False), ONE
+        ),
+    },
+    "keras_layers.TemporalLayer": {
+        "subclass": Case(lambda: Difference(3, temporal_stride=2), ONE, trained=False)
+    },
+    "keras_layers.TemporalMaxPooling2D": {
+        "strided": Case(
+            lambda: keras_layers.TemporalMaxPooling2D((2, 2, 2), (1, 2, 2)), ONE, trained=False
+        )
+    },
+    "mpvn.Clock": "a pair of ints, no layer: tests/test_network.py",
+    "mpvn.NetworkCell": {"clocked": Case(network_cell, {"": FRAME})},
+    "mpvn.Plan": "data about a model, no layer: tests/test_network.py",
+    "mpvn.PlanError": "an exception: tests/test_network.py",
+    "mpvn.VideoNetwork": {
+        "sequential": Case(sequential, ONE),
+        "pipelined": Case(pipelined, ONE),
+        "clocked": Case(clocked, ONE),
+        "temporal": Case(temporal, ONE),
+        "temporal unrolled": Case(temporal_unrolled, ONE),
+        "symmetric": Case(symmetric, ONE),
+        "feedback": Case(feedback, ONE),
+        "two ends": Case(two_ends, TWO),
+    },
+}
+
+CASES = {
+    f"{name.split('.')[1]}, {label}": case
+    for name, entry in REGISTRY.items()
+    if not isinstance(entry, str)
+    for label, case in entry.items()
+}

@@ -1,0 +1,241 @@
+"""Everything that Keras users do to a layer, done to every public layer and model."""
+
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conformance.registry import CASES, REGISTRY, Case, sequential
+from random_weights import randomise
+
+PACKAGES = ("keras_layers", "mpvn")
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+trained_cases = {name: case for name, case in CASES.items() if case.trained}
+every_trained_case = pytest.mark.parametrize("case", trained_cases.values(), ids=trained_cases)
+
+
+@pytest.fixture
+def built(case: Case, rng: np.random.Generator) -> keras.Model:
+    """The case's layer as a functional Keras model, of random weights."""
+    return as_model(case, rng)
+
+
+def as_model(case: Case, rng: np.random.Generator) -> keras.Model:
+    symbols = case.symbols()
+    model = keras.Model(symbols, case.make()(symbols))
+    randomise(model, rng)
+    return model
+
+
+def assert_same(ours: Any, theirs: Any, tolerance: float = 2e-5) -> None:
+    """Equal structures of equal tensors."""
+    keras.tree.assert_same_structure(ours, theirs)
+    for our, their in zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True):
+        np.testing.assert_allclose(our, their, rtol=tolerance, atol=tolerance)
+
+
+def as_json(config: dict) -> Any:
+    """A config as a file holds it, where a tuple is a list."""
+    return json.loads(json.dumps(config))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_export_is_registered_or_excused(package: str) -> None:
+    exports = {f"{package}.{name}" for name in importlib.import_module(package).__all__}
+    registered = {name for name in REGISTRY if name.startswith(f"{package}.")}
+    assert exports == registered, "give each export a case, or an excuse, in registry.py"
+
+
+@every_case
+def test_symbolic_shapes_and_dtypes_are_those_of_the_values(
+    case: Case, built: keras.Model, rng: np.random.Generator
+) -> None:
+    outputs = built(case.inputs(rng))
+    for symbol, value in zip(built.outputs, keras.tree.flatten(outputs), strict=True):
+        assert tf.TensorShape(symbol.shape).is_compatible_with(value.shape)
+        assert symbol.shape[2:] == value.shape[2:]
+        assert symbol.dtype == keras.backend.standardize_dtype(value.dtype)
+        assert np.all(np.isfinite(value))
+
+
+@every_case
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
+def test_a_compiled_call_equals_the_eager_one(
+    case: Case, jit_compile: bool, built: keras.Model, rng: np.random.Generator
+) -> None:
+    inputs = case.inputs(rng)
+    compiled = tf.function(lambda values: built(values, training=False), jit_compile=jit_compile)
+    assert_same(compiled(inputs), built(inputs))
+
+
+@every_case
+def test_run_eagerly_equals_the_traced_prediction(
+    case: Case, built: keras.Model, rng: np.random.Generator
+) -> None:
+    inputs = case.inputs(rng)
+    built.compile(run_eagerly=True)
+    eager = built.predict(inputs, verbose=0)
+    built.compile(run_eagerly=False)
+    assert_same(built.predict(inputs, verbose=0), eager)
+
+
+@every_case
+def test_one_graph_serves_any_batch_and_any_time(
+    case: Case, built: keras.Model, rng: np.random.Generator
+) -> None:
+    traced = tf.function(lambda values: built(values), input_signature=[case.specs()])
+    for batch, steps in ((2, 6), (1, 1), (3, 9)):
+        inputs = case.inputs(rng, batch, steps)
+        assert_same(traced(inputs), built(inputs))
+
+
+@every_case
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_is_close_and_keeps_weights_in_float32(
+    case: Case,
+    policy: str,
+    rng: np.random.Generator,
+    restore_dtype_policy: None,
+) -> None:
+    whole = as_model(case, rng)
+    keras.config.set_dtype_policy(policy)
+    half = as_model(case, rng)
+    half.set_weights(whole.get_weights())
+    assert {weight.dtype for weight in half.trainable_weights} <= {"float32"}
+    inputs = case.inputs(rng)
+    outputs = half(inputs)
+    for value in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(value.dtype) == policy.removeprefix("mixed_")
+    as_float = keras.tree.map_structure(lambda value: tf.cast(value, "float32"), outputs)
+    assert_same(as_float, whole(inputs), tolerance=0.1)
+
+
+@every_case
+def test_a_saved_keras_file_loads_as_the_same_model(
+    case: Case, built: keras.Model, rng: np.random.Generator, tmp_path: pathlib.Path
+) -> None:
+    inputs = case.inputs(rng)
+    built.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert_same(again(inputs), built(inputs), tolerance=0)
+    assert as_json(again.get_config()) == as_json(built.get_config())
+
+
+@every_case
+def test_a_layer_made_from_its_config_has_the_same_config(case: Case) -> None:
+    layer = case.make()
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+
+
+@every_trained_case
+def test_a_checkpoint_restores_the_values(
+    case: Case, built: keras.Model, rng: np.random.Generator, tmp_path: pathlib.Path
+) -> None:
+    inputs = case.inputs(rng)
+    built.save_weights(tmp_path / "model.weights.h5")
+    again = as_model(case, rng)  # of other random weights
+    assert not np.allclose(*(keras.tree.flatten(model(inputs))[0] for model in (again, built)))
+    again.load_weights(tmp_path / "model.weights.h5")
+    assert_same(again(inputs), built(inputs), tolerance=0)
+
+
+@every_case
+def test_a_saved_model_runs_without_the_class(
+    case: Case, built: keras.Model, rng: np.random.Generator, tmp_path: pathlib.Path
+) -> None:
+    module = tf.Module()
+    module.model = built
+    module.call = tf.function(
+        lambda values: built(values, training=False), input_signature=[case.specs()]
+    )
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    again = tf.saved_model.load(str(tmp_path / "saved"))
+    for batch, steps in ((2, 6), (3, 5)):
+        inputs = case.inputs(rng, batch, steps)
+        tensors = keras.tree.map_structure(tf.constant, inputs)
+        assert_same(again.call(tensors), built(inputs))
+
+
+def sum_of_squares(outputs: Any) -> tf.Tensor:
+    return sum(tf.reduce_sum(tf.square(value)) for value in keras.tree.flatten(outputs))
+
+
+@every_trained_case
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_every_trainable_weight_gets_a_finite_gradient(
+    case: Case, training: bool, built: keras.Model, rng: np.random.Generator
+) -> None:
+    inputs = case.inputs(rng)
+    with tf.GradientTape() as tape:
+        loss = sum_of_squares(built(inputs, training=training))
+    gradients = tape.gradient(loss, [weight.value for weight in built.trainable_weights])
+    for weight, gradient in zip(built.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.path
+        assert np.all(np.isfinite(gradient)), weight.path
+        assert np.any(gradient), weight.path
+
+
+@every_trained_case
+def test_fit_lowers_the_loss(case: Case, built: keras.Model, rng: np.random.Generator) -> None:
+    inputs = case.inputs(rng, batch=4)
+    targets = keras.tree.map_structure(np.zeros_like, built.predict(inputs, verbose=0))
+    losses = keras.tree.map_structure(lambda _: "mse", targets)
+    built.compile(keras.optimizers.Adam(0.01), loss=losses, jit_compile=False)
+    history = built.fit(inputs, targets, batch_size=2, epochs=4, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+# --- networks saved and fitted themselves, not as a layer of a functional model -----------------
+
+networks = {name: case for name, case in CASES.items() if name.startswith("VideoNetwork")}
+every_network = pytest.mark.parametrize("case", networks.values(), ids=networks)
+
+
+@every_network
+def test_a_network_is_a_keras_model_in_its_own_right(
+    case: Case, rng: np.random.Generator, tmp_path: pathlib.Path
+) -> None:
+    network, inputs = case.make(), case.inputs(rng)
+    randomise(network, rng)
+    network.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras")
+    assert (again.plan, again.executor) == (network.plan, network.executor)
+    assert as_json(again.get_config()) == as_json(network.get_config())
+    assert_same(again(inputs), network(inputs), tolerance=0)
+
+
+@pytest.mark.parametrize("label", ["pipelined", "temporal unrolled", "two ends"])
+def test_a_network_fits_under_xla(label: str, rng: np.random.Generator) -> None:
+    case = networks[f"VideoNetwork, {label}"]
+    network, inputs = case.make(), case.inputs(rng, batch=4)
+    randomise(network, rng)
+    targets = keras.tree.map_structure(np.zeros_like, network.predict(inputs, verbose=0))
+    losses = keras.tree.map_structure(lambda _: "mse", targets)
+    network.compile(keras.optimizers.SGD(1e-3), loss=losses, jit_compile=True)
+    history = network.fit(inputs, targets, batch_size=2, epochs=2, verbose=0).history["loss"]
+    assert np.all(np.isfinite(history))
+
+
+def test_a_saved_network_loads_in_a_fresh_process(tmp_path: pathlib.Path) -> None:
+    """Public names of `mpvn` came to be imported when first used, which registered none of them.
+
+    So `import mpvn` and `keras.models.load_model` in a new process found no class VideoNetwork.
+    """
+    sequential().save(tmp_path / "network.keras")
+    program = "import sys, keras, mpvn; print(type(keras.models.load_model(sys.argv[1])).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "network.keras")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.stdout.strip() == "VideoNetwork", done.stderr[-500:]

@@ -1,0 +1,120 @@
+"""Each subnetwork on a device of its own: variables, operations, and the same values as without.
+
+Logical devices are set up before TensorFlow starts, so all runs in a process of its own, once; the
+tests read what it found.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PROGRAM = """
+import json, keras, numpy as np, tensorflow as tf
+from keras import layers
+import keras_layers
+from mpvn import Plan, VideoNetwork
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+keras.utils.set_random_seed(1)
+
+inner = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(4, 1, name="a")], name="inner")
+frame = keras.Input((6, 6, 2), name="frame")
+x = layers.Conv2D(4, 3, padding="same", name="first")(frame)
+x = layers.BatchNormalization(name="norm")(x)
+x = keras_layers.TemporalConv2D(4, (2, 3, 3), name="second")(x)
+x = inner(layers.Dropout(0.5, name="drop")(x))
+model = keras.Model(frame, layers.Dense(3, name="last")(layers.Flatten(name="flat")(x)))
+for weight in model.weights:
+    if "float" in weight.dtype:
+        weight.assign(np.random.uniform(0.2, 1.0, weight.shape) - ("kernel" in weight.path) * 0.6)
+
+cuts = dict(subnetworks=["second"], clocks=[1, 2])
+plain = VideoNetwork(model, Plan(model, **cuts), executor="sweep")
+placed = VideoNetwork(
+    model, Plan(model, **cuts, devices=["/CPU:0", "/CPU:1"]), executor="sweep"
+)
+clip = np.random.normal(size=(2, 7, 6, 6, 2)).astype("float32")
+
+def stream(network):
+    state, found = network.initial_state(2), []
+    for time in range(7):
+        outputs, state = network.step(clip[:, time], state)
+        found.append(outputs)
+    return np.stack(found, axis=1)
+
+def run(network, executor):
+    network.executor = executor
+    return np.asarray(network(clip))
+
+def worst(ours, theirs):
+    return float(np.abs(ours - theirs).max() / np.std(theirs))
+
+expected = run(plain, "sweep")
+placed.executor = "sweep"
+signature = [tf.TensorSpec((2, 7, 6, 6, 2))]
+graph = tf.function(placed, input_signature=signature).get_concrete_function().graph
+before = [np.array(weight) for weight in model.weights]
+placed.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+print(json.dumps({
+    "variables": {w.path: w.value.device for w in placed.frame_model.weights},
+    "operations": [[op.type, op.name, op.device] for op in graph.get_operations()],
+    "differences": {
+        "sweep": worst(run(placed, "sweep"), expected),
+        "unroll": worst(run(placed, "unroll"), expected),
+        "stream": worst(stream(placed), expected),
+    },
+    "scale": float(np.std(expected)),
+    "devices": placed.plan.devices,
+    "loss": placed.fit(clip, np.zeros_like(expected), verbose=0).history["loss"],
+    "shares": [id(w) for w in placed.weights] == [id(w) for w in model.weights],
+    "untouched": all(np.array_equal(a, w) for a, w in zip(before, model.weights)),
+}))
+"""
+
+SUBNETWORKS = {"first": 0, "norm": 0, "second": 1, "drop": 1, "a": 1, "last": 1}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_variables_lie_on_their_subnetworks_device(found: dict) -> None:
+    assert len(found["variables"]) == 12
+    for path, device in found["variables"].items():
+        (number,) = {n for layer, n in SUBNETWORKS.items() if f"/{layer}/" in f"/{path}"}
+        assert device.endswith(f"CPU:{number}"), (path, device)
+
+
+def test_operations_run_on_their_subnetworks_device(found: dict) -> None:
+    convolutions = [op for op in found["operations"] if op[0] in ("Conv2D", "MatMul")]
+    assert len(convolutions) == 4
+    for _, name, device in convolutions:
+        (number,) = {n for layer, n in SUBNETWORKS.items() if f"/{layer}_" in f"/{name}"} or {
+            n for layer, n in SUBNETWORKS.items() if f"/{layer}/" in f"/{name}"
+        }
+        assert device.endswith(f"CPU:{number}"), (name, device)
+
+
+@pytest.mark.parametrize("executor", ["sweep", "unroll", "stream"])
+def test_values_are_those_without_devices(executor: str, found: dict) -> None:
+    assert found["scale"] > 0.1
+    assert found["differences"][executor] < 1e-4
+
+
+def test_a_placed_network_trains_and_leaves_the_given_model_alone(found: dict) -> None:
+    assert found["loss"][0] > 0
+    assert not found["shares"]
+    assert found["untouched"]
