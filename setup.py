@@ -21,7 +21,6 @@ setup(
         "av>=14.0",
         "jinja2>=3.1",
         "keras>=3.12,<4",  # graphs are read through its nodes
-        "matplotlib>=3.9",
         "numpy>=1.26",
         "pillow>=10.0",
         "tqdm>=4.66",

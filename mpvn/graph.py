@@ -7,6 +7,7 @@ read through; any other layer, a subclassed model included, is one node.
 
 import collections
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -99,6 +100,11 @@ class Graph:
     def names(self) -> tuple[str, ...]:
         """Names of the nodes."""
         return tuple(node.name for node in self.nodes)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
 
     def producer(self, tensor: int) -> Node | None:
         """The node that makes `tensor`; None for an input."""

@@ -146,7 +146,7 @@ class Memories:
         """(tensor, what is seen of it, window) for each value that `node` reads."""
         plan = self._plan
         if node.feedback_source:
-            source = plan.graph.nodes[plan.nodes.index(node.feedback_source)]
+            source = plan.graph.by_name[node.feedback_source]
             return [(source.outputs[0], Seen.DELAYED, 1)]
         edges = []
         for tensor in node.inputs:

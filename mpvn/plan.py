@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from mpvn import partition, timing
+from mpvn import timing
 from mpvn.clock import EVERY_STEP, Clock, period
 from mpvn.cost import multiply_adds
+from mpvn.drafting import Draft
 from mpvn.graph import Graph, Node, read_graph
 from mpvn.memory import Memories
 
@@ -72,27 +72,16 @@ class Plan:
         head: str | None = None,
     ) -> None:
         self.graph: Graph = read_graph(model)
-        faults: list[str] = []
-        head_start = self._index_of(head, "head", faults)
-        body = len(self.graph.nodes) if head_start is None else head_start
-        rates = self._rates_by_node(clocks, faults)
-        starts = self._starts(subnetworks, partition, body, rates, faults)
-        _stop_at(faults, model)
-
+        draft = Draft(self.graph, subnetworks, partition, clocks, phases, devices, head)
+        if draft.faults:
+            lines = "\n".join(f"  - {fault}" for fault in draft.faults)
+            raise PlanError(f"this plan does not fit the model {model.name!r}:\n{lines}")
         self.head = head
-        self.boundaries = tuple(self.graph.names[start] for start in starts[1:])
-        self.subnetworks = len(starts)
-        self._subnetwork = tuple(
-            len(starts) if node.index >= body else sum(node.index >= s for s in starts) - 1
-            for node in self.graph.nodes
-        )
-        if rates is None:
-            rates = self._rates_by_subnetwork(clocks, faults)
-        self._clocks = self._make_clocks(rates, phases, faults)
-        self.devices = self._check_devices(devices, faults)
-        _stop_at(faults, model)
-        faults.extend(self._contradictions())
-        _stop_at(faults, model)
+        self.boundaries = tuple(self.graph.names[start] for start in draft.starts[1:])
+        self.subnetworks = len(draft.starts)
+        self.devices = draft.devices
+        self._subnetwork = draft.subnetwork
+        self._clocks = draft.clocks
 
     # --- what the plan says -----------------------------------------------------------------
 
@@ -166,11 +155,12 @@ class Plan:
         return timing.output_ages(self)
 
     def age_of(self, node: str) -> timing.Ages | None:
-        """Age of what the node called `node` holds; None if it stems from feedback alone."""
-        faults: list[str] = []
-        index = self._index_of(node, "age_of", faults)
-        _stop_at(faults, self.graph.model)
-        return self.node_ages[index or 0]
+        """Age of what the node called `node` holds; None if it stems from feedback alone.
+
+        Raises:
+            KeyError: there is no such node.
+        """
+        return self.node_ages[self.graph.by_name[node].index]
 
     @functools.cached_property
     def node_ages(self) -> list[timing.Ages | None]:
@@ -289,201 +279,6 @@ class Plan:
             f"<Plan of {self.graph.model.name!r}: {self.subnetworks} subnetworks, "
             f"period {self.period}>"
         )
-
-    # --- how it is made ---------------------------------------------------------------------
-
-    def _index_of(self, name: str | None, what: str, faults: list[str]) -> int | None:
-        if name is None or name in self.nodes:
-            return None if name is None else self.nodes.index(name)
-        faults.append(f"{what}: no node is called {name!r}. {self._similar(name)}")
-        return None
-
-    def _similar(self, name: object) -> str:
-        import difflib
-
-        close = difflib.get_close_matches(str(name), self.nodes, n=3) or self.nodes[:3]
-        return f"Nodes are named like {', '.join(map(repr, close))}"
-
-    def _rates_by_node(self, clocks: Any, faults: list[str]) -> partition.Rates | None:
-        """Rates that do not depend on the boundaries; None if they do."""
-        if clocks is None:
-            return partition.inherited_rates(self.graph, lambda node, inherited: None)
-        if isinstance(clocks, str):
-            if clocks != "auto":
-                faults.append(f'clocks must be None, "auto", a list or a mapping. Got {clocks!r}')
-            return partition.auto_rates(self.graph)
-        if isinstance(clocks, Mapping):
-            for name, rate in clocks.items():
-                self._index_of(name, "clocks", faults)
-                if not _is_count(rate, 1):
-                    faults.append(f"clocks: the rate of {name!r} must be an int >= 1, got {rate!r}")
-            if faults:
-                return None
-            return partition.inherited_rates(
-                self.graph, lambda node, inherited: clocks.get(node.name)
-            )
-        if not _is_list(clocks):
-            faults.append(f'clocks must be None, "auto", a list or a mapping. Got {clocks!r}')
-        return None
-
-    def _rates_by_subnetwork(self, clocks: Any, faults: list[str]) -> partition.Rates:
-        rates = list(clocks)
-        if len(rates) != self.subnetworks or not all(_is_count(rate, 1) for rate in rates):
-            faults.append(
-                f"clocks: a list must hold one rate >= 1 for each of the {self.subnetworks} "
-                f"subnetworks, got {rates}"
-            )
-            rates = [1] * self.subnetworks
-        return tuple((*rates, 1)[own] for own in self._subnetwork)
-
-    def _starts(
-        self,
-        subnetworks: Any,
-        how: str,
-        body: int,
-        rates: partition.Rates | None,
-        faults: list[str],
-    ) -> list[int]:
-        if isinstance(subnetworks, int) and not isinstance(subnetworks, bool):
-            if not 1 <= subnetworks <= body:
-                faults.append(
-                    f"subnetworks: the model has {body} nodes to share, so between 1 and {body} "
-                    f"subnetworks are possible, got {subnetworks}"
-                )
-                return [0]
-            if how == "equal":
-                return partition.equal_starts(body, subnetworks)
-            if how == "balanced":
-                shared = rates or (1,) * body
-                costs = [self.node_costs[i] / shared[i] for i in range(body)]
-                return partition.balanced_starts(costs, subnetworks)
-            faults.append(f'partition must be "equal" or "balanced", got {how!r}')
-            return [0]
-        if not _is_list(subnetworks):
-            faults.append(f"subnetworks must be a number or a list of names, got {subnetworks!r}")
-            return [0]
-        found = [self._index_of(name, "boundary", faults) for name in subnetworks]
-        starts = [index for index in found if index is not None]
-        for index in starts:
-            if index == 0 or index >= body:
-                where = "the first node" if index == 0 else "in the head"
-                faults.append(
-                    f"boundary: {self.nodes[index]!r} is {where}; a subnetwork would be empty"
-                )
-        if len(set(starts)) < len(starts):
-            faults.append(f"boundary: named twice in {list(subnetworks)}")
-        return [0, *sorted(starts)]
-
-    def _make_clocks(
-        self, rates: partition.Rates, phases: Any, faults: list[str]
-    ) -> tuple[Clock, ...]:
-        by_name: Mapping[str, int] = phases if isinstance(phases, Mapping) else {}
-        policy = phases
-        if phases is None or isinstance(phases, Mapping):
-            policy = "chain" if self.subnetworks > 1 else "aligned"
-        if policy == "aligned":
-            offsets = [0] * self.subnetworks
-        elif policy == "chain":
-            offsets = partition.chained_offsets(self.graph, self._subnetwork, self.subnetworks)
-        elif not _is_list(policy):
-            faults.append(f'phases must be "aligned", "chain", a list or a mapping, got {policy!r}')
-            offsets = [0] * self.subnetworks
-        else:
-            offsets = list(policy)
-            if len(offsets) != self.subnetworks or not all(_is_count(o, 0) for o in offsets):
-                faults.append(
-                    f"phases: a list must hold one offset >= 0 for each of the {self.subnetworks} "
-                    f"subnetworks, got {offsets}"
-                )
-                offsets = [0] * self.subnetworks
-        for name, phase in by_name.items():
-            index = self._index_of(name, "phases", faults)
-            if index is not None and not (_is_count(phase, 0) and phase < rates[index]):
-                faults.append(
-                    f"phases: {name!r} ticks every {rates[index]} steps, so its phase is between 0 "
-                    f"and {rates[index] - 1}, got {phase!r}"
-                )
-        return tuple(
-            EVERY_STEP
-            if own == self.subnetworks
-            else Clock(rate, by_name.get(node.name, offsets[own] % rate))
-            for node, own, rate in zip(self.graph.nodes, self._subnetwork, rates, strict=True)
-        )
-
-    def _check_devices(self, devices: Any, faults: list[str]) -> tuple[str | None, ...]:
-        if devices is None:
-            return (None,) * self.subnetworks
-        given = [devices] if isinstance(devices, str) else list(devices)
-        if len(given) != self.subnetworks:
-            faults.append(
-                f"devices: {self.subnetworks} subnetworks need as many devices, got {given}"
-            )
-        for device in given:
-            try:
-                tf.DeviceSpec.from_string(device or "")
-            except (ValueError, AttributeError, TypeError):
-                faults.append(f"devices: {device!r} is no device string such as '/GPU:0'")
-        return tuple(given)
-
-    def _contradictions(self) -> list[str]:
-        """Faults between the clocks, the boundaries and what the layers ask for."""
-        faults = []
-        rates = [clock.rate for clock in self._clocks]
-        for node in self.graph.nodes:
-            if self.subnetwork(node) < self.subnetworks:
-                faults.extend(self._rate_faults(node, rates))
-            if node.temporal and len(node.inputs) != 1:
-                faults.append(f"{node.name!r} looks back in time over {len(node.inputs)} inputs")
-            if node.temporal and node.temporal.lookahead and self.subnetworks > 1:
-                faults.append(
-                    f"{node.name!r} looks into the future (symmetric temporal padding) and cannot "
-                    'be in a pipelined plan; use 1 subnetwork, or temporal_padding="causal"'
-                )
-            if node.feedback_source:
-                faults.extend(self._feedback_faults(node))
-        return faults
-
-    def _rate_faults(self, node: Node, rates: list[int]) -> list[str]:
-        slowest = partition.slowest_allowed(self.graph, node, rates)
-        mine = rates[node.index]
-        if node.temporal_stride > 1 and mine != slowest * node.temporal_stride:
-            return [
-                f"{node.name!r} has a temporal stride of {node.temporal_stride} over an input of "
-                f"rate {slowest}, so its rate must be {slowest * node.temporal_stride}, got {mine}"
-            ]
-        if mine < slowest:
-            return [
-                f"{node.name!r} has clock rate {mine}, below the rate {slowest} of what it reads: "
-                f"it would repeat its work. Give it a rate of at least {slowest}"
-            ]
-        return []
-
-    def _feedback_faults(self, node: Node) -> list[str]:
-        faults: list[str] = []
-        source = self._index_of(node.feedback_source, f"feedback {node.name!r}", faults)
-        if source is not None:
-            shape = self.graph.tensors[self.graph.nodes[source].outputs[0]].shape
-            mine = self.graph.tensors[node.outputs[0]].shape
-            if shape != mine:
-                faults.append(
-                    f"feedback {node.name!r} expects shape {mine}, but {node.feedback_source!r} "
-                    f"puts out {shape}"
-                )
-        return faults
-
-
-def _stop_at(faults: list[str], model: keras.Model) -> None:
-    if faults:
-        lines = "\n".join(f"  - {fault}" for fault in dict.fromkeys(faults))
-        raise PlanError(f"this plan does not fit the model {model.name!r}:\n{lines}")
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _cell(cost: int, most: int, works: bool) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from PIL import Image, ImageDraw, ImageFont  # Pillow comes with matplotlib.
+from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data.video import Frame, VideoError, frame_rate
 

@@ -1,7 +1,10 @@
 """Figures of plans and measurements, and the HTML page that shows them."""
 
-from mpvn.report.figures import latency_figure, network_figure, schedule_figure, timeline_figure
+from mpvn.report.latency import latency_figure
+from mpvn.report.network import network_figure
 from mpvn.report.page import Figure, Sample, write_report
+from mpvn.report.schedule import schedule_figure
+from mpvn.report.timeline import timeline_figure
 
 __all__ = [
     "Figure",

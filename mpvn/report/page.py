@@ -27,7 +27,7 @@ _SMALL_FRAME = 128
 
 
 class Figure(NamedTuple):
-    """A string of SVG, as the functions of `mpvn.report.figures` return it, and its caption."""
+    """A string of SVG, as the functions of `mpvn.report` return it, and its caption."""
 
     svg: str
     caption: str

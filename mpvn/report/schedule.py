@@ -45,8 +45,8 @@ def schedule_figure(plan: Plan) -> str:
     heading = "subnetwork" if len(columns) < 5 else "subnetwork, % of its multiply-adds"
     svg.text(figure, _LEFT, 18, heading, "ink")
     svg.text(figure, bar_left, 18, "step cost, % of the frame model", "ink")
-    names = [*map(str, range(len(columns) - 1)), f"{len(columns) - 1}{'+h' if plan.head else ''}"]
-    for column, name in enumerate(names):
+    for column in range(len(columns)):
+        name = f"{column}+h" if plan.head and column + 1 == len(columns) else column
         svg.text(figure, _LEFT + (column + 0.5) * wide, _TOP - 10, name, "soft", "middle")
     for tick in (0, 25, 50, 75, 100):
         x = bar_left + bar_wide * tick / 100

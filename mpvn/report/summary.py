@@ -1,6 +1,7 @@
 """A plan's figures in words: what `mpvn plan` prints and reports show."""
 
 from mpvn.plan import Plan
+from mpvn.report.wording import count
 
 
 def summary(plan: Plan) -> dict[str, str]:
@@ -11,8 +12,9 @@ def summary(plan: Plan) -> dict[str, str]:
     steps = plan.step_costs
     figures = {
         "subnetworks": str(plan.subnetworks),
-        "period": _steps(plan.period),
-        "information latency": f"{_steps(fastest)} (fastest path), {_steps(slowest)} (slowest)",
+        "period": count(plan.period, "step"),
+        "information latency": f"{count(fastest, 'step')} (fastest path), "
+        f"{count(slowest, 'step')} (slowest)",
     }
     for name, ages in plan.ages.items():
         figures[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
@@ -28,7 +30,3 @@ def summary(plan: Plan) -> dict[str, str]:
         "kept between steps": f"{plan.cached_bytes / 1e6:,.2f} MB per stream",
     }
     return figures
-
-
-def _steps(count: int) -> str:
-    return f"{count} step" if count == 1 else f"{count} steps"

@@ -15,6 +15,8 @@ WIDTH = 760
 TEXT = 13
 SMALL = 11
 
+_Value = str | float | None  # of an attribute; None: left out
+
 
 def canvas(width: float, height: float, label: str) -> ET.Element:
     """An empty figure, shown at three quarters of its size at least, so that text is legible."""
@@ -40,8 +42,8 @@ def string(figure: ET.Element) -> str:
     return ET.tostring(figure, encoding="unicode")
 
 
-def element(parent: ET.Element, tag: str, **attributes: str | float | None) -> ET.Element:
-    """Adds an element: `data_step=2` is written `data-step="2"`, `class_` `class`, None not."""
+def element(parent: ET.Element, tag: str, **attributes: _Value) -> ET.Element:
+    """Adds an element. Names of attributes take `-` for `_` within and none at the end."""
     return ET.SubElement(
         parent,
         tag,
@@ -61,7 +63,7 @@ def rect(
     high: float,
     kind: str | None = None,
     radius: float = 0,
-    **attributes: str | float | None,
+    **attributes: _Value,
 ) -> ET.Element:
     """Adds a rectangle of class `kind`."""
     size = {"width": max(0.0, wide), "height": max(0.0, high)}
@@ -75,7 +77,7 @@ def line(
     x2: float,
     y2: float,
     kind: str,
-    **attributes: str | float | None,
+    **attributes: _Value,
 ) -> ET.Element:
     """Adds a line of class `kind`."""
     return element(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind, **attributes)
@@ -89,7 +91,7 @@ def text(
     kind: str | None = None,
     anchor: str | None = None,
     size: float = TEXT,
-    **attributes: str | float | None,
+    **attributes: _Value,
 ) -> ET.Element:
     """Adds text whose base line begins (or, by `anchor`, has its middle or end) at (x, y)."""
     style = {"font_size": size, "text_anchor": anchor}

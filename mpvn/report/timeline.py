@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mpvn.graph import Node
 from mpvn.plan import Plan
 from mpvn.report import svg
 from mpvn.report.lanes import lane_name, lanes, ticking, work
@@ -97,19 +98,39 @@ def _frame(plan: Plan, nodes: Sequence[Node], step: int) -> int | None:
 def _draw_box(figure: ET.Element, box: _Box, wide: float) -> None:
     x, base = _LEFT + box.step * wide, _TOP + (box.lane + 1) * _HIGH
     tall = 14 + (_HIGH - 20) * box.share
-    known = box.frame is not None and box.frame >= 0
-    colour, on_colour = category(box.frame or 0) if known else ("none", "none")
-    drawn = svg.rect(
-        figure,
-        x + 1.5,
-        base - tall - 2,
-        wide - 3,
-        tall,
-        "box" if known else "mark box",
-        radius=3,
-        fill=colour,
-        data_lane=box.lane,
-        data_step=box.step,
-        data_frame=box.frame if known else None,
-        stroke_dasharray=None if known else "3 3",
-    )
+    place = (x + 1.5, base - tall - 2, wide - 3, tall)
+    where = {"data_lane": box.lane, "data_step": box.step}
+    if box.frame is None or box.frame < 0:
+        drawn = svg.rect(
+            figure, *place, "mark box", radius=3, fill="none", **where, stroke_dasharray="3 3"
+        )
+        on = "what is fed back alone" if box.frame is None else "zeros, before the first frame"
+        svg.tip(drawn, f"step {box.step}: works on {on}")
+        return
+    colour, on_colour = category(box.frame)
+    drawn = svg.rect(figure, *place, "box", radius=3, fill=colour, **where, data_frame=box.frame)
+    does = f"works on frame {box.frame}, {percent(box.share)} % of its work"
+    svg.tip(drawn, f"step {box.step}: {does}")
+    middle = base - tall / 2 + 2
+    svg.text(figure, x + wide / 2, middle, box.frame, None, "middle", svg.SMALL, fill=on_colour)
+
+
+def _draw_journeys(figure: ET.Element, boxes: Sequence[_Box], wide: float) -> None:
+    """Lines from the first box of a frame in each lane to its first box in the next."""
+    first: dict[tuple[int, int], _Box] = {}
+    for box in boxes:
+        if box.frame is not None and box.frame >= 0:
+            first.setdefault((box.lane, box.frame), box)
+    for (lane, frame), box in first.items():
+        onward = first.get((lane + 1, frame))
+        if onward and onward.step >= box.step:
+            svg.line(
+                figure,
+                _LEFT + (box.step + 0.5) * wide,
+                _TOP + (lane + 1) * _HIGH - 9,
+                _LEFT + (onward.step + 0.5) * wide,
+                _TOP + (lane + 2) * _HIGH - 9,
+                "journey",
+                stroke=category(frame)[0],
+                stroke_width=2,
+            )

@@ -46,6 +46,14 @@ def skipping() -> keras.Model:
     return keras.Model(frame, keras.layers.Add(name="d")([a, c]), name="skipping")
 
 
+def feeding_back() -> keras.Model:
+    """`a`, and the sum `b` of `a` and of what `b` said one step ago, which `last` holds."""
+    frame = keras.Input((6, 6, 2), name="frame")
+    a = keras.layers.Conv2D(3, 3, padding="same", name="a")(frame)
+    last = Feedback("b", (6, 6, 3), name="last")(a)
+    return keras.Model(frame, keras.layers.Add(name="b")([a, last]), name="feeding_back")
+
+
 def plans() -> list[Plan]:
     return [
         Plan(chain(3)),
@@ -53,6 +61,7 @@ def plans() -> list[Plan]:
         Plan(chain(4), subnetworks=3, clocks={"b": 2, "c": 4}, head="d"),
         Plan(chain(17), subnetworks=16, clocks={"c": 3, "m": 6}),
         Plan(skipping(), subnetworks=["b", "c"]),
+        Plan(feeding_back(), subnetworks=["b"]),
         Plan(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.ReLU()])),  # costs nothing
     ]
 
@@ -187,6 +196,22 @@ def test_a_subnetwork_half_at_work_is_shown_on_the_frame_that_half_works_on() ->
     assert heights[0] == heights[2] > heights[1] == heights[3]
 
 
+def test_what_is_fed_back_does_not_hide_the_frame_worked_on() -> None:
+    # A feedback has no age, and a timeline could not be drawn where one stood last at work.
+    assert staircase(Plan(feeding_back(), subnetworks=["b"]), 3) == ["0 1 2", "z 0 1"]
+
+
+def test_a_lane_of_feedback_alone_works_on_no_frame() -> None:
+    root = parsed(timeline_figure(Plan(feeding_back(), subnetworks=["last", "b"]), 3))
+    fed_back = [box for box in of_class(root, "box") if box.get("data-lane") == "1"]
+    assert len(fed_back) == 3
+    for box in fed_back:
+        assert box.get("data-frame") is None
+        assert box.get("stroke-dasharray")
+        assert box.findtext(f"{SVG}title").endswith("works on what is fed back alone")
+    assert texts(root)[-1].endswith("dashed: on no frame")
+
+
 def test_frames_a_period_apart_differ_in_colour() -> None:
     plan = Plan(chain(2), subnetworks=2, clocks=[1, 8])
     slow = [
@@ -227,11 +252,7 @@ def test_a_head_stands_below_the_subnetworks() -> None:
 
 
 def test_what_is_fed_back_is_named_and_crosses_no_boundary() -> None:
-    frame = keras.Input((6, 6, 2), name="frame")
-    a = keras.layers.Conv2D(3, 3, padding="same", name="a")(frame)
-    last = Feedback("b", (6, 6, 3), name="last")(a)
-    b = keras.layers.Add(name="b")([a, last])
-    root = parsed(network_figure(Plan(keras.Model(frame, b), subnetworks=["b"])))
+    root = parsed(network_figure(Plan(feeding_back(), subnetworks=["b"])))
     assert "output, b fed back" in texts(root)
     # `last` itself is read across the boundary, like `a`.
     assert of_class(root, "boundary")[0].text == "216 values in 2 tensors"
