@@ -2,11 +2,13 @@
 
     frame model (Keras functional)  --Plan-->  VideoNetwork  -->  step / clip / export
 
-Public names are imported when they are first used, so that `mpvn --help` and `mpvn.data` do not
-wait for TensorFlow.
+Importing the package makes its classes known to Keras, which needs them to load files. Only the
+command `mpvn` imports them when they are first used: `mpvn --help` does not wait for TensorFlow.
 """
 
 import importlib
+import pathlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,3 +38,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+# While `python -m mpvn.cli` looks for its module, the program is still called "-m".
+if sys.argv[0] != "-m" and pathlib.Path(sys.argv[0]).stem != "mpvn":
+    for _home in sorted(set(_HOMES.values())):
+        importlib.import_module(_home)

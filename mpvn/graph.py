@@ -52,17 +52,18 @@ class Node:
     operation: keras.Operation
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    training: bool | None = None
     _arguments: Any = dataclasses.field(repr=False, default=None)
     _input_ids: tuple[int, ...] = dataclasses.field(repr=False, default=())
 
     def call(self, values: list, training: bool | None = None) -> list:
-        """Runs the operation on `values`, one per entry of `inputs`; returns a list of outputs."""
+        """Runs the operation on `values`, one per entry of `inputs`; returns a list of outputs.
+
+        As in Keras's functional models, a `training` that is not None goes before what the
+        operation was called with when the model was made.
+        """
         args, kwargs = self._arguments.fill_in(dict(zip(self._input_ids, values, strict=True)))
-        mode = training if self.training is None else self.training
-        takes_training = getattr(self.operation, "_call_has_training_arg", False)
-        if takes_training and mode is not None and kwargs.get("training") is None:
-            kwargs = {**kwargs, "training": mode}
+        if training is not None and getattr(self.operation, "_call_has_training_arg", False):
+            kwargs = {**kwargs, "training": training}
         return keras.tree.flatten(self.operation(*args, **kwargs))
 
     @property
@@ -118,6 +119,13 @@ class Graph:
         found = (self.producer(tensor) for tensor in node.inputs)
         return [producer for producer in found if producer is not None]
 
+    def take_losses(self) -> list[str]:
+        """Names of the layers that added a loss since they were last asked; they forget it."""
+        layers = {id(node.operation): node.operation for node in self.nodes}.values()
+        adding = [layer.name for layer in layers if getattr(layer, "_losses", None)]
+        self.model._clear_losses()
+        return adding
+
     def pack_inputs(self, values: Any) -> list:
         """One value per input of the model, from a structure like the model's `input`."""
         if isinstance(values, dict) and not isinstance(self.model.input, dict):
@@ -152,7 +160,7 @@ def read_graph(model: keras.Model) -> Graph:
         name = tensor._keras_history.operation.name
         inputs.append(reader.add_tensor(tensor, name, None))
     seen = {id(t): index for t, index in zip(functional.inputs, inputs, strict=True)}
-    reader.read(functional, seen, prefix="", training=None)
+    reader.read(functional, seen, prefix="")
     graph = Graph(
         model,
         tuple(reader.nodes),
@@ -160,6 +168,8 @@ def read_graph(model: keras.Model) -> Graph:
         tuple(inputs),
         tuple(seen[id(t)] for t in functional.outputs),
     )
+    if not graph.nodes:
+        raise ValueError(f"the frame model {_name(model)!r} has no layers: its outputs are inputs")
     unknown = [t.name for t in graph.tensors if any(size is None for size in t.shape)]
     if unknown:
         raise ValueError(
@@ -186,7 +196,7 @@ class _Reader:
         )
         return index
 
-    def read(self, functional, seen: dict[int, int], prefix: str, training: bool | None) -> None:
+    def read(self, functional, seen: dict[int, int], prefix: str) -> None:
         """Adds the nodes of `functional`; `seen` maps its tensors' ids to indices."""
         by_depth = functional._nodes_by_depth
         in_order = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
@@ -194,20 +204,18 @@ class _Reader:
         for keras_node, name in zip(calls, _call_names(calls), strict=True):
             inner = _functional(keras_node.operation)
             if inner is not None:
-                self._read_nested(keras_node, inner, seen, f"{prefix}{name}/", training)
+                self._read_nested(keras_node, inner, seen, f"{prefix}{name}/")
             else:
-                self._add_node(keras_node, prefix + name, seen, training)
+                self._add_node(keras_node, prefix + name, seen)
 
-    def _read_nested(self, keras_node, inner, seen, prefix, training) -> None:
-        arguments = keras_node.arguments
-        mode = arguments.kwargs.get("training")
-        outside = [seen[id(t)] for t in arguments.keras_tensors]
+    def _read_nested(self, keras_node, inner, seen, prefix) -> None:
+        outside = [seen[id(t)] for t in keras_node.arguments.keras_tensors]
         within = {id(t): i for t, i in zip(inner.inputs, outside, strict=True)}
-        self.read(inner, within, prefix, training if mode is None else mode)
+        self.read(inner, within, prefix)
         for outer, result in zip(keras_node.outputs, inner.outputs, strict=True):
             seen[id(outer)] = within[id(result)]
 
-    def _add_node(self, keras_node, name, seen, training) -> None:
+    def _add_node(self, keras_node, name, seen) -> None:
         index = len(self.nodes)
         read = keras_node.arguments.keras_tensors
         inputs = tuple(seen[id(t)] for t in read)
@@ -223,7 +231,6 @@ class _Reader:
                 keras_node.operation,
                 inputs,
                 tuple(outputs),
-                training,
                 keras_node.arguments,
                 tuple(id(t) for t in read),
             )

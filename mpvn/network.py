@@ -118,7 +118,7 @@ class VideoNetwork(keras.Model):
             The outputs `[B, T, ...]`, and the state after the piece.
         """
         values = self._values(clip, "clip")
-        slots = self._slots(state)
+        slots = self._slots(state, values)
         phase = tf.get_static_value(state[STEP])
         if phase is None:
             raise ValueError(
@@ -141,6 +141,8 @@ class VideoNetwork(keras.Model):
             return self.executor == "sweep"
         if self.plan.has_feedback or not self.plan.causal:
             return not self.plan.has_feedback
+        if any(getattr(n.operation, "activity_regularizer", None) for n in self.graph.nodes):
+            return True  # unroll cannot collect the losses that layers add
         batch, steps = clip[0].shape[:2]
         return self._largest_activation * (batch or 1) * (steps or 16) <= SWEEP_BYTES
 
@@ -188,7 +190,7 @@ class VideoNetwork(keras.Model):
             ValueError: the frame or the state does not fit the network.
         """
         frames = self._values(frame, "frame")
-        slots, counter = self._slots(state), state[STEP]
+        slots, counter = self._slots(state, frames), state[STEP]
         if tf.executing_eagerly():
             run = self._traced.step(int(counter), training)
             outputs, after, after[STEP] = run(frames, slots, counter)
@@ -204,13 +206,13 @@ class VideoNetwork(keras.Model):
             state: as from `step`.
             streams: bool `[B]`, True for each stream that begins anew.
         """
-        self._slots(state)
         streams = tf.convert_to_tensor(streams)
         if streams.dtype != tf.bool or streams.shape.rank != 1:
             raise ValueError(
                 "streams must be one bool per stream, True for those that begin anew. "
                 f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}"
             )
+        self._slots(state, [streams])
         after = {STEP: state[STEP]}
         for name, value in state.items():
             if name != STEP:
@@ -293,6 +295,8 @@ class VideoNetwork(keras.Model):
             fits = len(shape) == leading + len(tensor.shape) and all(
                 size in (None, own) for size, own in zip(shape[leading:], tensor.shape, strict=True)
             )
+            if fits and leading == 2 and shape[1] == 0:
+                raise ValueError(f"a clip needs at least one frame. Received: shape {shape}")
             if not fits:
                 raise ValueError(
                     f"expected a {what} of shape {wanted} for {self.name!r}. Received: {shape}"
@@ -301,8 +305,8 @@ class VideoNetwork(keras.Model):
             converted.append(value)
         return converted
 
-    def _slots(self, state: State) -> State:
-        """The slots of `state`; raises where it is not a state of this network."""
+    def _slots(self, state: State, beside: list) -> State:
+        """The slots of `state`; raises where they are not this network's, or of another batch."""
         specs = self.plan.memories.specs
         if set(state) != {STEP, *specs}:
             lacking = sorted({STEP, *specs} - set(state))
@@ -311,6 +315,14 @@ class VideoNetwork(keras.Model):
                 f"not a state of {self.name!r}: lacks {lacking[:3]}, has unknown {extra[:3]}. "
                 "Begin with initial_state(batch_size)"
             )
+        batch = beside[0].shape[0]
+        for name in specs:
+            held = state[name].shape[0]
+            if held != batch and None not in (held, batch):
+                raise ValueError(
+                    f"the state is of {held} streams, but {batch} streams were given. Begin with "
+                    f"initial_state({batch})"
+                )
         return {name: state[name] for name in specs}
 
     def _zeros(self, batch_size: Any) -> State:
@@ -332,7 +344,9 @@ def _step_and_count(
     plan: Plan, phase: int, training: bool, frames: list, slots: State, counter: tf.Tensor
 ) -> tuple[list[tf.Tensor], State, tf.Tensor]:
     """A step and the next step's number, in one call of the runtime."""
-    return *executors.step(plan, frames, slots, phase, training), counter + 1
+    outputs, after = executors.step(plan, frames, slots, phase, training)
+    plan.graph.take_losses()  # tensors of this trace, of no use outside
+    return outputs, after, counter + 1
 
 
 class _TracedSteps:

@@ -39,6 +39,7 @@ def sweep(
             'its last. Set network.executor = "unroll"'
         )
     run = _Sweep(plan, clip, state, phase, training)
+    run.check_training()
     for node in plan.graph.nodes:
         run.node(node)
     reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
@@ -62,6 +63,17 @@ class _Sweep:
         self.steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
         self.ticks: dict[int, tf.Tensor] = dict(zip(plan.graph.inputs, clip, strict=True))
         self._sequences: dict[Memory, tf.Tensor] = {}
+
+    def check_training(self) -> None:
+        """A clip too short for a node to tick has no statistics that a batch norm could learn."""
+        latest = max(self._clock(node).phase for node in self.plan.graph.nodes)
+        if self.training and tf.is_tensor(self.steps) and latest:
+            tf.debugging.assert_greater(
+                self.steps,
+                latest,
+                f"training needs clips of more than {latest} frames, for a node of the plan ticks "
+                f"first at step {latest}",
+            )
 
     def node(self, node: Node) -> None:
         """Computes all ticks of `node`."""

@@ -33,7 +33,12 @@ def unroll(
 
     Returns:
         One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
+
+    Raises:
+        ValueError: in training, a layer adds a loss of its own: one for each step, inside a loop
+            that they cannot leave.
     """
+    plan.graph.take_losses()
     period = plan.period
     length = clip[0].shape[1]
     steps = tf.shape(clip[0])[1] if length is None else length
@@ -82,6 +87,13 @@ def unroll(
             one_step,
             (whole, state, written),
             shape_invariants=shapes,
+        )
+    adding = plan.graph.take_losses()
+    if adding and training:
+        raise ValueError(
+            f"the layers {', '.join(adding)} add losses (an activity regulariser, or add_loss), "
+            "which a clip that runs step by step cannot collect. Set network.executor = 'sweep' "
+            "(not possible with feedback), or take these losses out"
         )
     return [_stack(array, clip[0]) for array in written], state
 

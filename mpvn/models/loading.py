@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one)
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 
