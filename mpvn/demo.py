@@ -20,7 +20,7 @@ import tensorflow as tf
 import tqdm
 
 from mpvn.data import VideoReader, write_rendered_video
-from mpvn.models import FrameModel, load_frame_model
+from mpvn.models import FrameModel, load_frame_model, multi_scale
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.report import (
@@ -80,7 +80,8 @@ def run_demo(
     Args:
         output: folder for the report (and the rendered video); made if missing.
         video: a video file; None renders one.
-        model: as `load_frame_model`.
+        model: as `load_frame_model`; of a network of `keras.applications`, the features of all its
+            scales are streamed (`multi_scale`).
         subnetworks: parallel subnetworks of the second and third way.
         frames: frames of the video to stream, at least 1.
 
@@ -97,6 +98,8 @@ def run_demo(
             f"Received: frames={frames}, subnetworks={subnetworks}"
         )
     frame_model = load_frame_model(model)
+    if frame_model.plan is None and not pathlib.Path(model).exists():
+        frame_model = dataclasses.replace(frame_model, model=multi_scale(frame_model.model))
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     if video is None:

@@ -45,6 +45,7 @@ class Node:
         operation: the Keras layer or operation.
         inputs: indices of the tensors read.
         outputs: indices of the tensors made.
+        symbolic_outputs: Keras's tensors of the outputs, for models that build on this one.
     """
 
     index: int
@@ -52,8 +53,9 @@ class Node:
     operation: keras.Operation
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    _arguments: Any = dataclasses.field(repr=False, default=None)
-    _input_ids: tuple[int, ...] = dataclasses.field(repr=False, default=())
+    symbolic_outputs: tuple[keras.KerasTensor, ...] = dataclasses.field(repr=False)
+    _arguments: Any = dataclasses.field(repr=False)
+    _input_ids: tuple[int, ...] = dataclasses.field(repr=False)
 
     def call(self, values: list, training: bool | None = None) -> list:
         """Runs the operation on `values`, one per entry of `inputs`; returns a list of outputs.
@@ -231,6 +233,7 @@ class _Reader:
                 keras_node.operation,
                 inputs,
                 tuple(outputs),
+                tuple(keras_node.outputs),
                 keras_node.arguments,
                 tuple(id(t) for t in read),
             )

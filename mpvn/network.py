@@ -14,7 +14,7 @@ from mpvn.plan import Plan
 
 EXECUTORS = ("auto", "unroll", "sweep")
 
-SWEEP_BYTES = 8 * 2**20
+SWEEP_BYTES = 6 * 2**20
 """Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
 
 STEP = "step"
@@ -73,10 +73,11 @@ class VideoNetwork(keras.Model):
         if any(plan.devices):
             frame_model = place(frame_model, plan)
             plan = Plan(frame_model, **plan.get_config())
+        self.autocast = False  # inputs go to the frame model in its own dtype
         self.frame_model = frame_model
         self.plan = plan
         self.executor = executor
-        self._traced = _TracedSteps(self)
+        self._traced = _Traced(self)
         self.built = True
 
     @property
@@ -340,45 +341,65 @@ class VideoNetwork(keras.Model):
             )
 
 
-def _step_and_count(
-    plan: Plan, phase: int, training: bool, frames: list, slots: State, counter: tf.Tensor
-) -> tuple[list[tf.Tensor], State, tf.Tensor]:
-    """A step and the next step's number, in one call of the runtime."""
-    outputs, after = executors.step(plan, frames, slots, phase, training)
-    plan.graph.take_losses()  # tensors of this trace, of no use outside
-    return outputs, after, counter + 1
+class _TracedStep:
+    """A step of one pattern of ticking clocks, traced once, with the batch axis open.
 
-
-class _TracedSteps:
-    """The traced functions of a network's step and of its pieces of clips.
-
-    A step has one function per distinct pattern of ticking clocks, each traced once: phases are
-    Python ints, the batch axis is left open.
+    Its tensors go in and out flat: the runtime takes a fraction of a millisecond to look through a
+    structure, and does so at every call.
     """
+
+    def __init__(self, plan: Plan, phase: int, training: bool) -> None:
+        self._plan = plan
+        self._phase = phase
+        self._training = training
+        tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
+        specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
+        specs += [*plan.memories.specs.values(), tf.TensorSpec((), tf.int64)]
+        self.function = tf.function(self._flat, input_signature=specs, autograph=False)
+        self._run = self.function.get_concrete_function()
+
+    def __call__(
+        self, frames: list[tf.Tensor], slots: State, counter: tf.Tensor
+    ) -> tuple[list[tf.Tensor], State, tf.Tensor]:
+        """Outputs, slots after the step, and the number of the next step."""
+        *values, counter = self._run(*frames, *slots.values(), counter)
+        count = len(self._plan.graph.outputs)
+        return values[:count], dict(zip(slots, values[count:], strict=True)), counter
+
+    def _flat(self, *tensors: tf.Tensor) -> list[tf.Tensor]:
+        names = self._plan.memories.specs
+        first = len(self._plan.graph.inputs)
+        slots = dict(zip(names, tensors[first:-1], strict=True))
+        outputs, after = executors.step(
+            self._plan, list(tensors[:first]), slots, self._phase, self._training
+        )
+        self._plan.graph.take_losses()  # tensors of this trace, of no use outside
+        return [*outputs, *(after[name] for name in names), tensors[-1] + 1]
+
+
+class _Traced:
+    """The traced functions of a network: a step per pattern of clocks, a clip per first phase."""
 
     def __init__(self, network: VideoNetwork) -> None:
         self._network = network
-        self._steps: dict[tuple, Any] = {}
+        self._steps: dict[tuple, _TracedStep] = {}
         self._clips: dict[tuple, Any] = {}
 
     @property
     def count(self) -> int:
-        return sum(f.experimental_get_tracing_count() for f in self._steps.values())
+        """How many graphs steps have been traced to."""
+        return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
 
-    def step(self, number: int, training: bool) -> Any:
+    def step(self, number: int, training: bool) -> _TracedStep:
+        """The step of that number."""
         plan = self._network.plan
         key = (plan.pattern(number), training)
         if key not in self._steps:
-            tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
-            frames = [tf.TensorSpec((None, *t.shape), t.dtype) for t in tensors]
-            self._steps[key] = tf.function(
-                functools.partial(_step_and_count, plan, number % plan.period, training),
-                input_signature=(frames, plan.memories.specs, tf.TensorSpec((), tf.int64)),
-                autograph=False,
-            )
+            self._steps[key] = _TracedStep(plan, number % plan.period, training)
         return self._steps[key]
 
     def clip(self, phase: int, training: bool) -> Any:
+        """A run of a clip whose first step has that phase."""
         key = (phase, training, self._network.executor)
         if key not in self._clips:
             self._clips[key] = tf.function(

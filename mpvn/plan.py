@@ -123,9 +123,14 @@ class Plan:
         """Steps after which the schedule repeats: the least common multiple of the rates."""
         return period(self._clocks)
 
+    @functools.cached_property
+    def distinct_clocks(self) -> tuple[Clock, ...]:
+        """The clocks of the plan, each once."""
+        return tuple(sorted(set(self._clocks)))
+
     def pattern(self, step: int) -> tuple[bool, ...]:
-        """Which of the plan's clocks tick at `step`, in the order of `sorted(set(clocks))`."""
-        return tuple(clock.ticks(step) for clock in sorted(set(self._clocks)))
+        """Which of the distinct clocks tick at `step`."""
+        return tuple(clock.ticks(step) for clock in self.distinct_clocks)
 
     @property
     def causal(self) -> bool:
@@ -204,6 +209,18 @@ class Plan:
         """Multiply-adds without clocks over multiply-adds with them."""
         spent = sum(self.step_costs)
         return sum(self.node_costs) * self.period / spent if spent else 1.0
+
+    @property
+    def unseen_share(self) -> float:
+        """Share of the multiply-adds that are spent on values which nobody reads.
+
+        They are replaced before a slower reader ticks. Nothing would change without them, and what
+        is traced leaves most of them out, so that a network may run faster than `clock_speedup`.
+        """
+        ticks_seen = zip(self.node_costs, timing.seen_ticks(self), strict=True)
+        seen = sum(cost * len(ticks) for cost, ticks in ticks_seen)
+        spent = sum(self.step_costs)
+        return 1 - seen / spent if spent else 0.0
 
     @property
     def execution_speedup(self) -> float:

@@ -126,6 +126,34 @@ def receptive_field(plan: "Plan") -> int | None:
     return max(spans, default=1)
 
 
+def seen_ticks(plan: "Plan") -> list[frozenset[int]]:
+    """For each node, the steps of a period at which what it computes is ever read.
+
+    A tick is read if an output or a tick that is itself read looks at it before the next one
+    replaces it. What feeds back is read at every tick.
+    """
+    seen: list[set[int]] = [set() for _ in plan.graph.nodes]
+
+    def look(producer: Node | None, step: int, window: int) -> None:
+        if producer is not None:
+            clock = plan.clock(producer)
+            for lag in range(window):
+                seen[producer.index].add((clock.last(step) - lag * clock.rate) % plan.period)
+
+    sources = {node.feedback_source for node in plan.graph.nodes}
+    for step in range(plan.period):
+        for tensor in plan.graph.outputs:
+            look(plan.graph.producer(tensor), step, 1)
+        for node in plan.graph.nodes:
+            if node.name in sources:
+                look(node, step, 1)
+    for node in reversed(plan.graph.nodes):
+        for step in sorted(seen[node.index]):
+            for producer in _forward_producers(plan, node):
+                look(producer, step - plan.delay(producer, node), node.window)
+    return [frozenset(ticks) for ticks in seen]
+
+
 def _forward_producers(plan: "Plan", node: Node) -> list[Node | None]:
     """What `node` reads within the graph: None for a frame; nothing for a feedback."""
     if node.feedback_source:

@@ -235,13 +235,19 @@ QUESTIONS = {"ways": ways, "phases": phases, "overhead": overhead, "training": t
 
 
 def application(name: str, size: int) -> tuple[Any, Any]:
-    """A network of keras.applications with random weights, and a random frame for it."""
+    """Features at all scales of a network of keras.applications, and a random frame for it.
+
+    All scales, so that everything computed is read: of a classifier alone, tracing would drop what
+    fast layers compute between the ticks of slow ones, and clocks would seem to gain the more.
+    """
     import keras
     import tensorflow as tf
 
+    from mpvn.models import multi_scale
+
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
-    return model, tf.random.normal((1, size, size, 3))
+    return multi_scale(model), tf.random.normal((1, size, size, 3))
 
 
 def small_network(size: int, width: int) -> Any:
