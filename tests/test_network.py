@@ -12,7 +12,7 @@ from keras import layers
 from random_weights import randomise
 
 import keras_layers
-from mpvn import Clock, Plan, PlanError, VideoNetwork
+from mpvn import Clock, Plan, PlanError, VideoNetwork, timing
 
 
 def chain(*filters: int, size: int = 8, channels: int = 2) -> keras.Model:
@@ -211,6 +211,57 @@ def test_receptive_field_is_what_the_gradient_reaches(rng: np.random.Generator) 
         last = tf.reduce_sum(network(clip)[:, -1] ** 2)
     reached = np.flatnonzero(np.abs(tape.gradient(last, clip)).sum(axis=(0, 2, 3, 4)))
     assert reached[-1] - reached[0] + 1 == network.plan.receptive_field
+
+
+def causal_row(*temporal: tuple[int, int]) -> keras.Model:
+    """Temporal convolutions t0, t1, ... in a row, of the given kernels and strides."""
+    x = frame = keras.Input((4, 4, 2))
+    for index, (kernel, stride) in enumerate(temporal):
+        x = keras_layers.TemporalConv2D(2, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
+    return keras.Model(frame, x)
+
+
+@pytest.mark.parametrize(
+    ("model", "subnetworks", "clocks", "unread"),
+    [
+        (chain(2, 2, 2), 1, [1], [0, 0, 0]),
+        (chain(2, 2, 2), 1, {"c1": 2, "c2": 4}, [3, 1, 0]),  # of 4, 2 and 1 ticks in 4 steps
+        (chain(2, 2, 2), 3, [1, 2, 4], [3, 1, 0]),
+        (skipping(), 1, {"c1": 2}, [0, 0, 0, 0]),  # the skip reads c0 at every step
+        (causal_row((1, 1), (2, 2), (1, 2)), 1, None, [2, 1, 0]),  # the window holds two of c0's
+        (causal_row((1, 1), (2, 2), (2, 2)), 1, None, [0, 0, 0]),
+    ],
+)
+def test_ticks_that_nobody_reads_are_told(
+    model: keras.Model, subnetworks: int, clocks: Any, unread: list[int]
+) -> None:
+    plan = Plan(model, subnetworks, clocks=clocks)
+    ticks = [plan.period // clock.rate for clock in plan.clock_of.values()]
+    found = [n - len(seen) for n, seen in zip(ticks, timing.seen_ticks(plan), strict=True)]
+    assert found == unread
+    wasted = sum(n * cost for n, cost in zip(unread, plan.node_costs, strict=True))
+    assert plan.unseen_share == pytest.approx(wasted / sum(plan.step_costs))
+
+
+@pytest.mark.parametrize("executor", ["sweep", "unroll"])
+def test_a_clip_of_unknown_length_may_end_before_a_node_ticks(
+    executor: str, rng: np.random.Generator
+) -> None:
+    """A node without ticks, read every second tick, was sliced from the wrong end."""
+    model = causal_row((2, 1), (2, 2), (2, 2))
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    plan = Plan(model, ["t1", "t2"], phases=[0, 1, 3])
+    network = VideoNetwork(model, plan, executor=executor)
+    traced = tf.function(network, input_signature=[tf.TensorSpec((None, None, 4, 4, 2))])
+    clip = rng.normal(size=(2, 9, 4, 4, 2)).astype("float32")
+    state, streamed = network.initial_state(2), []
+    for time in range(9):
+        outputs, state = network.step(clip[:, time], state)
+        streamed.append(outputs)
+    for length in (1, 2, 3, 4, 9):
+        np.testing.assert_allclose(
+            traced(clip[:, :length]), np.stack(streamed[:length], axis=1), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_receptive_field_with_feedback_has_no_bound() -> None:

@@ -133,9 +133,9 @@ class _Sweep:
         if reader.rate % producer.rate == 0:
             stride = reader.rate // producer.rate
             start = first + since // producer.rate
-            if stride == 1 and start == 0 and _is_long(sequence, count):
-                return sequence
-            return sequence[:, start : start + (count - 1) * stride + 1 : stride]
+            from_start = sequence[:, start::stride] if (start, stride) != (0, 1) else sequence
+            known = isinstance(count, int) and from_start.shape[1] == count
+            return from_start if known else from_start[:, :count]
         positions = first + (since + tf.range(count) * reader.rate) // producer.rate
         return tf.gather(sequence, positions, axis=1)
 
@@ -172,8 +172,3 @@ def _fold(value: tf.Tensor) -> tf.Tensor:
 def _padded(ticks: tf.Tensor, count: int) -> tf.Tensor:
     """`ticks` with `count` zeros after them."""
     return tf.pad(ticks, [[0, 0], [0, count]] + [[0, 0]] * (len(ticks.shape) - 2))
-
-
-def _is_long(sequence: tf.Tensor, count) -> bool:
-    """Whether `sequence` has exactly `count` entries, as far as is known while tracing."""
-    return isinstance(count, int) and sequence.shape[1] == count

@@ -41,4 +41,4 @@ def multi_scale(model: keras.Model) -> keras.Model:
         for height, width in sorted(last, reverse=True)
     ]
     joined = keras.layers.Concatenate(name="features", dtype="float32")(pooled)
-    return keras.Model(model.inputs, joined, name=f"{model.name}_multi_scale")
+    return keras.Model(model.input, joined, name=f"{model.name}_multi_scale")
