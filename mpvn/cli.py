@@ -246,8 +246,15 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "  mpvn COMMAND --help",
     )
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _add_plan(commands)
+    _add_stream(commands)
+    _add_export(commands)
+    _add_demo(commands)
+    return parser.parse_args(argv[1:])
 
-    plan = _command(
+
+def _add_plan(commands: Any) -> None:
+    parser = _command(
         commands,
         "plan",
         _plan,
@@ -255,11 +262,15 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "mpvn plan ResNet50 --subnetworks 4 --partition balanced\n"
         "  mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned",
     )
-    plan.add_argument("model", metavar="MODEL", help="a .keras file, or a keras.applications name")
-    plan.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
-    _add_plan_options(plan)
+    parser.add_argument(
+        "model", metavar="MODEL", help="a .keras file, or a keras.applications name"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
+    _add_plan_options(parser)
 
-    stream = _command(
+
+def _add_stream(commands: Any) -> None:
+    parser = _command(
         commands,
         "stream",
         _stream,
@@ -268,47 +279,52 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "  mpvn stream camera:0 --model my_model.keras --output seen.mp4\n"
         "  mpvn stream walk.mp4 --model my_network.keras --realtime",
     )
-    stream.add_argument(
+    parser.add_argument(
         "video", metavar="VIDEO", help="a file, a folder of images, camera:0, /dev/video0, or a URL"
     )
-    stream.add_argument(
+    parser.add_argument(
         "--model", required=True, help="a .keras file, or a keras.applications name"
     )
-    stream.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
-    stream.add_argument("--fps", type=float, help="convert the frame rate (default: as it is)")
-    stream.add_argument("--frames", type=int, help="stop after this many frames")
-    stream.add_argument(
+    parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
+    parser.add_argument("--fps", type=float, help="convert the frame rate (default: as it is)")
+    parser.add_argument("--frames", type=int, help="stop after this many frames")
+    parser.add_argument(
         "--realtime", action="store_true", help="play a file at its own speed, dropping late frames"
     )
-    stream.add_argument(
+    parser.add_argument(
         "--skip-damage", action="store_true", help="stream what decodes of a damaged file"
     )
-    _add_plan_options(stream)
+    _add_plan_options(parser)
 
-    export = _command(
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
         commands,
         "export",
         _export,
         "write a SavedModel that streams without this package",
         "mpvn export MobileNetV2 served/1 --subnetworks 4 --clocks auto",
     )
-    export.add_argument("model", metavar="MODEL", help="a .keras file or keras.applications name")
-    export.add_argument("path", metavar="FOLDER", help="the folder to write")
-    _add_plan_options(export)
+    parser.add_argument("model", metavar="MODEL", help="a .keras file or keras.applications name")
+    parser.add_argument("path", metavar="FOLDER", help="the folder to write")
+    _add_plan_options(parser)
 
-    demo = _command(
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
         commands,
         "demo",
         _demo,
         "stream one network in three ways and write an HTML report",
         "mpvn demo\n  mpvn demo --video walk.mp4 --model MobileNetV2",
     )
-    demo.add_argument("--video", help="your own video (default: one is rendered)")
-    demo.add_argument("--model", default="DenseNet121", help="as for stream (default: %(default)s)")
-    demo.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
-    demo.add_argument("--frames", type=int, default=96, help="default: %(default)s")
-    demo.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
-    return parser.parse_args(argv[1:])
+    parser.add_argument("--video", help="your own video (default: one is rendered)")
+    parser.add_argument(
+        "--model", default="DenseNet121", help="as for stream (default: %(default)s)"
+    )
+    parser.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=96, help="default: %(default)s")
+    parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
 
 
 def _command(commands: Any, name: str, function: Any, what: str, examples: str) -> Any:

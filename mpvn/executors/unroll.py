@@ -5,6 +5,7 @@ phase; the steps that are left follow. The only executor for networks with feedb
 whose graph does not grow with the clip.
 """
 
+import functools
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -38,53 +39,38 @@ def unroll(
         ValueError: in training, a layer adds a loss of its own: one for each step, inside a loop
             that they cannot leave.
     """
-    plan.graph.take_losses()
-    period = plan.period
     length = clip[0].shape[1]
     steps = tf.shape(clip[0])[1] if length is None else length
-    frames = [_unstack(tensor) for tensor in clip]
+    run = _Unroll(plan, clip, phase, training)
+    tensors = [plan.graph.tensors[index] for index in plan.graph.outputs]
     written = [
         tf.TensorArray(tensor.dtype, size=steps, element_shape=(None, *tensor.shape))
-        for tensor in (plan.graph.tensors[index] for index in plan.graph.outputs)
+        for tensor in tensors
     ]
-
-    def advance(time, offset, state, written):
-        """The step at `time`, whose phase is that of the clip's step `offset`."""
-        now = [array.read(time) for array in frames]
-        outputs, state = step(plan, now, state, (phase + offset) % period, training)
-        arrays = zip(written, outputs, strict=True)
-        return state, [array.write(time, value) for array, value in arrays]
-
-    def whole_period(start, state, written):
-        for offset in range(period):
-            state, written = advance(start + offset, offset, state, written)
-        return start + period, state, written
-
-    def one_step(time, state, written):
-        branches = [lambda o=o: advance(time, o, state, written) for o in range(period - 1)]
-        state, written = tf.switch_case(time % period, branches)
-        return time + 1, state, written
-
-    whole = steps // period * period
-    invariants = {name: plan.memories.specs[name].shape for name in state}
-    shapes = (tf.TensorShape([]), invariants, [tf.TensorShape(None)] * len(written))
-    if length is None or length >= 2 * period:
+    shapes = (
+        tf.TensorShape([]),
+        {name: plan.memories.specs[name].shape for name in state},
+        [tf.TensorShape(None)] * len(written),
+    )
+    plan.graph.take_losses()
+    whole = steps // plan.period * plan.period
+    if length is None or length >= 2 * plan.period:
         _, state, written = tf.while_loop(
-            lambda start, *_: start < whole,
-            whole_period,
+            lambda time, *_: time < whole,
+            run.period,
             (tf.constant(0), state, written),
             shape_invariants=shapes,
-            maximum_iterations=None if length is None else length // period,
+            maximum_iterations=None if length is None else length // plan.period,
         )
     else:
         whole = 0
     if length is not None:
         for time in range(whole, length):
-            state, written = advance(time, time % period, state, written)
-    elif period > 1:
+            state, written = run.step(time, time, state, written)
+    elif plan.period > 1:
         _, state, written = tf.while_loop(
             lambda time, *_: time < steps,
-            one_step,
+            run.left_over,
             (whole, state, written),
             shape_invariants=shapes,
         )
@@ -96,6 +82,40 @@ def unroll(
             "(not possible with feedback), or take these losses out"
         )
     return [_stack(array, clip[0]) for array in written], state
+
+
+class _Unroll:
+    """The bodies of the loops: what has been written at `time` becomes what has been after."""
+
+    def __init__(
+        self, plan: "Plan", clip: list[tf.Tensor], phase: int, training: bool | None
+    ) -> None:
+        self._plan = plan
+        self._frames = [_unstack(tensor) for tensor in clip]
+        self._phase = phase
+        self._training = training
+
+    def step(self, time, offset: int, state: State, written: list) -> tuple[State, list]:
+        """The step at `time`, whose phase is that of the clip's step `offset`."""
+        now = [array.read(time) for array in self._frames]
+        phase = (self._phase + offset) % self._plan.period
+        outputs, state = step(self._plan, now, state, phase, self._training)
+        arrays = zip(written, outputs, strict=True)
+        return state, [array.write(time, value) for array, value in arrays]
+
+    def period(self, time, state: State, written: list) -> tuple:
+        """A whole period from `time` on."""
+        for offset in range(self._plan.period):
+            state, written = self.step(time + offset, offset, state, written)
+        return time + self._plan.period, state, written
+
+    def left_over(self, time, state: State, written: list) -> tuple:
+        """One of the steps after the last whole period; its phase is known when it runs."""
+        steps = [
+            functools.partial(self.step, time, offset, state, written)
+            for offset in range(self._plan.period - 1)
+        ]
+        return time + 1, *tf.switch_case(time % self._plan.period, steps)
 
 
 def _unstack(clip: tf.Tensor) -> tf.TensorArray:
