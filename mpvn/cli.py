@@ -60,16 +60,21 @@ def _mistakes() -> Iterator[None]:
 
 def _plan(arguments: argparse.Namespace) -> int:
     _, plan = _model_and_plan(arguments)
+    from mpvn.files import write_whole
+    from mpvn.report import network_figure
     from mpvn.report.summary import summary
 
     print(plan)
     print()
     for name, value in summary(plan).items():
         print(f"{name:<34} {value}")
-    if arguments.json:
-        with _mistakes():
-            pathlib.Path(arguments.json).write_text(json.dumps(plan.get_config(), indent=1) + "\n")
-        print(f"\nwritten to {arguments.json}")
+    with _mistakes():
+        if arguments.json:
+            write_whole(arguments.json, json.dumps(plan.get_config(), indent=1) + "\n")
+            print(f"\nwritten to {arguments.json}")
+        if arguments.figure:
+            write_whole(arguments.figure, network_figure(plan))
+            print(f"\nwritten to {arguments.figure}")
     return 0
 
 
@@ -266,6 +271,7 @@ def _add_plan(commands: Any) -> None:
         "model", metavar="MODEL", help="a .keras file, or a keras.applications name"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
+    parser.add_argument("--figure", metavar="FILE", help="also draw its subnetworks as SVG")
     _add_plan_options(parser)
 
 

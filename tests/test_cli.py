@@ -55,10 +55,13 @@ def test_plan_prints_grid_and_costs_and_writes_a_plan_that_loads(
     model: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     target = tmp_path / "plan.json"
-    ran = run("plan", model, "--subnetworks", 3, "--clocks", "auto", "--json", target)
+    figure = tmp_path / "plan.svg"
+    options = ["--subnetworks", 3, "--clocks", "auto", "--json", target, "--figure", figure]
+    ran = run("plan", model, *options)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""  # none of TensorFlow's start-up notes
     assert "step   0  1  2   cost" in ran.stdout
+    assert figure.read_text().startswith("<svg")
     assert "information latency                2 steps" in ran.stdout
     loaded = keras.saving.load_model(model)
     expected = mpvn.Plan(loaded, 3, clocks="auto")

@@ -15,7 +15,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from types import TracebackType
 from typing import Self
 
 from mpvn.data.frames import Decoded, Frame, VideoError, resample, upright_pictures
@@ -147,12 +146,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _begin(self) -> tuple[Source, Iterator[Decoded], Decoded]:

@@ -10,7 +10,6 @@ import io
 import math
 import numbers
 import os
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ import jinja2
 import markupsafe
 import numpy as np
 from PIL import Image
+
+from mpvn.files import write_whole
 
 _SVG = "{http://www.w3.org/2000/svg}svg"
 _SMALL_FRAME = 128
@@ -84,7 +85,7 @@ def write_report(
         frames=[_frame(image, caption, n) for n, (image, caption) in enumerate(frames)],
         notes=notes or {},
     )
-    _write_whole(path, page)
+    write_whole(path, page)
     return path
 
 
@@ -97,17 +98,6 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Writes under a temporary name, then renames: `path` is the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 # --- the table ----------------------------------------------------------------------------------
