@@ -324,14 +324,28 @@ def test_weights_are_shared_with_the_frame_model(rng: np.random.Generator) -> No
     assert [id(w) for w in network.weights] == [id(w) for w in model.weights]
 
 
+def test_feedback_from_an_earlier_node_is_of_the_previous_step_too(
+    rng: np.random.Generator,
+) -> None:
+    frame = keras.Input((4, 4, 2))
+    first = layers.Conv2D(3, 1, name="c0")(frame)
+    model = keras.Model(frame, keras_layers.Feedback("c0", (4, 4, 3))(first))
+    network = VideoNetwork(model)
+    clip = rng.normal(size=(2, 5, 4, 4, 2)).astype("float32")
+    now = np.stack([model.layers[1](clip[:, time]) for time in range(5)], axis=1)
+    expected = np.concatenate([np.zeros_like(now[:, :1]), now[:, :-1]], axis=1)
+    np.testing.assert_allclose(network(clip), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("phases", [[0, 1, 3], [0, 1, 1]])
 @pytest.mark.parametrize("executor", ["sweep", "unroll"])
 def test_a_clip_of_unknown_length_may_end_before_a_node_ticks(
-    executor: str, rng: np.random.Generator
+    executor: str, phases: list[int], rng: np.random.Generator
 ) -> None:
     """A node without ticks, read every second tick, was sliced from the wrong end."""
     model = causal_row((2, 1), (2, 2), (2, 2))
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    plan = Plan(model, ["t1", "t2"], phases=[0, 1, 3])
+    plan = Plan(model, ["t1", "t2"], phases=phases)
     network = VideoNetwork(model, plan, executor=executor)
     traced = tf.function(network, input_signature=[tf.TensorSpec((None, None, 4, 4, 2))])
     clip = rng.normal(size=(2, 9, 4, 4, 2)).astype("float32")
