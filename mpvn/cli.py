@@ -23,6 +23,8 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+EXIT_PIPE_CLOSED = 141
 
 
 class _Mistake(Exception):
@@ -43,7 +45,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         print("mpvn: interrupted", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # who read our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE_CLOSED
 
 
 @contextlib.contextmanager
@@ -51,6 +56,8 @@ def _mistakes() -> Iterator[None]:
     """Within it, what our code refuses is the user's to mend."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError) as refused:
         raise _Mistake(str(refused)) from refused
 

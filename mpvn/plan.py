@@ -284,11 +284,12 @@ class Plan:
 
     def __str__(self) -> str:
         fastest, slowest = self.information_latency
+        latency = str(fastest) if fastest == slowest else f"{fastest} to {slowest}"
         rates = sorted({clock.rate for clock in self._clocks})
         return (
-            f"{self.graph.model.name}: {len(self.nodes)} nodes, {self.subnetworks} subnetworks, "
-            f"clock rates {', '.join(map(str, rates))}, information latency {fastest} to {slowest} "
-            f"steps\n{self.grid()}"
+            f"{self.graph.model.name} · nodes: {len(self.nodes)} · subnetworks: {self.subnetworks} "
+            f"· clock rates: {', '.join(map(str, rates))} · information latency in steps: {latency}"
+            f"\n{self.grid()}"
         )
 
     def __repr__(self) -> str:

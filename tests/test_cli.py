@@ -247,6 +247,17 @@ def test_a_mistake_ends_the_process_with_code_2() -> None:
     assert ran.stderr.startswith("mpvn: 'MobileNetV9' is neither a file nor a network")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(model: pathlib.Path) -> None:
+    """`mpvn plan ... | head` ended with a stack trace."""
+    process = subprocess.Popen(
+        command("plan", model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.wait() == cli.EXIT_PIPE_CLOSED
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def assert_mistake(says: str, *arguments: object) -> None:
     """In this process, which has TensorFlow already: one message, exit code 2, no more."""
     words = io.StringIO()

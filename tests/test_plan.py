@@ -267,7 +267,10 @@ def test_a_plan_survives_json() -> None:
 
 def test_a_printed_plan_says_its_latency() -> None:
     text = str(Plan(chain(2, 2), 2, clocks=[1, 2]))
-    assert "chain: 2 nodes, 2 subnetworks, clock rates 1, 2, information latency 1 to 1" in text
+    assert (
+        "chain · nodes: 2 · subnetworks: 2 · clock rates: 1, 2 · information latency in steps: 1"
+        in text
+    )
 
 
 # --- what a plan refuses ------------------------------------------------------------------------

@@ -19,7 +19,9 @@ def summary(plan: Plan) -> dict[str, str]:
     for name, ages in plan.ages.items():
         figures[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
     figures |= {
-        "temporal receptive field": "unbounded (feedback)" if field is None else f"{field} frames",
+        "temporal receptive field": "unbounded (feedback)"
+        if field is None
+        else count(field, "frame"),
         "multiply-adds, without clocks": f"{total / 1e6:,.1f} M per frame",
         "multiply-adds, with clocks": f"{sum(steps) / len(steps) / 1e6:,.1f} M per frame (mean)",
         "speed-up from clocks": f"{plan.clock_speedup:.2f} in multiply-adds, "

@@ -1,0 +1,47 @@
+"""What the documents show runs: the README's Python, and the examples of docstrings."""
+
+import doctest
+import importlib
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+MODULES = [
+    "keras_layers.subnetwork_cell",
+    "keras_layers.temporal_conv",
+    "mpvn.network",
+    "mpvn.plan",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings_say_what_they_say(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    camera = rng.normal(size=(3, 1, 224, 224, 3)).astype("float32")
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    names = {"camera": camera}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    assert names["scores"].shape == (1, 1000)
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+
+
+def test_the_grid_of_the_readme_is_the_plans() -> None:
+    from mpvn import Plan
+    from mpvn.models import load_frame_model
+
+    grid = Plan(load_frame_model("MobileNetV2").model, 4, clocks="auto").grid().splitlines()
+    shown = re.findall(r"^    ((?:step| +\d) .*)$", README.read_text(), re.MULTILINE)
+    assert [line.rstrip() for line in grid[: len(shown)]] == shown
