@@ -18,11 +18,11 @@ setup(
     package_data={"mpvn": ["py.typed", "report/*.html"], "keras_layers": ["py.typed"]},
     install_requires=[
         "absl-py>=2.1",
-        "av>=14.0",
+        "av>=18.0",
         "jinja2>=3.1",
         "keras>=3.12,<4",  # graphs are read through its nodes
         "numpy>=1.26",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "tqdm>=4.66",
     ],
     extras_require={

@@ -364,7 +364,7 @@ class TestImageFolder:
         np.testing.assert_array_equal(frame, quarters())
 
     def test_jpeg(self, tmp_path: Path) -> None:
-        VideoFrame.from_ndarray(quarters(), format="rgb24").save(tmp_path / "a.jpg")
+        VideoFrame.from_ndarray(quarters(), format="rgb24").save(str(tmp_path / "a.jpg"))
         (frame,) = VideoReader(tmp_path)
         np.testing.assert_allclose(frame[4, 4], RED, atol=8)
         np.testing.assert_allclose(frame[-4, -4], WHITE, atol=8)
