@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from mpvn.network import VideoNetwork
@@ -98,6 +99,4 @@ def stream_frames(stream: Stream, frames: Iterable[np.ndarray]) -> Iterator[tupl
 
 
 def _to_numpy(outputs: Any) -> Any:
-    import keras
-
     return keras.tree.map_structure(lambda value: np.asarray(value)[0], outputs)

@@ -8,6 +8,11 @@ import re
 import numpy as np
 import pytest
 
+from mpvn import Plan
+from mpvn.demo import three_plans
+from mpvn.models import load_frame_model, multi_scale
+from mpvn.report import timeline_figure
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
     "keras_layers.subnetwork_cell",
@@ -38,10 +43,14 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
 
 
-def test_the_grid_of_the_readme_is_the_plans() -> None:
-    from mpvn import Plan
-    from mpvn.models import load_frame_model
+def test_the_figure_of_the_readme_is_as_the_code_draws_it() -> None:
+    """To draw it anew: write what `drawn` is here to docs/timeline.svg."""
+    model = multi_scale(load_frame_model("DenseNet121").model)
+    drawn = timeline_figure(three_plans(model, 4)["depth-parallel, clocks"], 32)
+    assert (README.parent / "docs" / "timeline.svg").read_text() == drawn
 
+
+def test_the_grid_of_the_readme_is_the_plans() -> None:
     grid = Plan(load_frame_model("MobileNetV2").model, 4, clocks="auto").grid().splitlines()
     shown = re.findall(r"^    ((?:step| +\d) .*)$", README.read_text(), re.MULTILINE)
     assert [line.rstrip() for line in grid[: len(shown)]] == shown
