@@ -27,6 +27,9 @@ EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 
 
+_PLAN_OPTIONS = ("subnetworks", "boundaries", "partition", "clocks", "phases", "head")
+
+
 class _Mistake(Exception):
     """Something the user can mend; its message is all that is shown."""
 
@@ -92,27 +95,27 @@ def _stream(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise _Mistake(f"--frames must be at least 1, got {arguments.frames}")
     frame_model, plan = _model_and_plan(arguments)
-    with contextlib.ExitStack() as stack:
-        with _mistakes():
-            strict = not arguments.skip_damage
-            size = frame_model.size
-            reader = VideoReader(source, size=size, fps=arguments.fps, strict=strict)
-            stack.enter_context(reader)
-            writer = None
-            if arguments.output:
-                writer = VideoWriter(arguments.output, fps=reader.fps or 25)
-                stack.enter_context(writer)
-        is_file = pathlib.Path(source).exists() and not source.startswith("/dev/")
-        is_live = arguments.realtime or not is_file
-        frames: Any = reader
-        if is_live:
-            frames = stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
-        stream = _network_stream(plan, frame_model)
-        try:
+    is_file = pathlib.Path(source).exists() and not source.startswith("/dev/")
+    is_live = arguments.realtime or not is_file
+    try:
+        with contextlib.ExitStack() as stack:
+            with _mistakes():
+                strict = not arguments.skip_damage
+                size = frame_model.size
+                reader = VideoReader(source, size=size, fps=arguments.fps, strict=strict)
+                stack.enter_context(reader)
+                writer = None
+                if arguments.output:
+                    writer = VideoWriter(arguments.output, fps=reader.fps or 25)
+                    stack.enter_context(writer)
+            frames: Any = reader
+            if is_live:
+                frames = stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
+            stream = _network_stream(plan, frame_model)
             _consume(stream, frames, reader.frame_count, arguments.frames, writer)
-        except VideoError as broken:
-            raise _Mistake(str(broken)) from broken
-        _print_statistics(stream.statistics, frames.dropped if is_live else None)
+    except VideoError as broken:  # the source while it is read, or the output when it is closed
+        raise _Mistake(str(broken)) from broken
+    _print_statistics(stream.statistics, frames.dropped if is_live else None)
     if arguments.output:
         print(f"written to {arguments.output}")
     return 0
@@ -155,19 +158,22 @@ def _model_and_plan(arguments: argparse.Namespace) -> tuple[Any, Any]:
         frame_model = load_frame_model(
             arguments.model, arguments.size, arguments.weights, arguments.pixels
         )
-        chosen = {
-            "partition": arguments.partition,
-            "clocks": _list_or_word(arguments.clocks, "none"),
-            "phases": _list_or_word(arguments.phases, "default"),
-            "head": arguments.head,
-        }
-        given = {key: value for key, value in chosen.items() if value is not None}
-        subnetworks: Any = arguments.subnetworks
-        if arguments.boundaries:
-            subnetworks = arguments.boundaries.split(",")
-        if frame_model.plan is not None and not given and subnetworks is None:
+        asked = [getattr(arguments, name) is not None for name in _PLAN_OPTIONS]
+        if frame_model.plan is not None and not any(asked):
             return frame_model, frame_model.plan
-        return frame_model, Plan(frame_model.model, subnetworks or 1, **given)
+        subnetworks: Any = arguments.subnetworks
+        if arguments.boundaries is not None:
+            if subnetworks is not None:
+                raise ValueError("give --subnetworks or --boundaries, not both")
+            subnetworks = arguments.boundaries.split(",")
+        return frame_model, Plan(
+            frame_model.model,
+            1 if subnetworks is None else subnetworks,
+            partition=arguments.partition or "equal",
+            clocks=None if arguments.clocks == "none" else _list_or_word(arguments.clocks),
+            phases=_list_or_word(arguments.phases),
+            head=arguments.head,
+        )
 
 
 def _network_stream(plan: Any, frame_model: Any) -> Any:
@@ -213,9 +219,9 @@ def _print_statistics(statistics: Any, dropped: int | None) -> None:
         print(f"dropped {dropped} frames that came faster than the network")
 
 
-def _list_or_word(text: str | None, nothing: str) -> Any:
-    """A list of ints from "1,2,4"; the word itself otherwise; None for `nothing`."""
-    if text is None or text == nothing:
+def _list_or_word(text: str | None) -> Any:
+    """A list of ints from "1,2,4"; the word itself otherwise."""
+    if text is None:
         return None
     parts = text.split(",")
     if all(part.strip().lstrip("-").isdigit() for part in parts):
@@ -353,7 +359,9 @@ def _command(commands: Any, name: str, function: Any, what: str, examples: str) 
 
 
 def _add_plan_options(parser: Any) -> None:
-    group = parser.add_argument_group("plan")
+    group = parser.add_argument_group(
+        "plan", "for a saved VideoNetwork, any of these replaces the plan that was saved with it"
+    )
     group.add_argument("--subnetworks", type=int, help="parallel subnetworks (default: 1)")
     group.add_argument("--boundaries", metavar="A,B,...", help="the nodes where subnetworks begin")
     group.add_argument("--partition", choices=["equal", "balanced"], help="default: equal")

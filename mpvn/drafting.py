@@ -178,17 +178,17 @@ class Draft:
             self._check_feedback(node)
 
     def _check_rate(self, node: Node) -> None:
-        slowest = partition.slowest_allowed(self._graph, node, self._rates)
+        least = partition.least_rate(self._graph, node, self._rates)
         mine, stride = self._rates[node.index], node.temporal_stride
-        if stride > 1 and mine != slowest * stride:
+        if stride > 1 and mine != least * stride:
             self._fault(
-                f"{node.name!r} has a temporal stride of {stride} over an input of rate {slowest}, "
-                f"so its rate must be {slowest * stride}, got {mine}"
+                f"{node.name!r} has a temporal stride of {stride} over an input of rate {least}, "
+                f"so its rate must be {least * stride}, got {mine}"
             )
-        elif mine < slowest:
+        elif mine < least:
             self._fault(
-                f"{node.name!r} has clock rate {mine}, below the rate {slowest} of what it reads: "
-                f"it would repeat its work. Give it a rate of at least {slowest}"
+                f"{node.name!r} has clock rate {mine}, below the rate {least} of what it reads: "
+                f"it would repeat its work. Give it a rate of at least {least}"
             )
 
     def _check_feedback(self, node: Node) -> None:

@@ -114,12 +114,15 @@ class Graph:
         index = self.tensors[tensor].producer
         return None if index is None else self.nodes[index]
 
-    def producers(self, node: Node) -> list[Node]:
-        """The nodes that `node` reads within the step: inputs and a feedback's anchor left out."""
+    def sources(self, node: Node) -> list[Node | None]:
+        """What `node` reads, None standing for a frame; nothing for a feedback."""
         if node.feedback_source:
             return []
-        found = (self.producer(tensor) for tensor in node.inputs)
-        return [producer for producer in found if producer is not None]
+        return [self.producer(tensor) for tensor in node.inputs]
+
+    def producers(self, node: Node) -> list[Node]:
+        """The nodes that `node` reads: frames and a feedback's anchor left out."""
+        return [source for source in self.sources(node) if source is not None]
 
     def take_losses(self) -> list[str]:
         """Names of the layers that added a loss since they were last asked; they forget it."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpvn import executors
 from mpvn.executors.step import State
-from mpvn.graph import Graph
+from mpvn.graph import Graph, Tensor
 from mpvn.placement import place
 from mpvn.plan import Plan
 
@@ -232,11 +232,11 @@ class VideoNetwork(keras.Model):
 
         return NetworkCell(self, **kwargs)
 
-    def export(self, path: str, **kwargs: Any) -> None:
+    def export(self, path: str) -> None:
         """Writes a SavedModel that streams without this package; see `mpvn.export`."""
         from mpvn.export import export_network
 
-        export_network(self, path, **kwargs)
+        export_network(self, path)
 
     # --- Keras ------------------------------------------------------------------------------
 
@@ -277,15 +277,16 @@ class VideoNetwork(keras.Model):
     def _values(self, structure: Any, what: str) -> list:
         """One tensor per input, of the input's dtype; raises for another structure or shape."""
         leading = 1 if what == "frame" else 2
-        axes = "[B" if what == "frame" else "[B, T"
         expected = [self.graph.tensors[index] for index in self.graph.inputs]
-        wanted = ", ".join(f"{axes}, {str(t.shape)[1:-1].rstrip(',')}]" for t in expected)
         try:
             values = self.graph.pack_inputs(structure)
         except KeyError as missing:
             raise ValueError(f"the {what} lacks the input {missing}") from None
         if len(values) != len(expected):
-            raise ValueError(f"expected {len(expected)} inputs, {wanted}. Received: {len(values)}")
+            raise ValueError(
+                f"expected {len(expected)} inputs, {_shapes(expected, leading)}. "
+                f"Received: {len(values)}"
+            )
         converted = []
         for value, tensor in zip(values, expected, strict=True):
             if not isinstance(value, keras.KerasTensor):
@@ -300,7 +301,8 @@ class VideoNetwork(keras.Model):
                 raise ValueError(f"a clip needs at least one frame. Received: shape {shape}")
             if not fits:
                 raise ValueError(
-                    f"expected a {what} of shape {wanted} for {self.name!r}. Received: {shape}"
+                    f"expected a {what} of shape {_shapes(expected, leading)} for {self.name!r}. "
+                    f"Received: {shape}"
                     + (". A clip has a time axis after the batch axis" if leading == 2 else "")
                 )
             converted.append(value)
@@ -339,6 +341,12 @@ class VideoNetwork(keras.Model):
                 f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
                 'stream. Build it with temporal_padding="causal"'
             )
+
+
+def _shapes(tensors: list[Tensor], leading: int) -> str:
+    """Shapes of `tensors` behind a batch axis and, with two `leading` axes, a time axis."""
+    axes = ["B", "T"][:leading]
+    return ", ".join(f"[{', '.join(map(str, [*axes, *t.shape]))}]" for t in tensors)
 
 
 class _TracedStep:

@@ -58,17 +58,16 @@ def inherited_rates(graph: Graph, given: Callable[[Node, int], int | None]) -> R
     """
     rates: list[int] = []
     for node in graph.nodes:
-        inherited = slowest_allowed(graph, node, rates) * node.temporal_stride
+        inherited = least_rate(graph, node, rates) * node.temporal_stride
         wanted = given(node, inherited)
         rates.append(inherited if wanted is None else wanted)
     return tuple(rates)
 
 
-def slowest_allowed(graph: Graph, node: Node, rates: Sequence[int]) -> int:
+def least_rate(graph: Graph, node: Node, rates: Sequence[int]) -> int:
     """The smallest rate among what `node` reads; below it, a node would repeat its work."""
     producers = graph.producers(node)
-    reads_frame = any(graph.producer(tensor) is None for tensor in node.inputs)
-    if reads_frame or not producers:
+    if not producers or None in graph.sources(node):
         return 1
     forward = [p for p in producers if p.feedback_source is None]
     return min(rates[producer.index] for producer in forward or producers)

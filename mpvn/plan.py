@@ -108,9 +108,13 @@ class Plan:
         """Clock of `node`; of the input frame (None), every step."""
         return EVERY_STEP if node is None else self._clocks[node.index]
 
+    def column(self, node: Node) -> int:
+        """The subnetwork with which `node` is counted and placed: the last one for the head."""
+        return min(self.subnetwork(node), self.subnetworks - 1)
+
     def device(self, node: Node) -> str | None:
         """Device of `node`, None for TensorFlow's choice."""
-        return self.devices[min(self.subnetwork(node), self.subnetworks - 1)]
+        return self.devices[self.column(node)]
 
     def delay(self, producer: Node | None, consumer: Node) -> int:
         """Steps that a value takes from `producer` to `consumer`: 1 across a boundary, else 0."""
@@ -188,9 +192,8 @@ class Plan:
         rows = [[0] * self.subnetworks for _ in range(self.period)]
         for node, cost in zip(self.graph.nodes, self.node_costs, strict=True):
             clock = self.clock(node)
-            column = min(self.subnetwork(node), self.subnetworks - 1)
             for step in range(clock.phase, self.period, clock.rate):
-                rows[step][column] += cost
+                rows[step][self.column(node)] += cost
         return tuple(tuple(row) for row in rows)
 
     @property
@@ -264,7 +267,7 @@ class Plan:
         """
         full = [0] * self.subnetworks
         for node, cost in zip(self.graph.nodes, self.node_costs, strict=True):
-            full[min(self.subnetwork(node), self.subnetworks - 1)] += cost
+            full[self.column(node)] += cost
         width = max(3, len(str(self.subnetworks - 1)) + 1)
         lines = ["step " + "".join(f"{s:>{width}}" for s in range(self.subnetworks)) + "   cost"]
         total = sum(self.node_costs) or 1
@@ -278,8 +281,8 @@ class Plan:
 
     def _works(self, subnetwork: int, step: int) -> bool:
         return any(
-            clock.ticks(step) and min(own, self.subnetworks - 1) == subnetwork
-            for own, clock in zip(self._subnetwork, self._clocks, strict=True)
+            self.clock(node).ticks(step) and self.column(node) == subnetwork
+            for node in self.graph.nodes
         )
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ def node_ages(plan: "Plan") -> list[Ages | None]:
         for step in range(plan.period):
             tick = plan.clock(node).last(step)
             seen = []
-            for producer in _forward_producers(plan, node):
+            for producer in plan.graph.sources(node):
                 delay = plan.delay(producer, node)
                 at = (tick - delay) % plan.period
                 source = _FRAME if producer is None else ages[producer.index]
@@ -83,7 +83,7 @@ def information_latency(plan: "Plan") -> tuple[int, int]:
     paths: list[tuple[int, int] | None] = []
     for node in plan.graph.nodes:
         seen = []
-        for producer in _forward_producers(plan, node):
+        for producer in plan.graph.sources(node):
             delay = plan.delay(producer, node)
             path = (0, 0) if producer is None else paths[producer.index]
             if path is not None:
@@ -149,13 +149,6 @@ def seen_ticks(plan: "Plan") -> list[frozenset[int]]:
                 look(node, step, 1)
     for node in reversed(plan.graph.nodes):
         for step in sorted(seen[node.index]):
-            for producer in _forward_producers(plan, node):
+            for producer in plan.graph.sources(node):
                 look(producer, step - plan.delay(producer, node), node.window)
     return [frozenset(ticks) for ticks in seen]
-
-
-def _forward_producers(plan: "Plan", node: Node) -> list[Node | None]:
-    """What `node` reads within the graph: None for a frame; nothing for a feedback."""
-    if node.feedback_source:
-        return []
-    return [plan.graph.producer(tensor) for tensor in node.inputs]

@@ -89,9 +89,28 @@ def test_a_saved_video_network_streams_by_its_own_plan(
     mpvn.VideoNetwork(frame_model, mpvn.Plan(frame_model, 4)).save(tmp_path / "net.keras")
     ran = run("plan", tmp_path / "net.keras")
     assert "information latency                3 steps" in ran.stdout
+    ran = run("plan", tmp_path / "net.keras", "--clocks", "none")  # any option makes a new plan
+    assert "information latency                0 steps" in ran.stdout
     ran = run("stream", video, "--model", tmp_path / "net.keras", "--frames", 5)
     assert ran.returncode == 0, ran.stderr
     assert "5 frames" in ran.stdout
+
+
+def test_an_interrupt_before_the_first_frame_leaves_no_file_and_no_trace(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closing an output without frames raised where nobody expected it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpvn.streaming.Stream.step", interrupted)
+    target = tmp_path / "seen.mp4"
+    assert_mistake("frame", "stream", video, "--model", model, "--output", target)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_at_its_own_speed_drops_no_frames_of_a_fast_network(
@@ -221,6 +240,8 @@ def test_a_subclassed_model_gets_one_message(tmp_path: pathlib.Path) -> None:
         (["--boundaries", "conv1,cnov2"], "no node is called 'cnov2'.*'conv2'"),
         (["--subnetworks", "2", "--clocks", "2,1"], "below the rate 2 of what it reads"),
         (["--subnetworks", "99"], "between 1 and 9 subnetworks"),
+        (["--subnetworks", "0"], "between 1 and 9 subnetworks"),
+        (["--subnetworks", "2", "--boundaries", "conv1"], "not both"),
         (["--clocks", "fast"], 'clocks must be None, "auto"'),
         (["--phases", "1,2,3"], "one offset >= 0 for each of the 1"),
         (["--size", "64"], "has its own frame size"),

@@ -47,13 +47,13 @@ def step(
     run = _Step(plan, state, training)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
-    for block in blocks(plan):
+    for block in _blocks(plan):
         run.block(block, phase)
     outputs = [run.newest(plan.memories.output_read(tensor)) for tensor in plan.graph.outputs]
     return outputs, run.state
 
 
-def blocks(plan: "Plan") -> list[list[Node]]:
+def _blocks(plan: "Plan") -> list[list[Node]]:
     """The nodes in order, split wherever the subnetwork or the clock changes."""
     key = lambda node: (plan.subnetwork(node), plan.clock(node))  # noqa: E731
     return [list(nodes) for _, nodes in itertools.groupby(plan.graph.nodes, key)]
@@ -130,7 +130,8 @@ class _Step:
         """
         tensors = [tensor for node in nodes for tensor in node.outputs]
         slots = [s for t in tensors for m in self.plan.memories.of(t) for s in m.slots]
-        leaving = [t for t in tensors if t in self.plan.memories.read_outside(nodes)]
+        read_outside = self.plan.memories.read_outside(nodes)
+        leaving = [tensor for tensor in tensors if tensor in read_outside]
 
         def compute():
             inner = copy.copy(self)
