@@ -364,7 +364,11 @@ def _add_plan_options(parser: Any) -> None:
     )
     group.add_argument("--subnetworks", type=int, help="parallel subnetworks (default: 1)")
     group.add_argument("--boundaries", metavar="A,B,...", help="the nodes where subnetworks begin")
-    group.add_argument("--partition", choices=["equal", "balanced"], help="default: equal")
+    group.add_argument(
+        "--partition",
+        choices=["equal", "balanced", "units"],
+        help="default: units for published networks, else equal",
+    )
     group.add_argument("--clocks", metavar="auto|none|1,2,...", help="clock rates (default: none)")
     group.add_argument(
         "--phases", metavar="aligned|chain|0,1,...", help="default: chain, aligned for 1 subnetwork"

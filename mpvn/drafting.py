@@ -21,6 +21,7 @@ class Draft:
 
     Attributes:
         faults: what does not fit, a sentence each.
+        head: name of the head's first node, or None.
         starts: index of the first node of each subnetwork.
         subnetwork: of each node; `len(starts)` for the head.
         clocks: of each node.
@@ -39,6 +40,10 @@ class Draft:
     ) -> None:
         self._graph = graph
         self.faults: list[str] = []
+        self._units = partition.units(graph.names)
+        if head is None and how == "units":
+            head = self._head_unit()
+        self.head = head
         head_start = None if head is None else self._index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
         by_node = self._rates_by_node(clocks)
@@ -82,10 +87,12 @@ class Draft:
 
     def _make_starts(self, subnetworks: Any, how: Any, rates: partition.Rates | None) -> list[int]:
         body = self._body
-        if how not in ("equal", "balanced"):
-            self._fault(f'partition must be "equal" or "balanced", got {how!r}')
+        if how not in partition.WAYS:
+            self._fault(f"partition must be one of {', '.join(partition.WAYS)}, got {how!r}")
         if _is_list(subnetworks):
             return self._starts_by_name(subnetworks)
+        if how == "units":
+            return self._starts_by_unit(subnetworks)
         if not _is_count(subnetworks, 1) or subnetworks > body:
             self._fault(
                 f"subnetworks: the model has {body} nodes to share, so between 1 and {body} "
@@ -98,6 +105,29 @@ class Draft:
             costs = [multiply_adds(self._graph, node) / shared[node.index] for node in nodes]
             return partition.balanced_starts(costs, subnetworks)
         return partition.equal_starts(body, subnetworks)
+
+    def _starts_by_unit(self, subnetworks: Any) -> list[int]:
+        body = {unit: start for unit, start in self._units.items() if start < self._body}
+        if not body:
+            self._fault(
+                'partition: "units" needs a model whose nodes are called "unit.part", from its '
+                f"first node {self._graph.names[0]!r} on"
+            )
+        elif not _is_count(subnetworks, 1) or subnetworks > len(body):
+            self._fault(
+                f"subnetworks: the model has {len(body)} units to share, {', '.join(body)}, so "
+                f"between 1 and {len(body)} subnetworks are possible, got {subnetworks!r}"
+            )
+        else:
+            count = len(body) + (self._body < len(self._graph.nodes))  # the head counts as one
+            starts = list(body.values())
+            return [starts[unit] for unit in partition.equal_starts(count, subnetworks)]
+        return [0]
+
+    def _head_unit(self) -> str | None:
+        """First node of the unit that is the head; None if there is none."""
+        index = self._units.get(partition.HEAD_UNIT)
+        return None if index is None else self._graph.names[index]
 
     def _starts_by_name(self, names: Sequence[str]) -> list[int]:
         starts = []

@@ -1,8 +1,12 @@
 """Reads a functional Keras model over one frame into nodes and the tensors between them.
 
-The only file that looks at Keras internals (`_nodes_by_depth`, `SymbolicArguments.fill_in`);
-`tests/test_graph.py` fails loudly when they change. Nested functional and sequential models are
-read through; any other layer, a subclassed model included, is one node.
+Nodes come in the order in which the outputs ask for them: the first input of a node with all that
+leads to it, then the second, then the node. So a branch stands in one piece, and a side branch
+stands where what it reads is made, if whoever reads it takes it before the main path.
+
+The only file that looks at Keras internals (`_keras_history`, `_inbound_nodes`,
+`SymbolicArguments.fill_in`); `tests/test_graph.py` fails loudly when they change. Nested functional
+and sequential models are read through; any other layer, a subclassed model included, is one node.
 """
 
 import collections
@@ -203,9 +207,7 @@ class _Reader:
 
     def read(self, functional, seen: dict[int, int], prefix: str) -> None:
         """Adds the nodes of `functional`; `seen` maps its tensors' ids to indices."""
-        by_depth = functional._nodes_by_depth
-        in_order = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-        calls = [node for node in in_order if not node.is_input]
+        calls = _calls_in_order(functional)
         for keras_node, name in zip(calls, _call_names(calls), strict=True):
             inner = _functional(keras_node.operation)
             if inner is not None:
@@ -241,6 +243,27 @@ class _Reader:
                 tuple(id(t) for t in read),
             )
         )
+
+
+def _calls_in_order(functional) -> list:
+    """Keras's nodes of `functional`, each after all that it reads, first inputs first."""
+    made = {id(tensor) for tensor in functional.inputs}
+    calls = []
+    waiting = list(reversed(functional.outputs))
+    while waiting:
+        tensor = waiting[-1]
+        if id(tensor) in made:
+            waiting.pop()
+            continue
+        operation, index, _ = tensor._keras_history
+        call = operation._inbound_nodes[index]
+        missing = [read for read in call.arguments.keras_tensors if id(read) not in made]
+        if missing:
+            waiting += reversed(missing)
+        else:
+            calls.append(call)
+            made.update(id(output) for output in call.outputs)
+    return calls
 
 
 def _call_names(keras_nodes: list) -> list[str]:

@@ -32,8 +32,10 @@ class Plan:
         model: a functional Keras model over one frame, of fixed frame size.
         subnetworks: how many parallel subnetworks (1 is the sequential network), or the names of
             the nodes at which subnetworks 1, 2, ... begin.
-        partition: how a number of subnetworks is cut: `"equal"`, equally many nodes each (the
-            paper), or `"balanced"`, the dearest as cheap as possible in multiply-adds per step.
+        partition: how a number of subnetworks is cut: `"equal"`, equally many nodes each;
+            `"balanced"`, the dearest as cheap as possible in multiply-adds per step; or `"units"`,
+            equally many units each, nodes called `unit.part` being a unit (the published networks
+            are built so, and the papers cut them so). The head counts as a unit.
         clocks: when nodes compute. None: at every step, but for the model's temporal strides.
             `"auto"`: see `partition.auto_rates`. A sequence: one rate per subnetwork. A mapping:
             rates by node name; other nodes inherit the smallest rate of what they read, times
@@ -46,7 +48,8 @@ class Plan:
         devices: None, or one device string per subnetwork, such as `"/GPU:0"`. The head shares the
             device of the last.
         head: name of the first node of the head, if the model has one: from it on, in plan order,
-            nodes tick at every step, in sequence with whatever they read.
+            nodes tick at every step, in sequence with whatever they read. With `"units"`, the unit
+            called `head` by default.
 
     Raises:
         TypeError: `model` is no functional model.
@@ -76,7 +79,7 @@ class Plan:
         if draft.faults:
             lines = "\n".join(f"  - {fault}" for fault in draft.faults)
             raise PlanError(f"this plan does not fit the model {model.name!r}:\n{lines}")
-        self.head = head
+        self.head = draft.head
         self.boundaries = tuple(self.graph.names[start] for start in draft.starts[1:])
         self.subnetworks = len(draft.starts)
         self.devices = draft.devices

@@ -314,20 +314,57 @@ def test_unknown_frame_sizes_are_refused() -> None:
         read_graph(model)
 
 
+# --- order ------------------------------------------------------------------------------------
+
+
+def two_scales() -> keras.Model:
+    """Both scales' scores come of two layers each; the fine ones are named first at the end."""
+    x = image = keras.Input((8, 8, 3))
+    scores = []
+    for scale in ("fine", "coarse"):
+        x = layers.Conv2D(2, 3, strides=2, padding="same", name=f"{scale}_map")(x)
+        side = layers.GlobalAveragePooling2D(name=f"{scale}_mean")(x)
+        scores.append(layers.Dense(2, name=f"{scale}_score")(side))
+    return keras.Model(image, layers.Concatenate(name="both")(scores))
+
+
+def test_a_side_branch_stands_whole_where_it_begins() -> None:
+    order = ["fine_map", "fine_mean", "fine_score", "coarse_map", "coarse_mean", "coarse_score"]
+    assert list(read_graph(two_scales()).names) == [*order, "both"]
+
+
+def test_the_order_outlives_a_round_trip() -> None:
+    model = two_scales()
+    again = keras.Model.from_config(model.get_config())
+    assert read_graph(again).names == read_graph(model).names
+
+
+def test_outputs_are_asked_for_in_turn() -> None:
+    image = keras.Input((4,))
+    late = layers.Dense(2, name="late")(layers.Dense(2, name="early")(image))
+    model = keras.Model(image, [layers.Dense(2, name="first")(image), late])
+    assert read_graph(model).names == ("first", "early", "late")
+
+
 # --- the Keras internals that mpvn/graph.py stands on ------------------------------------------
 
 
-def test_keras_still_lists_a_models_nodes_by_depth() -> None:
-    image = keras.Input((6, 6, 3))
-    model = keras.Model(image, layers.ReLU(name="relu")(image))
-    by_depth = model._nodes_by_depth
-    assert sorted(by_depth) == [0, 1], "greatest depth at the input"
-    (node,) = by_depth[0]
+def call_of(tensor: keras.KerasTensor) -> Any:
+    """Keras's node of the call that made `tensor`."""
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
+
+
+def test_keras_still_says_which_call_made_a_tensor() -> None:
+    image, relu = keras.Input((6, 6, 3)), layers.ReLU(name="relu")
+    relu(keras.Input((2,)))
+    model = keras.Model(image, relu(image))
+    assert hasattr(model, "_nodes_by_depth"), "by which functional models are told from others"
+    node = call_of(model.outputs[0])
     assert (node.operation.name, node.is_input) == ("relu", False)
-    assert by_depth[1][0].is_input
     assert node.arguments.keras_tensors[0] is image
     assert node.outputs[0] is model.outputs[0]
-    assert image._keras_history.operation is by_depth[1][0].operation
+    assert call_of(image).is_input
 
 
 def test_keras_still_lists_a_layers_calls_in_order() -> None:
@@ -341,7 +378,7 @@ def test_keras_still_lists_a_layers_calls_in_order() -> None:
 def test_keras_still_fills_arguments_by_tensor_id() -> None:
     first, second = keras.Input((2,)), keras.Input((2,))
     model = keras.Model([first, second], layers.Add()([first, second]))
-    (node,) = model._nodes_by_depth[0]
+    node = call_of(model.outputs[0])
     args, kwargs = node.arguments.fill_in({id(first): 1, id(second): 2})
     assert keras.tree.flatten(args) == [1, 2]
     assert "training" not in kwargs or kwargs["training"] is None
@@ -351,7 +388,7 @@ def test_keras_still_records_an_explicit_training_argument() -> None:
     image = keras.Input((2,))
     inner = keras.Sequential([keras.Input((2,)), layers.Dropout(0.5)])
     model = keras.Model(image, inner(image, training=False))
-    (node,) = model._nodes_by_depth[0]
+    node = call_of(model.outputs[0])
     assert node.arguments.kwargs["training"] is False
 
 

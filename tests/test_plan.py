@@ -99,6 +99,46 @@ def test_equal_cuts_count_nodes_and_balanced_cuts_count_work() -> None:
     assert Plan(model, 3, partition="balanced").boundaries == ("c1", "c2")
 
 
+def unit_model(*names: str) -> keras.Model:
+    """A row of 1x1 convolutions by those names."""
+    x = frame = keras.Input((4, 4, 2))
+    for name in names:
+        x = layers.Conv2D(2, 1, name=name)(x)
+    return keras.Model(frame, x, name="in_units")
+
+
+IN_UNITS = ("stem.a", "b1.a", "b1.b", "b2.a", "b2.b", "b2.c", "plain", "b3.a", "head.a", "head.b")
+
+
+def test_units_are_cut_whole_and_the_head_counts_as_one() -> None:
+    """Five units in all, the fifth the head, which belongs to no subnetwork."""
+    model = unit_model(*IN_UNITS)
+    assert Plan(model, 2, partition="units").boundaries == ("b2.a",)
+    assert Plan(model, 3, partition="units").boundaries == ("b1.a", "b3.a")
+    plan = Plan(model, 4, partition="units")
+    assert plan.boundaries == ("b1.a", "b2.a", "b3.a")
+    assert plan.head == "head.a"
+    assert [plan.subnetwork_of[name] for name in IN_UNITS] == [0, 1, 1, 2, 2, 2, 2, 3, 4, 4]
+    assert Plan(model, **plan.get_config()) == plan
+
+
+def test_units_without_a_head_and_with_another_head() -> None:
+    model = unit_model("a.1", "b.1", "b.2", "c.1", "d.1")
+    assert Plan(model, 2, partition="units").boundaries == ("c.1",)
+    assert Plan(model, 2, partition="units", head="c.1").boundaries == ("b.1",)
+
+
+def test_too_many_subnetworks_for_the_units_names_the_units() -> None:
+    sentence = (
+        "subnetworks: the model has 4 units to share, stem, b1, b2, b3, so between 1 and 4 "
+        "subnetworks are possible, got 5"
+    )
+    with pytest.raises(PlanError, match=re.escape(sentence)):
+        Plan(unit_model(*IN_UNITS), 5, partition="units")
+    with pytest.raises(PlanError, match='called "unit.part", from its first node .c0. on'):
+        Plan(chain(2, 2), 2, partition="units")
+
+
 def test_the_head_ticks_always_and_without_delay() -> None:
     plan = Plan(chain(2, 2, 2), 2, clocks=[2, 2], head="c2")
     assert plan.subnetwork_of == {"c0": 0, "c1": 1, "c2": 2}
