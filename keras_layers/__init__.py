@@ -10,13 +10,17 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from keras_layers.feedback import Feedback
+from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToDepth
 from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer
 from keras_layers.temporal_conv import TemporalConv2D
 from keras_layers.temporal_pool import TemporalAveragePooling2D, TemporalMaxPooling2D
 
 __all__ = [
+    "DepthToSpace",
     "Feedback",
+    "SpaceTimeToDepth",
+    "SpaceToDepth",
     "SubnetworkCell",
     "TemporalAveragePooling2D",
     "TemporalConv2D",

@@ -175,8 +175,23 @@ VECTORS = {"": (5,)}
 TWO = {"image": FRAME, "flow": (6, 6, 1)}
 
 REGISTRY: dict[str, dict[str, Case] | str] = {
+    "keras_layers.DepthToSpace": {
+        "columns": Case(lambda: keras_layers.DepthToSpace((1, 2)), ONE, trained=False)
+    },
     "keras_layers.Feedback": {
         "alone": Case(lambda: keras_layers.Feedback("later", (4,)), ONE, trained=False)
+    },
+    "keras_layers.SpaceTimeToDepth": {
+        "causal": Case(lambda: keras_layers.SpaceTimeToDepth((2, 3, 2)), ONE, trained=False),
+        "symmetric": Case(
+            lambda: keras_layers.SpaceTimeToDepth(2, temporal_padding="symmetric"),
+            ONE,
+            trained=False,
+        ),
+    },
+    "keras_layers.SpaceToDepth": {
+        "square": Case(lambda: keras_layers.SpaceToDepth(2), ONE, trained=False),
+        "rows and columns": Case(lambda: keras_layers.SpaceToDepth((3, 2)), ONE, trained=False),
     },
     "keras_layers.SubnetworkCell": {
         "clocked": Case(clocked_cell, VECTORS),
