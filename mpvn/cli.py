@@ -3,13 +3,16 @@
     mpvn plan MODEL       what a plan of the model looks like and costs
     mpvn stream VIDEO     a video, camera or network stream through a model, frame by frame
     mpvn export MODEL     a SavedModel that streams without this package
+    mpvn models           the published networks, their plans and options
     mpvn demo             one network streamed in three ways, with a report
 
 A user's mistake ends with one message and exit code 2.
 """
 
 import argparse
+import ast
 import contextlib
+import inspect
 import itertools
 import json
 import os
@@ -28,6 +31,8 @@ EXIT_PIPE_CLOSED = 141
 
 
 _PLAN_OPTIONS = ("subnetworks", "boundaries", "partition", "clocks", "phases", "head")
+
+MODEL_HELP = "a .keras file, a published network (see mpvn models), or a keras.applications name"
 
 
 class _Mistake(Exception):
@@ -131,6 +136,20 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _models(arguments: argparse.Namespace) -> int:
+    _quiet_tensorflow()
+    from mpvn.models import PUBLISHED
+
+    for name, architecture in PUBLISHED.items():
+        numbers = ", ".join(map(str, architecture.subnetworks))
+        print(f"{name:<22} {architecture.paper}; subnetworks: {numbers}")
+        if arguments.options:
+            for option in inspect.signature(architecture.build).parameters.values():
+                if option.name not in ("input_shape", "name", "options"):
+                    print(f"    {option.name} = {option.default!r}")
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
     from mpvn.demo import run_demo
@@ -156,7 +175,11 @@ def _model_and_plan(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
     with _mistakes():
         frame_model = load_frame_model(
-            arguments.model, arguments.size, arguments.weights, arguments.pixels
+            arguments.model,
+            arguments.size,
+            arguments.weights,
+            arguments.pixels,
+            dict(_option(text) for text in arguments.option),
         )
         asked = [getattr(arguments, name) is not None for name in _PLAN_OPTIONS]
         if frame_model.plan is not None and not any(asked):
@@ -169,7 +192,7 @@ def _model_and_plan(arguments: argparse.Namespace) -> tuple[Any, Any]:
         return frame_model, Plan(
             frame_model.model,
             1 if subnetworks is None else subnetworks,
-            partition=arguments.partition or "equal",
+            partition=arguments.partition or frame_model.partition,
             clocks=None if arguments.clocks == "none" else _list_or_word(arguments.clocks),
             phases=_list_or_word(arguments.phases),
             head=arguments.head,
@@ -219,6 +242,17 @@ def _print_statistics(statistics: Any, dropped: int | None) -> None:
         print(f"dropped {dropped} frames that came faster than the network")
 
 
+def _option(text: str) -> tuple[str, Any]:
+    """Name and value of NAME=VALUE; a value that is no Python literal is taken as a word."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"--option must be NAME=VALUE, such as classes=51, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
 def _list_or_word(text: str | None) -> Any:
     """A list of ints from "1,2,4"; the word itself otherwise."""
     if text is None:
@@ -259,7 +293,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  mpvn demo\n"
-        "  mpvn plan MobileNetV2 --subnetworks 4 --clocks auto\n"
+        "  mpvn plan par_densenet --subnetworks 14\n"
         "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
         "  mpvn COMMAND --help",
     )
@@ -267,6 +301,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_plan(commands)
     _add_stream(commands)
     _add_export(commands)
+    _add_models(commands)
     _add_demo(commands)
     return parser.parse_args(argv[1:])
 
@@ -277,12 +312,12 @@ def _add_plan(commands: Any) -> None:
         "plan",
         _plan,
         "print a plan's grid, latencies and costs",
-        "mpvn plan ResNet50 --subnetworks 4 --partition balanced\n"
+        "mpvn plan par_densenet --subnetworks 14 --figure par_densenet.svg\n"
+        "  mpvn plan par_inception --option classes=400 --option clocks=False\n"
+        "  mpvn plan ResNet50 --subnetworks 4 --partition balanced\n"
         "  mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned",
     )
-    parser.add_argument(
-        "model", metavar="MODEL", help="a .keras file, or a keras.applications name"
-    )
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
     parser.add_argument("--figure", metavar="FILE", help="also draw its subnetworks as SVG")
     _add_plan_options(parser)
@@ -294,16 +329,15 @@ def _add_stream(commands: Any) -> None:
         "stream",
         _stream,
         "stream a video through a network, frame by frame",
-        "mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
+        "mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output seen.mp4\n"
+        "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
         "  mpvn stream camera:0 --model my_model.keras --output seen.mp4\n"
         "  mpvn stream walk.mp4 --model my_network.keras --realtime",
     )
     parser.add_argument(
         "video", metavar="VIDEO", help="a file, a folder of images, camera:0, /dev/video0, or a URL"
     )
-    parser.add_argument(
-        "--model", required=True, help="a .keras file, or a keras.applications name"
-    )
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
     parser.add_argument("--fps", type=float, help="convert the frame rate (default: as it is)")
     parser.add_argument("--frames", type=int, help="stop after this many frames")
@@ -324,9 +358,22 @@ def _add_export(commands: Any) -> None:
         "write a SavedModel that streams without this package",
         "mpvn export MobileNetV2 served/1 --subnetworks 4 --clocks auto",
     )
-    parser.add_argument("model", metavar="MODEL", help="a .keras file or keras.applications name")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("path", metavar="FOLDER", help="the folder to write")
     _add_plan_options(parser)
+
+
+def _add_models(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "models",
+        _models,
+        "list the published networks",
+        "mpvn models\n  mpvn models --options",
+    )
+    parser.add_argument(
+        "--options", action="store_true", help="also list what --option can set, with defaults"
+    )
 
 
 def _add_demo(commands: Any) -> None:
@@ -369,15 +416,26 @@ def _add_plan_options(parser: Any) -> None:
         choices=["equal", "balanced", "units"],
         help="default: units for published networks, else equal",
     )
-    group.add_argument("--clocks", metavar="auto|none|1,2,...", help="clock rates (default: none)")
+    group.add_argument(
+        "--clocks",
+        metavar="auto|none|1,2,...",
+        help="clock rates (default: those of the model's temporal strides)",
+    )
     group.add_argument(
         "--phases", metavar="aligned|chain|0,1,...", help="default: chain, aligned for 1 subnetwork"
     )
     group.add_argument("--head", metavar="NODE", help="the head's first node")
     group = parser.add_argument_group("model")
-    group.add_argument("--size", type=int, help="frame size for keras.applications (default: 224)")
+    group.add_argument("--size", type=int, help="frame size, not of saved models (default: 224)")
     group.add_argument(
-        "--weights", help="for keras.applications: imagenet (downloads), a file; default: random"
+        "--weights", help="not of saved models: imagenet (downloads), a file; default: random"
+    )
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the network is built with, such as classes=51; may be repeated",
     )
     group.add_argument(
         "--pixels",

@@ -98,7 +98,7 @@ def run_demo(
             f"Received: frames={frames}, subnetworks={subnetworks}"
         )
     frame_model = load_frame_model(model)
-    if frame_model.plan is None and not pathlib.Path(model).exists():
+    if frame_model.partition != "units" and not pathlib.Path(model).exists():
         frame_model = dataclasses.replace(frame_model, model=multi_scale(frame_model.model))
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)

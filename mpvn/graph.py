@@ -128,6 +128,16 @@ class Graph:
         """The nodes that `node` reads: frames and a feedback's anchor left out."""
         return [source for source in self.sources(node) if source is not None]
 
+    @functools.cached_property
+    def fed_back(self) -> frozenset[int]:
+        """Indices of the nodes that stem from feedback alone."""
+        found: set[int] = set()
+        for node in self.nodes:
+            read = self.sources(node)
+            if node.feedback_source or (read and all(n and n.index in found for n in read)):
+                found.add(node.index)
+        return frozenset(found)
+
     def take_losses(self) -> list[str]:
         """Names of the layers that added a loss since they were last asked; they forget it."""
         layers = {id(node.operation): node.operation for node in self.nodes}.values()

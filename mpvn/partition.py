@@ -94,7 +94,7 @@ def least_rate(graph: Graph, node: Node, rates: Sequence[int]) -> int:
     producers = graph.producers(node)
     if not producers or None in graph.sources(node):
         return 1
-    forward = [p for p in producers if p.feedback_source is None]
+    forward = [p for p in producers if p.index not in graph.fed_back]
     return min(rates[producer.index] for producer in forward or producers)
 
 

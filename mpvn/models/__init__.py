@@ -1,6 +1,39 @@
-"""Frame models by name."""
+"""Frame models: the papers' networks, heads, inflation, and models by name."""
 
+from mpvn.models.autoencoder import autoencoder
+from mpvn.models.full_res import full_res
+from mpvn.models.heads import action_head, image_head, keypoint_head
+from mpvn.models.i3d_resnet import i3d_resnet50
+from mpvn.models.inflation import Transfer, inflate, transfer_weights
 from mpvn.models.loading import FrameModel, ModelError, load_frame_model
 from mpvn.models.multi_scale import multi_scale
+from mpvn.models.par_densenet import par_densenet
+from mpvn.models.par_inception import i3d_inception, par_inception
+from mpvn.models.published import PUBLISHED, Architecture
+from mpvn.models.simple_cnn import simple_cnn
+from mpvn.models.vgg import vgg8, vgg16, vgg_3d
 
-__all__ = ["FrameModel", "ModelError", "load_frame_model", "multi_scale"]
+__all__ = [
+    "PUBLISHED",
+    "Architecture",
+    "FrameModel",
+    "ModelError",
+    "Transfer",
+    "action_head",
+    "autoencoder",
+    "full_res",
+    "i3d_inception",
+    "i3d_resnet50",
+    "image_head",
+    "inflate",
+    "keypoint_head",
+    "load_frame_model",
+    "multi_scale",
+    "par_densenet",
+    "par_inception",
+    "simple_cnn",
+    "transfer_weights",
+    "vgg16",
+    "vgg8",
+    "vgg_3d",
+]

@@ -1,4 +1,4 @@
-"""A frame model from what a user types: a saved file, or a network of `keras.applications`."""
+"""A frame model from what a user types: a saved file, a published network, or one of Keras's."""
 
 import dataclasses
 import difflib
@@ -6,12 +6,14 @@ import inspect
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one)
+from mpvn.models.published import PUBLISHED
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 
@@ -38,11 +40,13 @@ class FrameModel:
         model: functional Keras model, or whatever was saved.
         prepare: from frames uint8 `[..., H, W, 3]` to the model's input, float32.
         plan: the plan that was saved with it, if it was saved as a `VideoNetwork`.
+        partition: how a plan of it is cut unless told otherwise; see `Plan`.
     """
 
     model: keras.Model
     prepare: Callable[[np.ndarray], np.ndarray]
     plan: Plan | None = None
+    partition: str = "equal"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,37 +68,77 @@ class FrameModel:
 
 
 def load_frame_model(
-    name: str | os.PathLike, size: int | None = None, weights: str | None = None, pixels: str = ""
+    name: str | os.PathLike,
+    size: int | None = None,
+    weights: str | None = None,
+    pixels: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> FrameModel:
     """Loads the frame model called `name`.
 
     Args:
-        name: path of a `.keras` file (of a frame model, or of a `VideoNetwork`), or the name of a
-            network of `keras.applications`, upper or lower case.
-        size: height and width of the frames, for `keras.applications` only; default 224.
-        weights: for `keras.applications` only: None (random), `"imagenet"` (downloaded), or a path.
-        pixels: a key of `PIXELS`; the default is the network's own `preprocess_input`, and for
-            saved models 0..255.
+        name: path of a `.keras` file (of a frame model, or of a `VideoNetwork`), a name in
+            `PUBLISHED`, or the name of a network of `keras.applications`, upper or lower case.
+        size: height and width of the frames, not for saved models; default 224.
+        weights: not for saved models: None (random), `"imagenet"` (downloaded), or a path.
+        pixels: a key of `PIXELS`; the default is what the weights were trained with, -1..1 for
+            published networks without weights, and 0..255 for saved models.
+        options: arguments of the function that makes the network, not for saved models.
 
     Raises:
-        ModelError: no such file or network, or a file that is no Keras model.
+        ModelError: no such file or network, a file that is no Keras model, or options that the
+            network does not take.
     """
     path = pathlib.Path(name)
     if path.suffix == ".keras" or path.exists():
-        if size is not None or weights is not None:
+        if size is not None or weights is not None or options:
             raise ModelError(
-                f"{path} is a saved model: it has its own frame size and weights. Leave out --size "
-                "and --weights, or name a network of keras.applications"
+                f"{path} is a saved model: it has its own frame size, weights and options. Leave "
+                "out --size, --weights and --option, or name a network"
             )
         loaded = _load_file(path)
         prepare = PIXELS[pixels or "0..255"]
         if isinstance(loaded, VideoNetwork):
             return FrameModel(loaded.frame_model, prepare, loaded.plan)
         return FrameModel(loaded, prepare)
+    key = str(name).lower()
+    shape = (size or SIZE, size or SIZE, 3)
+    if key in PUBLISHED:
+        return _published(key, shape, weights, pixels, dict(options or {}))
     builder = _application(str(name))
-    model = builder(weights=weights, input_shape=(size or SIZE, size or SIZE, 3))
-    preprocess = sys.modules[builder.__module__].preprocess_input
-    return FrameModel(model, PIXELS[pixels] if pixels else _on_copies(preprocess))
+    model = _build(builder, shape, {"weights": weights, **(options or {})})
+    return FrameModel(model, PIXELS[pixels] if pixels else _preprocessing(builder))
+
+
+def _published(
+    name: str, shape: tuple[int, int, int], weights: str | None, pixels: str, options: dict
+) -> FrameModel:
+    architecture = PUBLISHED[name]
+    prepare = PIXELS[pixels or "-1..1"]
+    if weights is not None:
+        if architecture.application is None:
+            with_weights = (known for known, other in PUBLISHED.items() if other.application)
+            raise ModelError(
+                f"there are no image weights for {name}; leave out --weights, or choose one of "
+                f"{', '.join(with_weights)}"
+            )
+        options["weights"] = weights
+        if not pixels:
+            prepare = _preprocessing(getattr(keras.applications, architecture.application))
+    return FrameModel(_build(architecture.build, shape, options), prepare, partition="units")
+
+
+def _build(builder: Callable[..., keras.Model], shape: tuple, options: dict) -> keras.Model:
+    parameters = inspect.signature(builder).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "input_shape"]
+    for option in options:
+        if option not in known and not takes_any:
+            raise ModelError(f"there is no option {option!r}. {_known(option, known)}")
+    try:
+        return builder(input_shape=shape, **options)
+    except (TypeError, ValueError) as refused:
+        raise ModelError(str(refused)) from refused
 
 
 def _load_file(path: pathlib.Path) -> keras.Model:
@@ -119,11 +163,20 @@ def _application(name: str) -> Callable[..., keras.Model]:
     if name.lower() in networks:
         return networks[name.lower()]
     spelt = sorted(builder.__name__ for builder in networks.values())
-    close = difflib.get_close_matches(name, spelt, n=3, cutoff=0.5)
-    known = f"Did you mean {' or '.join(close)}?" if close else f"Known are {', '.join(spelt)}"
-    raise ModelError(f"{name!r} is neither a file nor a network of keras.applications. {known}")
+    raise ModelError(
+        f"{name!r} is neither a file, nor a published network, nor one of keras.applications. "
+        f"{_known(name, [*PUBLISHED, *spelt])}"
+    )
 
 
-def _on_copies(preprocess: Callable) -> Callable[[np.ndarray], np.ndarray]:
+def _known(name: str, known: Iterable[str]) -> str:
+    """What might have been meant by `name`."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known are {', '.join(known)}"
+
+
+def _preprocessing(builder: Callable) -> Callable[[np.ndarray], np.ndarray]:
     """`preprocess_input` of a Keras application on float32 copies: some of them write in place."""
+    preprocess = sys.modules[builder.__module__].preprocess_input
     return lambda frame: np.asarray(preprocess(frame.astype(np.float32)))

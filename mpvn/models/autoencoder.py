@@ -1,0 +1,58 @@
+"""The auto-encoder of *Sideways* (section 5.3): Simple-CNN's convolutions and their mirror image.
+
+Six modules, each a unit: five convolutions, and a decoder of five deconvolutions that is one
+module, trained inside by exact gradients.
+"""
+
+import keras
+from keras import layers
+
+from mpvn.models.parts import check_frame, rectified, scaled
+from mpvn.models.simple_cnn import FILTERS, STRIDES, convolutions
+
+REDUCTION = 8
+"""How much smaller the encoder's last map is than the frame."""
+
+
+def autoencoder(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    batch_norm: bool = False,
+    width: float = 1.0,
+    name: str = "autoencoder",
+) -> keras.Model:
+    """A frame model of 6 units.
+
+    Args:
+        input_shape: height, width and channels of the frames, multiples of 8.
+        batch_norm: whether the convolutions are normalised.
+        width: multiplies all channels but the frames'.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32, of any
+        range.
+
+    Raises:
+        ValueError: frames that are no multiples of 8.
+    """
+    check_frame(input_shape, REDUCTION, name)
+    frame = keras.Input(input_shape, name="frame")
+    x = convolutions(frame, batch_norm, width)
+    channels = [scaled(filters, width) for filters in FILTERS[:-1]]
+    for number in range(len(FILTERS), 0, -1):
+        part = f"decoder.deconv{number}"
+        last = number == 1
+        x = layers.Conv2DTranspose(
+            input_shape[2] if last else channels[number - 2],
+            3,
+            STRIDES[number - 1],
+            padding="same",
+            use_bias=last or not batch_norm,
+            kernel_initializer="he_normal",
+            name=part,
+        )(x)
+        if not last:
+            x = rectified(x, part, batch_norm=batch_norm)
+    image = layers.Activation("linear", dtype="float32", name="decoder.image")(x)
+    return keras.Model(frame, image, name=name)

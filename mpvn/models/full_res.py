@@ -1,0 +1,48 @@
+"""Full-Res, the network of *Skip-Sideways* (supplement) that predicts the frame to come.
+
+Eight units of two 3x3 convolutions and a 3x3 pool of stride 1, so that every map keeps the size of
+its input; the input's 2x2 blocks of pixels are moved into the channels, and back at the end.
+"""
+
+import keras
+
+from mpvn.models.heads import image_head
+from mpvn.models.parts import check_frame, convolution, max_pool, rectified, scaled, stacked_input
+
+FILTERS = (64, 64, 32, 32, 32, 32, 32, 32)
+"""Channels of each unit."""
+
+
+def full_res(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    block: int = 2,
+    width: float = 1.0,
+    name: str = "full_res",
+) -> keras.Model:
+    """A frame model of 8 units.
+
+    Args:
+        input_shape: height, width and channels of the frames, multiples of `block`.
+        block: height and width of the blocks of pixels that are moved into the channels; 1: none.
+        width: multiplies all channels but the frames'.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32,
+        between -1 and 1 (a hard tanh).
+
+    Raises:
+        ValueError: frames that are no multiples of `block`.
+    """
+    check_frame(input_shape, block, name)
+    frame = keras.Input(input_shape, name="frame")
+    x = stacked_input(frame, block, "unit1")
+    for number, filters in enumerate(FILTERS, 1):
+        unit, channels = f"unit{number}", scaled(filters, width)
+        x = rectified(convolution(x, channels, 3, f"{unit}.conv1"), f"{unit}.conv1")
+        if number < len(FILTERS):
+            x = rectified(convolution(x, channels, 3, f"{unit}.conv2"), f"{unit}.conv2")
+            x = max_pool(x, 3, f"{unit}.pool")
+    image = image_head(x, input_shape[2], "hard_tanh", block, unit)
+    return keras.Model(frame, image, name=name)

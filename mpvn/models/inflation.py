@@ -1,0 +1,208 @@
+"""Inflation: an image network's weights, in a network that sees several frames.
+
+A kernel over time is filled from a 2D kernel so that a video of one picture, shown over and over,
+gives what the picture gives (*Quo Vadis, Action Recognition?*, 2017):
+
+- `"centre"`: the tap of the present frame gets the kernel, the others zeros. Every frame of every
+  video then gives what it gives alone, and training decides how far to look.
+- `"mean"`: every tap gets the kernel over the number of taps.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_layers import TemporalConv2D
+from mpvn.graph import read_graph
+
+INFLATIONS = ("centre", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """What became of the layers that have weights.
+
+    Attributes:
+        copied: layers that got weights of the same shapes.
+        inflated: layers whose kernel got an axis of time.
+        left: why other layers of the target kept their own weights, by name.
+        unused: layers of the source that went nowhere.
+    """
+
+    copied: tuple[str, ...]
+    inflated: tuple[str, ...]
+    left: dict[str, str]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"copied {len(self.copied)} layers, inflated {len(self.inflated)}, "
+            f"left {len(self.left)} as they were"
+        ]
+        lines += [f"  {name}: {reason}" for name, reason in self.left.items()]
+        if self.unused:
+            lines.append(f"not used: {', '.join(self.unused)}")
+        return "\n".join(lines)
+
+
+def transfer_weights(
+    source: keras.Model,
+    target: keras.Model,
+    *,
+    names: Callable[[str], str] | None = None,
+    inflation: str = "centre",
+) -> Transfer:
+    """Gives the layers of `target` the weights of their namesakes in `source`, where they fit.
+
+    A layer is taken over as a whole or not at all.
+
+    Args:
+        source: a functional model, such as one of `keras.applications`.
+        target: a functional model; its weights change in place.
+        names: from the name of a layer of `target` to that in `source`; default: the same.
+        inflation: `"centre"` or `"mean"`, as above.
+
+    Returns:
+        What was copied, inflated, left and not used.
+
+    Raises:
+        ValueError: an unknown inflation, or models of which no layer fits.
+    """
+    if inflation not in INFLATIONS:
+        raise ValueError(f"inflation must be one of {INFLATIONS}. Received: {inflation!r}")
+    givers = _layers_with_weights(source)
+    assignments: list[tuple[keras.Variable, np.ndarray]] = []
+    copied: list[str] = []
+    inflated: list[str] = []
+    left: dict[str, str] = {}
+    used: set[str] = set()
+    for name, layer in _layers_with_weights(target).items():
+        wanted = names(name) if names else name
+        if wanted not in givers:
+            left[name] = f"{source.name!r} has no layer {wanted!r} with weights"
+            continue
+        try:
+            values = _fitted(givers[wanted], layer, inflation)
+        except ValueError as misfit:
+            left[name] = str(misfit)
+            continue
+        assignments += values
+        used.add(wanted)
+        (inflated if _grows(givers[wanted], layer) else copied).append(name)
+    if not assignments:
+        reasons = "\n".join(f"  - {name}: {reason}" for name, reason in list(left.items())[:5])
+        raise ValueError(
+            f"no layer of {target.name!r} fits one of {source.name!r}. Expected layers of the same "
+            f"names and shapes, but for time:\n{reasons}"
+        )
+    for variable, value in assignments:
+        variable.assign(value)
+    unused = tuple(name for name in givers if name not in used)
+    return Transfer(tuple(copied), tuple(inflated), left, unused)
+
+
+def inflate(
+    model: keras.Model,
+    temporal_kernel: int = 3,
+    where: Sequence[str] | None = None,
+    *,
+    temporal_padding: str = "causal",
+    inflation: str = "centre",
+) -> keras.Model:
+    """The temporal twin of an image model: some of its convolutions see several frames.
+
+    Args:
+        model: a functional model over one frame; it stays as it is.
+        temporal_kernel: frames that the convolutions of the twin see, at least 1.
+        where: names of the `Conv2D` layers to inflate; default: all whose kernels are larger than
+            1x1.
+        temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
+        inflation: `"centre"` or `"mean"`, as above.
+
+    Returns:
+        A model of the same layer names, with weights of its own.
+
+    Raises:
+        ValueError: `where` names what cannot be inflated, or nothing can.
+    """
+    convolutions = {
+        name: layer
+        for name, layer in _layers_with_weights(model).items()
+        if isinstance(layer, layers.Conv2D)
+        and layer.groups == 1
+        and layer.data_format == "channels_last"
+    }
+    if where is None:
+        chosen = {name for name, layer in convolutions.items() if max(layer.kernel_size) > 1}
+    else:
+        chosen = set(where)
+    unknown = sorted(chosen - set(convolutions))
+    if unknown or not chosen:
+        raise ValueError(
+            f"inflating {model.name!r}: expected names of ungrouped, channels-last Conv2D layers "
+            f"such as {', '.join(list(convolutions)[:3]) or '(it has none)'}. "
+            f"Received: {', '.join(unknown) or 'none'}"
+        )
+    ids = {id(convolutions[name]) for name in chosen}
+
+    def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if id(layer) in ids:
+            return _temporal(layer, temporal_kernel, temporal_padding)
+        return layer.__class__.from_config(layer.get_config())
+
+    twin = keras.models.clone_model(model, clone_function=twin_of, recursive=True)
+    transfer_weights(model, twin, inflation=inflation)
+    return twin
+
+
+def _temporal(layer: layers.Conv2D, kernel: int, padding: str) -> TemporalConv2D:
+    """`layer` over `kernel` frames."""
+    config = layer.get_config()
+    for name in ("data_format", "groups"):
+        del config[name]
+    config["kernel_size"] = (kernel, *config["kernel_size"])
+    config["strides"] = (1, *config["strides"])
+    return TemporalConv2D.from_config({**config, "temporal_padding": padding})
+
+
+def _layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """The layers of `model` by name, those within nested models as `outer/inner`."""
+    nodes = read_graph(model).nodes
+    return {n.name: n.operation for n in nodes if getattr(n.operation, "variables", None)}
+
+
+def _fitted(
+    giver: keras.layers.Layer, taker: keras.layers.Layer, inflation: str
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """A value of `giver` for every variable of `taker`; raises ValueError for what does not fit."""
+    given = {variable.name: variable for variable in giver.variables}
+    wanted = {variable.name for variable in taker.variables}
+    if wanted != set(given):
+        raise ValueError(f"has {', '.join(sorted(wanted))}, not {', '.join(sorted(given))}")
+    values = []
+    for variable in taker.variables:
+        value = np.asarray(given[variable.name])
+        if variable.name == "kernel" and _grows(giver, taker):
+            value = _grown(value, taker, inflation)
+        if value.shape != tuple(variable.shape):
+            raise ValueError(
+                f"{variable.name} is {tuple(variable.shape)}, not {tuple(value.shape)}"
+            )
+        values.append((variable, value))
+    return values
+
+
+def _grows(giver: keras.layers.Layer, taker: keras.layers.Layer) -> bool:
+    return isinstance(giver, layers.Conv2D) and isinstance(taker, TemporalConv2D)
+
+
+def _grown(kernel: np.ndarray, layer: TemporalConv2D, inflation: str) -> np.ndarray:
+    """[h, w, in, out] -> [k, h, w, in, out]."""
+    if inflation == "mean":
+        return np.repeat(kernel[None], layer.window, axis=0) / layer.window
+    grown = np.zeros((layer.window, *kernel.shape), kernel.dtype)
+    grown[layer.window - 1 - layer.lookahead] = kernel
+    return grown

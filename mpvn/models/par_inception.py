@@ -1,0 +1,214 @@
+"""Par-Inception of *Massively Parallel Video Networks* (table 7), and I3D, of which it is made.
+
+I3D is Inception-v1 with 3D convolutions (*Quo Vadis, Action Recognition?*, 2017). Par-Inception is
+the same network with causal convolutions, so that it can stream: its temporal strides are clocks of
+2, 4 and 8 frames. Its paper lists 128 channels for the first branch of module 4e where I3D has 112;
+each function here follows its own paper.
+
+I3D pads a clip by an amount that depends on its length. Our symmetric windows are I3D's for clips
+of 8n + 1 frames; for clips of 8n frames, `Plan(model, phases=[3])` begins later by as much as I3D
+then pads less.
+"""
+
+import keras
+from keras import layers
+
+from mpvn.models.heads import action_head, fed_back, keypoint_head
+from mpvn.models.parts import check_frame, check_task, convolution, max_pool, rectified, scaled
+
+Branches = tuple[int, int, int, int, int, int]
+"""Channels of a module: of the 1x1 branch; of the two 3x3 branches, each before and in its 3x3
+convolution; of the branch behind a pool."""
+
+MODULES: dict[str, Branches] = {
+    "mixed_3b": (64, 96, 128, 16, 32, 32),
+    "mixed_3c": (128, 128, 192, 32, 96, 64),
+    "mixed_4b": (192, 96, 208, 16, 48, 64),
+    "mixed_4c": (160, 112, 224, 24, 64, 64),
+    "mixed_4d": (128, 128, 256, 24, 64, 64),
+    "mixed_4e": (128, 144, 288, 32, 64, 64),
+    "mixed_4f": (256, 160, 320, 32, 128, 128),
+    "mixed_5b": (256, 160, 320, 32, 128, 128),
+    "mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+
+I3D_MODULES = MODULES | {"mixed_4e": (112, 144, 288, 32, 64, 64)}
+
+SKIPPED = ("stem", "mixed_3c", "mixed_4f", "mixed_5c")
+"""The units whose maps the head of heatmaps reads: the last of each size."""
+
+SKIP = 16
+"""Channels of a skip to the head."""
+
+REDUCTION = 32
+"""How much smaller the last modules' maps are than the frame."""
+
+JOINTS = 17
+"""Heatmaps by default: the joints of COCO."""
+
+
+def par_inception(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    joints: int | None = None,
+    classes: int | None = None,
+    temporal_filters: bool = True,
+    clocks: bool = True,
+    feedback: bool = False,
+    heatmap_size: tuple[int, int] | None = None,
+    dropout: float = 0.0,
+    width: float = 1.0,
+    name: str = "par_inception",
+) -> keras.Model:
+    """A frame model, causal; published with 1, 5 and 10 subnetworks.
+
+    Args:
+        input_shape: height, width and channels of the frames, multiples of 32.
+        joints: number of heatmaps; 17 if neither this nor `classes` is given.
+        classes: number of classes, for a classifier instead.
+        temporal_filters: whether convolutions and pools see 7, 3 and 2 frames, or only the newest.
+        clocks: whether the first convolution and two of the pools are temporal strides of 2.
+        feedback: whether the second convolution also reads the heatmaps of the step before (section
+            3.5), through a tanh.
+        heatmap_size: height and width of the heatmaps; default: a quarter of the frame's.
+        dropout: of the classifier.
+        width: multiplies all channels but the outputs', for small machines.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits, float32: heatmaps
+        `[B, H/4, W/4, joints]`, or classes `[B, classes]`.
+
+    Raises:
+        ValueError: arguments that contradict each other, or a frame or heatmap size that does not
+            divide.
+    """
+    check_task(name, joints, classes, feedback)
+    check_frame(input_shape, REDUCTION, name)
+    network = _Inception(temporal_filters, clocks, "causal", width)
+    frame = keras.Input(input_shape, name="frame")
+    x = network.reduced(frame)
+    if feedback:
+        said = fed_back(x, joints or JOINTS, heatmap_size, "stem")
+        x = layers.Concatenate(name="stem.feedback_join")([x, said])
+    maps = network.modules(network.refined(x), MODULES)
+    if classes is not None:
+        outputs = action_head(maps["mixed_5c"], classes, dropout)
+    else:
+        channels = scaled(SKIP, width)
+        skips = {unit: convolution(maps[unit], channels, 1, f"{unit}.skip") for unit in SKIPPED}
+        outputs = keypoint_head(skips, joints or JOINTS, heatmap_size)
+    return keras.Model(frame, outputs, name=name)
+
+
+def i3d_inception(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    classes: int = 400,
+    temporal_padding: str = "symmetric",
+    dropout: float = 0.0,
+    width: float = 1.0,
+    name: str = "i3d_inception",
+) -> keras.Model:
+    """I3D: looks into the future, so it runs on whole clips, with one subnetwork.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        classes: number of classes.
+        temporal_padding: `"symmetric"`, or `"causal"` for a twin that can stream.
+        dropout: of the classifier.
+        width: multiplies all channels but the classes.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32: at each of
+        its ticks, every 8 frames, one of the steps over which I3D takes its mean.
+
+    Raises:
+        ValueError: an unknown padding, or a frame shape that is not known.
+    """
+    check_frame(input_shape, 1, name)
+    network = _Inception(True, True, temporal_padding, width)
+    frame = keras.Input(input_shape, name="frame")
+    maps = network.modules(network.refined(network.reduced(frame)), I3D_MODULES)
+    logits = action_head(maps["mixed_5c"], classes, dropout)
+    return keras.Model(frame, logits, name=name)
+
+
+class _Inception:
+    """The layer table, with the choices that all of its layers share."""
+
+    def __init__(self, filters: bool, clocks: bool, padding: str, width: float) -> None:
+        self._filters = filters
+        self._stride = 2 if clocks else 1
+        self._padding = padding
+        self._width = width
+
+    def reduced(self, frame: keras.KerasTensor) -> keras.KerasTensor:
+        """The first convolution and pool: to a quarter of the frame's size."""
+        x = self._unit(frame, 64, "stem.1a", 7, strides=2, temporal_stride=self._stride)
+        return max_pool(x, 3, "stem.2a_pool", strides=2)
+
+    def refined(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The second and third convolution."""
+        return self._unit(self._unit(x, 64, "stem.2b"), 192, "stem.2c", 3)
+
+    def modules(
+        self, x: keras.KerasTensor, table: dict[str, Branches]
+    ) -> dict[str, keras.KerasTensor]:
+        """The map of the stem and of each module, by unit."""
+        maps = {"stem": x}
+        for unit, channels in table.items():
+            if unit == "mixed_3b":
+                x = max_pool(x, 3, "stem.3a_pool", strides=2)
+            elif unit == "mixed_4b":
+                x = self._pool(x, 3, "mixed_3c.4a_pool", 2, self._stride)
+            elif unit == "mixed_5b":
+                x = self._pool(x, 2, "mixed_4f.5a_pool", 2, self._stride)
+            x = maps[unit] = self._module(x, channels, unit)
+        return maps
+
+    def _module(self, x: keras.KerasTensor, channels: Branches, unit: str) -> keras.KerasTensor:
+        b0 = self._unit(x, channels[0], f"{unit}.b0")
+        b1 = self._unit(x, channels[1], f"{unit}.b1a")
+        b1 = self._unit(b1, channels[2], f"{unit}.b1b", 3)
+        b2 = self._unit(x, channels[3], f"{unit}.b2a")
+        b2 = self._unit(b2, channels[4], f"{unit}.b2b", 3)
+        b3 = self._pool(x, 3, f"{unit}.b3a", 1, 1)
+        b3 = self._unit(b3, channels[5], f"{unit}.b3b")
+        return layers.Concatenate(name=f"{unit}.join")([b0, b1, b2, b3])
+
+    def _unit(
+        self,
+        x: keras.KerasTensor,
+        channels: int,
+        name: str,
+        kernel: int = 1,
+        strides: int = 1,
+        temporal_stride: int = 1,
+    ) -> keras.KerasTensor:
+        """A convolution as wide in time as in space, batch norm and ReLU."""
+        x = convolution(
+            x,
+            scaled(channels, self._width),
+            kernel,
+            f"{name}_conv",
+            strides=strides,
+            temporal_kernel=kernel if self._filters else 1,
+            temporal_stride=temporal_stride,
+            temporal_padding=self._padding,
+        )
+        return rectified(x, name, epsilon=1e-3)
+
+    def _pool(
+        self, x: keras.KerasTensor, size: int, name: str, strides: int, temporal_stride: int
+    ) -> keras.KerasTensor:
+        return max_pool(
+            x,
+            size,
+            name,
+            strides=strides,
+            temporal_size=size if self._filters else 1,
+            temporal_stride=temporal_stride,
+            temporal_padding=self._padding,
+        )

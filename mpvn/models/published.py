@@ -1,0 +1,79 @@
+"""The networks of the papers by name, with the numbers of subnetworks they were published with."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import keras
+
+from mpvn.models.autoencoder import autoencoder
+from mpvn.models.full_res import full_res
+from mpvn.models.i3d_resnet import i3d_resnet50
+from mpvn.models.par_densenet import par_densenet
+from mpvn.models.par_inception import i3d_inception, par_inception
+from mpvn.models.simple_cnn import simple_cnn
+from mpvn.models.vgg import vgg8, vgg16, vgg_3d
+from mpvn.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network of the papers.
+
+    Attributes:
+        build: the function that makes the frame model; takes `input_shape`, and options by name.
+        paper: where it is from.
+        subnetworks: the numbers of subnetworks it was published with; 1 is the sequential network.
+        application: the network of `keras.applications` whose weights it can take, if any.
+    """
+
+    build: Callable[..., keras.Model]
+    paper: str
+    subnetworks: tuple[int, ...]
+    application: str | None = None
+
+    def plan(self, model: keras.Model, subnetworks: int = 1, **options: Any) -> Plan:
+        """The published plan of `model`: cut between units, with the paper's clocks.
+
+        Args:
+            model: what `build` made.
+            subnetworks: how many, not only the published numbers.
+            **options: as of `Plan`.
+
+        Raises:
+            PlanError: more subnetworks than the network has units, or options that do not fit.
+        """
+        return Plan(model, subnetworks, partition="units", **options)
+
+
+_MPVN = "Massively Parallel Video Networks"
+_TSM = "Temporal Shift Module, comparison"
+
+PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "par_densenet": Architecture(par_densenet, f"{_MPVN}, table 5", (1, 2, 4, 7, 14)),
+        "par_inception": Architecture(par_inception, f"{_MPVN}, table 7", (1, 5, 10)),
+        "i3d_inception": Architecture(i3d_inception, "Quo Vadis, Action Recognition?", (1,)),
+        **{
+            f"i3d_resnet50_{variant}": Architecture(
+                functools.partial(i3d_resnet50, variant=variant), _TSM, (1,), "ResNet50"
+            )
+            for variant in ("3x3x3", "3x1x1", "replace")
+        },
+        "simple_cnn": Architecture(simple_cnn, "Sideways", (1, 6)),
+        "vgg8": Architecture(vgg8, "Sideways, Skip-Sideways", (1, 8)),
+        "autoencoder": Architecture(autoencoder, "Sideways", (1, 6)),
+        "vgg16": Architecture(vgg16, "Skip-Sideways", (1, 8), "VGG16"),
+        "full_res": Architecture(full_res, "Skip-Sideways", (1, 8)),
+        "vgg_3d": Architecture(vgg_3d, "Skip-Sideways, baseline", (1,), "VGG16"),
+        "causal_vgg_3d": Architecture(
+            functools.partial(vgg_3d, temporal_padding="causal", name="causal_vgg_3d"),
+            "Skip-Sideways, baseline",
+            (1, 8),
+            "VGG16",
+        ),
+    }
+)
+"""Every published network by name."""

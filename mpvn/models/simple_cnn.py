@@ -1,0 +1,54 @@
+"""Simple-CNN, the small network of *Sideways* (section 5): five 3x3 convolutions and a classifier.
+
+Six modules, each a unit. The paper does not say whether it normalises; by default we do not.
+"""
+
+import keras
+
+from mpvn.models.heads import action_head
+from mpvn.models.parts import check_frame, convolution, rectified, scaled, stacked_input
+
+FILTERS = (32, 64, 64, 128, 256)
+STRIDES = (2, 1, 2, 1, 2)
+
+
+def simple_cnn(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    classes: int = 51,
+    batch_norm: bool = False,
+    block: int | tuple[int, int, int] = 1,
+    width: float = 1.0,
+    name: str = "simple_cnn",
+) -> keras.Model:
+    """A frame model of 6 units.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        classes: number of classes (51: HMDB51).
+        batch_norm: whether the convolutions are normalised.
+        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        width: multiplies all channels but the classes.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
+
+    Raises:
+        ValueError: a frame shape that is not known, or that `block` does not divide.
+    """
+    check_frame(input_shape, 1, name)
+    frame = keras.Input(input_shape, name="frame")
+    x = convolutions(stacked_input(frame, block, "conv1"), batch_norm, width)
+    logits = action_head(x, classes, unit="linear")
+    return keras.Model(frame, logits, name=name)
+
+
+def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.KerasTensor:
+    """The five convolutions, units `conv1` to `conv5`: to an eighth of the frame's size."""
+    for number, (filters, strides) in enumerate(zip(FILTERS, STRIDES, strict=True), 1):
+        unit = f"conv{number}"
+        channels = scaled(filters, width)
+        x = convolution(x, channels, 3, f"{unit}.conv", strides=strides, use_bias=not batch_norm)
+        x = rectified(x, f"{unit}.conv", batch_norm=batch_norm)
+    return x

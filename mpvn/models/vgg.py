@@ -1,0 +1,179 @@
+"""VGG-8, VGG-16 and 3D VGG, of *Sideways* (section 5) and *Skip-Sideways* (supplement).
+
+VGG-8 is the spatial network of *Two-Stream Convolutional Networks* (2014) with batch norm: one
+layer a unit. VGG-16 has two layers a unit. 3D VGG is VGG-16 whose convolutions see three frames,
+symmetric or causal.
+"""
+
+import os
+from typing import Any
+
+import keras
+from keras import layers
+
+from mpvn.models.inflation import transfer_weights
+from mpvn.models.parts import (
+    check_frame,
+    convolution,
+    max_pool,
+    rectified,
+    scaled,
+    stacked_input,
+)
+
+VGG8 = ((7, 96, 2, 2), (5, 256, 2, 2), (3, 512, 1, 1), (3, 512, 1, 1), (3, 512, 1, 2))
+"""Kernel, channels, stride, and size of the pool behind each convolution."""
+
+VGG8_DENSE = (4096, 2048)
+
+VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+"""Channels and convolutions of each block; a pool follows."""
+
+VGG16_DENSE = (4096, 4096)
+
+
+def vgg8(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    classes: int = 51,
+    batch_norm: bool = True,
+    dropout: float = 0.0,
+    block: int | tuple[int, int, int] = 1,
+    width: float = 1.0,
+    name: str = "vgg8",
+) -> keras.Model:
+    """A frame model of 8 units: five convolutions and three dense layers.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        classes: number of classes (51: HMDB51).
+        batch_norm: whether convolutions are normalised.
+        dropout: share that training leaves out behind the first two dense layers; 0.9 in *Sideways*
+            where it says "with dropout".
+        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        width: multiplies all channels but the classes.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
+
+    Raises:
+        ValueError: a frame shape that is not known, or that `block` does not divide.
+    """
+    check_frame(input_shape, 1, name)
+    frame = keras.Input(input_shape, name="frame")
+    x = stacked_input(frame, block, "conv1")
+    for number, (kernel, filters, strides, pool) in enumerate(VGG8, 1):
+        part = f"conv{number}.conv"
+        channels = scaled(filters, width)
+        x = convolution(x, channels, kernel, part, strides=strides, use_bias=not batch_norm)
+        x = rectified(x, part, batch_norm=batch_norm)
+        if pool > 1:
+            x = max_pool(x, pool, f"conv{number}.pool", strides=pool)
+    x = layers.Flatten(name="full6.flatten")(x)
+    for number, units in enumerate(VGG8_DENSE, 6):
+        x = _dense(x, scaled(units, width), f"full{number}.dense", dropout)
+    logits = layers.Dense(classes, dtype="float32", name="full8.logits")(x)
+    return keras.Model(frame, logits, name=name)
+
+
+def vgg16(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    classes: int = 51,
+    batch_norm: bool = True,
+    dropout: float = 0.0,
+    temporal_kernel: int = 1,
+    temporal_padding: str = "causal",
+    block: int | tuple[int, int, int] = 1,
+    weights: str | os.PathLike | None = None,
+    width: float = 1.0,
+    name: str = "vgg16",
+) -> keras.Model:
+    """A frame model of 8 units of two layers: 13 convolutions and three dense layers.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        classes: number of classes (51: HMDB51).
+        batch_norm: whether convolutions are normalised.
+        dropout: share that training leaves out behind the first two dense layers.
+        temporal_kernel: frames that every convolution sees.
+        temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
+        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        weights: `"imagenet"` (downloaded by Keras), or a weights file of
+            `keras.applications.VGG16`; inflated so that each frame gives what the image network
+            gives. Needs `batch_norm=False`. Dense layers are taken over where they fit.
+        width: multiplies all channels but the classes.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
+
+    Raises:
+        ValueError: a frame shape that is not known or that `block` does not divide, or weights that
+            do not fit.
+    """
+    check_frame(input_shape, 1, name)
+    if weights is not None and (batch_norm or width != 1.0):
+        raise ValueError(
+            f"{name}: weights of keras.applications need batch_norm=False and width=1.0. "
+            f"Received: batch_norm={batch_norm}, width={width}"
+        )
+    frame = keras.Input(input_shape, name="frame")
+    x = stacked_input(frame, block, "unit1")
+    layer = 0
+    for stage, (filters, count) in enumerate(VGG16, 1):
+        for number in range(1, count + 1):
+            part = f"unit{layer // 2 + 1}.block{stage}_conv{number}"
+            x = convolution(
+                x,
+                scaled(filters, width),
+                3,
+                part,
+                temporal_kernel=temporal_kernel,
+                temporal_padding=temporal_padding,
+                use_bias=not batch_norm,
+            )
+            x = rectified(x, part, batch_norm=batch_norm)
+            layer += 1
+        x = max_pool(x, 2, f"unit{(layer - 1) // 2 + 1}.block{stage}_pool", strides=2)
+    x = layers.Flatten(name="unit7.flatten")(x)
+    for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):
+        x = _dense(x, scaled(units, width), part, dropout)
+    logits = layers.Dense(classes, dtype="float32", name="unit8.predictions")(x)
+    model = keras.Model(frame, logits, name=name)
+    if weights is not None:
+        source = keras.applications.VGG16(weights=weights)
+        transfer_weights(source, model, names=lambda part: part.rpartition(".")[2])
+    return model
+
+
+def vgg_3d(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    temporal_padding: str = "symmetric",
+    name: str = "vgg_3d",
+    **options: Any,
+) -> keras.Model:
+    """3D VGG: `vgg16` with 3x3x3 convolutions.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        temporal_padding: `"symmetric"`, for whole clips and one subnetwork; or `"causal"`, which
+            can stream.
+        name: of the model.
+        **options: further arguments of `vgg16`.
+
+    Returns:
+        As `vgg16`.
+
+    Raises:
+        ValueError: as `vgg16`.
+    """
+    options = {"temporal_kernel": 3, **options}
+    return vgg16(input_shape, temporal_padding=temporal_padding, name=name, **options)
+
+
+def _dense(x: keras.KerasTensor, units: int, name: str, dropout: float) -> keras.KerasTensor:
+    x = layers.Dense(units, activation="relu", name=name)(x)
+    return layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x
