@@ -323,7 +323,10 @@ REFUSED = {
     "too many": ({"subnetworks": 4}, "the model has 3 nodes.*got 4"),
     "none": ({"subnetworks": 0}, "between 1 and 3.*got 0"),
     "a name alone": ({"subnetworks": "c1"}, "subnetworks.*list of.*names.*got 'c1'"),
-    "partition": ({"subnetworks": 2, "partition": "fair"}, 'one of equal, balanced, units, got \'fair\''),
+    "partition": (
+        {"subnetworks": 2, "partition": "fair"},
+        "one of equal, balanced, units, got 'fair'",
+    ),
     "clock list": ({"subnetworks": 3, "clocks": [1, 2]}, r"each of the 3 subnetworks, got \[1, 2"),
     "rate zero": ({"clocks": [0]}, r"one rate >= 1.*got \[0\]"),
     "clock word": ({"clocks": "slow"}, "clocks must be None.*'slow'"),
