@@ -113,7 +113,7 @@ def par_densenet(
 
 def _stem(frame: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
     x = convolution(frame, channels, 7, "stem.conv7x7", strides=2)
-    x = rectified(x, "stem")
+    x = rectified(x, "stem.conv7x7")
     return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=stride)
 
 
