@@ -19,7 +19,7 @@ import keras
 from keras import layers
 
 from mpvn.models.heads import action_head
-from mpvn.models.inflation import transfer_weights
+from mpvn.models.inflation import application, transfer_weights
 from mpvn.models.parts import check_frame, convolution, scaled
 
 BLOCKS = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
@@ -52,8 +52,8 @@ def i3d_resnet50(
             or `"causal"`, which can stream.
         layout: `"torch"` or `"keras"`; default `"keras"` if there are weights, else `"torch"`.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
-            `keras.applications.ResNet50`; inflated so that each frame gives what the image network
-            gives. The classifier is taken over if it has as many classes.
+            `keras.applications.ResNet50`, with its classifier if there are 1000 classes, else
+            without; inflated so that each frame gives what the image network gives.
         dropout: before the classifier.
         width: multiplies all channels but the classes.
         name: of the model.
@@ -88,7 +88,7 @@ def i3d_resnet50(
             number += 1
     model = keras.Model(frame, action_head(x, classes, dropout), name=name)
     if weights is not None:
-        source = keras.applications.ResNet50(weights=weights)
+        source = application("ResNet50", weights, include_top=classes == 1000)
         transfer_weights(source, model, names=_application_name)
     return model
 

@@ -9,6 +9,8 @@ gives what the picture gives (*Quo Vadis, Action Recognition?*, 2017):
 """
 
 import dataclasses
+import os
+import warnings
 from collections.abc import Callable, Sequence
 
 import keras
@@ -102,6 +104,30 @@ def transfer_weights(
         variable.assign(value)
     unused = tuple(name for name in givers if name not in used)
     return Transfer(tuple(copied), tuple(inflated), left, unused)
+
+
+def application(name: str, weights: str | os.PathLike, include_top: bool) -> keras.Model:
+    """The network of `keras.applications` by that name, to take weights from.
+
+    Args:
+        name: such as `"ResNet50"`.
+        weights: `"imagenet"` (downloaded by Keras), or a weights file.
+        include_top: whether with its classifier of 1000 classes; a file must be of the same kind.
+
+    Raises:
+        ValueError: the file is missing or of another network.
+    """
+    builder = getattr(keras.applications, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of layers that the file does not have
+            return builder(weights=weights, include_top=include_top, input_shape=(224, 224, 3))
+    except (ValueError, UserWarning, OSError) as refused:
+        first_line = str(refused).strip().splitlines()[0]
+        kind = "with its classifier" if include_top else "without its classifier (notop)"
+        raise ValueError(
+            f"{weights} does not hold the weights of keras.applications.{name} {kind}: {first_line}"
+        ) from refused
 
 
 def inflate(

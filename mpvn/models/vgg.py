@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpvn.models.inflation import transfer_weights
+from mpvn.models.inflation import application, transfer_weights
 from mpvn.models.parts import (
     check_frame,
     convolution,
@@ -101,8 +101,9 @@ def vgg16(
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
         block: pixels, or `(frames, height, width)`, moved into the channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
-            `keras.applications.VGG16`; inflated so that each frame gives what the image network
-            gives. Needs `batch_norm=False`. Dense layers are taken over where they fit.
+            `keras.applications.VGG16`, with its classifier if there are 1000 classes and frames of
+            224 pixels, else without; inflated so that each frame gives what the image network
+            gives. Needs `batch_norm=False`.
         width: multiplies all channels but the classes.
         name: of the model.
 
@@ -143,7 +144,8 @@ def vgg16(
     logits = layers.Dense(classes, dtype="float32", name="unit8.predictions")(x)
     model = keras.Model(frame, logits, name=name)
     if weights is not None:
-        source = keras.applications.VGG16(weights=weights)
+        whole = classes == 1000 and tuple(input_shape) == (224, 224, 3)
+        source = application("VGG16", weights, include_top=whole)
         transfer_weights(source, model, names=lambda part: part.rpartition(".")[2])
     return model
 
