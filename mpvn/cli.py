@@ -76,7 +76,7 @@ def _mistakes() -> Iterator[None]:
 def _plan(arguments: argparse.Namespace) -> int:
     _, plan = _model_and_plan(arguments)
     from mpvn.files import write_whole
-    from mpvn.report import network_figure
+    from mpvn.report import architecture_figure
     from mpvn.report.summary import summary
 
     print(plan)
@@ -88,7 +88,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             write_whole(arguments.json, json.dumps(plan.get_config(), indent=1) + "\n")
             print(f"\nwritten to {arguments.json}")
         if arguments.figure:
-            write_whole(arguments.figure, network_figure(plan))
+            write_whole(arguments.figure, architecture_figure(plan))
             print(f"\nwritten to {arguments.figure}")
     return 0
 
@@ -140,6 +140,13 @@ def _models(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
     from mpvn.models import PUBLISHED
 
+    if arguments.table:
+        import tqdm
+
+        from mpvn.report.networks import published_table
+
+        print(published_table(lambda rows: tqdm.tqdm(list(rows), unit="network")), end="")
+        return 0
     for name, architecture in PUBLISHED.items():
         numbers = ", ".join(map(str, architecture.subnetworks))
         print(f"{name:<22} {architecture.paper}; subnetworks: {numbers}")
@@ -319,7 +326,7 @@ def _add_plan(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
-    parser.add_argument("--figure", metavar="FILE", help="also draw its subnetworks as SVG")
+    parser.add_argument("--figure", metavar="FILE", help="also draw the network as SVG")
     _add_plan_options(parser)
 
 
@@ -369,10 +376,13 @@ def _add_models(commands: Any) -> None:
         "models",
         _models,
         "list the published networks",
-        "mpvn models\n  mpvn models --options",
+        "mpvn models\n  mpvn models --options\n  mpvn models --table > networks.md",
     )
     parser.add_argument(
         "--options", action="store_true", help="also list what --option can set, with defaults"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="print their sizes, costs and latencies as Markdown"
     )
 
 

@@ -19,6 +19,7 @@ import keras_layers
 import mpvn
 from mpvn import cli
 from mpvn.data import VideoReader, write_rendered_video
+from mpvn.models import PUBLISHED
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -131,10 +132,75 @@ def test_real_videos_stream_from_end_to_end(
     if not video.exists():
         pytest.skip(f"optional data: there is no {video}")
     options = ["--subnetworks", "3", "--clocks", "auto"]
-    assert (
-        cli._run(cli._parse(["mpvn", "stream", str(video), "--model", str(model), *options])) == 0
-    )
+    assert in_process("stream", video, "--model", model, *options) == 0
     assert f"{frames} frames in" in capsys.readouterr().out
+
+
+# --- published networks -------------------------------------------------------------------------
+
+
+def test_plan_knows_the_published_networks_their_units_and_clocks(tmp_path: pathlib.Path) -> None:
+    figure = tmp_path / "plan.svg"
+    ran = run("plan", "par_densenet", "--subnetworks", 14, "--figure", figure)
+    assert ran.returncode == 0, ran.stderr
+    assert "subnetworks: 14 · clock rates: 1, 2, 4, 8, 16" in ran.stdout
+    assert "2.60 in multiply-adds" in ran.stdout
+    assert figure.read_text().startswith("<svg")
+
+
+def in_process(*arguments: object) -> int:
+    return cli._run(cli._parse(["mpvn", *map(str, arguments)]))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_stream_by_name(
+    name: str, video: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    subnetworks = PUBLISHED[name].subnetworks[-1]
+    output = tmp_path / "seen.mp4"
+    options = ["--size", 32, "--option", "width=0.05", "--subnetworks", subnetworks]
+    code = in_process("stream", video, "--model", name, *options, "--output", output)
+    if subnetworks == 1:  # the offline networks: another padding makes them stream
+        assert code == 2
+        assert 'temporal_padding="causal"' in capsys.readouterr().err
+        options += ["--option", "temporal_padding=causal"]
+        code = in_process("stream", video, "--model", name, *options, "--output", output)
+    assert code == 0
+    assert "12 frames in" in capsys.readouterr().out
+    with VideoReader(output) as seen:
+        assert len(list(seen)) == 12
+        assert seen.width == (2 if name in ("autoencoder", "full_res") else 1) * seen.height
+
+
+def test_models_lists_them_with_their_options(capsys: pytest.CaptureFixture) -> None:
+    assert in_process("models", "--options") == 0
+    printed = capsys.readouterr().out
+    for name in PUBLISHED:
+        assert f"\n{name} " in f"\n{printed}"
+    assert "table 5; subnetworks: 1, 2, 4, 7, 14\n    joints = None\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["par_densnet"], "Did you mean par_densenet"),
+        (["par_densenet", "--option", "clases=3"], "no option 'clases'. Did you mean classes"),
+        (["par_densenet", "--option", "classes"], "NAME=VALUE, such as classes=51, got 'classes'"),
+        (["par_densenet", "--size", 200], "such as 192x192. Received: 200x200"),
+        (["par_densenet", "--size", 64, "--subnetworks", 28], "between 1 and 27 .* got 28"),
+        (["par_densenet", "--option", "heatmap_size=(50, 50)"], "56x56, 112x112, and so on"),
+        (["vgg8", "--weights", "imagenet"], "no image weights for vgg8.*vgg16"),
+        (["MobileNetV2", "--option", "alfa=1"], "no option 'alfa'. Did you mean alpha"),
+    ],
+)
+def test_mistakes_about_networks_say_what_is_possible(arguments: list, says: str) -> None:
+    assert_mistake(says, "plan", *arguments)
+
+
+def test_options_reach_networks_of_keras(capsys: pytest.CaptureFixture) -> None:
+    options = ["--size", 32, "--option", "alpha=0.35", "--option", "classes=7"]
+    assert in_process("plan", "MobileNetV2", *options) == 0
+    assert "age of predictions" in capsys.readouterr().out
 
 
 def test_export_writes_a_saved_model(model: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -284,7 +350,7 @@ def assert_mistake(says: str, *arguments: object) -> None:
     words = io.StringIO()
     with contextlib.redirect_stderr(words):
         try:
-            code = cli._run(cli._parse(["mpvn", *map(str, arguments)]))
+            code = in_process(*arguments)
         except SystemExit as refused:  # by the parser
             code = refused.code
     assert code == 2, words.getvalue()

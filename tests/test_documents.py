@@ -12,6 +12,7 @@ from mpvn import Plan
 from mpvn.demo import three_plans
 from mpvn.models import load_frame_model, multi_scale
 from mpvn.report import timeline_figure
+from mpvn.report.networks import published_table
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
@@ -48,6 +49,11 @@ def test_the_figure_of_the_readme_is_as_the_code_draws_it() -> None:
     model = multi_scale(load_frame_model("DenseNet121").model)
     drawn = timeline_figure(three_plans(model, 4)["depth-parallel, clocks"], 32)
     assert (README.parent / "docs" / "timeline.svg").read_text() == drawn
+
+
+def test_the_table_of_published_networks_is_as_computed() -> None:
+    """To compute it anew: `mpvn models --table > docs/networks.md`."""
+    assert (README.parent / "docs" / "networks.md").read_text() == published_table()
 
 
 def test_the_grid_of_the_readme_is_the_plans() -> None:
