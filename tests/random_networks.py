@@ -481,14 +481,22 @@ def lowest_rate(
 ) -> tuple[int, bool]:
     """The smallest rate among what the node reads, and whether the node may just inherit it.
 
-    Frames come at rate 1. Values fed back count only for a node that reads nothing else, and are
-    no rate to inherit.
+    Frames come at rate 1. What stems from feedback alone counts only for a node that reads nothing
+    else, and is no rate to inherit.
     """
     if node.kind == "feedback":
         return rates.get(node.parents[0], 1), False
-    direct = [p for p in node.parents if p not in nodes or nodes[p].kind != "feedback"]
+    direct = [parent for parent in node.parents if not fed_back(nodes, parent)]
     rate = min(rates.get(parent, 1) for parent in direct or node.parents)
     return rate, len(direct) == len(node.parents)
+
+
+def fed_back(nodes: Mapping[str, Node], name: str) -> bool:
+    """Whether the node of that name stems from feedback alone; a frame does not."""
+    if name not in nodes:
+        return False
+    node = nodes[name]
+    return node.kind == "feedback" or all(fed_back(nodes, parent) for parent in node.parents)
 
 
 # Weights by name, for gradients.

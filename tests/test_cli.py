@@ -331,7 +331,7 @@ def test_a_stride_that_contradicts_a_clock_gets_one_message(tmp_path: pathlib.Pa
 def test_a_mistake_ends_the_process_with_code_2() -> None:
     ran = run("plan", "MobileNetV9")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("mpvn: 'MobileNetV9' is neither a file nor a network")
+    assert ran.stderr.startswith("mpvn: 'MobileNetV9' is neither a file, nor a published")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(model: pathlib.Path) -> None:

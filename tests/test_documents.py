@@ -10,8 +10,8 @@ import pytest
 
 from mpvn import Plan
 from mpvn.demo import three_plans
-from mpvn.models import load_frame_model, multi_scale
-from mpvn.report import timeline_figure
+from mpvn.models import PUBLISHED, load_frame_model, multi_scale, par_densenet
+from mpvn.report import architecture_figure, timeline_figure
 from mpvn.report.networks import published_table
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
@@ -49,6 +49,13 @@ def test_the_figure_of_the_readme_is_as_the_code_draws_it() -> None:
     model = multi_scale(load_frame_model("DenseNet121").model)
     drawn = timeline_figure(three_plans(model, 4)["depth-parallel, clocks"], 32)
     assert (README.parent / "docs" / "timeline.svg").read_text() == drawn
+
+
+def test_the_figure_of_par_densenet_is_as_the_code_draws_it() -> None:
+    """To draw it anew: `mpvn plan par_densenet --subnetworks 4 --figure docs/par_densenet.svg`."""
+    plan = PUBLISHED["par_densenet"].plan(par_densenet(), 4)
+    drawn = (README.parent / "docs" / "par_densenet.svg").read_text()
+    assert drawn == architecture_figure(plan)
 
 
 def test_the_table_of_published_networks_is_as_computed() -> None:

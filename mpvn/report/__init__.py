@@ -1,5 +1,6 @@
 """Figures of plans and measurements, and the HTML page that shows them."""
 
+from mpvn.report.architecture import architecture_figure
 from mpvn.report.latency import latency_figure
 from mpvn.report.network import network_figure
 from mpvn.report.page import Figure, Sample, write_report
@@ -9,6 +10,7 @@ from mpvn.report.timeline import timeline_figure
 __all__ = [
     "Figure",
     "Sample",
+    "architecture_figure",
     "latency_figure",
     "network_figure",
     "schedule_figure",
