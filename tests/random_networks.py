@@ -496,7 +496,8 @@ def fed_back(nodes: Mapping[str, Node], name: str) -> bool:
     if name not in nodes:
         return False
     node = nodes[name]
-    return node.kind == "feedback" or all(fed_back(nodes, parent) for parent in node.parents)
+    from_feedback = [fed_back(nodes, parent) for parent in node.parents]
+    return node.kind == "feedback" or (bool(from_feedback) and all(from_feedback))
 
 
 # Weights by name, for gradients.

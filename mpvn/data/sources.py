@@ -4,7 +4,8 @@ FFmpeg opens them all, but each its own way, and what it says on failure helps f
 is opened as it needs, its faults are told in words that name the remedy, and what comes out is the
 same: decoded frames with their times, and what the source states of itself.
 
-What it does not do well: it reads front to back, without seeking; sound is ignored.
+What it does not do well: sound is ignored; files are read front to back or from a key frame on, and
+who wants single frames by number asks `seeking`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.device
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -30,6 +33,23 @@ IMAGE_SUFFIXES = frozenset(
 )
 DEFAULT_FPS = 25
 _TEXT_ART = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # FFmpeg draws any .txt as a video.
+
+
+class Key(NamedTuple):
+    """A packet of a file from which decoding can begin. Times are ticks of the stream."""
+
+    seek_to: int  # Where to seek: when it is decoded, or shown if that is sooner or alone known.
+    time: int  # When its frame is shown.
+    position: int  # In bytes; -1 where the format tells none.
+    size: int  # In bytes.
+
+    @classmethod
+    def of(cls, packet: Packet) -> Key | None:
+        """None for a packet that is no key frame, or has no time."""
+        if not packet.is_keyframe or packet.pts is None:
+            return None
+        seek_to = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
+        return cls(seek_to, packet.pts, packet.pos if packet.pos is not None else -1, packet.size)
 
 
 class Container:
@@ -50,12 +70,19 @@ class Container:
         self.rate = self._stream.average_rate or self._stream.guessed_rate or None
         self.frame_count = self._stream.frames or None
         self.duration = None if live else _stated_duration(container, self._stream)
+        self.time_base = self._stream.time_base
+        self.codec = self._stream.codec_context.name
 
-    def frames(self) -> Iterator[Decoded]:
+    def frames(self, key: Key | None = None) -> Iterator[Decoded]:
+        """Decodes all frames, or, of a file, those from `key` on; none if it is not found.
+
+        Frames shown before that of `key` may come first, and not as they should look: they follow
+        it in the file, but build on frames before it.
+        """
         period = 1 / self.rate if self.rate else Fraction(1, DEFAULT_FPS)
         end = Fraction(0)
         rotation, turn = 0, None
-        for frame in self._decode():
+        for frame in self._decode(key):
             if turn is None or frame.rotation != rotation:
                 rotation, turn = frame.rotation, turn_of(frame)
             base = frame.time_base or Fraction(0)
@@ -63,26 +90,34 @@ class Container:
             time = end if frame.pts is None else frame.pts * base
             end = time + shown_for
             yield Decoded(time, shown_for, frame, turn)
-        # Matroska ends without an error when cut short, but states when this stream should end.
+        self.ends_at(end)
+
+    def ends_at(self, end: Fraction) -> None:
+        """Reports damage if the file states to end later than at `end` seconds.
+
+        Matroska ends without an error when cut short, but states when this stream should end.
+        """
         stated = _duration_tag(self._stream)
+        period = 1 / self.rate if self.rate else Fraction(1, DEFAULT_FPS)
         if stated is not None and end < stated - 2 * period:
             self._damage.report(f"it ends at {float(end):.2f} s of {float(stated):.2f} s")
 
-    def close(self) -> None:
-        self._container.close()
+    def packets(self, key: Key | None = None) -> Iterator[Packet]:
+        """What decoding would be given: whole packets, from `key` on, and an empty one at the end.
 
-    def _decode(self) -> Iterator[VideoFrame]:
+        Those of a file whose times change with where reading begins are not found by their key.
+        """
         try:
+            if key is not None:
+                self._container.seek(key.seek_to, stream=self._stream)
             for packet in self._container.demux(self._stream):
+                if key is not None and Key.of(packet) != key:
+                    continue
+                key = None
                 if packet.is_corrupt:
                     self._damage.report("a packet is incomplete")
-                    continue
-                try:
-                    decoded = self._stream.decode(packet)
-                except av.FFmpegError as error:
-                    self._damage.report(f"a packet does not decode ({error.strerror})")
-                    continue
-                yield from decoded
+                else:
+                    yield packet
         except av.FFmpegError as error:
             if self._live:
                 raise VideoError(
@@ -91,6 +126,18 @@ class Container:
                     "`timeout=` if it pauses."
                 ) from error
             self._damage.report(f"reading stops early ({error.strerror})")
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _decode(self, key: Key | None) -> Iterator[VideoFrame]:
+        for packet in self.packets(key):
+            try:
+                decoded = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._damage.report(f"a packet does not decode ({error.strerror})")
+                continue
+            yield from decoded
 
 
 def _picture_stream(container: InputContainer, name: str) -> VideoStream:
@@ -138,10 +185,11 @@ class ImageFolder:
         self.frame_count = len(self._paths)
         self.duration = len(self._paths) / self.rate
 
-    def frames(self) -> Iterator[Decoded]:
+    def frames(self, wanted: Sequence[int] | None = None) -> Iterator[Decoded]:
+        """Decodes all images, or those of the indices `wanted`."""
         period = 1 / self.rate
-        for index, path in enumerate(self._paths):
-            frame = self._decode(path)
+        for index in range(len(self._paths)) if wanted is None else wanted:
+            frame = self._decode(self._paths[index])
             if frame is not None:
                 yield Decoded(index * period, period, frame, turn_of(frame))
 

@@ -101,7 +101,7 @@ class Marked:
     def joints(self, indices: Sequence[int]) -> np.ndarray:
         time = np.asarray(indices, np.float32)
         left = np.stack([18 + time, 14 + time, np.ones_like(time)], axis=-1)
-        right = np.stack([40 - time, 24 + 0 * time, np.ones_like(time)], axis=-1)
+        right = np.stack([40 - time, 36 + 0 * time, np.ones_like(time)], axis=-1)
         return np.stack([left, right], axis=1).astype(np.float32)
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
@@ -216,7 +216,7 @@ def test_epochs_hold_every_video_and_differ_in_order() -> None:
 
 def spots(frame: np.ndarray) -> np.ndarray:
     """Centres (x, y) of the red and of the blue spot."""
-    weights = np.maximum(frame.astype(float) - 128, 0)[..., [0, 2]]
+    weights = frame[..., [0, 2]].astype(float)
     x, y = np.meshgrid(np.arange(frame.shape[1]), np.arange(frame.shape[0]))
     mass = weights.sum(axis=(0, 1))
     return np.stack([(weights * axis[..., None]).sum((0, 1)) / mass for axis in (x, y)], axis=-1)
