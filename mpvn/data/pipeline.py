@@ -2,11 +2,12 @@
 
 An example is a function of the seed and its number alone: its number says which epoch it is of, the
 epoch how the videos are shuffled, and seed and number what is cut out of the video. So a run that
-was stopped after example n goes on with `dataset(start=n + 1)`, and nothing of the pipeline needs
+was stopped after n examples goes on with `dataset(start=n)`, and nothing of the pipeline needs
 to be saved.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +31,8 @@ class ClipPipeline:
         training: whether examples go on for ever, shuffled anew in each epoch, in whole batches;
             otherwise every video comes once, in order.
         damage: what becomes of videos that cannot be read, or are too short: `"skip"` leaves them
-            out and tells of them in `damaged`, `"error"` stops.
+            out and tells of them in `damaged` (in training the next video of the epoch stands in,
+            so that batches stay where they are), `"error"` stops.
         threads: how many videos are decoded at the same time; default: one per core.
 
     Attributes:
@@ -127,21 +129,39 @@ class ClipPipeline:
 
     def _read(self, number: np.int64) -> tuple[Any, ...]:
         """Frames, label, joints, and whether they are any good."""
-        video = self.videos.videos[self._video_of(int(number))]
-        rng = np.random.default_rng([self._seed, 1, int(number)])
-        try:
-            label = self._label(video)
-            indices = self.sampling.indices(video.frame_count, video.fps, rng)
-            # What is needed is read once, in ascending order, then put in its places.
-            needed, places = np.unique(indices, return_inverse=True)
-            joints = self._joints(video, needed)
-            return video.read(needed.tolist())[places], label, joints[places], np.bool_(True)
-        except (VideoError, ValueError, OSError) as fault:
-            self._note(video, fault)
+        for video in self._candidates(int(number)):
+            rng = np.random.default_rng([self._seed, 1, int(number)])
+            try:
+                return *self._clip(video, rng), np.bool_(True)
+            except (VideoError, ValueError, OSError) as fault:
+                self._note(video, fault)
+        if len(self.damaged) == len(self.videos.videos):
+            self.failure = VideoError(f"{self.videos.name}: nothing can be read:\n{self.report()}")
+            raise self.failure
         length = self.sampling.frames or 1
         frames = np.zeros((length, 1, 1, 3), np.uint8)
         joints = np.zeros((length, len(self.videos.joints), 3), np.float32)
         return frames, np.int32(0), joints, np.bool_(False)
+
+    def _candidates(self, number: int) -> Iterator[Video]:
+        """The video of the example and, in training, those that stand in for it, in order."""
+        videos = self.videos.videos
+        epoch, place = divmod(number, len(videos))
+        if not self._training:
+            yield videos[place]
+            return
+        order = self._order(epoch)
+        for index in [*order[place:], *order[:place]]:
+            if videos[index].name not in self.damaged:
+                yield videos[index]
+
+    def _clip(self, video: Video, rng: np.random.Generator) -> tuple[Any, ...]:
+        label = self._label(video)
+        indices = self.sampling.indices(video.frame_count, video.fps, rng)
+        # What is needed is read once, in ascending order, then put in its places.
+        needed, places = np.unique(indices, return_inverse=True)
+        joints = self._joints(video, needed)
+        return video.read(needed.tolist())[places], label, joints[places]
 
     def _label(self, video: Video) -> np.int32:
         classes = len(self.videos.classes)
@@ -168,24 +188,16 @@ class ClipPipeline:
         self.damaged[video.name] = message
         if self._damage == "error":
             self.failure = VideoError(message)
-        elif len(self.damaged) == len(self.videos.videos):
-            self.failure = VideoError(f"{self.videos.name}: nothing can be read:\n{self.report()}")
-        if self.failure:
             raise self.failure from fault
 
     def _augment(self, clip: dict[str, tf.Tensor], _: tf.Tensor) -> dict[str, tf.Tensor]:
         seed = tf.stack([tf.constant(self._seed, tf.int64), clip["number"]])
         return self.augmentation.apply(clip, seed, self.videos)
 
-    def _video_of(self, number: int) -> int:
-        """Which video example `number` is cut from."""
-        epoch, place = divmod(number, len(self.videos.videos))
-        if not self._training:
-            return place
-        order = self._orders.get(epoch)
-        if order is None:
+    def _order(self, epoch: int) -> np.ndarray:
+        """The order of the videos in that epoch of training."""
+        if epoch not in self._orders:
             rng = np.random.default_rng([self._seed, 0, epoch])
-            order = rng.permutation(len(self.videos.videos))
-            self._orders = {e: o for e, o in self._orders.items() if abs(e - epoch) < 2}
-            self._orders[epoch] = order
-        return int(order[place])
+            near = {e: order for e, order in self._orders.items() if abs(e - epoch) < 2}
+            self._orders = near | {epoch: rng.permutation(len(self.videos.videos))}
+        return self._orders[epoch]
