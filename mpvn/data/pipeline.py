@@ -84,8 +84,8 @@ class ClipPipeline:
             return max(1, count // self.batch_size)
         return -(-count // self.batch_size)
 
-    def dataset(self, start: int = 0) -> tf.data.Dataset:
-        """The batches from example `start` on.
+    def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
+        """The batches from example `start` on, `batches` of them at most.
 
         Each is a dict: `"frames"` float32 `[B, T, H, W, 3]` between -1 and 1; `"number"` int64
         `[B]`, the examples' numbers; `"label"` int32 `[B]` if the set has classes; `"joints"`
@@ -95,10 +95,11 @@ class ClipPipeline:
             tf.errors.OpError: while iterating: damage with `damage="error"`, or nothing but damage;
                 `failure` says what.
         """
-        count = None if self._training else max(0, len(self.videos.videos) - start)
         numbers = tf.data.Dataset.counter(start, 1)
-        if count is not None:
-            numbers = numbers.take(count)
+        if not self._training:
+            numbers = numbers.take(max(0, len(self.videos.videos) - start))
+        if batches is not None:  # at the source, so that nothing is read that nobody asked for
+            numbers = numbers.take(batches * self.batch_size)
         examples = numbers.map(self._load, self._threads, deterministic=True)
         examples = examples.filter(lambda clip, intact: intact)
         clips = examples.map(self._augment, self._threads, deterministic=True)

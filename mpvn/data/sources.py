@@ -74,11 +74,7 @@ class Container:
         self.codec = self._stream.codec_context.name
 
     def frames(self, key: Key | None = None) -> Iterator[Decoded]:
-        """Decodes all frames, or, of a file, those from `key` on; none if it is not found.
-
-        Frames shown before that of `key` may come first, and not as they should look: they follow
-        it in the file, but build on frames before it.
-        """
+        """Decodes all frames, or, of a file, those from `key` on; none if it is not found."""
         period = 1 / self.rate if self.rate else Fraction(1, DEFAULT_FPS)
         end = Fraction(0)
         rotation, turn = 0, None
@@ -91,6 +87,10 @@ class Container:
             end = time + shown_for
             yield Decoded(time, shown_for, frame, turn)
         self.ends_at(end)
+
+    def decode_one_by_one(self) -> None:
+        """Decodes in the caller's thread: for a few frames, or many readers. Before any frame."""
+        self._stream.thread_type = "NONE"
 
     def ends_at(self, end: Fraction) -> None:
         """Reports damage if the file states to end later than at `end` seconds.
@@ -179,7 +179,7 @@ class ImageFolder:
     """The images of a folder, one after the other at an even rate."""
 
     def __init__(self, folder: Path, rate: Fraction | None, strict: bool) -> None:
-        self._paths = _images_in(folder)
+        self._paths = images_in(folder)
         self._damage = _Damage(str(folder), strict)
         self.rate = rate or Fraction(DEFAULT_FPS)
         self.frame_count = len(self._paths)
@@ -206,7 +206,12 @@ class ImageFolder:
         return None
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder, in natural order.
+
+    Raises:
+        VideoError: There are none.
+    """
     paths = [
         path
         for path in folder.iterdir()

@@ -73,8 +73,8 @@ class Video(Protocol):
         """
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
-        """Joints float32 `[len(indices), joints, 3]`: x and y in pixels of the frame, from its
-        left upper corner, and 1 where the joint is visible, else 0. None without joints."""
+        """Joints float32 `[len(indices), joints, 3]`: x and y in pixels of the frame, whole numbers
+        at the centres of pixels, and 1 where the joint is visible, else 0. None without joints."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""The readers of data sets by name, for whoever takes the name of one: a command, a setting."""
+
+import functools
+import types
+from collections.abc import Callable, Mapping
+
+from mpvn.data.sets.cater import cater
+from mpvn.data.sets.folder import folder
+from mpvn.data.sets.hmdb51 import hmdb51
+from mpvn.data.sets.jester import jester
+from mpvn.data.sets.jhmdb import jhmdb
+from mpvn.data.sets.kinetics import kinetics
+from mpvn.data.sets.posetrack import posetrack
+from mpvn.data.sets.something_something import something_something
+from mpvn.data.sets.table import table
+from mpvn.data.sets.ucf101 import ucf101
+from mpvn.data.video_set import VideoSet
+
+SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
+    {
+        "cater": cater,
+        "csv": table,
+        "folder": folder,
+        "hmdb51": hmdb51,
+        "jester": jester,
+        "jhmdb": jhmdb,
+        "kinetics400": functools.partial(kinetics, classes=400),
+        "kinetics600": functools.partial(kinetics, classes=600),
+        "mini_kinetics": functools.partial(kinetics, classes=400, mini=True),
+        "posetrack": posetrack,
+        "something_something_v1": functools.partial(something_something, version=1),
+        "something_something_v2": functools.partial(something_something, version=2),
+        "ucf101": ucf101,
+    }
+)
+"""Each takes the path of the data first, then `split`; the rest is told in its own docstring."""

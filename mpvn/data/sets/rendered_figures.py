@@ -1,0 +1,107 @@
+"""The rendered figures as a data set of `tensorflow_datasets`, for whoever reads theirs that way.
+
+Nothing is downloaded: building it renders the videos and stores them, without loss. To train with
+this package, `mpvn.data.figures.rendered_figures` serves the same videos without storing any.
+
+    import mpvn.data.sets.rendered_figures  # Registers it.
+    videos = tfds.load("rendered_figures/small", split="train")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from mpvn.data.figures import ACTIONS, rendered_figures
+from mpvn.data.video_set import COCO_JOINTS
+
+
+@dataclasses.dataclass(eq=False)
+class RenderedFiguresConfig(tfds.core.BuilderConfig):
+    """Which videos: the arguments of `mpvn.data.figures.rendered_figures`.
+
+    Attributes:
+        videos: number of videos by split, of "train", "validation" and "test".
+    """
+
+    seed: int = 0
+    size: tuple[int, int] = (64, 64)
+    frames: int = 32
+    fps: float = 12.5
+    objects: int = 0
+    occlusion: bool = False
+    cuts: bool = False
+    videos: dict[str, int] = dataclasses.field(
+        default_factory=lambda: {"train": 2000, "validation": 200, "test": 500}
+    )
+
+
+class RenderedFigures(tfds.core.GeneratorBasedBuilder):
+    """Rendered videos of a figure in action, with its joints.
+
+    An example holds
+        video: uint8 `[frames, height, width, 3]`, RGB;
+        label: int64, an index of `mpvn.data.figures.ACTIONS`;
+        joints: float32 `[frames, 17, 3]`, those of COCO: x and y in pixels from the left upper
+            corner, and 1 where the joint is visible, else 0;
+        fps: float32, frames per second.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Ten actions."}
+    BUILDER_CONFIGS = [
+        RenderedFiguresConfig(name="small", description="64 by 64 pixels."),
+        RenderedFiguresConfig(name="large", description="224 by 224 pixels.", size=(224, 224)),
+    ]
+
+    def _info(self) -> Any:
+        config = self.builder_config
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="A figure in action before a moving texture: rendered videos, ten actions "
+            "in pairs that are reversals of each other, 17 joints.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "video": tfds.features.Video(shape=(config.frames, *config.size, 3)),
+                    "label": tfds.features.ClassLabel(names=list(ACTIONS)),
+                    "joints": tfds.features.Tensor(
+                        shape=(config.frames, len(COCO_JOINTS), 3), dtype=np.float32
+                    ),
+                    "fps": tfds.features.Scalar(dtype=np.float32),
+                }
+            ),
+            supervised_keys=("video", "label"),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # There is nothing to download.
+        return {split: self._generate_examples(split) for split in self.builder_config.videos}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        config = self.builder_config
+        videos = rendered_figures(
+            config.videos[split],
+            seed=config.seed,
+            size=config.size,
+            frames=config.frames,
+            fps=config.fps,
+            objects=config.objects,
+            occlusion=config.occlusion,
+            cuts=config.cuts,
+            split=split,
+        ).videos
+        for index, video in enumerate(videos):
+            frames = range(video.frame_count)
+            yield (
+                index,
+                {
+                    "video": video.read(frames),
+                    "label": video.label,
+                    "joints": video.joints(frames),
+                    "fps": video.fps,
+                },
+            )
