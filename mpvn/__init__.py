@@ -42,5 +42,5 @@ def __dir__() -> list[str]:
 
 # While `python -m mpvn.cli` looks for its module, the program is still called "-m".
 if sys.argv[0] != "-m" and pathlib.Path(sys.argv[0]).stem != "mpvn":
-    for _home in sorted(set(_HOMES.values())):
+    for _home in sorted({*_HOMES.values(), "mpvn.tasks"}):  # whose losses Keras must know, too
         importlib.import_module(_home)

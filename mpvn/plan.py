@@ -162,6 +162,11 @@ class Plan:
         return timing.information_latency(self)
 
     @property
+    def first_informed_step(self) -> int:
+        """The first step of a clip at which every output can depend on a frame."""
+        return timing.first_informed_step(self)
+
+    @property
     def ages(self) -> dict[str, timing.Ages]:
         """Age of the information in each output at each step of a period, in steps."""
         return timing.output_ages(self)

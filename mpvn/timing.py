@@ -6,6 +6,7 @@ before). In the steady state everything repeats with the plan's period.
 """
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from mpvn.graph import Node
@@ -93,6 +94,41 @@ def information_latency(plan: "Plan") -> tuple[int, int]:
     ends = [(0, 0) if node is None else paths[node.index] for node in found]
     reached = [end for end in ends if end is not None] or [(0, 0)]
     return min(few for few, _ in reached), max(most for _, most in reached)
+
+
+def first_informed_step(plan: "Plan") -> int:
+    """The first step at which every output can depend on a frame; before it, outputs are constants.
+
+    A clip begins at step 0 with all memories zero. Information reaches a node at its first tick at
+    which something that it reads is informed. Outputs that no frame ever reaches are left out.
+    """
+    informed = [math.inf] * len(plan.graph.nodes)
+    before: list[float] = []
+    while informed != before:  # feedback reads later nodes: again, until nothing comes earlier
+        before = list(informed)
+        for node in plan.graph.nodes:
+            arrivals = (_arrival(plan, node, source, informed) for source in _read(plan, node))
+            arrival = min(arrivals, default=math.inf)
+            if arrival < math.inf:
+                clock = plan.clock(node)
+                informed[node.index] = arrival + (clock.phase - arrival) % clock.rate
+    found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
+    steps = [0 if node is None else informed[node.index] for node in found]
+    return int(max((step for step in steps if step < math.inf), default=0))
+
+
+def _read(plan: "Plan", node: Node) -> list[Node | None]:
+    """What `node` reads, None standing for a frame; of a feedback, what it feeds back."""
+    if node.feedback_source:
+        return [plan.graph.by_name[node.feedback_source]]
+    return plan.graph.sources(node)
+
+
+def _arrival(plan: "Plan", node: Node, source: Node | None, informed: list[float]) -> float:
+    """The first step at which `node` sees an informed value of `source`."""
+    delay = 1 if node.feedback_source else plan.delay(source, node)
+    ahead = node.temporal.lookahead * plan.clock(source).rate if node.temporal else 0
+    return max(0, (0 if source is None else informed[source.index]) + delay - ahead)
 
 
 def receptive_field(plan: "Plan") -> int | None:

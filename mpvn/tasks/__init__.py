@@ -1,0 +1,37 @@
+"""What a network is trained to predict: targets, weights, losses and metrics for plain Keras.
+
+    batch of clips  --task.prepare-->  inputs, targets, weights  -->  compile, fit, evaluate
+
+Importing the package makes its losses and metrics known to Keras, which needs them to load models
+that were compiled with them.
+"""
+
+from mpvn.tasks.action import ActionRecognition, ClipAccuracy, LabelCrossEntropy, StepAccuracy
+from mpvn.tasks.autoencoding import Autoencoding, PeakSignalToNoise, SquaredError
+from mpvn.tasks.future_frame import FutureFrame
+from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
+from mpvn.tasks.keypoints import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Keypoints
+from mpvn.tasks.step_metrics import StepLoss, StepMetric
+from mpvn.tasks.task import Batch, Task
+
+__all__ = [
+    "ActionRecognition",
+    "Autoencoding",
+    "Batch",
+    "ClipAccuracy",
+    "CorrectKeypoints",
+    "FutureFrame",
+    "HeatmapCrossEntropy",
+    "JointDistance",
+    "Keypoints",
+    "LabelCrossEntropy",
+    "PeakSignalToNoise",
+    "SquaredError",
+    "StepAccuracy",
+    "StepLoss",
+    "StepMetric",
+    "Task",
+    "peaks",
+    "render_heatmaps",
+    "rescale",
+]

@@ -1,0 +1,87 @@
+"""Auto-encoding: the frame itself, at every step (*Sideways*, section 5.3)."""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpvn.tasks.step_metrics import StepLoss, StepMetric
+from mpvn.tasks.task import Batch, Task, frames_of
+
+RANGE = 2.0
+"""Greatest difference between two pixels: they lie between -1 and 1."""
+
+
+class Autoencoding(Task):
+    """Each frame itself, from outputs of the shape of the frames.
+
+    Targets are the frames `[B, T, H, W, C]`. Metrics: `mse` and `psnr`.
+
+    Args:
+        **kwargs: as `Task`.
+    """
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        return SquaredError()
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [
+            StepLoss(self.loss, name="mse", **self.steps),
+            PeakSignalToNoise(name="psnr", **self.steps),
+        ]
+
+    def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
+        return frames_of(batch), []
+
+
+@keras.saving.register_keras_serializable(package="mpvn")
+class SquaredError(keras.losses.Loss):
+    """Mean squared error of pictures `[..., H, W, C]`; `call` gives `[...]`, float32.
+
+    Keras's own averages over channels only, and cannot be weighted by steps.
+
+    Raises:
+        ValueError: when called: targets and outputs differ in shape.
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "squared_error") -> None:
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return _squared_error(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="mpvn")
+class PeakSignalToNoise(StepMetric):
+    """Peak signal-to-noise ratio in decibels, of pixels between -1 and 1.
+
+    From the mean squared error of all frames. (The mean of the frames' own ratios would be infinite
+    as soon as one frame is met exactly.)
+    """
+
+    def measure(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        errors = _squared_error(y_true, y_pred)
+        return errors, tf.ones_like(errors), weights
+
+    def result(self) -> tf.Tensor:
+        """The ratio so far; 0 of nothing."""
+        decibels = 10.0 / math.log(10.0) * tf.math.log(RANGE**2 / super().result())
+        return tf.where(tf.convert_to_tensor(self._count) > 0, decibels, 0.0)
+
+
+def _squared_error(y_true: Any, y_pred: Any) -> tf.Tensor:
+    if not y_true.shape[-3:].is_compatible_with(y_pred.shape[-3:]):
+        raise ValueError(
+            f"the network's pictures must be as large as the frames, {_shown(y_true)}. "
+            f"Received: {_shown(y_pred)}"
+        )
+    difference = tf.cast(y_pred, tf.float32) - tf.cast(y_true, tf.float32)
+    return tf.reduce_mean(tf.square(difference), axis=[-3, -2, -1])
+
+
+def _shown(picture: tf.Tensor) -> str:
+    return "x".join(map(str, picture.shape[-3:]))

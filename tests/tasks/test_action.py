@@ -1,0 +1,147 @@
+"""Action recognition: losses and accuracies against NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpvn.tasks import ActionRecognition, ClipAccuracy, LabelCrossEntropy, StepAccuracy
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype("float64") - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def is_among_top(scores: np.ndarray, label: int, top: int) -> bool:
+    return label in np.argsort(-scores)[:top]
+
+
+@pytest.fixture
+def logits(rng: np.random.Generator) -> np.ndarray:
+    """`[B, T, classes]`: 40 clips of 5 steps, 7 classes."""
+    return rng.normal(size=(40, 5, 7)).astype("float32")
+
+
+@pytest.fixture
+def batch(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {
+        "frames": np.zeros((40, 5, 2, 2, 3), "float32"),
+        "label": rng.integers(0, 7, 40),
+    }
+
+
+def test_the_loss_is_the_mean_over_the_steps_that_count(
+    logits: np.ndarray, batch: dict[str, np.ndarray]
+) -> None:
+    task = ActionRecognition(7, latency=2)
+    _, targets, weights = task.prepare(batch)
+    losses = -np.log(softmax(logits)[np.arange(40), :, batch["label"]])  # [B, T]
+    np.testing.assert_allclose(task.loss.call(targets, tf.constant(logits)), losses, rtol=1e-5)
+    np.testing.assert_allclose(task.loss(targets, logits, weights), losses[:, 2:].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_accuracies_of_steps_and_clips(
+    average: str, logits: np.ndarray, batch: dict[str, np.ndarray]
+) -> None:
+    task = ActionRecognition(7, average=average, latency=2)  # type: ignore[arg-type]
+    valid, label = logits[:, 2:], batch["label"]
+    said = softmax(valid) if average == "probabilities" else valid
+    scores = said.mean(axis=1)
+    np.testing.assert_allclose(task.clip_scores(logits), scores, rtol=1e-5, atol=1e-6)
+    expected = {
+        "accuracy": np.mean(valid.argmax(-1) == label[:, None]),
+        "clip_top1": np.mean([is_among_top(s, i, 1) for s, i in zip(scores, label, strict=True)]),
+        "clip_top5": np.mean([is_among_top(s, i, 5) for s, i in zip(scores, label, strict=True)]),
+        "cross_entropy": -np.log(softmax(valid)[np.arange(40), :, label]).mean(),
+    }
+    found = task.score(logits, batch)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert expected["clip_top1"] < expected["clip_top5"] < 1, "a case that tells them apart"
+
+
+def test_logits_and_probabilities_may_disagree_about_a_clip() -> None:
+    """One step is very sure of class 0; two are rather sure of class 1."""
+    logits = np.array([[[9.0, 0.0], [0.0, 2.0], [0.0, 2.0]]], "float32")
+    weights = tf.ones((1, 3))
+    assert np.argmax(ClipAccuracy(average="logits").scores(logits, weights)) == 0
+    assert np.argmax(ClipAccuracy(average="probabilities").scores(logits, weights)) == 1
+
+
+@pytest.mark.parametrize("metric", [StepAccuracy, ClipAccuracy])
+def test_weights_say_which_steps_count(metric: type, logits: np.ndarray) -> None:
+    labels = np.tile(logits[:, 4].argmax(-1)[:, None], (1, 5))
+    only_last = np.tile([0, 0, 0, 0, 2.0], (40, 1))
+    mine = metric()
+    mine.update_state(labels, logits, only_last)
+    assert mine.result() == 1
+    mine.reset_state()
+    mine.update_state(labels, logits)
+    assert mine.result() < 1
+    skipping = metric(skip_first=4)
+    skipping.update_state(labels, logits)
+    assert skipping.result() == 1
+    ending = metric(skip_last=4)
+    ending.update_state(np.tile(logits[:, 0].argmax(-1)[:, None], (1, 5)), logits)
+    assert ending.result() == 1
+    nothing = metric(skip_first=1, skip_last=4)
+    nothing.update_state(labels, logits)
+    assert nothing.result() == 0
+
+
+def test_weights_of_whole_clips_count(logits: np.ndarray) -> None:
+    labels = np.tile(logits.mean(axis=1).argmax(-1)[:, None], (1, 5))
+    labels[20:] = (labels[20:] + 1) % 7
+    metric = ClipAccuracy()
+    metric.update_state(labels, logits, np.repeat([1.0, 0.0], 20))
+    assert metric.result() == 1
+    metric.update_state(labels, logits)
+    np.testing.assert_allclose(metric.result(), 40 / 60, rtol=1e-6)
+
+
+def test_clips_of_all_lengths_count_alike(logits: np.ndarray) -> None:
+    """A clip of which one step counts is worth as much as one of which all do."""
+    labels = np.tile(logits.mean(axis=1).argmax(-1)[:, None], (1, 5))
+    labels[0] = (logits[0, 4].argmax() + 1) % 7
+    weights = np.ones((40, 5))
+    weights[0] = [0, 0, 0, 0, 5]
+    metric = ClipAccuracy()
+    metric.update_state(labels, logits, weights)
+    np.testing.assert_allclose(metric.result(), 39 / 40, rtol=1e-6)
+
+
+def test_who_says_the_same_of_all_classes_is_never_right() -> None:
+    for value in (0.0, np.nan):
+        logits = np.full((2, 3, 4), value, "float32")
+        for metric in (StepAccuracy(), ClipAccuracy(), ClipAccuracy(3)):
+            metric.update_state(np.zeros((2, 3), int), logits)
+            assert metric.result() == 0
+
+
+def test_labels_out_of_range_are_named() -> None:
+    task = ActionRecognition(5)
+    batch = {"frames": np.zeros((3, 4, 2, 2, 3), "float32"), "label": np.array([1, 7, -1])}
+    with pytest.raises(ValueError, match=r"labels must be 0 to 4, .* 5 classes. Received: \[ 7 -1"):
+        task.prepare(batch)
+    data = tf.data.Dataset.from_tensors(batch).map(task.prepare)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"5 classes. Received:.*\n?.*\[7 -1\]"
+    ):
+        next(iter(data))
+    batch["label"] = np.array([0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="labels must be integers. Received: float64"):
+        task.prepare(batch)
+
+
+def test_arguments_and_outputs_are_checked() -> None:
+    with pytest.raises(ValueError, match="classes must be an int of at least 2. Received: 1"):
+        ActionRecognition(1)
+    with pytest.raises(ValueError, match='"logits" or "probabilities". Received: \'mean\''):
+        ActionRecognition(5, average="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"has 5 classes, .* \(2, 3, 4\). Build it with classes=5"):
+        LabelCrossEntropy(5)(np.zeros((2, 3)), np.zeros((2, 3, 4)))
+
+
+def test_top_5_is_left_out_where_it_says_nothing() -> None:
+    names = [metric.name for metric in ActionRecognition(5).metrics()]
+    assert names == ["accuracy", "clip_top1", "cross_entropy"]

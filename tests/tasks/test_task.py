@@ -1,0 +1,164 @@
+"""Which target a step gets and how much it counts, against a loop over the definition."""
+
+import doctest
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_models import chain
+
+import mpvn.tasks.task
+from mpvn import Plan
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+
+
+def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
+    """Clips in which every pixel of a frame is the frame's number, and 100 more in each next clip.
+
+    So are the joints.
+    """
+    number = np.arange(steps)[None] + 100 * np.arange(batch)[:, None]
+    pixels = np.broadcast_to(number[:, :, None, None, None], (batch, steps, 4, 6, 3))
+    joints = np.broadcast_to(number[:, :, None, None], (batch, steps, 2, 3))
+    return {
+        "frames": pixels.astype("float32"),
+        "label": np.arange(batch) % 2,
+        "joints": joints.astype("float32"),
+    }
+
+
+def by_definition(steps: int, latency: int, ahead: int, first: int) -> list[int | None]:
+    """The frame whose picture the output of each step is held against; None: it does not count."""
+    found: list[int | None] = []
+    for step in range(steps):
+        frame = step - latency
+        target = frame + ahead
+        exists = 0 <= frame < steps and 0 <= target < steps
+        found.append(target if exists and step >= first else None)
+    return found
+
+
+TASKS = {
+    "autoencoding": Autoencoding,
+    "future": lambda **kwargs: FutureFrame(3, **kwargs),
+    "keypoints": lambda **kwargs: Keypoints(2, (4, 6), **kwargs),
+    "action": lambda **kwargs: ActionRecognition(2, **kwargs),
+}
+every_task = pytest.mark.parametrize("name", TASKS)
+
+
+def test_examples_of_the_docstrings() -> None:
+    results = doctest.testmod(mpvn.tasks.task)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("latency", [0, 1, 2, 3, 4, 5])
+@every_task
+def test_targets_move_with_latency_and_steps_without_one_do_not_count(
+    name: str, latency: int
+) -> None:
+    task, batch = TASKS[name](latency=latency), numbered(9)
+    inputs, targets, weights = task.prepare(batch)
+    expected = by_definition(9, latency, 3 if name == "future" else 0, 0)
+    np.testing.assert_array_equal(inputs, batch["frames"])
+    counted = [step for step, frame in enumerate(expected) if frame is not None]
+    for clip in range(2):
+        for step in range(9):
+            if step not in counted:
+                assert weights[clip, step] == 0
+                continue
+            np.testing.assert_allclose(weights[clip, step], 9 / len(counted))
+            own = batch["label"][clip] if name == "action" else 100 * clip + expected[step]
+            np.testing.assert_array_equal(targets[clip, step], np.full(targets.shape[2:], own))
+
+
+def test_the_worked_row_of_the_module() -> None:
+    _, targets, weights = Autoencoding(latency=2).prepare(numbered(6, batch=1))
+    assert targets[0, 2:, 0, 0, 0].numpy().tolist() == [0, 1, 2, 3]
+    assert weights.numpy().tolist() == [[0, 0, 1.5, 1.5, 1.5, 1.5]]
+
+
+@pytest.mark.parametrize(("latency", "first"), [(0, 3), (2, 3), (5, 5)])
+def test_steps_before_information_arrives_may_be_masked(latency: int, first: int) -> None:
+    plan = Plan(chain(2, 2, 2, 2), 4)
+    weights = Autoencoding(latency, mask_uninformed=True, plan=plan).prepare(numbered(8))[2]
+    expected = [frame is not None for frame in by_definition(8, latency, 0, first)]
+    assert (weights[0].numpy() > 0).tolist() == expected
+    unmasked = Autoencoding(latency, plan=plan).prepare(numbered(8))[2]
+    assert (unmasked[0].numpy() > 0).tolist() == [step >= latency for step in range(8)]
+
+
+@every_task
+def test_a_task_prepares_data_sets_of_unknown_sizes(name: str) -> None:
+    task = TASKS[name](latency=2)
+    signature = {
+        "frames": tf.TensorSpec((None, None, None, None, 3), tf.float32),
+        "label": tf.TensorSpec((None,), tf.int64),
+        "joints": tf.TensorSpec((None, None, 2, 3), tf.float32),
+    }
+    clips = [numbered(steps) for steps in (5, 7)]
+    data = tf.data.Dataset.from_generator(lambda: iter(clips), output_signature=signature)
+    for found, batch in zip(data.map(task.prepare), clips, strict=True):
+        for ours, theirs in zip(found, task.prepare(batch), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@every_task
+def test_known_sizes_stay_known(name: str) -> None:
+    data = tf.data.Dataset.from_tensors(numbered(6)).map(TASKS[name](latency=1).prepare)
+    frames, targets, weights = data.element_spec
+    assert frames.shape == (2, 6, 4, 6, 3)
+    assert targets.shape[:2] == weights.shape == (2, 6)
+    assert frames.dtype == weights.dtype == tf.float32
+
+
+def test_clips_without_a_step_that_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 4 frames. Received frames: 3"):
+        Autoencoding(latency=3).prepare(numbered(3))
+    with pytest.raises(ValueError, match="targets 8 frames ahead.*at least 9 .* frames: 8"):
+        FutureFrame().prepare(numbered(8))
+    with pytest.raises(ValueError, match="at least 9 frames. Received frames: 8"):
+        FutureFrame(latency=2).prepare(numbered(8))
+    plan = Plan(chain(2, 2, 2, 2), 4)
+    masked = Autoencoding(mask_uninformed=True, plan=plan)
+    with pytest.raises(ValueError, match="first step that counts 3 .* at least 4 .* frames: 3"):
+        masked.prepare(numbered(3))
+    for task, steps in [(Autoencoding(latency=3), 4), (FutureFrame(), 9), (masked, 4)]:
+        assert np.count_nonzero(task.prepare(numbered(steps))[2][0]) == 1
+
+
+def test_clips_of_unknown_length_are_refused_while_running() -> None:
+    signature = {"frames": tf.TensorSpec((None, None, 4, 6, 3), tf.float32)}
+    short = {"frames": numbered(3)["frames"]}
+    data = tf.data.Dataset.from_generator(lambda: iter([short]), output_signature=signature)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="clips of at least 4 frames"):
+        next(iter(data.map(Autoencoding(latency=3).prepare)))
+
+
+def test_what_is_no_batch_of_clips_is_refused() -> None:
+    task = Autoencoding()
+    with pytest.raises(ValueError, match="lacks 'frames'. It has: label"):
+        task.prepare({"label": np.zeros(1, int)})
+    with pytest.raises(ValueError, match=r"frames must have 5 axes.*\(4, 6, 3\)"):
+        task.prepare({"frames": np.zeros((4, 6, 3), "float32")})
+    with pytest.raises(ValueError, match="floats between -1 and 1. Received: uint8"):
+        task.prepare({"frames": np.zeros((1, 4, 4, 6, 3), "uint8")})
+
+
+@pytest.mark.parametrize("latency", [-1, 1.0, True])
+def test_latency_is_a_count(latency: object) -> None:
+    with pytest.raises(ValueError, match="latency must be an int of at least 0"):
+        Autoencoding(latency)  # type: ignore[arg-type]
+
+
+def test_masking_needs_a_plan() -> None:
+    with pytest.raises(ValueError, match="give plan=network.plan"):
+        Autoencoding(mask_uninformed=True)
+    with pytest.raises(ValueError, match="ahead must be an int of at least 1. Received: 0"):
+        FutureFrame(0)
+
+
+def test_a_task_says_which_head_it_needs() -> None:
+    said: list[Task] = [ActionRecognition(51), Keypoints(17), Autoencoding(), FutureFrame()]
+    assert [task.head_arguments for task in said] == [{"classes": 51}, {"joints": 17}, {}, {}]
