@@ -5,16 +5,21 @@ leads to it, then the second, then the node. So a branch stands in one piece, an
 stands where what it reads is made, if whoever reads it takes it before the main path.
 
 The only file that looks at Keras internals (`_keras_history`, `_inbound_nodes`,
-`SymbolicArguments.fill_in`); `tests/test_graph.py` fails loudly when they change. Nested functional
-and sequential models are read through; any other layer, a subclassed model included, is one node.
+`SymbolicArguments.fill_in`, `global_state`); `tests/test_graph.py` fails loudly when they change.
+Nested functional and sequential models are read through; any other layer, a subclassed model
+included, is one node.
 """
 
 import collections
+import contextlib
+import copy
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import TemporalLayer, is_temporal
@@ -157,6 +162,28 @@ class Graph:
         packed = keras.tree.pack_sequence_as(structure, values)
         single = isinstance(packed, (list, tuple)) and len(packed) == 1
         return packed[0] if single else packed
+
+
+_SURROUNDINGS = ("current_call_ctx", "autocast_scope")
+
+
+def surroundings() -> dict[str, Any]:
+    """What layers take from around their call: `training`, and the dtype variables are cast to."""
+    found = {name: global_state.get_global_attribute(name) for name in _SURROUNDINGS}
+    return {name: copy.copy(value) for name, value in found.items()}
+
+
+@contextlib.contextmanager
+def surrounded(by: dict[str, Any]) -> Iterator[None]:
+    """Within, layers are called and variables read as in the surroundings `by`; `{}` is nowhere."""
+    outside = {name: global_state.get_global_attribute(name) for name in _SURROUNDINGS}
+    for name in _SURROUNDINGS:
+        global_state.set_global_attribute(name, copy.copy(by.get(name)))  # calls change them
+    try:
+        yield
+    finally:
+        for name, value in outside.items():
+            global_state.set_global_attribute(name, value)
 
 
 def read_graph(model: keras.Model) -> Graph:

@@ -126,14 +126,18 @@ class Memories:
         seen = self._output_seen(tensor)
         return Read(tensor, seen, self._held(tensor, seen))
 
-    def read_outside(self, nodes: list[Node]) -> set[int]:
-        """Tensors of `nodes` that others read fresh."""
+    def reads_outside(self, nodes: list[Node]) -> list[Read]:
+        """How nodes other than `nodes` read, and the outputs of the model are read."""
         graph, inside = self._plan.graph, {node.index for node in nodes}
         reads = [self.output_read(tensor) for tensor in graph.outputs]
         for node in graph.nodes:
             if node.index not in inside:
                 reads.extend(self.reads(node))
-        return {read.tensor for read in reads if read.seen is Seen.FRESH}
+        return reads
+
+    def made_by(self, nodes: list[Node]) -> list[Memory]:
+        """The memories of what `nodes` put out."""
+        return [memory for node in nodes for t in node.outputs for memory in self.of(t)]
 
     @property
     def bytes_per_stream(self) -> int:

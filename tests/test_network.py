@@ -358,3 +358,28 @@ def test_a_clip_of_unknown_length_may_end_before_a_node_ticks(
         np.testing.assert_allclose(
             traced(clip[:, :length]), np.stack(streamed[:length], axis=1), rtol=1e-5, atol=1e-6
         )
+
+
+def test_a_symmetric_layer_may_tick_before_what_it_reads_has_ticked(
+    rng: np.random.Generator,
+) -> None:
+    """Ticks of its input are at steps 3, 7, ...; at step 1 the first of them is its future.
+
+    The look-up began one tick too early then, and took the last ticks for the first.
+    """
+    frame = keras.Input((4, 4, 2))
+    x = layers.Conv2D(2, 1, name="slow")(frame)
+    layer = keras_layers.TemporalConv2D(2, (3, 1, 1), temporal_padding="symmetric", name="seer")
+    model = keras.Model(frame, layer(x))
+    randomise(model, rng)
+    plan = Plan(model, clocks={"slow": 4}, phases={"slow": 3, "seer": 1})
+    clip = rng.normal(size=(1, 12, 4, 4, 2)).astype("float32")
+    found = VideoNetwork(model, plan)(clip).numpy()
+    slow = [model.get_layer("slow")(clip[:, step]).numpy() for step in (3, 7, 11)]
+    zero = np.zeros_like(slow[0])
+    windows = {1: [zero, zero, slow[0]], 5: [zero, *slow[:2]], 9: slow}
+    for step, window in windows.items():
+        for later in range(4 if step < 9 else 3):
+            expected = layer([*window])
+            np.testing.assert_allclose(found[:, step + later], expected, rtol=1e-5, atol=1e-6)
+    assert not found[:, 0].any()

@@ -11,11 +11,12 @@ clock in `tf.cond`, which skips it at run time (one graph for all phases: what a
 
 import copy
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from mpvn.clock import Clock
+from mpvn.executors.rematerialise import Place, run_segment
 from mpvn.graph import Node
 from mpvn.memory import Read, Seen
 
@@ -31,6 +32,7 @@ def step(
     state: State,
     phase: int | tf.Tensor,
     training: bool | None = None,
+    rematerialise: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
     """Runs one step.
 
@@ -40,17 +42,18 @@ def step(
         state: the memories' slots before the step, by name.
         phase: the step's number, at least modulo the period: an int, or a scalar integer tensor.
         training: as in Keras.
+        rematerialise: whether blocks are computed again in the backward pass, not kept for it.
 
     Returns:
         One tensor `[B, ...]` per output of the frame model, and the slots after the step.
     """
-    run = _Step(plan, state, training)
+    run = _Step(plan, state, training, rematerialise)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
     for block in _blocks(plan):
         run.block(block, phase)
-    outputs = [run.newest(plan.memories.output_read(tensor)) for tensor in plan.graph.outputs]
-    return outputs, run.state
+    reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
+    return [run.seen(read)[-1] for read in reads], run.after()
 
 
 def _blocks(plan: "Plan") -> list[list[Node]]:
@@ -63,17 +66,23 @@ class _Step:
     """The values of one step while it is being computed.
 
     Attributes:
-        before: the state before the step.
-        state: the state so far.
-        now: what the nodes that ticked put out, by tensor index.
+        values: what the nodes that ticked put out, ("now", tensor); the slots before the step,
+            ("before", slot), and so far, ("after", slot).
     """
 
-    def __init__(self, plan: "Plan", state: State, training: bool | None) -> None:
+    def __init__(
+        self, plan: "Plan", state: State, training: bool | None, rematerialise: bool
+    ) -> None:
         self.plan = plan
-        self.before = state
-        self.state = dict(state)
         self.training = training
-        self.now: dict[int, tf.Tensor] = {}
+        self.rematerialise = rematerialise
+        self.values: dict[Place, tf.Tensor] = {}
+        for time in ("before", "after"):
+            self.values.update({(time, slot): value for slot, value in state.items()})
+
+    def after(self) -> State:
+        """The slots so far."""
+        return {slot: self.values["after", slot] for slot in self.plan.memories.specs}
 
     def block(self, nodes: list[Node], phase: int | tf.Tensor) -> None:
         """Runs `nodes` if their clock ticks."""
@@ -86,64 +95,85 @@ class _Step:
             self._run_if(ticks, nodes)
 
     def run(self, nodes: list[Node]) -> None:
-        for node in nodes:
-            with tf.device(self.plan.device(node)):
-                for tensor, value in zip(node.outputs, self._call(node), strict=True):
-                    self.put(tensor, value)
+        """Runs `nodes`, all of one subnetwork and clock."""
+        if self.rematerialise:
+            run_segment(self, nodes)
+        else:
+            for node in nodes:
+                self.node(node)
+
+    def node(self, node: Node) -> None:
+        with tf.device(self.plan.device(node)):
+            for tensor, value in zip(node.outputs, self._call(node), strict=True):
+                self.put(tensor, value)
 
     def put(self, tensor: int, value: tf.Tensor) -> None:
         """`value` is the new tick of `tensor`."""
-        self.now[tensor] = value
+        self.values["now", tensor] = value
         for memory in self.plan.memories.of(tensor):
-            kept = [*(self.before[slot] for slot in memory.slots[1:]), memory.keep(value)]
-            self.state.update(zip(memory.slots, kept, strict=True))
+            kept = [*(self.values["before", s] for s in memory.slots[1:]), memory.keep(value)]
+            for slot, tick in zip(memory.slots, kept, strict=True):
+                self.values["after", slot] = tick
 
-    def newest(self, read: Read) -> tf.Tensor:
-        """The newest value that `read` sees."""
-        if read.held is None:
-            return self.now[read.tensor]
-        return (self.before if read.delay else self.state)[read.held.slots[-1]]
+    def seen(self, read: Read) -> list[tf.Tensor]:
+        """The ticks that `read` sees, oldest first."""
+        return [self.values[place] for place in _places(read)]
 
-    def _older(self, read: Read) -> list[tf.Tensor]:
-        """The `window - 1` ticks before the newest, oldest first."""
-        memory = read.past
-        if memory is None:
-            return []
-        if read.seen is Seen.FRESH:  # the newest is not among the slots before the step
-            return [self.before[slot] for slot in memory.slots[memory.depth + 1 - read.window :]]
-        state = self.before if read.delay else self.state
-        return [state[slot] for slot in memory.slots[memory.depth - read.window : -1]]
+    def entering(self, nodes: list[Node]) -> list[Place]:
+        """Where `nodes` look for what they do not make themselves."""
+        memories = self.plan.memories
+        reads = [read for node in nodes for read in memories.reads(node)]
+        places = [place for read in reads for place in _places(read)]
+        places += [("before", slot) for m in memories.made_by(nodes) for slot in m.slots[1:]]
+        made = {("now", tensor) for node in nodes for tensor in node.outputs}
+        return [place for place in dict.fromkeys(places) if place not in made]
+
+    def leaving(self, nodes: list[Node]) -> list[Place]:
+        """Where others look for what `nodes` make: who reads it fresh, and the next step."""
+        memories = self.plan.memories
+        fresh = {read.tensor for read in memories.reads_outside(nodes) if read.held is None}
+        tensors = [tensor for node in nodes for tensor in node.outputs if tensor in fresh]
+        slots = [slot for memory in memories.made_by(nodes) for slot in memory.slots]
+        return [("now", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
 
     def _call(self, node: Node) -> list[tf.Tensor]:
-        reads = self.plan.memories.reads(node)
+        windows = [self.seen(read) for read in self.plan.memories.reads(node)]
         if node.feedback_source:
-            return [self.newest(reads[0])]
+            return windows[0]
         if node.temporal:
-            (read,) = reads
-            return [node.operation([*self._older(read), self.newest(read)])]
-        return node.call([self.newest(read) for read in reads], self.training)
+            return [node.operation(windows[0])]
+        return node.call([newest for (newest,) in windows], self.training)
 
     def _run_if(self, ticks: tf.Tensor, nodes: list[Node]) -> None:
         """`run` under a condition: at rest the slots stay as they are.
 
         Who reads a tensor fresh ticks only when this block does, so at rest it gets an empty one.
         """
-        tensors = [tensor for node in nodes for tensor in node.outputs]
-        slots = [s for t in tensors for m in self.plan.memories.of(t) for s in m.slots]
-        read_outside = self.plan.memories.read_outside(nodes)
-        leaving = [tensor for tensor in tensors if tensor in read_outside]
+        leaving = self.leaving(nodes)
 
         def compute():
             inner = copy.copy(self)
-            inner.now, inner.state = dict(self.now), dict(self.state)
+            inner.values = dict(self.values)
             inner.run(nodes)
-            return [inner.now[t] for t in leaving], [inner.state[slot] for slot in slots]
+            return [inner.values[place] for place in leaving]
 
         def rest():
-            about = [self.plan.graph.tensors[t] for t in leaving]
-            empty = [tf.zeros((0, *t.shape), t.dtype) for t in about]
-            return empty, [self.before[slot] for slot in slots]
+            return [self._at_rest(*place) for place in leaving]
 
-        values, kept = tf.cond(ticks, compute, rest)
-        self.now.update(zip(leaving, values, strict=True))
-        self.state.update(zip(slots, kept, strict=True))
+        self.values.update(zip(leaving, tf.cond(ticks, compute, rest), strict=True))
+
+    def _at_rest(self, kind: str, of: Any) -> tf.Tensor:
+        if kind == "after":
+            return self.values["before", of]
+        about = self.plan.graph.tensors[of]
+        return tf.zeros((0, *about.shape), about.dtype)
+
+
+def _places(read: Read) -> list[Place]:
+    """Where the ticks that `read` sees are, oldest first."""
+    memory, time = read.past, "after" if read.seen is Seen.HELD else "before"
+    if read.held is None:  # the newest is not among the slots before the step
+        slots = memory.slots[memory.depth + 1 - read.window :] if memory else ()
+        return [*((time, slot) for slot in slots), ("now", read.tensor)]
+    slots = memory.slots[memory.depth - read.window : -1] if memory else ()
+    return [(time, slot) for slot in (*slots, read.held.slots[-1])]

@@ -8,11 +8,13 @@ What a reader sees is looked up in the *sequence* of a tensor: the slots kept fr
 then the clip's ticks. So a clip may go on from a state, and long clips may run in chunks.
 """
 
+import itertools
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from mpvn.clock import EVERY_STEP, Clock
+from mpvn.executors.rematerialise import Place, run_segment
 from mpvn.graph import Node
 from mpvn.memory import Memory, Read
 
@@ -27,8 +29,9 @@ def sweep(
     state: "State",
     phase: int = 0,
     training: bool | None = None,
+    rematerialise: bool = False,
 ) -> tuple[list[tf.Tensor], "State"]:
-    """Runs a clip; arguments and results as `unroll`.
+    """Runs a clip; arguments and results as `unroll`, whose blocks are segments of all clocks here.
 
     Raises:
         ValueError: the plan has feedback.
@@ -40,29 +43,35 @@ def sweep(
         )
     run = _Sweep(plan, clip, state, phase, training)
     run.check_training()
-    for node in plan.graph.nodes:
-        run.node(node)
+    for _, nodes in itertools.groupby(plan.graph.nodes, plan.subnetwork):
+        if rematerialise:
+            run_segment(run, list(nodes))
+        else:
+            for node in nodes:
+                run.node(node)
     reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
     outputs = [run.seen(read, EVERY_STEP) for read in reads]
-    return [tf.ensure_shape(o, (*clip[0].shape[:2], *o.shape[2:])) for o in outputs], run.state()
+    return [tf.ensure_shape(o, (*clip[0].shape[:2], *o.shape[2:])) for o in outputs], run.after()
 
 
 class _Sweep:
     """The ticks of all tensors of a clip while it is being computed.
 
     Attributes:
-        ticks: `[B, n, ...]` by tensor index, n the ticks of its producer within the clip.
+        values: `[B, n, ...]`, the n ticks of a tensor within the clip, ("ticks", tensor); the slots
+            before the clip, ("before", slot), and after it, ("after", slot); what readers look up,
+            ("sequence", memory).
     """
 
     def __init__(self, plan, clip, state, phase, training) -> None:
         self.plan = plan
-        self.before = state
         self.phase = phase
         self.training = training
         self.batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
         self.steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
-        self.ticks: dict[int, tf.Tensor] = dict(zip(plan.graph.inputs, clip, strict=True))
-        self._sequences: dict[Memory, tf.Tensor] = {}
+        self.values: dict[Place, tf.Tensor] = {("before", s): v for s, v in state.items()}
+        for tensor, ticks in zip(plan.graph.inputs, clip, strict=True):
+            self._put(tensor, ticks)
 
     def check_training(self) -> None:
         """A clip too short for a node to tick has no statistics that a batch norm could learn."""
@@ -83,21 +92,35 @@ class _Sweep:
                 values = [self._none(tensor) for tensor in node.outputs]
             else:
                 values = [self._unfold(value, count) for value in self._call(node)]
-        self.ticks.update(zip(node.outputs, values, strict=True))
+        for tensor, ticks in zip(node.outputs, values, strict=True):
+            self._put(tensor, ticks)
 
     def seen(self, read: Read, reader: Clock) -> tf.Tensor:
         """`[B, n, ...]`: the newest value that `read` sees at each of the reader's ticks."""
         return self._look_up(read, reader, self._sequence(read.tensor, read.held), read.held)
 
-    def state(self) -> "State":
+    def after(self) -> "State":
         """The slots after the clip."""
-        after = {}
-        for memory in self.plan.memories.all:
-            sequence = self._sequence(memory.tensor, memory)
-            end = tf.shape(sequence)[1]
-            for age, slot in enumerate(reversed(memory.slots), 1):
-                after[slot] = sequence[:, end - age]
-        return after
+        return {slot: self.values["after", slot] for slot in self.plan.memories.specs}
+
+    def entering(self, nodes: list[Node]) -> list[Place]:
+        """Where `nodes` look for what they do not make themselves."""
+        memories = self.plan.memories
+        made = {tensor for node in nodes for tensor in node.outputs}
+        reads = [read for node in nodes for read in memories.reads(node)]
+        tensors = dict.fromkeys(read.tensor for read in reads if read.tensor not in made)
+        looked_up = [memory for read in reads for memory in (read.held, read.past) if memory]
+        memories_used = dict.fromkeys([*looked_up, *memories.made_by(nodes)])
+        slots = [slot for memory in memories_used for slot in memory.slots]
+        return [("ticks", tensor) for tensor in tensors] + [("before", slot) for slot in slots]
+
+    def leaving(self, nodes: list[Node]) -> list[Place]:
+        """Where others look for what `nodes` make, in this clip and after it."""
+        memories = self.plan.memories
+        outside = {read.tensor for read in memories.reads_outside(nodes)}
+        tensors = [tensor for node in nodes for tensor in node.outputs if tensor in outside]
+        slots = [slot for memory in memories.made_by(nodes) for slot in memory.slots]
+        return [("ticks", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
 
     def _call(self, node: Node) -> list[tf.Tensor]:
         clock = self._clock(node)
@@ -114,8 +137,10 @@ class _Sweep:
         if not ahead:
             window.append(self.seen(read, clock))
         else:
-            whole = _padded(self.ticks[read.tensor], ahead)
-            window += [self._look_up(read, clock, whole, None, -lag) for lag in range(ahead + 1)]
+            whole = _padded(self.values["ticks", read.tensor], ahead)
+            window += [
+                self._look_up(read, clock, whole, None, -1 - lag) for lag in range(ahead + 1)
+            ]
         return [node.operation([_fold(value) for value in window])]
 
     def _look_up(
@@ -139,17 +164,27 @@ class _Sweep:
         positions = first + (since + tf.range(count) * reader.rate) // producer.rate
         return tf.gather(sequence, positions, axis=1)
 
+    def _put(self, tensor: int, ticks: tf.Tensor) -> None:
+        """`ticks` are those of `tensor`: keeps them, and what its memories keep of them."""
+        self.values["ticks", tensor] = ticks
+        for memory in self.plan.memories.of(tensor):
+            sequence = self._sequence(tensor, memory)
+            end = tf.shape(sequence)[1]
+            for age, slot in enumerate(reversed(memory.slots), 1):
+                self.values["after", slot] = sequence[:, end - age]
+
     def _sequence(self, tensor: int, memory: Memory | None) -> tf.Tensor:
         """The slots of `memory`, then the clip's ticks as the memory keeps them."""
-        ticks = self.ticks[tensor]
+        ticks = self.values["ticks", tensor]
         if memory is None:
             return ticks
-        if memory not in self._sequences:
+        if ("sequence", memory) not in self.values:
             if memory.layer is not None:
                 ticks = self._unfold(memory.keep(_fold(ticks)), tf.shape(ticks)[1])
-            slots = [self.before[slot] for slot in memory.slots]
-            self._sequences[memory] = tf.concat([tf.stack(slots, axis=1), ticks], axis=1)
-        return self._sequences[memory]
+            slots = [self.values["before", slot] for slot in memory.slots]
+            sequence = tf.concat([tf.stack(slots, axis=1), ticks], axis=1)
+            self.values["sequence", memory] = sequence
+        return self.values["sequence", memory]
 
     def _clock(self, node: Node | None) -> Clock:
         """Clock of `node` in steps of the clip."""
@@ -170,5 +205,5 @@ def _fold(value: tf.Tensor) -> tf.Tensor:
 
 
 def _padded(ticks: tf.Tensor, count: int) -> tf.Tensor:
-    """`ticks` with `count` zeros after them."""
-    return tf.pad(ticks, [[0, 0], [0, count]] + [[0, 0]] * (len(ticks.shape) - 2))
+    """`ticks` with a zero before them, of before the first, and `count` zeros after them."""
+    return tf.pad(ticks, [[0, 0], [1, count]] + [[0, 0]] * (len(ticks.shape) - 2))

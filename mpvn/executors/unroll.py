@@ -22,6 +22,7 @@ def unroll(
     state: State,
     phase: int = 0,
     training: bool | None = None,
+    rematerialise: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
     """Runs a clip.
 
@@ -31,6 +32,7 @@ def unroll(
         state: the memories' slots before the clip, by name.
         phase: number of the clip's first step, modulo the period.
         training: as in Keras.
+        rematerialise: whether blocks are computed again in the backward pass, not kept for it.
 
     Returns:
         One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
@@ -41,7 +43,9 @@ def unroll(
     """
     length = clip[0].shape[1]
     steps = tf.shape(clip[0])[1] if length is None else length
-    run = _Unroll(plan, clip, phase, training)
+    run = _Unroll(plan, clip, phase, training, rematerialise)
+    # Of steps side by side in the backward pass, the insides would be held side by side.
+    parallel_iterations = 1 if rematerialise else 10
     tensors = [plan.graph.tensors[index] for index in plan.graph.outputs]
     written = [
         tf.TensorArray(tensor.dtype, size=steps, element_shape=(None, *tensor.shape))
@@ -61,6 +65,7 @@ def unroll(
             (tf.constant(0), state, written),
             shape_invariants=shapes,
             maximum_iterations=None if length is None else length // plan.period,
+            parallel_iterations=parallel_iterations,
         )
     else:
         whole = 0
@@ -73,6 +78,7 @@ def unroll(
             run.left_over,
             (whole, state, written),
             shape_invariants=shapes,
+            parallel_iterations=parallel_iterations,
         )
     adding = plan.graph.take_losses()
     if adding and training:
@@ -88,18 +94,24 @@ class _Unroll:
     """The bodies of the loops: what has been written at `time` becomes what has been after."""
 
     def __init__(
-        self, plan: "Plan", clip: list[tf.Tensor], phase: int, training: bool | None
+        self,
+        plan: "Plan",
+        clip: list[tf.Tensor],
+        phase: int,
+        training: bool | None,
+        rematerialise: bool,
     ) -> None:
         self._plan = plan
         self._frames = [_unstack(tensor) for tensor in clip]
         self._phase = phase
         self._training = training
+        self._rematerialise = rematerialise
 
     def step(self, time, offset: int, state: State, written: list) -> tuple[State, list]:
         """The step at `time`, whose phase is that of the clip's step `offset`."""
         now = [array.read(time) for array in self._frames]
         phase = (self._phase + offset) % self._plan.period
-        outputs, state = step(self._plan, now, state, phase, self._training)
+        outputs, state = step(self._plan, now, state, phase, self._training, self._rematerialise)
         arrays = zip(written, outputs, strict=True)
         return state, [array.write(time, value) for array, value in arrays]
 

@@ -123,6 +123,12 @@ def pipelined() -> mpvn.VideoNetwork:
     return mpvn.VideoNetwork(model, mpvn.Plan(model, 3), executor="sweep")
 
 
+def rematerialising() -> mpvn.VideoNetwork:
+    network = pipelined()
+    network.rematerialise = True
+    return network
+
+
 def clocked() -> mpvn.VideoNetwork:
     model = residual_model()
     plan = mpvn.Plan(model, 3, clocks=[1, 2, 2], head=model.layers[-1].name)
@@ -229,6 +235,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
     "mpvn.VideoNetwork": {
         "sequential": Case(sequential, ONE),
         "pipelined": Case(pipelined, ONE),
+        "rematerialising": Case(rematerialising, ONE),
         "clocked": Case(clocked, ONE),
         "temporal": Case(temporal, ONE),
         "temporal unrolled": Case(temporal_unrolled, ONE),
