@@ -21,6 +21,7 @@ setup(
         "av>=18.0",
         "jinja2>=3.1",
         "keras>=3.12,<4",  # graphs are read through its nodes
+        "ml_collections>=1.0",
         "numpy>=1.26",
         "pillow>=10.1",
         "tqdm>=4.66",
@@ -28,6 +29,8 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu>=2.18"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
+        "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],  # it uses it undeclared
+        "jhmdb": ["scipy>=1.11"],  # whose joints are MATLAB files
         "test": ["hypothesis>=6.100", "pytest>=8.0", "psutil>=5.9"],
         "lint": ["ruff>=0.9", "mypy>=1.14"],
     },

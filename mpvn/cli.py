@@ -4,6 +4,8 @@
     mpvn stream VIDEO     a video, camera or network stream through a model, frame by frame
     mpvn export MODEL     a SavedModel that streams without this package
     mpvn models           the published networks, their plans and options
+    mpvn train            a network, as a config says
+    mpvn eval RUN         a trained network, also under another plan
     mpvn demo             one network streamed in three ways, with a report
 
 A user's mistake ends with one message and exit code 2.
@@ -134,6 +136,45 @@ def _export(arguments: argparse.Namespace) -> int:
         VideoNetwork(frame_model.model, plan).export(arguments.path)
     print(f"written to {arguments.path}: signatures init_states, step, clip")
     return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    _quiet_tensorflow()
+    from mpvn.training import Interrupted, load_config, train
+
+    with _mistakes():
+        config = load_config(arguments.config, arguments.overrides)
+        run = arguments.run or pathlib.Path("runs") / pathlib.Path(arguments.config).stem
+        try:
+            folder = train(config, run)
+        except Interrupted as interrupted:
+            print(f"mpvn: {interrupted}", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        *_, last = folder.rows()
+        _print_metrics(last)
+        print(f"written to {folder.path}")
+    return 0
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    _quiet_tensorflow()
+    from mpvn.training import RunFolder, build, evaluate, override
+
+    with _mistakes():
+        folder = RunFolder(arguments.run)
+        config = override(folder.config(), arguments.overrides)
+        experiment = build(config)
+        found = evaluate(experiment, getattr(folder, arguments.checkpoint))
+        print(experiment.network.plan)
+        _print_metrics(found)
+        if experiment.evaluation.damaged:
+            print(experiment.evaluation.report(), file=sys.stderr)
+    return 0
+
+
+def _print_metrics(found: Any) -> None:
+    for name, value in found.items():
+        print(f"{name:<20} {value:.4f}" if isinstance(value, float) else f"{name:<20} {value}")
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -296,6 +337,7 @@ def _quiet_tensorflow() -> None:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse_flags.ArgumentParser(
         prog="mpvn",
+        allow_abbrev=False,  # of TensorFlow's flags, which it inherits, some begin with "run"
         description="Video networks that keep up with the camera.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
@@ -309,8 +351,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_stream(commands)
     _add_export(commands)
     _add_models(commands)
+    _add_train(commands)
+    _add_eval(commands)
     _add_demo(commands)
-    return parser.parse_args(argv[1:])
+    arguments, overrides = parser.parse_known_args(argv[1:])
+    if overrides and not hasattr(arguments, "takes_overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    arguments.overrides = overrides
+    return arguments
 
 
 def _add_plan(commands: Any) -> None:
@@ -384,6 +432,36 @@ def _add_models(commands: Any) -> None:
     parser.add_argument(
         "--table", action="store_true", help="print their sizes, costs and latencies as Markdown"
     )
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "train",
+        _train,
+        "train a network, or go on with a run that was stopped",
+        "mpvn train --config configs/rendered_keypoints.py\n"
+        "  mpvn train --config configs/rendered_keypoints.py --run runs/wide "
+        "--config.model.options.width=0.25\n"
+        "  mpvn train --config configs/rendered_keypoints.py --config.plan.subnetworks=4",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="a file of configs/")
+    parser.add_argument("--run", metavar="FOLDER", help="default: runs/ and the config's name")
+    parser.set_defaults(takes_overrides=True)
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "eval",
+        _eval,
+        "evaluate a trained network, also rewired to another plan without training",
+        "mpvn eval runs/rendered_keypoints\n"
+        "  mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2",
+    )
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
+    parser.set_defaults(takes_overrides=True)
 
 
 def _add_demo(commands: Any) -> None:

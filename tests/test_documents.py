@@ -20,6 +20,7 @@ MODULES = [
     "keras_layers.temporal_conv",
     "mpvn.network",
     "mpvn.plan",
+    "mpvn.tasks.task",
 ]
 
 

@@ -103,8 +103,8 @@ class ClipPipeline:
         examples = numbers.map(self._load, self._threads, deterministic=True)
         examples = examples.filter(lambda clip, intact: intact)
         clips = examples.map(self._augment, self._threads, deterministic=True)
-        batches = clips.batch(self.batch_size, drop_remainder=self._training)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        batched = clips.batch(self.batch_size, drop_remainder=self._training)
+        return batched.prefetch(tf.data.AUTOTUNE)
 
     def report(self) -> str:
         """What was left out, for reading; empty if nothing was."""

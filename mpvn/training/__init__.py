@@ -1,0 +1,18 @@
+"""Training and evaluation of video networks, from a config to a run folder."""
+
+from mpvn.training.building import Experiment, build
+from mpvn.training.config import base_config, load_config, override
+from mpvn.training.run_folder import RunFolder
+from mpvn.training.training import Interrupted, evaluate, train
+
+__all__ = [
+    "Experiment",
+    "Interrupted",
+    "RunFolder",
+    "base_config",
+    "build",
+    "evaluate",
+    "load_config",
+    "override",
+    "train",
+]

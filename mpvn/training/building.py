@@ -1,0 +1,203 @@
+"""From a config to what it names: data, network, task, optimiser."""
+
+import dataclasses
+from typing import Any
+
+import keras
+from ml_collections import ConfigDict
+
+from mpvn.data.augmentation import Augmentation
+from mpvn.data.figures import rendered_figures
+from mpvn.data.pipeline import ClipPipeline
+from mpvn.data.sampling import Consecutive, Sampling, Whole
+from mpvn.data.sets.registry import SETS
+from mpvn.data.video_set import VideoSet
+from mpvn.models import load_frame_model
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a config names, ready to run.
+
+    Attributes:
+        network: compiled.
+        task: what it is to predict.
+        training: clips to train on.
+        evaluation: clips to evaluate on.
+    """
+
+    network: VideoNetwork
+    task: Task
+    training: ClipPipeline
+    evaluation: ClipPipeline
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Builds what `config` names.
+
+    Raises:
+        ValueError: a name that is not known, or parts that do not fit each other.
+    """
+    train, held_out = (build_videos(config, split) for split in ("train", "evaluation"))
+    if train.classes != held_out.classes or train.joints != held_out.joints:
+        raise ValueError(
+            f"{train.name} and {held_out.name} have different classes or joints: evaluation needs "
+            "what the network is trained on"
+        )
+    network = build_network(config, build_task(config, train).head_arguments)
+    task = build_task(config, train, network.plan)
+    network.compile(
+        build_optimizer(config),
+        task.loss,
+        weighted_metrics=task.metrics(),
+        jit_compile=False,
+    )
+    network.optimizer.build(network.trainable_variables)
+    return Experiment(
+        network,
+        task,
+        build_pipeline(config, train, training=True),
+        build_pipeline(config, held_out, training=False),
+    )
+
+
+def build_videos(config: ConfigDict, split: str) -> VideoSet:
+    """The videos to train on, `"train"`, or to evaluate on, `"evaluation"`."""
+    data = config.data
+    options = dict(data.train if split == "train" else data.evaluation)
+    if data.name == "rendered_figures":
+        size = (config.model.size, config.model.size)
+        place = "train" if split == "train" else "validation"
+        return rendered_figures(**{"seed": config.seed, "size": size, "split": place, **options})
+    if data.name not in SETS:
+        known = ", ".join(["rendered_figures", *SETS])
+        raise ValueError(f"config.data.name: known are {known}. Received: {data.name!r}")
+    if not data.path:
+        raise ValueError(f"config.data.path must say where {data.name} is on disk")
+    options.setdefault("split", "train" if split == "train" else "test")
+    return SETS[data.name](data.path, **options)
+
+
+def build_task(config: ConfigDict, videos: VideoSet, plan: Plan | None = None) -> Task:
+    """The task; without a plan, all steps count."""
+    asked = config.task
+    common = {"latency": asked.latency, **asked.options}
+    if plan is not None:
+        common |= {"mask_uninformed": asked.mask_uninformed, "plan": plan}
+    if asked.name == "action":
+        _require(videos, "classes", asked.name)
+        return ActionRecognition(len(videos.classes), **common)
+    if asked.name == "keypoints":
+        _require(videos, "joints", asked.name)
+        size = (config.model.size, config.model.size)
+        return Keypoints(len(videos.joints), size, **common)
+    tasks = {"autoencoding": Autoencoding, "future_frame": FutureFrame}
+    if asked.name not in tasks:
+        raise ValueError(
+            "config.task.name: known are action, keypoints, autoencoding, future_frame. "
+            f"Received: {asked.name!r}"
+        )
+    return tasks[asked.name](**common)
+
+
+def _require(videos: VideoSet, what: str, task: str) -> None:
+    if not getattr(videos, what):
+        raise ValueError(f"the task {task!r} needs {what}, and {videos.name} has none")
+
+
+def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
+    """The network with the task's head, not compiled."""
+    options = {**head, **config.model.options}
+    loaded = load_frame_model(
+        config.model.name, config.model.size, config.model.weights or None, options=options
+    )
+    plan = Plan(loaded.model, **plan_arguments(config, loaded.partition))
+    return VideoNetwork(
+        loaded.model,
+        plan,
+        executor=config.training.executor,
+        rematerialise=config.training.rematerialise,
+    )
+
+
+def plan_arguments(config: ConfigDict, partition: str) -> dict[str, Any]:
+    """Arguments of the plan; `partition` is that of the network."""
+    asked = config.plan
+    return {
+        "subnetworks": asked.subnetworks,
+        "partition": asked.partition or partition,
+        "clocks": asked.clocks or None,
+        "phases": asked.phases or None,
+        "head": asked.head or None,
+    }
+
+
+def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+    """The optimiser with its schedule."""
+    asked = config.optimizer
+    accumulate = config.training.accumulate
+    common = {
+        "learning_rate": _schedule(config),
+        "weight_decay": asked.weight_decay or None,
+        "global_clipnorm": asked.clip_norm or None,
+        "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
+    }
+    if asked.name == "sgd":
+        return keras.optimizers.SGD(momentum=asked.momentum, **common)
+    if asked.name == "adam":
+        return keras.optimizers.Adam(**common)
+    raise ValueError(f"config.optimizer.name: known are sgd, adam. Received: {asked.name!r}")
+
+
+def _schedule(config: ConfigDict) -> Any:
+    """Learning rate by update."""
+    asked = config.optimizer
+    updates = config.training.steps // config.training.accumulate
+    if asked.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if asked.warm_up else asked.learning_rate,
+            max(1, updates - asked.warm_up),
+            warmup_target=asked.learning_rate if asked.warm_up else None,
+            warmup_steps=asked.warm_up,
+        )
+    if asked.warm_up:
+        raise ValueError("config.optimizer.warm_up needs config.optimizer.schedule=cosine")
+    if asked.schedule == "steps":
+        rates = [asked.learning_rate * asked.factor**n for n in range(len(asked.boundaries) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(list(asked.boundaries), rates)
+    if asked.schedule == "constant":
+        return asked.learning_rate
+    raise ValueError(
+        "config.optimizer.schedule: known are constant, steps, cosine. "
+        f"Received: {asked.schedule!r}"
+    )
+
+
+def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> ClipPipeline:
+    """Clips of `videos`: random ones to train on; whole videos, cut in the centre, to evaluate."""
+    size = (config.model.size, config.model.size)
+    if training:
+        sampling, batch_size = _clips(config, "random"), config.training.batch_size
+        augmentation = Augmentation(size, **config.augmentation)
+    else:
+        whole = config.clip.evaluated
+        sampling = Whole(whole, config.clip.fps or None) if whole else _clips(config, "centre")
+        batch_size = 1 if whole else config.training.batch_size
+        augmentation = Augmentation(size)
+    return ClipPipeline(
+        videos,
+        sampling,
+        augmentation,
+        batch_size,
+        seed=config.seed,
+        training=training,
+        damage=config.data.damage,
+    )
+
+
+def _clips(config: ConfigDict, place: Any) -> Sampling:
+    clip = config.clip
+    return Consecutive(clip.frames, clip.stride, clip.fps or None, place, clip.short)

@@ -1,0 +1,200 @@
+"""A run: training that can be stopped at any moment, and evaluation.
+
+Keras's `fit` does the work, from one checkpoint to the next; each part begins at the batch where
+the last one ended. So a run that was killed, and begun again, ends with the same weights.
+"""
+
+import contextlib
+import gc
+import math
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tqdm
+from ml_collections import ConfigDict
+
+from mpvn.data.pipeline import ClipPipeline
+from mpvn.training.building import Experiment, build
+from mpvn.training.checkpoint import load_checkpoint, save_checkpoint
+from mpvn.training.run_folder import RunFolder
+
+
+class Interrupted(Exception):
+    """A run was stopped by a signal, and left a checkpoint."""
+
+
+def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
+    """Trains as `config` says, or goes on where the run in that folder was stopped.
+
+    Args:
+        config: as `base_config`.
+        run: folder of the run; made if missing.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a config that names what there is not, or a folder of another run.
+        VideoError: data that cannot be read.
+        Interrupted: SIGINT or SIGTERM; the checkpoint is that of the last batch.
+    """
+    _set_up(config)
+    experiment = build(config)
+    folder = RunFolder(run)
+    folder.begin(config)
+    state: dict[str, Any] = {"step": 0, "best": math.inf}
+    if folder.last.exists():
+        state = load_checkpoint(folder.last, experiment.network)
+    folder.forget_after(state["step"])
+    with _Stop() as stop, _Progress(config.training.steps, state["step"]) as progress:
+        while state["step"] < config.training.steps:
+            until = _next_stop(config, state["step"])
+            _fit(experiment, config, folder, state, until, [stop, progress])
+            if stop.asked:
+                save_checkpoint(folder.last, experiment.network, state)
+                raise Interrupted(f"stopped after {state['step']} batches; run again to go on")
+            _evaluate_if_due(experiment, config, folder, state)
+            save_checkpoint(folder.last, experiment.network, state)
+    load_checkpoint(folder.best, experiment.network, optimizer=False)
+    experiment.network.save(folder.network)
+    return folder
+
+
+def evaluate(
+    experiment: Experiment, checkpoint: str | os.PathLike | None = None, first: int = 0
+) -> dict[str, float]:
+    """Loss and metrics on the videos for evaluation.
+
+    Args:
+        experiment: as `build` makes it.
+        checkpoint: file of weights; None evaluates those that the network has.
+        first: how many videos, from the first; 0 for all.
+    """
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, experiment.network, optimizer=False)
+    count = -(-first // experiment.evaluation.batch_size) if first else None
+    batches = experiment.evaluation.dataset(batches=count)
+    with _readable(experiment.evaluation), warnings.catch_warnings():
+        # Keras warns of every dataset that does not know its length: ours may meet damaged videos.
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        found = experiment.network.evaluate(
+            batches.map(experiment.task.prepare), verbose=0, return_dict=True
+        )
+    return {name: float(value) for name, value in found.items()}
+
+
+def _set_up(config: ConfigDict) -> None:
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.training.dtype_policy)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def _next_stop(config: ConfigDict, step: int) -> int:
+    """The next step at which there is something to do beside training."""
+    training = config.training
+    periods = (training.checkpoint_every, training.evaluate_every)
+    return min(*((step // period + 1) * period for period in periods), training.steps)
+
+
+def _fit(
+    experiment: Experiment,
+    config: ConfigDict,
+    folder: RunFolder,
+    state: dict[str, Any],
+    until: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Trains from `state["step"]` on, at most to `until`; moves the step."""
+    start, began = state["step"], time.perf_counter()
+    batches = experiment.training.dataset(start * config.training.batch_size, until - start)
+    with _readable(experiment.training):
+        history = experiment.network.fit(
+            batches.map(experiment.task.prepare),
+            steps_per_epoch=until - start,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
+    progress = next(c for c in callbacks if isinstance(c, _Progress))
+    state["step"] = progress.step
+    seconds = round(time.perf_counter() - began, 3)
+    values = {name: float(value[-1]) for name, value in history.history.items()}
+    folder.write(step=state["step"], split="train", seconds=seconds, **values)
+
+
+def _evaluate_if_due(
+    experiment: Experiment, config: ConfigDict, folder: RunFolder, state: dict[str, Any]
+) -> None:
+    training, step = config.training, state["step"]
+    last = step == training.steps
+    if step % training.evaluate_every and not last:
+        return
+    found = evaluate(experiment, first=0 if last else training.evaluate_first)
+    folder.write(step=step, split="evaluation", **found)
+    if found["loss"] < state["best"] or not folder.best.exists():
+        state["best"] = found["loss"]
+        save_checkpoint(folder.best, experiment.network, state)
+
+
+@contextlib.contextmanager
+def _readable(pipeline: ClipPipeline) -> Iterator[None]:
+    """Within it, what stopped the data is raised as it was, without TensorFlow's wrapping."""
+    try:
+        yield
+    except tf.errors.OpError as wrapped:
+        raise (pipeline.failure or wrapped) from wrapped
+    finally:
+        gc.collect()  # of iterators that read ahead: one that still does when Python ends, hangs
+
+
+class _Stop(keras.callbacks.Callback):
+    """Ends training after the batch during which SIGINT or SIGTERM came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Stop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self.asked:
+            self.model.stop_training = True
+
+
+class _Progress(keras.callbacks.Callback):
+    """Counts batches, on a bar with the loss and the time that is left."""
+
+    def __init__(self, steps: int, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self._bar = tqdm.tqdm(total=steps, initial=step, unit="batch", dynamic_ncols=True)
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.close()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step += 1
+        self._bar.update()
+        if logs:
+            self._bar.set_postfix(loss=f"{float(logs['loss']):.4g}", refresh=False)
