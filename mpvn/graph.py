@@ -78,6 +78,13 @@ class Node:
         return keras.tree.flatten(self.operation(*args, **kwargs))
 
     @property
+    def variables(self) -> list[keras.Variable]:
+        """The variables of the layer, and those that it was called on."""
+        args, kwargs = self._arguments.args, self._arguments.kwargs
+        given = [v for v in keras.tree.flatten((args, kwargs)) if isinstance(v, keras.Variable)]
+        return [*getattr(self.operation, "variables", ()), *given]
+
+    @property
     def temporal(self) -> TemporalLayer | None:
         """The layer, if it looks back in time."""
         return self.operation if is_temporal(self.operation) else None

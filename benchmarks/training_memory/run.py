@@ -51,7 +51,7 @@ def main() -> None:
         results.append(json.loads(run.stdout.splitlines()[-1]))
     print(markdown([result["row"] for result in results]))
     if not arguments.small:
-        name = "-".join([pathlib.Path(arguments.model).stem, *arguments.option])
+        name = "-".join([pathlib.Path(arguments.model).stem, *arguments.option]).replace("'", "")
         target = HERE / "results" / f"{name}.json"
         target.parent.mkdir(exist_ok=True)
         target.write_text(json.dumps(results, indent=1) + "\n")

@@ -50,7 +50,7 @@ def run_segment(run: Run, nodes: list[Node]) -> None:
     """Does what `run.node` does with each of `nodes`, consecutive ones of one subnetwork.
 
     Raises:
-        ValueError: a layer changes a variable that it trains, or one that is not its own.
+        ValueError: a layer reads a variable that is not its own, or changes one that is trained.
     """
     segment = _Segment(run, nodes)
     with tf.device(run.plan.device(nodes[0])):
@@ -64,7 +64,7 @@ def recomputed(
     """`function([*tensors, *weights])`, computed again in the backward pass, not kept for it.
 
     Args:
-        function: pure, but for trainable variables that it reads; returns a structure of tensors.
+        function: pure, reading no variables; returns a structure of tensors.
         tensors: its arguments that must not be had again before the backward pass gets here.
         weights: its arguments that are there all the time.
     """
@@ -76,36 +76,46 @@ def recomputed(
         reached = [tensor.dtype.is_floating for tensor in tf.nest.flatten(results)]
         sought = [tensor.dtype.is_floating for tensor in given]
 
-        def backward(*upstream, variables=()):
+        def backward(*upstream):
             upstream = [tf.convert_to_tensor(g) for g in itertools.compress(upstream, reached)]
-            again = _after(upstream, given[: len(tensors)])
+            delay = _after(upstream)
+            # A loop has its weights from a list: outside the tape, or the list is differentiated.
+            again = [delay(tensor) for tensor in given[: len(tensors)]]
             again += [tf.identity(weight) for weight in given[len(tensors) :]]
-            sources = [*itertools.compress(again, sought), *variables]
+            # What a loop carries, when it is a term of a sum, becomes a temporary variable that the
+            # loop's end leaves behind, and the next run fails (TensorFlow's memory optimiser).
+            upstream = [delay(gradient) for gradient in upstream]
+            sources = [*itertools.compress(again, sought)]
             with tf.GradientTape() as tape:
                 tape.watch(sources)
                 targets = [*itertools.compress(tf.nest.flatten(function(again)), reached)]
             zero = tf.UnconnectedGradients.ZERO
             gradients = iter(_together(tape.gradient(targets, sources, upstream, zero)))
-            of_given = [next(gradients) if floating else None for floating in sought]
-            return (of_given, [*gradients]) if variables else of_given
+            return [next(gradients) if floating else None for floating in sought]
 
         return results, backward
 
-    return run(*tensors, *weights)
+    # Gradients of conditions take tensors of the branch or of the graph around it, no further out.
+    return run(*(tf.identity(tensor) for tensor in (*tensors, *weights)))
 
 
-def _after(upstream: list[tf.Tensor], tensors: tuple[tf.Tensor, ...]) -> list[tf.Tensor]:
-    """`tensors`, of which nothing can be computed before `upstream` is there.
+def _after(upstream: list[tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that gives back its tensor, but not before all of `upstream` is there.
 
-    Optimisers of graphs merge equal operations, the second run's with the first's. A control
-    dependency does not keep XLA from it, and a zero that they see through keeps none of them.
+    Graph optimisers and XLA merge equal operations, and so would merge the second run with the
+    first. Control dependencies do not keep XLA from it. A factor of one that hangs on `upstream`
+    does, if it takes more than they know to see that it is one: no value is infinite and no number.
     """
-    first = [tf.reshape(gradient, [-1])[:1] for gradient in upstream]
-    broken = tf.reduce_any(tf.math.is_nan(tf.concat([tf.cast(f, tf.float32) for f in first], 0)))
-    return [
-        tensor if tensor.dtype == tf.bool else tensor + tf.cast(broken, tensor.dtype)
-        for tensor in tensors
-    ]
+    first = [tf.cast(tf.reshape(gradient, [-1])[:1], tf.float32) for gradient in upstream]
+    values = tf.concat(first, axis=0)
+    always = tf.reduce_all(~(tf.math.is_nan(values) & tf.math.is_inf(values)))
+
+    def delay(tensor: tf.Tensor) -> tf.Tensor:
+        if tensor.dtype == tf.bool:
+            return tensor & always
+        return tensor * tf.cast(always, tensor.dtype)
+
+    return delay
 
 
 def _together(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -126,33 +136,33 @@ class _Segment:
         self._nodes = nodes
         self._entering = run.entering(nodes)
         self._leaving = run.leaving(nodes)
-        found = [v for node in nodes for v in getattr(node.operation, "variables", ())]
-        self._variables = list({id(variable): variable for variable in found}.values())
-        self._variables.sort(key=_is_weight)
+        variables = {id(v): v for node in nodes for v in node.variables}.values()
+        # Integers are states of random numbers: drawn early from those, masks would be kept.
+        self._seeds = [v for v in variables if not tf.as_dtype(v.dtype).is_floating]
+        self._weights = [v for v in variables if tf.as_dtype(v.dtype).is_floating]
         self._empty = _with_values(run, {})
         self._around = surroundings()
         self._scope = _Scope(())
 
     def arguments(self, values: dict[Place, tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """The arguments at this time, weights apart.
-
-        The seed of a dropout is none of them: what is drawn from it is to be drawn again.
-        """
+        """The arguments at this time: what enters, and the weights."""
         with surrounded({}):  # by no dtype that variables are cast to
-            held = [tf.convert_to_tensor(variable.value) for variable in self._variables]
-        seeds = sum(not _is_weight(variable) for variable in self._variables)
-        return [*(values[place] for place in self._entering), *held[:seeds]], held[seeds:]
+            seeds, weights = (
+                [tf.convert_to_tensor(variable.value) for variable in variables]
+                for variables in (self._seeds, self._weights)
+            )
+        return [*(values[place] for place in self._entering), *seeds], weights
 
     def __call__(self, arguments: list[tf.Tensor]) -> tuple[list, list, list]:
         entered = len(self._entering)
         run = _with_values(self._empty, dict(zip(self._entering, arguments[:entered], strict=True)))
+        variables = [*self._seeds, *self._weights]
         with surrounded({}):
-            scope = _Scope(zip(self._variables, arguments[entered:], strict=True))
+            scope = _Scope(zip(variables, arguments[entered:], strict=True))
         with surrounded(self._around), scope:
             for node in self._nodes:
                 scope.layer = node.operation
                 run.node(node)
-        self._check(scope)
         self._scope = scope
         changed = [scope.get_current_value(variable) for variable in scope.changed.values()]
         return [run.values[p] for p in self._leaving], changed, [loss for _, loss in scope.added]
@@ -166,21 +176,9 @@ class _Segment:
         for (layer, _), loss in zip(self._scope.added, losses, strict=True):
             layer.add_loss(loss)
 
-    def _check(self, scope: "_Scope") -> None:
-        own = {id(variable) for variable in self._variables if not variable.trainable}
-        others = [variable.path for key, variable in scope.changed.items() if key not in own]
-        if others:
-            raise ValueError(
-                f"the layers from {self._nodes[0].name!r} to {self._nodes[-1].name!r} cannot be "
-                f"computed a second time, for they change {', '.join(others)}: variables that are "
-                "trained, or that belong to none of these layers. A layer that draws random "
-                "numbers needs its own keras.random.SeedGenerator. Or set "
-                "network.rematerialise = False"
-            )
-
 
 class _Scope(keras.StatelessScope):
-    """Collects what layers do to variables, and the losses that they add.
+    """Holds values of variables, and collects what `layer` does to them and the losses it adds.
 
     As with variables that are assigned to, no gradient leads back through what one has become.
     """
@@ -191,17 +189,29 @@ class _Scope(keras.StatelessScope):
         self.changed: dict[int, keras.Variable] = {}
         self.added: list[tuple[Any, tf.Tensor]] = []
 
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
+        if id(variable) not in self.state_mapping:
+            raise self._refusal(variable, "reads", "is not its own")
+        return super().get_current_value(variable)
+
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         variable, value = update
+        if id(variable) not in self.state_mapping:
+            raise self._refusal(variable, "changes", "is not its own")
+        if variable.trainable:
+            raise self._refusal(variable, "changes", "is trained")
         self.changed[id(variable)] = variable
         super().add_update((variable, tf.stop_gradient(value)))
 
     def add_loss(self, loss: tf.Tensor) -> None:
         self.added.append((self.layer, loss))
 
-
-def _is_weight(variable: keras.Variable) -> bool:
-    return tf.as_dtype(variable.dtype).is_floating
+    def _refusal(self, variable: keras.Variable, does: str, why: str) -> ValueError:
+        return ValueError(
+            f"the layer {self.layer.name!r} {does} the variable {variable.path!r}, which {why}, "
+            "and cannot be computed a second time. Layers that draw random numbers need a "
+            "keras.random.SeedGenerator of their own. Or set network.rematerialise = False"
+        )
 
 
 def _with_values(run: Run, values: dict[Place, tf.Tensor]) -> Run:

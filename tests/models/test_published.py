@@ -233,11 +233,11 @@ def test_streaming_unrolling_and_sweeping_agree(label: str, rng: np.random.Gener
 FULL_SIZE = {
     "par_densenet": ({"feedback": True}, 14),
     "par_inception": ({"classes": 400}, 10),
-    "i3d_resnet50_3x3x3": ({"temporal_padding": "causal"}, 6),
+    "i3d_resnet50_3x3x3": ({"temporal_padding": "causal"}, 2),
     "simple_cnn": ({}, 6),
     "autoencoder": ({}, 6),
-    "vgg8": ({}, 8),
-    "causal_vgg_3d": ({}, 8),
+    "vgg8": ({}, 4),
+    "causal_vgg_3d": ({}, 2),
     "full_res": ({}, 8),
 }
 

@@ -80,6 +80,7 @@ def test_every_task_trains_from_a_config(task: str, tmp_path: pathlib.Path) -> N
     config.model.options = {}
     config.update_from_flattened_dict(TASKS[task])
     config.training.evaluate_every = 3
+    config.clip.evaluated = 0
     *_, last = train(config, tmp_path / "run").rows()
     assert last["split"] == "evaluation"
     assert np.isfinite(last["loss"])
