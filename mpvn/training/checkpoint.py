@@ -72,12 +72,6 @@ def load_checkpoint(path: str | os.PathLike, model: keras.Model, optimizer: bool
     return about
 
 
-def checkpoint_step(path: str | os.PathLike) -> int:
-    """How many batches had been taken."""
-    with np.load(path) as stored:
-        return int(json.loads(stored[_ABOUT].tobytes())["step"])
-
-
 def _state(model: keras.Model, optimizer: bool = True) -> dict[str, keras.Variable]:
     """Variables by names that do not depend on how many models were made before."""
     found = {f"model/{n}/{v.name}": v for n, v in enumerate(model.variables)}
