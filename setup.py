@@ -21,9 +21,11 @@ setup(
         "av>=18.0",
         "jinja2>=3.1",
         "keras>=3.12,<4",  # graphs are read through its nodes
+        "matplotlib>=3.9",
         "ml_collections>=1.0",
         "numpy>=1.26",
         "pillow>=10.1",
+        "tensorboard>=2.18",
         "tqdm>=4.66",
     ],
     extras_require={

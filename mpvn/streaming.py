@@ -2,12 +2,15 @@
 
 import collections
 import dataclasses
+import itertools
+import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tqdm
 
 from mpvn.network import VideoNetwork
 
@@ -96,6 +99,34 @@ def stream_frames(stream: Stream, frames: Iterable[np.ndarray]) -> Iterator[tupl
         outputs = stream.step(frame)
         stream.statistics.seconds = time.perf_counter() - begun
         yield frame, outputs
+
+
+def stream_speeds(networks: Sequence[VideoNetwork], rounds: int = 5) -> list[float]:
+    """Frames per second of each network, one stream, the median over rounds in turns."""
+    seconds: list[list[float]] = [[] for _ in networks]
+    for network in networks:
+        warm_up(network)
+    with tqdm.tqdm(total=rounds * len(networks), desc="streaming", unit="turn") as bar:
+        for _, (network, taken) in itertools.product(
+            range(rounds), zip(networks, seconds, strict=True)
+        ):
+            taken.append(_seconds_a_frame(network))
+            bar.update()
+    return [1 / statistics.median(taken) for taken in seconds]
+
+
+def _seconds_a_frame(network: VideoNetwork, least: int = 32) -> float:
+    """Over at least so many frames, in whole periods of the clocks."""
+    count = -(-least // network.plan.period) * network.plan.period
+    (index,) = network.graph.inputs
+    tensor = network.graph.tensors[index]
+    frame = np.zeros((1, *tensor.shape), tensor.dtype)
+    state = network.initial_state(batch_size=1)
+    began = time.perf_counter()
+    for _ in range(count):
+        outputs, state = network.step(frame, state)
+    _ = np.asarray(outputs)  # waits for the last of them
+    return (time.perf_counter() - began) / count
 
 
 def _to_numpy(outputs: Any) -> Any:

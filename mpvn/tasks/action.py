@@ -4,11 +4,14 @@
 the clip's label at each step. A clip as a whole is scored by the mean of what its steps say.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from mpvn.tasks.overlay import Share, bars, stacked
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task, check_count, entry, frames_of, require, size
 
@@ -24,18 +27,30 @@ class ActionRecognition(Task):
     Args:
         classes: number of classes, at least 2.
         average: what is averaged over the steps of a clip to score it.
+        names: of the classes, for pictures; none numbers them.
         **kwargs: as `Task`.
 
     Raises:
         ValueError: arguments out of range.
     """
 
-    def __init__(self, classes: int, average: Average = "logits", **kwargs: Any) -> None:
+    legend = "The likeliest classes; green: the right one, orange: named in its place."
+
+    def __init__(
+        self,
+        classes: int,
+        average: Average = "logits",
+        names: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("classes", classes, 2)
         _check_average(average)
+        if names and len(names) != classes:
+            raise ValueError(f"{classes} classes need as many names. Received: {len(names)}")
         self.classes = classes
         self.average = average
+        self.names = tuple(names) or tuple(f"class {number}" for number in range(classes))
 
     @property
     def loss(self) -> keras.losses.Loss:
@@ -70,6 +85,17 @@ class ActionRecognition(Task):
         )
         # [B] -> [B, T]
         return tf.tile(labels[:, None], [1, size(frames_of(batch), 1)]), checks
+
+    def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        """The three likeliest classes below the frame; the right one takes the last place if it is
+        none of them."""
+        probabilities = tf.nn.softmax(output).numpy()
+        shown = np.argsort(-probabilities, kind="stable")[:3].tolist()
+        if target is not None and target not in shown:
+            shown[-1] = int(target)
+        right: dict[int, bool] = {} if target is None else {shown[0]: False, int(target): True}
+        shares = [Share(self.names[n], float(probabilities[n]), right.get(n)) for n in shown]
+        return stacked([frame, bars(frame.shape[1], shares)])
 
     def clip_scores(self, outputs: Any) -> tf.Tensor:
         """Scores of clips `[B, classes]`: the mean of logits `[B, T, classes]`, or of their

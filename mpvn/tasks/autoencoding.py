@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from mpvn.tasks.overlay import enlarged, stacked
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task, frames_of
 
@@ -22,6 +24,8 @@ class Autoencoding(Task):
         **kwargs: as `Task`.
     """
 
+    legend = "From top to bottom: the frame, the network's picture, the target."
+
     @property
     def loss(self) -> keras.losses.Loss:
         return SquaredError()
@@ -34,6 +38,10 @@ class Autoencoding(Task):
 
     def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
         return frames_of(batch), []
+
+    def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        others = [output] if target is None else [output, target]
+        return stacked([frame, *map(enlarged, others)])
 
 
 @keras.saving.register_keras_serializable(package="mpvn")

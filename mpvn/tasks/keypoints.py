@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from mpvn.tasks import overlay
 from mpvn.tasks.heatmaps import Size, peaks, render_heatmaps, rescale, visible_joints
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task, check_count, entry, frames_of
@@ -41,6 +43,8 @@ class Keypoints(Task):
     Raises:
         ValueError: arguments out of range.
     """
+
+    legend = "Red: heatmaps; dots: joints as predicted; rings: as they are."
 
     def __init__(
         self,
@@ -92,6 +96,13 @@ class Keypoints(Task):
                 f"Received frames: {_shown(frames.shape[2:4])}"
             )
         return tf.cast(joints, tf.float32), []
+
+    def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        heat = tf.sigmoid(output.max(axis=-1)).numpy()
+        sizes = self.frame_size, frame.shape[:2]
+        said = rescale(self.predicted_joints(output), *sizes).numpy()
+        true = None if target is None else rescale(target, *sizes).numpy()
+        return overlay.draw_joints(overlay.lay_over(frame, heat), said, true)
 
     def predicted_joints(self, outputs: Any) -> tf.Tensor:
         """Joints `[..., joints, 3]` that logits `[..., h, w, joints]` say: x and y in pixels of the

@@ -18,9 +18,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpvn.plan import Plan
+from mpvn.tasks.overlay import enlarged
 
 Batch = Mapping[str, tf.Tensor]
 """Clips: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1 and, where the set has them,
@@ -39,6 +41,7 @@ class Task(abc.ABC):
 
     Attributes:
         ahead: how many frames its target lies ahead of a frame.
+        legend: what is to be seen on a `picture`, in a sentence.
         latency: as given.
         first_step: the first step that counts.
 
@@ -54,6 +57,7 @@ class Task(abc.ABC):
     """
 
     ahead: int = 0
+    legend: str = ""
 
     def __init__(
         self, latency: int = 0, mask_uninformed: bool = False, plan: Plan | None = None
@@ -90,6 +94,16 @@ class Task(abc.ABC):
 
         Raises:
             ValueError: the batch does not fit the task.
+        """
+
+    @abc.abstractmethod
+    def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        """What `picture` gives.
+
+        Args:
+            frame: enlarged, uint8 `[H', W', 3]`.
+            output: float32, without numbers that are not finite.
+            target: of the same step, or None.
         """
 
     # --- what follows from it ---------------------------------------------------------------
@@ -137,6 +151,42 @@ class Task(abc.ABC):
                 tf.gather(own, of, axis=1),
                 tf.tile(weights[None], [size(frames, 0), 1]),
             )
+
+    def picture(self, frame: Any, output: Any, target: Any = None) -> np.ndarray:
+        """What a network says at one step, drawn with the frame and the target of that step.
+
+        Args:
+            frame: `[H, W, 3]`, uint8, or floats between -1 and 1.
+            output: `[...]`, as the network gives it.
+            target: `[...]`, as `prepare` gives it; None draws none.
+
+        Returns:
+            uint8 `[H', W', 3]`, of one size for all steps of a clip.
+        """
+        said = np.nan_to_num(np.asarray(output, np.float32))
+        true = None if target is None else np.asarray(target)
+        return self.draw(enlarged(frame), said, true)
+
+    def pictures(
+        self, frames: Any, outputs: Any, targets: Any, most: int = 5
+    ) -> dict[int, np.ndarray]:
+        """A `picture` of each of some steps of a clip: evenly spread over those that count.
+
+        Args:
+            frames: `[T, H, W, 3]`.
+            outputs: `[T, ...]`.
+            targets: `[T, ...]`.
+            most: how many pictures at most.
+
+        Returns:
+            uint8 `[H', W', 3]` by step.
+        """
+        counted = np.flatnonzero(step_weights(len(frames), **self.steps))
+        chosen = counted[np.linspace(0, len(counted) - 1, min(most, len(counted)), dtype=int)]
+        return {
+            step: self.picture(frames[step], outputs[step], targets[step])
+            for step in chosen.tolist()
+        }
 
     def score(self, outputs: Any, batch: Batch) -> dict[str, float]:
         """The metrics of outputs `[B, T, ...]` for clips, by name; for use outside of Keras.

@@ -2,13 +2,16 @@
 
 from mpvn.training.building import Experiment, build
 from mpvn.training.config import base_config, load_config, override
-from mpvn.training.run_folder import RunFolder
+from mpvn.training.distillation import Distillation
+from mpvn.training.run_folder import RunFolder, as_json
 from mpvn.training.training import Interrupted, evaluate, train
 
 __all__ = [
+    "Distillation",
     "Experiment",
     "Interrupted",
     "RunFolder",
+    "as_json",
     "base_config",
     "build",
     "evaluate",

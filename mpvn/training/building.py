@@ -16,6 +16,9 @@ from mpvn.models import load_frame_model
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.training.checkpoint import load_checkpoint
+from mpvn.training.distillation import Distillation
+from mpvn.training.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +26,26 @@ class Experiment:
     """What a config names, ready to run.
 
     Attributes:
-        network: compiled.
+        network: what is trained, and saved.
+        model: compiled, for `fit` and `evaluate`: the network, or its `Distillation`.
         task: what it is to predict.
         training: clips to train on.
         evaluation: clips to evaluate on.
     """
 
     network: VideoNetwork
+    model: keras.Model
     task: Task
     training: ClipPipeline
     evaluation: ClipPipeline
 
 
-def build(config: ConfigDict) -> Experiment:
+def build(config: ConfigDict, taught: bool = True) -> Experiment:
     """Builds what `config` names.
+
+    Args:
+        config: as `base_config`.
+        taught: whether the teacher that it names is needed, which only training does.
 
     Raises:
         ValueError: a name that is not known, or parts that do not fit each other.
@@ -49,15 +58,17 @@ def build(config: ConfigDict) -> Experiment:
         )
     network = build_network(config, build_task(config, train).head_arguments)
     task = build_task(config, train, network.plan)
-    network.compile(
+    model = follow_teacher(config, network, task) if taught and config.teacher else network
+    model.compile(
         build_optimizer(config),
         task.loss,
         weighted_metrics=task.metrics(),
         jit_compile=False,
     )
-    network.optimizer.build(network.trainable_variables)
+    model.optimizer.build(network.trainable_variables)
     return Experiment(
         network,
+        model,
         task,
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False),
@@ -89,7 +100,7 @@ def build_task(config: ConfigDict, videos: VideoSet, plan: Plan | None = None) -
         common |= {"mask_uninformed": asked.mask_uninformed, "plan": plan}
     if asked.name == "action":
         _require(videos, "classes", asked.name)
-        return ActionRecognition(len(videos.classes), **common)
+        return ActionRecognition(len(videos.classes), names=videos.classes, **common)
     if asked.name == "keypoints":
         _require(videos, "joints", asked.name)
         size = (config.model.size, config.model.size)
@@ -114,12 +125,45 @@ def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
     loaded = load_frame_model(
         config.model.name, config.model.size, config.model.weights or None, options=options
     )
+    for layer in loaded.model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = config.training.batch_norm_momentum or layer.momentum
     plan = Plan(loaded.model, **plan_arguments(config, loaded.partition))
     return VideoNetwork(
         loaded.model,
         plan,
         executor=config.training.executor,
         rematerialise=config.training.rematerialise,
+    )
+
+
+def follow_teacher(config: ConfigDict, network: VideoNetwork, task: Task) -> keras.Model:
+    """`network` as the student of `config.teacher`; with its weights, if that is asked.
+
+    Raises:
+        ValueError: there is no such run, it has not been evaluated yet, or it is of another
+            architecture.
+    """
+    asked, run = config.distillation, RunFolder(config.teacher)
+    its = run.config()
+    if not run.best.exists():
+        raise ValueError(
+            f"the teacher {run.path} has no checkpoint {run.best.name}: train it first"
+        )
+    if asked.initialise:
+        load_checkpoint(run.best, network)
+    if not asked.weight:
+        return network
+    teacher = build_network(its, task.head_arguments)
+    load_checkpoint(run.best, teacher)
+    return Distillation(
+        network,
+        teacher,
+        asked.layers,
+        asked.weight,
+        asked.whiten,
+        lag=config.task.latency - its.task.latency,
+        first_step=task.first_step,
     )
 
 

@@ -16,28 +16,38 @@ from mpvn.files import write_whole
 _ABOUT = "about"
 
 
-def save_checkpoint(path: str | os.PathLike, model: keras.Model, about: dict) -> None:
-    """Writes the state of a compiled model.
+def save_checkpoint(
+    path: str | os.PathLike,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    about: dict,
+) -> None:
+    """Writes the state of a model in training.
 
     Args:
         path: file to write, `.npz`.
-        model: compiled; its optimiser is built.
+        model: whose weights and seeds are written.
+        optimizer: which is built.
         about: whatever else is to be known, as JSON can hold.
     """
-    arrays = {name: np.asarray(variable) for name, variable in _state(model).items()}
+    arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizer).items()}
     arrays[_ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     write_whole(path, packed.getvalue())
 
 
-def load_checkpoint(path: str | os.PathLike, model: keras.Model, optimizer: bool = True) -> dict:
+def load_checkpoint(
+    path: str | os.PathLike,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> dict:
     """Gives a model the state that was saved.
 
     Args:
         path: of `save_checkpoint`.
-        model: of the same architecture; with `optimizer`, compiled in the same way.
-        optimizer: whether the optimiser's state is loaded too.
+        model: of the same architecture.
+        optimizer: of the same kind, if its state is to be loaded too.
 
     Returns:
         What `about` was.
@@ -52,7 +62,7 @@ def load_checkpoint(path: str | os.PathLike, model: keras.Model, optimizer: bool
     except (OSError, ValueError, KeyError, EOFError) as fault:
         raise ValueError(f"{path} is no checkpoint of a run: {fault}") from fault
     state = _state(model, optimizer)
-    if not optimizer:
+    if optimizer is None:
         arrays = {name: value for name, value in arrays.items() if not _is_optimizer(name)}
     faults = [f"lacks {name}" for name in state.keys() - arrays.keys()]
     faults += [f"has unknown {name}" for name in arrays.keys() - state.keys()]
@@ -72,11 +82,13 @@ def load_checkpoint(path: str | os.PathLike, model: keras.Model, optimizer: bool
     return about
 
 
-def _state(model: keras.Model, optimizer: bool = True) -> dict[str, keras.Variable]:
+def _state(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+) -> dict[str, keras.Variable]:
     """Variables by names that do not depend on how many models were made before."""
     found = {f"model/{n}/{v.name}": v for n, v in enumerate(model.variables)}
-    if optimizer:
-        found |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(model.optimizer.variables)}
+    if optimizer is not None:
+        found |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(optimizer.variables)}
     return {name.replace("/", "|"): variable for name, variable in found.items()}
 
 

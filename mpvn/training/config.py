@@ -17,6 +17,13 @@ def base_config() -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
+            "teacher": "",  # folder of a run whose network is followed
+            "distillation": {
+                "weight": 1.0,  # of the distance of activations (lambda); 0: none
+                "layers": (),  # nodes that are compared; default: three, evenly spaced
+                "whiten": True,  # whether distances are divided by the teacher's variances
+                "initialise": False,  # whether training begins with the teacher's weights
+            },
             "data": {
                 "name": "rendered_figures",  # of mpvn.data.sets.SETS
                 "path": "",  # where the set is on disk
@@ -80,6 +87,7 @@ def base_config() -> ConfigDict:
                 "executor": "auto",
                 "rematerialise": False,
                 "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
+                "batch_norm_momentum": 0.0,  # for short runs; 0: the layers' own
                 "deterministic": False,  # bit-equal runs, slower
             },
         }

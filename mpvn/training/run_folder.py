@@ -3,6 +3,7 @@
 config.json      every key
 versions.json    packages and machine
 metrics.jsonl    a line per evaluation and per report of the loss
+damaged.json     videos that could not be read, if any
 checkpoints/     last.npz, best.npz
 network.keras    the trained network, for `mpvn stream` and `mpvn export`
 report.html      curves, figures, examples
@@ -23,6 +24,7 @@ from ml_collections import ConfigDict
 
 import mpvn
 from mpvn.files import write_whole
+from mpvn.training.config import base_config
 
 
 class RunFolder:
@@ -37,6 +39,8 @@ class RunFolder:
         self.last = self.path / "checkpoints" / "last.npz"
         self.best = self.path / "checkpoints" / "best.npz"
         self.network = self.path / "network.keras"
+        self._config = self.path / "config.json"
+        self._damaged = self.path / "damaged.json"
         self._metrics = self.path / "metrics.jsonl"
 
     def begin(self, config: ConfigDict) -> None:
@@ -46,29 +50,38 @@ class RunFolder:
             ValueError: a run of another config is there.
         """
         self.last.parent.mkdir(parents=True, exist_ok=True)
-        asked = json.loads(config.to_json_best_effort())
-        stored = self.path / "config.json"
-        if stored.exists():
-            before = json.loads(stored.read_text())
-            differing = [key for key in _flat(asked) if _flat(asked)[key] != _flat(before).get(key)]
-            if differing:
-                raise ValueError(
-                    f"{self.path} holds a run of another config: {', '.join(differing[:5])} "
-                    "differ. Give another --run, or delete the folder"
-                )
-        write_whole(stored, json.dumps(asked, indent=1) + "\n")
+        differing = self.differing(config)
+        if differing:
+            raise ValueError(
+                f"{self.path} holds a run of another config: {', '.join(differing[:5])} "
+                "differ. Give another --run, or delete the folder"
+            )
+        write_whole(self._config, json.dumps(as_json(config), indent=1) + "\n")
         write_whole(self.path / "versions.json", json.dumps(_versions(), indent=1) + "\n")
 
+    def differing(self, config: ConfigDict) -> list[str]:
+        """Keys in which the run that is there, if any, was asked to be another."""
+        if not self._config.exists():
+            return []
+        before, asked = flat(as_json(self.config())), flat(as_json(config))
+        return [key for key in {**asked, **before} if asked.get(key) != before.get(key)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.network.exists()
+
     def config(self) -> ConfigDict:
-        """The config of the run.
+        """The config of the run; keys that are younger than it have their defaults.
 
         Raises:
             ValueError: there is no run.
         """
-        stored = self.path / "config.json"
-        if not stored.exists():
+        if not self._config.exists():
             raise ValueError(f"{self.path} is no folder of a run: it has no config.json")
-        return ConfigDict(_with_tuples(json.loads(stored.read_text())))
+        config = base_config()
+        config.update(_with_tuples(json.loads(self._config.read_text())))
+        return config
 
     def write(self, **row: Any) -> None:
         """Adds a line to the metrics."""
@@ -85,10 +98,25 @@ class RunFolder:
             except json.JSONDecodeError:
                 continue
 
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Videos that could not be read in training or evaluation, and why."""
+        return json.loads(self._damaged.read_text()) if self._damaged.exists() else {}
+
+    def add_damaged(self, found: Mapping[str, str]) -> None:
+        """Keeps in mind videos that could not be read."""
+        if found:
+            write_whole(self._damaged, json.dumps({**self.damaged, **found}, indent=1) + "\n")
+
     def forget_after(self, step: int) -> None:
         """Drops metrics of later steps than a run goes on from."""
         kept = [json.dumps(row) for row in self.rows() if row["step"] <= step]
         write_whole(self._metrics, "".join(line + "\n" for line in kept))
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """`config` as JSON holds it: tuples are lists."""
+    return json.loads(config.to_json_best_effort())
 
 
 def _with_tuples(value: Any) -> Any:
@@ -98,12 +126,12 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Leaves of `tree` by dotted names."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        leaves |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        leaves |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return leaves
 
 

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import math
 import os
+import pathlib
 import signal
 import time
 import warnings
@@ -23,6 +24,10 @@ from mpvn.data.pipeline import ClipPipeline
 from mpvn.training.building import Experiment, build
 from mpvn.training.checkpoint import load_checkpoint, save_checkpoint
 from mpvn.training.run_folder import RunFolder
+from mpvn.training.tensorboard import TensorBoard
+
+MOST_SHOWN = 64
+"""Steps of the video that pictures are made of."""
 
 
 class Interrupted(Exception):
@@ -50,18 +55,26 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
     folder.begin(config)
     state: dict[str, Any] = {"step": 0, "best": math.inf}
     if folder.last.exists():
-        state = load_checkpoint(folder.last, experiment.network)
+        state = load_checkpoint(folder.last, experiment.network, experiment.model.optimizer)
     folder.forget_after(state["step"])
-    with _Stop() as stop, _Progress(config.training.steps, state["step"]) as progress:
+    with (
+        TensorBoard(folder) as board,
+        _Stop() as stop,
+        _Progress(config.training.steps, state["step"]) as progress,
+    ):
+        board.plan(experiment.network)
         while state["step"] < config.training.steps:
             until = _next_stop(config, state["step"])
-            _fit(experiment, config, folder, state, until, [stop, progress])
+            row = _fit(experiment, config, state, until, [stop, progress])
+            _record(folder, board, row)
+            _note_damage(folder, experiment)
             if stop.asked:
-                save_checkpoint(folder.last, experiment.network, state)
+                _save(folder.last, experiment, state)
                 raise Interrupted(f"stopped after {state['step']} batches; run again to go on")
-            _evaluate_if_due(experiment, config, folder, state)
-            save_checkpoint(folder.last, experiment.network, state)
-    load_checkpoint(folder.best, experiment.network, optimizer=False)
+            _evaluate_if_due(experiment, config, folder, board, state)
+            _note_damage(folder, experiment)
+            _save(folder.last, experiment, state)
+    load_checkpoint(folder.best, experiment.network)
     experiment.network.save(folder.network)
     return folder
 
@@ -77,16 +90,43 @@ def evaluate(
         first: how many videos, from the first; 0 for all.
     """
     if checkpoint is not None:
-        load_checkpoint(checkpoint, experiment.network, optimizer=False)
+        load_checkpoint(checkpoint, experiment.network)
     count = -(-first // experiment.evaluation.batch_size) if first else None
     batches = experiment.evaluation.dataset(batches=count)
     with _readable(experiment.evaluation), warnings.catch_warnings():
         # Keras warns of every dataset that does not know its length: ours may meet damaged videos.
         warnings.filterwarnings("ignore", message="Your input ran out of data")
-        found = experiment.network.evaluate(
+        found = experiment.model.evaluate(
             batches.map(experiment.task.prepare), verbose=0, return_dict=True
         )
     return {name: float(value) for name, value in found.items()}
+
+
+def example(experiment: Experiment) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None:
+    """Frames, outputs and targets `[T, ...]` of the first video for evaluation that can be read.
+
+    At most so many steps as `MOST_SHOWN`, beside those that do not count; None without a video.
+    """
+    task, pipeline = experiment.task, experiment.evaluation
+    numbers = range(len(pipeline.videos.videos))
+    clip = next((clip for number in numbers for clip in pipeline.dataset(number, 1)), None)
+    if clip is None:
+        return None
+    most = MOST_SHOWN + task.first_step + task.skip_last
+    # [B, ...] -> [1, ...], and of what has a time axis [1, T, ...]
+    one = {name: v[:1, :most] if v.shape.rank > 1 else v[:1] for name, v in clip.items()}
+    frames, targets, _ = task.prepare(one)
+    network: Any = experiment.network
+    return frames[0], network(frames)[0], targets[0]
+
+
+def _save(path: pathlib.Path, experiment: Experiment, state: dict[str, Any]) -> None:
+    save_checkpoint(path, experiment.network, experiment.model.optimizer, state)
+
+
+def _note_damage(folder: RunFolder, experiment: Experiment) -> None:
+    for pipeline in (experiment.training, experiment.evaluation):
+        folder.add_damaged(pipeline.damaged)
 
 
 def _set_up(config: ConfigDict) -> None:
@@ -106,16 +146,15 @@ def _next_stop(config: ConfigDict, step: int) -> int:
 def _fit(
     experiment: Experiment,
     config: ConfigDict,
-    folder: RunFolder,
     state: dict[str, Any],
     until: int,
     callbacks: list[keras.callbacks.Callback],
-) -> None:
-    """Trains from `state["step"]` on, at most to `until`; moves the step."""
+) -> dict[str, Any]:
+    """Trains from `state["step"]` on, at most to `until`; moves the step. What it was like."""
     start, began = state["step"], time.perf_counter()
     batches = experiment.training.dataset(start * config.training.batch_size, until - start)
     with _readable(experiment.training):
-        history = experiment.network.fit(
+        history = experiment.model.fit(
             batches.map(experiment.task.prepare),
             steps_per_epoch=until - start,
             shuffle=False,
@@ -126,21 +165,35 @@ def _fit(
     state["step"] = progress.step
     seconds = round(time.perf_counter() - began, 3)
     values = {name: float(value[-1]) for name, value in history.history.items()}
-    folder.write(step=state["step"], split="train", seconds=seconds, **values)
+    rate = float(experiment.model.optimizer.learning_rate)
+    about = {"step": state["step"], "split": "train", "seconds": seconds, "learning_rate": rate}
+    return {**about, **values}
+
+
+def _record(folder: RunFolder, board: TensorBoard, row: dict[str, Any]) -> None:
+    folder.write(**row)
+    board.scalars(row)
 
 
 def _evaluate_if_due(
-    experiment: Experiment, config: ConfigDict, folder: RunFolder, state: dict[str, Any]
+    experiment: Experiment,
+    config: ConfigDict,
+    folder: RunFolder,
+    board: TensorBoard,
+    state: dict[str, Any],
 ) -> None:
     training, step = config.training, state["step"]
     last = step == training.steps
     if step % training.evaluate_every and not last:
         return
     found = evaluate(experiment, first=0 if last else training.evaluate_first)
-    folder.write(step=step, split="evaluation", **found)
+    _record(folder, board, {"step": step, "split": "evaluation", **found})
+    shown = example(experiment)
+    if shown is not None:
+        board.clip(step, experiment.task, *shown)
     if found["loss"] < state["best"] or not folder.best.exists():
         state["best"] = found["loss"]
-        save_checkpoint(folder.best, experiment.network, state)
+        _save(folder.best, experiment, state)
 
 
 @contextlib.contextmanager

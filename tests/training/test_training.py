@@ -174,6 +174,45 @@ def test_a_finished_run_stays_as_it_is(tmp_path: pathlib.Path) -> None:
     assert len(list(folder.rows())) == 6
 
 
+# --- taught -------------------------------------------------------------------------------------
+
+
+def test_a_run_learns_from_a_teacher(tmp_path: pathlib.Path) -> None:
+    """Its loss has the distance from the teacher in it, and the teacher does not learn."""
+    teacher = train(small_config(clip__evaluated=0), tmp_path / "teacher")
+    changes = {
+        "teacher": str(teacher.path),
+        "distillation.initialise": True,
+        "plan.subnetworks": 4,
+        "task.latency": 3,
+        "clip.evaluated": 0,
+        "model.options": {"width": 0.25, "batch_norm": False},
+        "optimizer.learning_rate": 0.001,
+    }
+    student = small_config(training__steps=4)
+    student.update_from_flattened_dict(changes)
+    with pytest.raises(ValueError, match="best.npz is of another network"):
+        build(student)
+    student.model.options = {"width": 0.25, "batch_norm": True}
+    its = build(teacher.config())
+    before = evaluate(its, teacher.best)
+    for mine, other in zip(
+        build(student).network.get_weights(), its.network.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, other)
+    folder = train(student, tmp_path / "student")
+    *_, last = folder.rows()
+    assert np.isfinite(last["loss"])
+    first = next(row for row in folder.rows() if row["split"] == "train")
+    assert first["loss"] > first["cross_entropy"] + 1e-4  # the distance is part of it
+    assert evaluate(build(teacher.config()), teacher.best) == before  # the teacher learnt nothing
+    with pytest.raises(ValueError, match="is no folder of a run"):
+        build(small_config(teacher=str(tmp_path / "nobody")))
+    early = small_config(teacher=str(tmp_path / "student"))
+    with pytest.raises(ValueError, match="answers later .* 3 steps below"):
+        build(early)
+
+
 # --- rewired ------------------------------------------------------------------------------------
 
 
@@ -280,10 +319,3 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: pathlib.Path) -> N
     folder.best.write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match="is no checkpoint"):
         evaluate(experiment, folder.best)
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
-def test_every_config_builds(path: pathlib.Path) -> None:
-    experiment = build(load_config(path))
-    frames = next(iter(experiment.training.dataset()))["frames"]
-    assert tuple(frames.shape[2:]) == tuple(experiment.network.frame_model.input_shape[1:])

@@ -1,0 +1,214 @@
+"""Pictures of what networks say, pixel by pixel where it matters."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpvn.data.video_set import COCO_JOINTS
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.tasks.overlay import COCO_LIMBS, annotate
+
+SIZE, FACTOR = 32, 7  # 7 * 32 = 224
+GREY = np.full((SIZE, SIZE, 3), 128, np.uint8)
+
+
+def example(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """An output and a target of one step."""
+    if isinstance(task, ActionRecognition):
+        return rng.normal(size=task.classes), np.int32(1)
+    if isinstance(task, Keypoints):
+        joints = rng.uniform(0, SIZE, (task.joints, 3)).astype("float32")
+        return rng.normal(size=(8, 8, task.joints)), joints
+    return tuple(rng.uniform(-1.5, 1.5, (2, SIZE, SIZE, 3)))
+
+
+TASKS = [
+    ActionRecognition(5),
+    ActionRecognition(2, names=("jump", "run")),
+    Keypoints(17, (SIZE, SIZE)),
+    Keypoints(3, (SIZE, SIZE)),
+    Autoencoding(),
+    FutureFrame(),
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
+def test_pictures_are_enlarged_frames_of_one_size(task: Task, rng: np.random.Generator) -> None:
+    """With floats or bytes, tensors or arrays, in half precision, and of what is not finite."""
+    output, target = example(task, rng)
+    picture = task.picture(GREY, output, target)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1:] == (SIZE * FACTOR, 3)
+    tensors = (tf.constant(value) for value in (GREY / 127.5 - 1, output, target))
+    np.testing.assert_array_equal(task.picture(*tensors), picture)
+    half = task.picture(GREY, tf.cast(output, tf.bfloat16), target)
+    assert half.shape == picture.shape
+    assert task.picture(GREY, output).shape[1:] == picture.shape[1:]
+    assert task.legend
+    for value in (np.nan, np.inf, -np.inf):
+        assert task.picture(GREY, np.full_like(output, value), target).shape == picture.shape
+
+
+@pytest.mark.parametrize(("height", "width", "factor"), [(8, 16, 28), (225, 100, 3), (500, 300, 1)])
+def test_frames_are_enlarged_by_whole_factors(height: int, width: int, factor: int) -> None:
+    frame = np.zeros((height, width, 3), np.uint8)
+    picture = ActionRecognition(2).picture(frame, np.zeros(2))
+    assert picture.shape[1] == factor * width
+    assert picture.shape[0] > factor * height
+
+
+# --- keypoints ----------------------------------------------------------------------------------
+
+
+def peak(x: int, y: int, height: float) -> np.ndarray:
+    """Logits `[16, 16]` of a map that is `height` at one pixel, and nowhere else above 0."""
+    logits = np.full((16, 16), -20.0)
+    logits[y, x] = np.log(height / (1 - height))
+    return logits
+
+
+def redness(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0].astype(int) - picture[..., 2]
+
+
+def test_heat_is_absolute() -> None:
+    """A map that says 0.2 at most is not as red as one that says 0.9."""
+    task = Keypoints(1, (SIZE, SIZE))
+    # Beside the dot, which hides the middle of the map's pixel: 14 pixels wide, at 112.
+    faint, strong = (
+        redness(task.picture(GREY, peak(8, 8, height)[..., None]))[118, 108:126].max()
+        for height in (0.2, 0.9)
+    )
+    assert 0 < 3 * faint < strong
+    nothing = task.picture(GREY, np.full((16, 16, 1), -20.0))
+    assert (redness(nothing)[60:] == 0).all()
+
+
+def test_heat_is_the_highest_of_all_joints() -> None:
+    logits = np.stack([peak(2, 3, 0.9), peak(12, 11, 0.9)], axis=-1)
+    picture = redness(Keypoints(2, (SIZE, SIZE)).picture(GREY, logits))
+    for x, y in ((2, 3), (12, 11)):
+        assert picture[14 * y : 14 * (y + 1), 14 * x : 14 * (x + 1)].max() > 80
+    assert picture[100:120, 100:120].max() == 0
+
+
+def test_dots_are_where_the_network_says_and_rings_where_joints_are() -> None:
+    task = Keypoints(2, (SIZE, SIZE))
+    logits = np.stack([peak(4, 4, 0.99), peak(12, 4, 0.99)], axis=-1)
+    joints = np.array([[8.5, 24, 1], [24, 24, 0]], "float32")  # the second is not visible
+    plain = task.picture(GREY, logits)
+    with_joints = task.picture(GREY, logits, joints)
+    middle = round((4 + 0.5) * 14 - 0.5)
+    red, _, blue = plain[middle, middle].astype(int)
+    assert blue > red + 100
+    rows, columns = np.nonzero((plain != with_joints).any(axis=-1))
+    # The pixel 8.5, 24 of the frame has its centre at 62.5, 171 of the picture.
+    assert rows.mean() == pytest.approx(171, abs=0.6)
+    assert columns.mean() == pytest.approx(62.5, abs=0.6)
+    assert np.ptp(rows) < 16 and np.ptp(columns) < 16
+    assert (with_joints[171, 62] == plain[171, 62]).all()  # hollow
+
+
+def test_limbs_join_the_joints_of_coco() -> None:
+    """Each limb in turn: its two joints apart, all others together in a corner."""
+    for one, other in COCO_LIMBS:
+        maps = [peak(0, 0, 0.99)] * 17
+        maps[one], maps[other] = peak(3, 12, 0.99), peak(13, 12, 0.99)
+        picture = Keypoints(17, (SIZE, SIZE)).picture(GREY, np.stack(maps, axis=-1)).astype(int)
+        between = picture[round(12.5 * 14 - 0.5), 112]
+        assert between[2] > between[0] + 100, (COCO_JOINTS[one], COCO_JOINTS[other])
+    maps = [peak(3, 12, 0.99), peak(13, 12, 0.99)]
+    picture = Keypoints(2, (SIZE, SIZE)).picture(GREY, np.stack(maps, axis=-1))
+    assert (picture[round(12.5 * 14 - 0.5), 112] == 128).all()
+
+
+def test_limbs_cross_from_side_to_side_at_shoulders_and_hips_only() -> None:
+    named = [[COCO_JOINTS[joint].split("_") for joint in limb] for limb in COCO_LIMBS]
+    across = [(one, other) for one, other in named if {one[0], other[0]} == {"left", "right"}]
+    assert [(one[1], other[1]) for one, other in across] == [("shoulder",) * 2, ("hip",) * 2]
+    assert {joint for limb in COCO_LIMBS for joint in limb} == set(range(17))
+
+
+# --- actions ------------------------------------------------------------------------------------
+
+
+def rows_of(logits: list[float], target: int | None, **options: object) -> list[str]:
+    """The bars below the frame as their colours, at their left."""
+    task = ActionRecognition(len(logits), **options)
+    picture = task.picture(GREY, np.array(logits), target).astype(int)[SIZE * FACTOR + 2 :]
+    high = SIZE * FACTOR // 10
+    colours = [picture[number * high + 3, 1] for number in range(len(picture) // high)]
+    return ["green" if g > r + 40 else "orange" if r > b + 40 else "grey" for r, g, b in colours]
+
+
+def test_the_right_class_is_green_and_a_wrong_first_one_orange() -> None:
+    logits = [2.0, 4.0, 3.0, 1.0, 0.5]  # the order of the rows is 1, 2, 0
+    assert rows_of(logits, 1) == ["green", "grey", "grey"]
+    assert rows_of(logits, 0) == ["orange", "grey", "green"]
+    assert rows_of(logits, 4) == ["orange", "grey", "green"]  # in place of the third
+    assert rows_of(logits, None) == ["grey", "grey", "grey"]
+    assert rows_of(logits[:2], 1) == ["green", "grey"]
+
+
+def test_bars_are_as_long_as_probabilities() -> None:
+    picture = ActionRecognition(2).picture(GREY, np.log([0.75, 0.25])).astype(int)
+    top = SIZE * FACTOR + 2 + 3
+    lengths = [np.count_nonzero(picture[top + row * 22].sum(axis=-1) > 150) for row in (0, 1)]
+    assert lengths == pytest.approx([0.75 * 224, 0.25 * 224], abs=2)
+
+
+def test_names_are_shown_and_long_ones_cut() -> None:
+    short, long = "run", "passing American football (not in game), for example"
+    pictures = [
+        ActionRecognition(2, names=names).picture(GREY, np.zeros(2))
+        for names in ((), (short, "jump"), (long, "jump"), (long + "s", "jump"))
+    ]
+    assert (pictures[0] != pictures[1]).any()
+    np.testing.assert_array_equal(pictures[2], pictures[3])
+    with pytest.raises(ValueError, match="3 classes need as many names. Received: 2"):
+        ActionRecognition(3, names=("run", "jump"))
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_frame_output_and_target_stand_below_one_another() -> None:
+    frame, output, target = (np.full((SIZE, SIZE, 3), v, "float32") for v in (-1, 0, 1))
+    picture = FutureFrame().picture(frame, output, target)
+    assert [picture[row, 5, 0] for row in (100, 340, 560)] == [0, 128, 255]
+    assert Autoencoding().picture(frame, output).shape == (2 * 224 + 2, 224, 3)
+
+
+# --- clips --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "steps", "expected"),
+    [
+        (Autoencoding(), 9, [0, 2, 4, 6, 8]),
+        (Autoencoding(latency=3), 6, [3, 4, 5]),
+        (FutureFrame(4, latency=1), 12, [1, 2, 4, 6, 8]),
+    ],
+    ids=["now", "late", "ahead"],
+)
+def test_pictures_of_a_clip_are_of_steps_that_count(
+    task: Autoencoding, steps: int, expected: list[int], rng: np.random.Generator
+) -> None:
+    frames, outputs, targets = rng.uniform(-1, 1, (3, steps, 8, 8, 3))
+    pictures = task.pictures(frames, outputs, targets)
+    assert list(pictures) == expected
+    for step, picture in pictures.items():
+        own = task.picture(frames[step], outputs[step], targets[step])
+        np.testing.assert_array_equal(picture, own)
+
+
+def test_annotations_of_a_stream(rng: np.random.Generator) -> None:
+    """A map is spread over its own range, a picture stands beside the frame, a vector is text."""
+    maps = np.zeros((4, 4, 2), "float32")
+    maps[1, 2, 1] = 1e-3
+    shown = annotate(GREY, [maps, rng.uniform(-1, 1, GREY.shape), np.arange(5.0)], ["5 ms"])
+    assert shown.shape == (448, 896, 3)
+    assert redness(shown)[168, 280] > 100
+    assert (redness(shown)[300:, :448] == 0).all()
+    plain = annotate(GREY, np.zeros(0), [])
+    assert plain.shape == (448, 448, 3)
