@@ -6,7 +6,8 @@
     mpvn models           the published networks, their plans and options
     mpvn train            a network, as a config says
     mpvn eval RUN         a trained network, also under another plan
-    mpvn demo             one network streamed in three ways, with a report
+    mpvn sweep            a grid of runs, accuracy against speed
+    mpvn demo             a network trained, made parallel, streamed, with a report
 
 A user's mistake ends with one message and exit code 2.
 """
@@ -140,7 +141,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
-    from mpvn.training import Interrupted, load_config, train
+    from mpvn.report.run import write_run_report
+    from mpvn.training import Interrupted, build, load_config, train
 
     with _mistakes():
         config = load_config(arguments.config, arguments.overrides)
@@ -152,24 +154,64 @@ def _train(arguments: argparse.Namespace) -> int:
             return EXIT_INTERRUPTED
         *_, last = folder.rows()
         _print_metrics(last)
-        print(f"written to {folder.path}")
+        for reason in folder.damaged.values():
+            print(f"left out: {reason}", file=sys.stderr)
+        report = write_run_report(folder, build(folder.config(), taught=False))
+        print(f"written to {folder.path}; see {report}")
     return 0
 
 
 def _eval(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
-    from mpvn.training import RunFolder, build, evaluate, override
+    from mpvn.files import write_whole
+    from mpvn.training import RunFolder, as_json, build, evaluate, override
 
     with _mistakes():
         folder = RunFolder(arguments.run)
         config = override(folder.config(), arguments.overrides)
-        experiment = build(config)
+        experiment = build(config, taught=False)
         found = evaluate(experiment, getattr(folder, arguments.checkpoint))
         print(experiment.network.plan)
         _print_metrics(found)
         if experiment.evaluation.damaged:
             print(experiment.evaluation.report(), file=sys.stderr)
+        if arguments.json:
+            results = {"config": as_json(config), "metrics": found}
+            write_whole(arguments.json, json.dumps(results, indent=1) + "\n")
     return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    _quiet_tensorflow()
+    from mpvn.report.sweep import write_sweep_report
+    from mpvn.training import sweep
+
+    with _mistakes():
+        source = arguments.rewire or arguments.config
+        if source is None:
+            raise ValueError("give --config FILE to train, or --rewire RUN to evaluate that run")
+        asked = dict(_grid_key(text) for text in arguments.grid)
+        grid = asked or sweep.default_grid(source)
+        folder = pathlib.Path(
+            arguments.output or pathlib.Path("sweeps") / pathlib.Path(source).stem
+        )
+        cells = sweep.grid_cells(folder, source, grid, arguments.overrides)
+        sweep.run_cells(cells, arguments.jobs)
+        rows = sweep.collect(cells, grid)
+        sweep.add_speeds(rows, cells)
+        sweep.write_rows(folder / sweep.RESULTS, rows)
+        print(f"{write_sweep_report(folder / 'report.html', rows, list(grid))} written")
+    return 0
+
+
+def _grid_key(text: str) -> tuple[str, list[str]]:
+    """Key and values of KEY=VALUE,VALUE,..."""
+    key, equals, values = text.partition("=")
+    if not equals or not values:
+        raise ValueError(
+            f"--grid must be KEY=VALUE,VALUE such as plan.subnetworks=1,4, got {text!r}"
+        )
+    return key.removeprefix("config."), values.split(",")
 
 
 def _print_metrics(found: Any) -> None:
@@ -206,9 +248,9 @@ def _demo(arguments: argparse.Namespace) -> int:
         run_demo(
             arguments.output,
             video=arguments.video,
-            model=arguments.model,
             subnetworks=arguments.subnetworks,
             frames=arguments.frames,
+            steps=arguments.steps,
         )
     return 0
 
@@ -261,8 +303,8 @@ def _consume(stream: Any, frames: Any, count: int | None, limit: int | None, wri
     """Runs the stream to its end, to `limit` frames, or until Ctrl-C."""
     import tqdm
 
-    from mpvn.report.overlay import annotate
     from mpvn.streaming import stream_frames
+    from mpvn.tasks.overlay import annotate
 
     total = min((number for number in (count, limit) if number), default=None)
     steps = stream_frames(stream, itertools.islice(frames, limit))
@@ -353,6 +395,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_models(commands)
     _add_train(commands)
     _add_eval(commands)
+    _add_sweep(commands)
     _add_demo(commands)
     arguments, overrides = parser.parse_known_args(argv[1:])
     if overrides and not hasattr(arguments, "takes_overrides"):
@@ -461,6 +504,33 @@ def _add_eval(commands: Any) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
+    parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
+    parser.set_defaults(takes_overrides=True)
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "sweep",
+        _sweep,
+        "train or evaluate a grid of runs, measure their speed, draw accuracy against speed",
+        "mpvn sweep --config configs/rendered_keypoints.py --grid plan.subnetworks=1,4 "
+        "--grid task.latency=0,2 --grid seed=0,1,2\n"
+        "  mpvn sweep --config configs/par_densenet_pose.py --config.data.path=VIDEOS\n"
+        "  mpvn sweep --rewire runs/rendered_keypoints --grid plan.subnetworks=1,2,4,8",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--config", metavar="FILE", help="a file of configs/, to train")
+    source.add_argument("--rewire", metavar="RUN", help="a run, to evaluate under other plans")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,VALUE",
+        help="values of a key to try; may be repeated (default: get_grid() of the config)",
+    )
+    parser.add_argument("--output", metavar="FOLDER", help="default: sweeps/ and the source's name")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.set_defaults(takes_overrides=True)
 
 
@@ -469,15 +539,15 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         _demo,
-        "stream one network in three ways and write an HTML report",
-        "mpvn demo\n  mpvn demo --video walk.mp4 --model MobileNetV2",
+        "train a network, make it parallel, train that, stream a video, write an HTML report",
+        "mpvn demo\n  mpvn demo --steps 600 --subnetworks 7 --output demo_long",
     )
-    parser.add_argument("--video", help="your own video (default: one is rendered)")
-    parser.add_argument(
-        "--model", default="DenseNet121", help="as for stream (default: %(default)s)"
-    )
+    parser.add_argument("--video", help="your own video to watch (default: one is rendered)")
     parser.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=96, help="default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, default=200, help="batches of training (default: %(default)s)"
+    )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
 
 
