@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-demo: $(READY) ## render a video, stream it in three ways, write demo/report.html
+demo: $(READY) ## train a network, make it parallel, stream a video, write demo/report.html
 	$(BIN)/mpvn demo --output demo
 
 test: $(READY) ## run the tests

@@ -33,7 +33,15 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.18"],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],  # it uses it undeclared
         "jhmdb": ["scipy>=1.11"],  # whose joints are MATLAB files
-        "test": ["hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "psutil>=5.9"],
+        "test": [
+            "hypothesis>=6.100",
+            "ipykernel>=6.29",  # in which notebooks run
+            "nbclient>=0.10",
+            "nbformat>=5.10",
+            "psutil>=5.9",
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+        ],
         "lint": ["ruff>=0.9", "mypy>=1.14"],
     },
     entry_points={"console_scripts": ["mpvn=mpvn.cli:main"]},

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,9 @@ from collections.abc import Callable
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from reporting import environment, insert_table, markdown  # noqa: E402
+
 THREADS = {"intra": 2, "inter": 2}
 
 
@@ -45,13 +47,12 @@ def main() -> None:
             target = HERE / "results" / f"{question}.json"
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(result, indent=1) + "\n")
-            insert_table(question, result)
+            insert_table(HERE / "README.md", question, result)
 
 
 def measure(question: str, small: bool) -> dict[str, Any]:
     """Rows of one question, with the environment they were measured in."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import keras
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
@@ -60,16 +61,7 @@ def measure(question: str, small: bool) -> dict[str, Any]:
     rows = QUESTIONS[question](small)
     return {
         "rows": rows,
-        "environment": {
-            "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": THREADS,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "seconds": round(time.time() - started),
-        },
+        "environment": environment(started, threads=THREADS),
     }
 
 
@@ -304,39 +296,6 @@ def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list
         for values in by_step:
             values.append(timed(step, 1))
     return by_step
-
-
-def cpu_name() -> str:
-    """Model name of the processor."""
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """`rows` as a Markdown table."""
-    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
-    return "\n".join([head, *("| " + " | ".join(map(str, r.values())) + " |" for r in rows)])
-
-
-def insert_table(question: str, result: dict[str, Any]) -> None:
-    """Puts the table between this question's markers in README.md."""
-    readme = HERE / "README.md"
-    text = readme.read_text()
-    begin, end = f"<!-- {question} -->", f"<!-- end of {question} -->"
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    environment = ", ".join(
-        f"{key} {value}"
-        if not isinstance(value, dict)
-        else ", ".join(f"{inner} {number}" for inner, number in value.items())
-        for key, value in result["environment"].items()
-    )
-    table = f"\n\n{markdown(result['rows'])}\n\n{environment}\n\n"
-    readme.write_text(f"{before}{begin}{table}{end}{after}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import resource
 import statistics
 import subprocess
@@ -23,6 +22,9 @@ import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from reporting import environment, markdown  # noqa: E402
+
 THREADS = {"intra": 2, "inter": 2}
 
 
@@ -124,16 +126,7 @@ def measure(
             "the step, MiB": round(peak - before),
             "s per step": round(statistics.median(seconds), 2),
         },
-        "environment": {
-            "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": THREADS,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "seconds": round(time.time() - started),
-        },
+        "environment": environment(started, threads=THREADS),
     }
 
 
@@ -169,22 +162,6 @@ def timed(step: Any, clips: list[Any]) -> float:
     start = time.perf_counter()
     float(step(clips))
     return time.perf_counter() - start
-
-
-def cpu_name() -> str:
-    """Model name of the processor."""
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """`rows` as a Markdown table."""
-    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
-    return "\n".join([head, *("| " + " | ".join(map(str, r.values())) + " |" for r in rows)])
 
 
 if __name__ == "__main__":
