@@ -1,6 +1,8 @@
 """From a config to what it names: data, network, task, optimiser."""
 
 import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -82,6 +84,7 @@ def build_videos(config: ConfigDict, split: str) -> VideoSet:
     if data.name == "rendered_figures":
         size = (config.model.size, config.model.size)
         place = "train" if split == "train" else "validation"
+        _check_options(data.name, split, rendered_figures, options)
         return rendered_figures(**{"seed": config.seed, "size": size, "split": place, **options})
     if data.name not in SETS:
         known = ", ".join(["rendered_figures", *SETS])
@@ -89,7 +92,22 @@ def build_videos(config: ConfigDict, split: str) -> VideoSet:
     if not data.path:
         raise ValueError(f"config.data.path must say where {data.name} is on disk")
     options.setdefault("split", "train" if split == "train" else "test")
-    return SETS[data.name](data.path, **options)
+    reader = SETS[data.name]
+    _check_options(data.name, split, reader, options)
+    return reader(data.path, **options)
+
+
+def _check_options(
+    name: str, key: str, reader: Callable[..., VideoSet], options: Mapping[str, Any]
+) -> None:
+    """Raises ValueError for what is no argument of `reader`, or its first: where the data is."""
+    known = list(inspect.signature(reader).parameters)
+    known = known if reader is rendered_figures else known[1:]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"config.data.{key}: {name} takes {', '.join(known)}. Received: {option!r}"
+            )
 
 
 def build_task(config: ConfigDict, videos: VideoSet, plan: Plan | None = None) -> Task:
@@ -99,10 +117,10 @@ def build_task(config: ConfigDict, videos: VideoSet, plan: Plan | None = None) -
     if plan is not None:
         common |= {"mask_uninformed": asked.mask_uninformed, "plan": plan}
     if asked.name == "action":
-        _require(videos, "classes", asked.name)
+        _require(config, videos, "classes")
         return ActionRecognition(len(videos.classes), names=videos.classes, **common)
     if asked.name == "keypoints":
-        _require(videos, "joints", asked.name)
+        _require(config, videos, "joints")
         size = (config.model.size, config.model.size)
         return Keypoints(len(videos.joints), size, **common)
     tasks = {"autoencoding": Autoencoding, "future_frame": FutureFrame}
@@ -114,9 +132,20 @@ def build_task(config: ConfigDict, videos: VideoSet, plan: Plan | None = None) -
     return tasks[asked.name](**common)
 
 
-def _require(videos: VideoSet, what: str, task: str) -> None:
-    if not getattr(videos, what):
-        raise ValueError(f"the task {task!r} needs {what}, and {videos.name} has none")
+def _require(config: ConfigDict, videos: VideoSet, what: str) -> None:
+    """Raises ValueError unless the set has what the task predicts."""
+    given, task = len(getattr(videos, what)), config.task.name
+    if what == "classes" and given == 1:
+        raise ValueError(
+            f"the task {task!r} needs at least 2 classes, and {videos.name} in "
+            f"{config.data.path!r} has one: {videos.classes[0]}. Add videos of another"
+        )
+    if not given:
+        having = {"classes": "folder, table or ucf101", "joints": "jhmdb or posetrack"}[what]
+        raise ValueError(
+            f"the task {task!r} needs {what}, and {videos.name} has none. Give another "
+            f"config.task.name, or a set that has them as config.data.name, such as {having}"
+        )
 
 
 def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:

@@ -4,6 +4,7 @@ A file in `configs/` changes some of it, and `--config.key=value` on the command
 key that is not here is refused, so that none can be misspelt in silence.
 """
 
+import copy
 import os
 import runpy
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
 def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """`config` with some keys changed; arguments and errors as `load_config`."""
     arguments = ["mpvn", *overrides]
-    own = config.copy_and_resolve_references()
+    own = copy.deepcopy(config)
     values = flags.FlagValues()
     try:
         config_flags.DEFINE_config_dict("config", own, flag_values=values, sys_argv=arguments)

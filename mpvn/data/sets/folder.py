@@ -37,9 +37,11 @@ def folder(
 
     Args:
         root: The folder.
-        split: `"train"`, `"val"` or `"test"`. None for all videos, where there are no such folders.
+        split: `"train"`, `"val"` or `"test"`. None or "" for all videos, where there are no such
+            folders.
         fraction: Without such folders, how many videos of each class are `"train"`, from 0 to 1;
-            the others are `"val"`. Which ones depends on nothing but `seed` and the names.
+            the others are `"val"`. Which ones depends on nothing but `seed` and the names. 0 is
+            None.
         seed: Chooses them.
 
     Raises:
@@ -50,10 +52,14 @@ def folder(
         >>> train = folder("clips", "train", fraction=0.8)
         >>> val = folder("clips", "val", fraction=0.8)
     """
+    split, fraction = split or None, fraction or None
     root = folder_among([Path(root)], "a folder of class folders", _MEND)
     by_split = any(name in _SPLITS for name in folders_in(root))
     if by_split and fraction is not None:
-        raise ValueError(f"fraction: expected None, since {root} has a folder for each split")
+        raise ValueError(
+            f"fraction: expected None (or 0), since {root} has a folder for each split. "
+            f"Received: {fraction}"
+        )
     if not by_split and (split is None) != (fraction is None):
         raise ValueError(
             f"{root} has no folder train, val or test: expected split and fraction both or neither."
@@ -80,6 +86,11 @@ def folder(
             found = _part(found, split == "train", fraction, seed, name)
         videos += [FileVideo(path, label) for path in found]
     raise_faults(str(root), faults, _MEND)
+    if not videos:
+        raise ValueError(
+            f"{root}: fraction {fraction} leaves no videos to the split {split}: its classes have "
+            "too few. Give another fraction, more videos, or the split train for evaluation too"
+        )
     title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
     return VideoSet(title, videos, classes, mirrored_by_words(classes))
 

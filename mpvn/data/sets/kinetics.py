@@ -50,8 +50,8 @@ def kinetics(
         split: `"train"`, `"val"` or `"test"`.
         classes: 400 or 600: how many there must be.
         mini: Whether it is Mini-Kinetics. It needs `class_list`.
-        class_list: A text file of classes, one on each line; others are left out.
-        video_list: A text file of YouTube identifiers, one on each line; others are left out.
+        class_list: A text file of classes, one on each line; others are left out. Empty: None.
+        video_list: A text file of YouTube identifiers, as `class_list`.
         annotations: The CSV file; None to find it in `root`.
         skip_missing: Whether videos that are not there are left out: many are no longer online.
 
@@ -62,17 +62,17 @@ def kinetics(
     root = folder_among([Path(root)], "Kinetics", _MEND)
     choice("split", split, _SPLITS)
     choice("classes", str(classes), ("400", "600"))
-    if mini and class_list is None:
+    if mini and not class_list:
         raise ValueError(
             "Mini-Kinetics: expected class_list, a text file with the name of one class on each "
             "line, as in Kinetics-400. Its authors (Xie et al. 2018) publish which they are; this "
-            "package has no such list. Received: None"
+            f"package has no such list. Received: {class_list!r}"
         )
     given = [Path(annotations)] if annotations else _usual_annotations(root, split, classes)
     path = file_among(given, "annotations", _MEND)
     rows = _rows(path, split)
     names = sorted({row["label"] for row in rows})
-    if class_list is not None:
+    if class_list:
         names = _listed_classes(Path(class_list), names)
     elif len(names) != classes:
         raise ValueError(
@@ -81,7 +81,7 @@ def kinetics(
         )
     numbers = {name: label for label, name in enumerate(names)}
     rows = [row for row in rows if row["label"] in numbers]
-    if video_list is not None:
+    if video_list:
         videos_file = file_among([Path(video_list)], "a list of videos", "Check the path.")
         chosen = {text for _, text in read_lines(videos_file, _MEND)}
         rows = [row for row in rows if row["youtube_id"] in chosen]

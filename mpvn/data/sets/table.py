@@ -35,7 +35,7 @@ def table(
 
     Args:
         path: The CSV file.
-        split: Which rows are taken, by the third column. None for all rows.
+        split: Which rows are taken, by the third column. None or "" for all rows.
         classes: Names of the classes in the order of their numbers. None: the names that occur,
             sorted; or, of numbers, "0", "1" and so on, all of which must occur.
 
@@ -43,6 +43,7 @@ def table(
         ValueError: The file is missing or of another form; videos are missing or named twice;
             labels are unknown or out of range; there is no such split.
     """
+    split = split or None
     path = file_among([Path(path)], "a CSV file", _MEND)
     rows = _rows(path, split is not None)
     names, labels = _labels(path, rows, classes)

@@ -1,0 +1,57 @@
+"""Learning from real, encoded video with the command alone, of the fixture `shared`."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from mpvn import cli
+
+CLASS_FOLDERS = pathlib.Path(__file__).parents[2] / "configs" / "class_folders.py"
+WORDS = ("bird", "book", "eat", "hungry")
+CONFIG = f"""
+from mpvn.training import load_config
+
+def get_config():
+    config = load_config({str(CLASS_FOLDERS)!r})
+    config.model.name = "simple_cnn"  # learns by heart in seconds
+    config.model.options = {{"width": 0.5, "batch_norm": False}}
+    config.optimizer.learning_rate = 0.003
+    config.training.steps = 50
+    config.training.batch_size = 4
+    return config
+"""
+
+
+@pytest.fixture
+def words(shared: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder for each of four words of sign language, with one clip of it."""
+    clips = shared / "clips" / "asl"
+    if not clips.is_dir():
+        pytest.skip(f"optional data: there is no folder {clips}")
+    for word in WORDS:
+        (tmp_path / "words" / word).mkdir(parents=True)
+        shutil.copy(clips / f"{word}.mkv", tmp_path / "words" / word)
+    return tmp_path / "words"
+
+
+def test_words_are_learnt_by_heart(
+    words: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    """With an accuracy far above the chance of 1 in 4; what is stored says the same of them."""
+    config, run = tmp_path / "config.py", tmp_path / "run"
+    config.write_text(CONFIG)
+    options = [f"--config.data.path={words}", "--config.data.evaluation.split=train"]
+    arguments = ["train", "--config", str(config), "--run", str(run), *options]
+    assert cli._run(cli._parse(["mpvn", *arguments])) == 0
+    trained = metrics(capsys.readouterr().out)
+    assert trained["clip_top1"] == 1.0
+    assert trained["accuracy"] > 0.5
+    assert cli._run(cli._parse(["mpvn", "eval", str(run), "--checkpoint=last"])) == 0
+    assert metrics(capsys.readouterr().out)["clip_top1"] == trained["clip_top1"]
+
+
+def metrics(printed: str) -> dict[str, float]:
+    """The lines of a name and a number."""
+    pairs = [line.split() for line in printed.splitlines() if len(line.split()) == 2]
+    return {name: float(value) for name, value in pairs if value.replace(".", "").isdigit()}
