@@ -25,7 +25,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data import VideoReader, VideoWriter, draw_text, rendered_figures
 from mpvn.report import latency_figure, timeline_figure, write_report
-from mpvn.report.plots import Point, curves_figure, lines_figure
+from mpvn.report.plots import Point, lines_figure
 from mpvn.report.summary import summary
 from mpvn.streaming import Stream
 from mpvn.training import Experiment, RunFolder, base_config, build, evaluate, train
@@ -40,7 +40,7 @@ SEGMENT = 32
 CHECKED = 20
 """Frames over which streaming is compared with the whole clip."""
 
-SHOWN = 6
+SHOWN = 5
 """Frames of the video in the report."""
 
 
@@ -279,6 +279,17 @@ def _write_video(
             writer.write(_pictures(contestants, frame, step))
 
 
+def _learning(contestants: Sequence[Contestant]) -> dict[str, list[Point]]:
+    """The task's loss in training, by batch, of those that were trained."""
+    lines = {}
+    for contestant in contestants:
+        rows = [row for row in contestant.learning if row["split"] == "train"]
+        if rows:
+            losses = [(row["step"], row["cross_entropy"]) for row in rows]
+            lines[contestant.name] = [Point(step, loss, loss, loss) for step, loss in losses]
+    return lines
+
+
 def _write(
     path: pathlib.Path,
     contestants: Sequence[Contestant],
@@ -310,7 +321,10 @@ def _write(
             lines_figure(points, "frames per second, streaming", "loss"),
             "Loss on held-out videos against speed: to the right is faster, below is better.",
         ),
-        *((curves_figure(c.learning), f"Learning: {c.name}.") for c in contestants if c.learning),
+        (
+            lines_figure(_learning(contestants), "batches", "loss of the task, in training"),
+            "Learning: the students begin with the weights of the sequential network.",
+        ),
         (
             timeline_figure(plan, 2 * plan.period),
             "Which subnetwork works when, with clocks: each box is work, labelled by the frame it "

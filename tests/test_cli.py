@@ -215,8 +215,8 @@ def test_the_demo_writes_its_report(video: pathlib.Path, tmp_path: pathlib.Path)
     assert ran.returncode == 0, ran.stderr
     assert "4 subnetworks, latency 2" in ran.stdout
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert page.count("<svg") == 6
-    assert page.count("<img") == 12
+    assert page.count("<svg") == 4
+    assert page.count("<img") == 10
     with VideoReader(tmp_path / "demo" / "seen.mp4") as seen:
         assert sum(1 for _ in seen) == 12
     again = run(*arguments)

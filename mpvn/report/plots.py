@@ -26,6 +26,8 @@ from mpvn.report.theme import category
 _MARKERS = "os^Dv"
 _LOG_FROM = 30
 """Losses are drawn on a log scale where the greatest is more than this many times the least."""
+_HANDLE = 60
+"""Width in pixels of what stands beside a name in a legend."""
 _MOST_MARKERS = 60
 """Of a line in `curves_figure`."""
 _NO_METRICS = {"step", "split", "seconds", "loss", "learning_rate"}  # of a row
@@ -227,7 +229,8 @@ def _name_lines(axes: Axes) -> None:
     """A legend above the axes, where it hides nothing, if there are several lines."""
     lines, names = axes.get_legend_handles_labels()
     if len(lines) > 1:
-        columns = min(4, len(lines))
+        widest = _HANDLE + 0.6 * svg.TEXT * max(map(len, names))
+        columns = max(1, min(len(lines), int(0.9 * svg.WIDTH / widest)))
         axes.legend(lines, names, loc="lower right", bbox_to_anchor=(1, 1), ncols=columns)
 
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data.augmentation import Augmentation
 from mpvn.data.figures import rendered_figures
+from mpvn.data.kept import in_memory
 from mpvn.data.pipeline import ClipPipeline
 from mpvn.data.sampling import Consecutive, Sampling, Whole
 from mpvn.data.sets.registry import SETS
@@ -53,6 +54,8 @@ def build(config: ConfigDict, taught: bool = True) -> Experiment:
         ValueError: a name that is not known, or parts that do not fit each other.
     """
     train, held_out = (build_videos(config, split) for split in ("train", "evaluation"))
+    if config.data.in_memory:
+        train, held_out = in_memory(train), in_memory(held_out)
     if train.classes != held_out.classes or train.joints != held_out.joints:
         raise ValueError(
             f"{train.name} and {held_out.name} have different classes or joints: evaluation needs "

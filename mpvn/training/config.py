@@ -31,6 +31,7 @@ def base_config() -> ConfigDict:
                 "train": {},  # further arguments of the reader, for training
                 "evaluation": {},  # and for evaluation
                 "damage": "skip",  # or error
+                "in_memory": False,  # keep videos once they are read: for small sets
             },
             "clip": {
                 "frames": 16,

@@ -218,3 +218,14 @@ def test_the_same_calls_give_the_same_bytes() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert ran.stdout.strip() == hashlib.sha256("".join(again).encode()).hexdigest()
+
+
+def test_a_legend_of_long_names_stays_within_the_figure() -> None:
+    point = Point(1, 1, 1, 1)
+    names = [f"a network of {number} subnetworks, late" for number in range(4)]
+    root = ET.fromstring(lines_figure({name: [point] for name in names}, "x", "y"))
+    width = float(root.get("width", 0))
+    boxes = [text for text in root.iter() if text.tag.endswith("text") and text.text in names]
+    assert len(boxes) == 4
+    for box in boxes:
+        assert 0 < float(box.get("x", 0)) < width - 200
