@@ -17,6 +17,8 @@ EXECUTORS = ("auto", "unroll", "sweep")
 SWEEP_BYTES = 6 * 2**20
 """Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
 
+_BatchNorm = keras.layers.BatchNormalization
+
 STEP = "step"
 """Name of the state's step counter, the only tensor of a state without a batch axis."""
 
@@ -33,7 +35,8 @@ class VideoNetwork(keras.Model):
             and weights are shared, unless the plan names devices: then they are rebuilt there.
         plan: a `Plan` of `frame_model`, or None for one subnetwork without clocks.
         executor: how a clip runs: `"unroll"` (step after step), `"sweep"` (layer after layer), or
-            `"auto"`, which chooses by size. Networks with feedback always unroll.
+            `"auto"`, which sweeps where batch norm is trained, and else chooses by size. Networks
+            with feedback always unroll.
         rematerialise: whether training keeps of each subnetwork only what enters and leaves it, and
             computes its inside again in the backward pass, a subnetwork at a time. Values and
             gradients are the same; memory is saved for about a third more computation.
@@ -150,20 +153,22 @@ class VideoNetwork(keras.Model):
     def _run(
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
-        execute = executors.sweep if self._sweeps(clip) else executors.unroll
+        execute = executors.sweep if self._sweeps(clip, training) else executors.unroll
         return execute(self.plan, clip, slots, phase, training, self._twice(training))
 
     def _twice(self, training: bool | None) -> bool:
         """Whether segments are computed again for a gradient: in inference nobody asks for one."""
         return self.rematerialise and bool(training)
 
-    def _sweeps(self, clip: list[tf.Tensor]) -> bool:
+    def _sweeps(self, clip: list[tf.Tensor], training: bool | None) -> bool:
         if self.executor != "auto":
             return self.executor == "sweep"
         if self.plan.has_feedback or not self.plan.causal:
             return not self.plan.has_feedback
         if any(getattr(n.operation, "activity_regularizer", None) for n in self.graph.nodes):
             return True  # unroll cannot collect the losses that layers add
+        if training and any(isinstance(n.operation, _BatchNorm) for n in self.graph.nodes):
+            return True  # statistics of the clip, whatever its size, and not of each step
         batch, steps = clip[0].shape[:2]
         return self._largest_activation * (batch or 1) * (steps or 16) <= SWEEP_BYTES
 

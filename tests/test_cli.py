@@ -210,8 +210,7 @@ def test_export_writes_a_saved_model(model: pathlib.Path, tmp_path: pathlib.Path
 
 
 def test_the_demo_writes_its_report(video: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    arguments = ("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo")
-    ran = run(*arguments)
+    ran = run("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo")
     assert ran.returncode == 0, ran.stderr
     assert "4 subnetworks, latency 2" in ran.stdout
     page = (tmp_path / "demo" / "report.html").read_text()
@@ -219,9 +218,6 @@ def test_the_demo_writes_its_report(video: pathlib.Path, tmp_path: pathlib.Path)
     assert page.count("<img") == 10
     with VideoReader(tmp_path / "demo" / "seen.mp4") as seen:
         assert sum(1 for _ in seen) == 12
-    again = run(*arguments)
-    assert again.returncode == 0, again.stderr
-    assert "training" not in again.stdout
 
 
 def test_help_shows_examples_and_needs_no_tensorflow() -> None:

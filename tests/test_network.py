@@ -383,3 +383,21 @@ def test_a_symmetric_layer_may_tick_before_what_it_reads_has_ticked(
             expected = layer([*window])
             np.testing.assert_allclose(found[:, step + later], expected, rtol=1e-5, atol=1e-6)
     assert not found[:, 0].any()
+
+
+def test_batch_norm_is_trained_on_clips_of_any_size_alike() -> None:
+    """Large clips were unrolled, with statistics of each step: at the first steps, before frames
+    have come through, they are so unlike those of a clip that inference said something else."""
+    frame = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same")(frame)
+    x = keras.layers.BatchNormalization(momentum=0.0)(x)
+    model = keras.Model(frame, keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x)))
+    network = VideoNetwork(model, Plan(model, 2))
+    rng = np.random.default_rng(0)
+    clips = rng.normal(size=(2, 40, 64, 64, 3)).astype("float32")  # more than SWEEP_BYTES
+    clips *= np.linspace(0, 2, 40, dtype="float32")[:, None, None, None]
+    trained = network(clips, training=True)
+    np.testing.assert_allclose(network(clips, training=False), trained, atol=1e-3)
+    network.executor = "unroll"
+    trained = network(clips, training=True)
+    assert np.abs(network(clips, training=False) - trained).max() > 0.01

@@ -37,6 +37,8 @@ class Interrupted(Exception):
 def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
     """Trains as `config` says, or goes on where the run in that folder was stopped.
 
+    A run that is finished stays as it is.
+
     Args:
         config: as `base_config`.
         run: folder of the run; made if missing.
@@ -53,6 +55,8 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
     experiment = build(config)
     folder = RunFolder(run)
     folder.begin(config)
+    if folder.finished:
+        return folder
     state: dict[str, Any] = {"step": 0, "best": math.inf}
     if folder.last.exists():
         state = load_checkpoint(folder.last, experiment.network, experiment.model.optimizer)
