@@ -149,7 +149,7 @@ def student_config(teacher: RunFolder, subnetworks: int, latency: int) -> Config
     """A parallel network with clocks that begins as its teacher, and follows it."""
     config = teacher.config()
     config.teacher = str(teacher.path)
-    config.distillation.initialise = True
+    config.model.initial = str(teacher.path)
     config.distillation.weight = 0.1
     config.model.options.clocks = True
     config.plan.subnetworks = subnetworks

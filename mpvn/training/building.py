@@ -15,11 +15,10 @@ from mpvn.data.pipeline import ClipPipeline
 from mpvn.data.sampling import Consecutive, Sampling, Whole
 from mpvn.data.sets.registry import SETS
 from mpvn.data.video_set import VideoSet
-from mpvn.models import load_frame_model
+from mpvn.models import load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
-from mpvn.training.checkpoint import load_checkpoint
 from mpvn.training.distillation import Distillation
 from mpvn.training.run_folder import RunFolder
 
@@ -63,6 +62,8 @@ def build(config: ConfigDict, taught: bool = True) -> Experiment:
         )
     network = build_network(config, build_task(config, train).head_arguments)
     task = build_task(config, train, network.plan)
+    if config.model.initial:
+        begin_with(RunFolder(config.model.initial), network)
     model = follow_teacher(config, network, task) if taught and config.teacher else network
     model.compile(
         build_optimizer(config),
@@ -169,32 +170,37 @@ def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
     )
 
 
-def follow_teacher(config: ConfigDict, network: VideoNetwork, task: Task) -> keras.Model:
-    """`network` as the student of `config.teacher`; with its weights, if that is asked.
+def begin_with(run: RunFolder, network: VideoNetwork) -> None:
+    """Gives `network` the weights of a run's, by names of layers, inflated where it has temporal
+    filters and the run's has not; a head of another task keeps its own.
 
     Raises:
-        ValueError: there is no such run, it has not been evaluated yet, or it is of another
-            architecture.
+        ValueError: there is no such run, it is not finished, or nothing of it fits.
+    """
+    transfer_weights(_trained(run).frame_model, network.frame_model)
+
+
+def _trained(run: RunFolder) -> VideoNetwork:
+    if not run.finished:
+        run.config()  # says so, if there is no run
+        raise ValueError(f"{run.path} has no {run.network.name} yet: train it to its end first")
+    return keras.saving.load_model(run.network, compile=False)
+
+
+def follow_teacher(config: ConfigDict, network: VideoNetwork, task: Task) -> Distillation:
+    """`network` as the student of `config.teacher`.
+
+    Raises:
+        ValueError: there is no such run, it is not finished, or it is of another architecture.
     """
     asked, run = config.distillation, RunFolder(config.teacher)
-    its = run.config()
-    if not run.best.exists():
-        raise ValueError(
-            f"the teacher {run.path} has no checkpoint {run.best.name}: train it first"
-        )
-    if asked.initialise:
-        load_checkpoint(run.best, network)
-    if not asked.weight:
-        return network
-    teacher = build_network(its, task.head_arguments)
-    load_checkpoint(run.best, teacher)
     return Distillation(
         network,
-        teacher,
+        _trained(run),
         asked.layers,
         asked.weight,
         asked.whiten,
-        lag=config.task.latency - its.task.latency,
+        lag=config.task.latency - run.config().task.latency,
         first_step=task.first_step,
     )
 

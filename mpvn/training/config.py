@@ -23,7 +23,6 @@ def base_config() -> ConfigDict:
                 "weight": 1.0,  # of the distance of activations (lambda); 0: none
                 "layers": (),  # nodes that are compared; default: three, evenly spaced
                 "whiten": True,  # whether distances are divided by the teacher's variances
-                "initialise": False,  # whether training begins with the teacher's weights
             },
             "data": {
                 "name": "rendered_figures",  # of mpvn.data.sets.SETS
@@ -59,6 +58,7 @@ def base_config() -> ConfigDict:
                 "name": "par_densenet",  # of mpvn.models.PUBLISHED, or of keras.applications
                 "size": 64,  # height and width of the frames
                 "weights": "",  # imagenet, or a file
+                "initial": "",  # folder of a run: training begins with its weights, where they fit
                 "options": {},  # further arguments of the network
             },
             "plan": {

@@ -182,7 +182,7 @@ def test_a_run_learns_from_a_teacher(tmp_path: pathlib.Path) -> None:
     teacher = train(small_config(clip__evaluated=0), tmp_path / "teacher")
     changes = {
         "teacher": str(teacher.path),
-        "distillation.initialise": True,
+        "model.initial": str(teacher.path),
         "plan.subnetworks": 4,
         "task.latency": 3,
         "clip.evaluated": 0,
@@ -191,7 +191,8 @@ def test_a_run_learns_from_a_teacher(tmp_path: pathlib.Path) -> None:
     }
     student = small_config(training__steps=4)
     student.update_from_flattened_dict(changes)
-    with pytest.raises(ValueError, match="best.npz is of another network"):
+    student.model.options = {"width": 0.5, "batch_norm": True}
+    with pytest.raises(ValueError, match="no layer"):
         build(student)
     student.model.options = {"width": 0.25, "batch_norm": True}
     its = build(teacher.config())
@@ -208,6 +209,10 @@ def test_a_run_learns_from_a_teacher(tmp_path: pathlib.Path) -> None:
     assert evaluate(build(teacher.config()), teacher.best) == before  # the teacher learnt nothing
     with pytest.raises(ValueError, match="is no folder of a run"):
         build(small_config(teacher=str(tmp_path / "nobody")))
+    unfinished = RunFolder(tmp_path / "unfinished")
+    unfinished.begin(small_config())
+    with pytest.raises(ValueError, match="has no network.keras yet: train it to its end first"):
+        build(small_config(model__initial=str(unfinished.path)))
     early = small_config(teacher=str(tmp_path / "student"))
     with pytest.raises(ValueError, match="answers later .* 3 steps below"):
         build(early)
