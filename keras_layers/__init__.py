@@ -9,16 +9,23 @@ if keras.backend.backend() != "tensorflow":
         "before the first import of keras"
     )
 
+from keras_layers.boundary import Boundary
 from keras_layers.feedback import Feedback
+from keras_layers.non_local import NonLocal
+from keras_layers.sideways import Sideways
 from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToDepth
 from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer
 from keras_layers.temporal_conv import TemporalConv2D
 from keras_layers.temporal_pool import TemporalAveragePooling2D, TemporalMaxPooling2D
+from keras_layers.temporal_shift import TemporalShift
 
 __all__ = [
+    "Boundary",
     "DepthToSpace",
     "Feedback",
+    "NonLocal",
+    "Sideways",
     "SpaceTimeToDepth",
     "SpaceToDepth",
     "SubnetworkCell",
@@ -26,4 +33,5 @@ __all__ = [
     "TemporalConv2D",
     "TemporalLayer",
     "TemporalMaxPooling2D",
+    "TemporalShift",
 ]

@@ -6,13 +6,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
+from mpvn.executors.sideways import Sideways
 from mpvn.executors.step import State
 from mpvn.graph import Graph, Tensor
 from mpvn.placement import place
 from mpvn.plan import Plan
 
 EXECUTORS = ("auto", "unroll", "sweep")
+
+_UNROLLED_SIDEWAYS = (
+    'gradient="sideways" runs layer after layer, where a boundary is a shift along time: set '
+    'executor="sweep" or "auto", or gradient="exact"'
+)
 
 SWEEP_BYTES = 6 * 2**20
 """Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
@@ -40,6 +47,11 @@ class VideoNetwork(keras.Model):
         rematerialise: whether training keeps of each subnetwork only what enters and leaves it, and
             computes its inside again in the backward pass, a subnetwork at a time. Values and
             gradients are the same; memory is saved for about a third more computation.
+        gradient: `"exact"`, back-propagation; or `"sideways"`: subnetworks send gradients one step
+            later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR 2020,
+            section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's gradient
+            is the mean over the steps at which it learns, if the loss is a mean over all steps;
+            whole clips only, by the sweep executor, of at least 2D - 1 frames for D subnetworks.
 
     Call arguments:
         inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
@@ -50,7 +62,8 @@ class VideoNetwork(keras.Model):
 
     Raises:
         PlanError: the plan was made for another model.
-        ValueError: an unknown executor, or an input of the wrong shape.
+        ValueError: an unknown executor or gradient, or one that cannot run the plan, or an input of
+            the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -68,6 +81,7 @@ class VideoNetwork(keras.Model):
         plan: Plan | None = None,
         executor: str = "auto",
         rematerialise: bool = False,
+        gradient: str = "exact",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("name", f"video_{getattr(frame_model, 'name', 'network')}")
@@ -83,8 +97,10 @@ class VideoNetwork(keras.Model):
         self.autocast = False  # inputs go to the frame model in its own dtype
         self.frame_model = frame_model
         self.plan = plan
+        self._sideways: Sideways | None = None
         self.executor = executor
         self.rematerialise = rematerialise
+        self.gradient = gradient
         self._traced = _Traced(self)
         self.built = True
 
@@ -106,6 +122,8 @@ class VideoNetwork(keras.Model):
             raise ValueError('a network with feedback runs step by step: executor="unroll"')
         if name == "unroll" and not self.plan.causal:
             raise ValueError('a network that looks into the future runs by executor="sweep" only')
+        if name == "unroll" and self._sideways:
+            raise ValueError(_UNROLLED_SIDEWAYS)
         self._executor = name
 
     @property
@@ -118,6 +136,18 @@ class VideoNetwork(keras.Model):
         if not isinstance(value, bool):
             raise ValueError(f"rematerialise must be True or False. Received: {value!r}")
         self._rematerialise = value
+
+    @property
+    def gradient(self) -> str:
+        """How gradients cross the boundaries in training: `"exact"` or `"sideways"`."""
+        return GRADIENTS[self._sideways is not None]
+
+    @gradient.setter
+    def gradient(self, name: str) -> None:
+        sideways = Sideways(self.plan) if check_gradient(name) == "sideways" else None
+        if sideways and self.executor == "unroll":
+            raise ValueError(_UNROLLED_SIDEWAYS)
+        self._sideways = sideways
 
     # --- clips ------------------------------------------------------------------------------
 
@@ -153,16 +183,18 @@ class VideoNetwork(keras.Model):
     def _run(
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
-        execute = executors.sweep if self._sweeps(clip, training) else executors.unroll
-        return execute(self.plan, clip, slots, phase, training, self._twice(training))
+        arguments = self.plan, clip, slots, phase, training, self._twice(training)
+        if self._sweeps(clip, training):
+            return executors.sweep(*arguments, self._sideways)
+        return executors.unroll(*arguments)
 
     def _twice(self, training: bool | None) -> bool:
         """Whether segments are computed again for a gradient: in inference nobody asks for one."""
         return self.rematerialise and bool(training)
 
     def _sweeps(self, clip: list[tf.Tensor], training: bool | None) -> bool:
-        if self.executor != "auto":
-            return self.executor == "sweep"
+        if self.executor != "auto" or self._sideways:
+            return self.executor != "unroll"
         if self.plan.has_feedback or not self.plan.causal:
             return not self.plan.has_feedback
         if any(getattr(n.operation, "activity_regularizer", None) for n in self.graph.nodes):
@@ -290,6 +322,7 @@ class VideoNetwork(keras.Model):
             "plan": self.plan.get_config(),
             "executor": self.executor,
             "rematerialise": self.rematerialise,
+            "gradient": self.gradient,
         }
 
     @classmethod
@@ -442,7 +475,8 @@ class _Traced:
 
     def clip(self, phase: int, training: bool) -> Any:
         """A run of a clip whose first step has that phase."""
-        key = (phase, training, self._network.executor, self._network._twice(training))
+        network = self._network
+        key = (phase, training, network.executor, network.gradient, network._twice(training))
         if key not in self._clips:
             self._clips[key] = tf.function(
                 functools.partial(self._network._run, phase=phase, training=training),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from mpvn.clock import EVERY_STEP, Clock
+from mpvn.clock import Clock
 from mpvn.executors.rematerialise import Place, run_segment
+from mpvn.executors.sideways import Sideways
 from mpvn.graph import Node
 from mpvn.memory import Memory, Read
 
@@ -30,18 +31,21 @@ def sweep(
     phase: int = 0,
     training: bool | None = None,
     rematerialise: bool = False,
+    sideways: Sideways | None = None,
 ) -> tuple[list[tf.Tensor], "State"]:
     """Runs a clip; arguments and results as `unroll`, whose blocks are segments of all clocks here.
 
+    With `sideways`, of the same plan, values are the same and gradients are Sideways'.
+
     Raises:
-        ValueError: the plan has feedback.
+        ValueError: the plan has feedback, or the clip is too short to learn from.
     """
     if plan.has_feedback:
         raise ValueError(
             "a network with feedback cannot run layer after layer, for its first layer waits for "
             'its last. Set network.executor = "unroll"'
         )
-    run = _Sweep(plan, clip, state, phase, training)
+    run = _Sweep(plan, clip, state, phase, training, sideways)
     run.check_training()
     for _, nodes in itertools.groupby(plan.graph.nodes, plan.subnetwork):
         if rematerialise:
@@ -50,7 +54,7 @@ def sweep(
             for node in nodes:
                 run.node(node)
     reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
-    outputs = [run.seen(read, EVERY_STEP) for read in reads]
+    outputs = [run.seen(read, None) for read in reads]
     return [tf.ensure_shape(o, (*clip[0].shape[:2], *o.shape[2:])) for o in outputs], run.after()
 
 
@@ -63,10 +67,11 @@ class _Sweep:
             ("sequence", memory).
     """
 
-    def __init__(self, plan, clip, state, phase, training) -> None:
+    def __init__(self, plan, clip, state, phase, training, sideways) -> None:
         self.plan = plan
         self.phase = phase
         self.training = training
+        self.sideways = sideways
         self.batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
         self.steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
         self.values: dict[Place, tf.Tensor] = {("before", s): v for s, v in state.items()}
@@ -74,7 +79,10 @@ class _Sweep:
             self._put(tensor, ticks)
 
     def check_training(self) -> None:
-        """A clip too short for a node to tick has no statistics that a batch norm could learn."""
+        """Refuses clips too short to learn from.
+
+        Where a node never ticks there are no statistics that a batch norm could learn.
+        """
         latest = max(self._clock(node).phase for node in self.plan.graph.nodes)
         if self.training and tf.is_tensor(self.steps) and latest:
             tf.debugging.assert_greater(
@@ -83,6 +91,8 @@ class _Sweep:
                 f"training needs clips of more than {latest} frames, for a node of the plan ticks "
                 f"first at step {latest}",
             )
+        if self.training and self.sideways:
+            self.sideways.check(self.steps)
 
     def node(self, node: Node) -> None:
         """Computes all ticks of `node`."""
@@ -95,9 +105,14 @@ class _Sweep:
         for tensor, ticks in zip(node.outputs, values, strict=True):
             self._put(tensor, ticks)
 
-    def seen(self, read: Read, reader: Clock) -> tf.Tensor:
-        """`[B, n, ...]`: the newest value that `read` sees at each of the reader's ticks."""
-        return self._look_up(read, reader, self._sequence(read.tensor, read.held), read.held)
+    def seen(self, read: Read, reader: Node | None) -> tf.Tensor:
+        """`[B, n, ...]`: the newest value that `read` sees at each tick of `reader` (None: all)."""
+        sequence = self._sequence(read.tensor, read.held)
+        value = self._look_up(read, self._clock(reader), sequence, read.held)
+        if self.sideways is None:
+            return value
+        producer = self.plan.graph.producer(read.tensor)
+        return self.sideways.received(value, self.values["ticks", read.tensor], producer, reader)
 
     def after(self) -> "State":
         """The slots after the clip."""
@@ -126,7 +141,7 @@ class _Sweep:
         clock = self._clock(node)
         reads = self.plan.memories.reads(node)
         if not node.temporal:
-            return node.call([_fold(self.seen(read, clock)) for read in reads], self.training)
+            return node.call([_fold(self.seen(read, node)) for read in reads], self.training)
         (read,) = reads
         ahead = node.temporal.lookahead
         window = []
@@ -135,7 +150,7 @@ class _Sweep:
             for lag in range(read.window - 1 - ahead, 0, -1):
                 window.append(self._look_up(read, clock, past, read.past, lag))
         if not ahead:
-            window.append(self.seen(read, clock))
+            window.append(self.seen(read, node))
         else:
             whole = _padded(self.values["ticks", read.tensor], ahead)
             window += [

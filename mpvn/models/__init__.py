@@ -10,13 +10,25 @@ from mpvn.models.multi_scale import multi_scale
 from mpvn.models.par_densenet import par_densenet
 from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.published import PUBLISHED, Architecture
+from mpvn.models.shift_surgery import insert_temporal_shift, shifted_layers
 from mpvn.models.simple_cnn import simple_cnn
+from mpvn.models.torch_import import CheckpointError, Imported, import_torch
+from mpvn.models.tsm import (
+    non_local_resnet50,
+    tsm_mobilenet_v2,
+    tsm_resnet,
+    tsm_resnet50,
+    tsm_resnet101,
+    tsm_resnext101,
+)
 from mpvn.models.vgg import vgg8, vgg16, vgg_3d
 
 __all__ = [
     "PUBLISHED",
     "Architecture",
+    "CheckpointError",
     "FrameModel",
+    "Imported",
     "ModelError",
     "Transfer",
     "action_head",
@@ -25,14 +37,23 @@ __all__ = [
     "i3d_inception",
     "i3d_resnet50",
     "image_head",
+    "import_torch",
     "inflate",
     "keypoint_head",
+    "insert_temporal_shift",
     "load_frame_model",
     "multi_scale",
+    "non_local_resnet50",
     "par_densenet",
     "par_inception",
+    "shifted_layers",
     "simple_cnn",
     "transfer_weights",
+    "tsm_mobilenet_v2",
+    "tsm_resnet",
+    "tsm_resnet101",
+    "tsm_resnet50",
+    "tsm_resnext101",
     "vgg16",
     "vgg8",
     "vgg_3d",

@@ -14,6 +14,13 @@ from mpvn.models.i3d_resnet import i3d_resnet50
 from mpvn.models.par_densenet import par_densenet
 from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.simple_cnn import simple_cnn
+from mpvn.models.tsm import (
+    non_local_resnet50,
+    tsm_mobilenet_v2,
+    tsm_resnet50,
+    tsm_resnet101,
+    tsm_resnext101,
+)
 from mpvn.models.vgg import vgg8, vgg16, vgg_3d
 from mpvn.plan import Plan
 
@@ -49,7 +56,7 @@ class Architecture:
 
 
 _MPVN = "Massively Parallel Video Networks"
-_TSM = "Temporal Shift Module, comparison"
+_TSM = "Temporal Shift Module"
 
 PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
     {
@@ -58,10 +65,18 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
         "i3d_inception": Architecture(i3d_inception, "Quo Vadis, Action Recognition?", (1,)),
         **{
             f"i3d_resnet50_{variant}": Architecture(
-                functools.partial(i3d_resnet50, variant=variant), _TSM, (1,), "ResNet50"
+                functools.partial(i3d_resnet50, variant=variant),
+                f"{_TSM}, comparison",
+                (1,),
+                "ResNet50",
             )
             for variant in ("3x3x3", "3x1x1", "replace")
         },
+        "tsm_resnet50": Architecture(tsm_resnet50, _TSM, (1,)),
+        "tsm_resnet101": Architecture(tsm_resnet101, _TSM, (1,)),
+        "tsm_resnext101": Architecture(tsm_resnext101, _TSM, (1,)),
+        "tsm_mobilenet_v2": Architecture(tsm_mobilenet_v2, _TSM, (1,)),
+        "non_local_resnet50": Architecture(non_local_resnet50, _TSM, (1,)),
         "simple_cnn": Architecture(simple_cnn, "Sideways", (1, 6)),
         "vgg8": Architecture(vgg8, "Sideways, Skip-Sideways", (1, 8)),
         "autoencoder": Architecture(autoencoder, "Sideways", (1, 6)),

@@ -91,6 +91,25 @@ def network_cell() -> keras.layers.RNN:
     return recurrent(mpvn.NetworkCell(network))
 
 
+# --- modules that train by Sideways -----------------------------------------------------------
+
+
+def sideways_chain() -> keras_layers.Sideways:
+    body = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()]
+    head = [layers.GlobalAveragePooling2D(), layers.Dropout(0.3), layers.Dense(3)]
+    return keras_layers.Sideways([keras.Sequential(body), keras.Sequential(head)])
+
+
+def sideways_shortcut(merge: str) -> keras_layers.Sideways:
+    filters = [4, 3, 2] if merge == "project" else [3, 3, 3]
+    strides = [1, 1, 2] if merge == "add" else [1, 2, 1]
+    modules = [
+        layers.Conv2D(count, 3, stride, padding="same", activation="tanh")
+        for count, stride in zip(filters, strides, strict=True)
+    ]
+    return keras_layers.Sideways(modules, [2], merge)
+
+
 # --- networks ---------------------------------------------------------------------------------
 
 
@@ -126,6 +145,12 @@ def pipelined() -> mpvn.VideoNetwork:
 def rematerialising() -> mpvn.VideoNetwork:
     network = pipelined()
     network.rematerialise = True
+    return network
+
+
+def sideways() -> mpvn.VideoNetwork:
+    network = pipelined()
+    network.gradient = "sideways"
     return network
 
 
@@ -181,11 +206,27 @@ VECTORS = {"": (5,)}
 TWO = {"image": FRAME, "flow": (6, 6, 1)}
 
 REGISTRY: dict[str, dict[str, Case] | str] = {
+    "keras_layers.Boundary": {
+        "exact": Case(keras_layers.Boundary, ONE, trained=False),
+        "sideways": Case(lambda: keras_layers.Boundary("sideways", start=3), ONE, trained=False),
+    },
     "keras_layers.DepthToSpace": {
         "columns": Case(lambda: keras_layers.DepthToSpace((1, 2)), ONE, trained=False)
     },
     "keras_layers.Feedback": {
         "alone": Case(lambda: keras_layers.Feedback("later", (4,)), ONE, trained=False)
+    },
+    "keras_layers.NonLocal": {
+        "causal": Case(lambda: keras_layers.NonLocal(frames=3), ONE),
+        "symmetric": Case(
+            lambda: keras_layers.NonLocal(2, 3, (1, 2), temporal_padding="symmetric"), ONE
+        ),
+    },
+    "keras_layers.Sideways": {
+        "chain": Case(sideways_chain, ONE),
+        "adding": Case(lambda: sideways_shortcut("add"), ONE),
+        "concatenating": Case(lambda: sideways_shortcut("concatenate"), ONE),
+        "projecting": Case(lambda: sideways_shortcut("project"), ONE),
     },
     "keras_layers.SpaceTimeToDepth": {
         "causal": Case(lambda: keras_layers.SpaceTimeToDepth((2, 3, 2)), ONE, trained=False),
@@ -228,6 +269,12 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.TemporalMaxPooling2D((2, 2, 2), (1, 2, 2)), ONE, trained=False
         )
     },
+    "keras_layers.TemporalShift": {
+        "unidirectional": Case(
+            lambda: keras_layers.TemporalShift("unidirectional", 2), ONE, trained=False
+        ),
+        "bidirectional": Case(lambda: keras_layers.TemporalShift(divisor=2), ONE, trained=False),
+    },
     "mpvn.Clock": "a pair of ints, no layer: tests/test_network.py",
     "mpvn.NetworkCell": {"clocked": Case(network_cell, {"": FRAME})},
     "mpvn.Plan": "data about a model, no layer: tests/test_network.py",
@@ -236,6 +283,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
         "sequential": Case(sequential, ONE),
         "pipelined": Case(pipelined, ONE),
         "rematerialising": Case(rematerialising, ONE),
+        "sideways": Case(sideways, ONE),
         "clocked": Case(clocked, ONE),
         "temporal": Case(temporal, ONE),
         "temporal unrolled": Case(temporal_unrolled, ONE),

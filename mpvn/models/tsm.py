@@ -1,0 +1,261 @@
+"""TSM and TSN: image networks as PyTorch has them, with temporal shifts, or without.
+
+*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), sections 3 and 5:
+ResNet-50, ResNet-101, ResNeXt-101 and MobileNetV2, of which each residual block shifts (with 101
+layers, every second), and ResNet-50 with non-local blocks besides. Without shifts they are TSN
+(*Temporal Segment Networks*), the baseline. What was trained elsewhere comes by `torch_import`.
+
+As in PyTorch, the 3x3 convolution has the stride, pads alike on all sides, and no convolution has a
+bias. Weights of `keras.applications` fit other networks: give those to `insert_temporal_shift`.
+"""
+
+import dataclasses
+import functools
+import math
+
+import keras
+from keras import layers
+
+from keras_layers.non_local import NonLocal
+from keras_layers.temporal_shift import DIRECTIONS, TemporalShift
+from mpvn.models.heads import action_head
+from mpvn.models.i3d_resnet import LAYOUTS
+from mpvn.models.parts import check_frame
+from mpvn.models.shift_surgery import DEEP_STAGE, PLACEMENTS
+
+EPSILON = LAYOUTS["torch"]
+
+RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Blocks of the stages conv2 to conv5, by depth."""
+
+MOBILENET_BLOCKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, channels, blocks and stride of each stage."""
+
+
+def tsm_resnet(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    depth: int = 50,
+    groups: int = 1,
+    group_width: int = 64,
+    non_local: bool = False,
+    shift: bool = True,
+    temporal_padding: str = "symmetric",
+    divisor: int = 8,
+    placement: str = "residual",
+    frames: int = 8,
+    classes: int = 400,
+    dropout: float = 0.0,
+    width: float = 1.0,
+    name: str | None = None,
+) -> keras.Model:
+    """A frame model of bottleneck blocks with temporal shifts.
+
+    Args:
+        input_shape: height, width and channels of the frames.
+        depth: 50 or 101.
+        groups, group_width: of the 3x3 convolutions: 1 and 64 for ResNet, 32 and 8 for ResNeXt-101.
+        non_local: whether every other block of conv3 and conv4 of ResNet-50 is followed by a
+            non-local block.
+        shift: False for TSN.
+        temporal_padding: `"symmetric"`: bi-directional shifts, for whole clips; or `"causal"`:
+            uni-directional ones, which can stream.
+        divisor: the share of the channels that moves one way.
+        placement: `"residual"` or `"in_place"`; see `insert_temporal_shift`.
+        frames: how many a non-local block sees; see `keras_layers.NonLocal`.
+        classes: number of classes.
+        dropout: before the classifier.
+        width: multiplies all channels but the classes, to multiples of 8, and the groups.
+        name: of the model.
+
+    Returns:
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32; the mean
+        over the frames of a clip is its prediction.
+
+    Raises:
+        ValueError: an unknown depth, padding or placement, or non-local blocks at another depth.
+    """
+    kind = "resnet" if groups == 1 else "resnext"
+    name = name or f"{'non_local' if non_local else 'tsm' if shift else 'tsn'}_{kind}{depth}"
+    if depth not in RESNET_BLOCKS or (non_local and depth != 50):
+        raise ValueError(
+            f"{name}: depth must be one of {', '.join(map(str, RESNET_BLOCKS))}, and 50 with "
+            f"non-local blocks. Received: depth={depth}"
+        )
+    check_frame(input_shape, 1, name)
+    shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
+    step = 2 if max(RESNET_BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
+    frame = keras.Input(input_shape, name="frame")
+    x = _convolved(frame, _scaled(64, width), 7, "stem.", strides=2)
+    x = layers.ZeroPadding2D(1, name="stem.pool_pad")(x)
+    x = layers.MaxPooling2D(3, 2, name="stem.pool")(x)
+    for stage, count in enumerate(RESNET_BLOCKS[depth], 2):
+        channels = 64 * 2 ** (stage - 2)
+        inner, own_groups = _scaled(channels, width), 1
+        if groups > 1:
+            own_groups = max(1, round(groups * width))
+            inner = own_groups * (channels * group_width // 64)
+        for block in range(count):
+            unit = f"conv{stage}_block{block + 1}"
+            shortcut, x = shifts.paths(x, unit, block % step == 0)
+            strides = 2 if block == 0 and stage > 2 else 1
+            outer = _scaled(4 * channels, width)
+            if block == 0:
+                shortcut = _convolved(shortcut, outer, 1, f"{unit}.0_", strides, relu=None)
+            x = _convolved(x, inner, 1, f"{unit}.1_")
+            x = _convolved(x, inner, 3, f"{unit}.2_", strides, groups=own_groups)
+            x = _convolved(x, outer, 1, f"{unit}.3_", relu=None)
+            x = layers.ReLU(name=f"{unit}.out")(layers.Add(name=f"{unit}.add")([shortcut, x]))
+            if non_local and stage in (3, 4) and block % 2 == 0:
+                x = non_local_block(x, unit, frames, temporal_padding)
+    return keras.Model(frame, action_head(x, classes, dropout), name=name)
+
+
+tsm_resnet50 = functools.partial(tsm_resnet, depth=50)
+tsm_resnet101 = functools.partial(tsm_resnet, depth=101)
+tsm_resnext101 = functools.partial(tsm_resnet, depth=101, groups=32, group_width=8)
+non_local_resnet50 = functools.partial(tsm_resnet, depth=50, non_local=True)
+
+
+def tsm_mobilenet_v2(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    *,
+    shift: bool = True,
+    temporal_padding: str = "symmetric",
+    divisor: int = 8,
+    placement: str = "residual",
+    classes: int = 400,
+    dropout: float = 0.0,
+    width: float = 1.0,
+    name: str | None = None,
+) -> keras.Model:
+    """A frame model of inverted residual blocks; those with an identity path are shifted.
+
+    Arguments, result and errors are those of `tsm_resnet`; the last convolution has 1280 channels,
+    whatever the width up to 1.
+    """
+    name = name or f"{'tsm' if shift else 'tsn'}_mobilenet_v2"
+    check_frame(input_shape, 1, name)
+    shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
+    frame = keras.Input(input_shape, name="frame")
+    x = _convolved(frame, _scaled(32, width), 3, "stem.", strides=2, relu=6)
+    number = 0
+    for expansion, channels, count, stride in MOBILENET_BLOCKS:
+        outer = _scaled(channels, width)
+        for block in range(count):
+            number += 1
+            unit, strides = f"block{number}", stride if block == 0 else 1
+            residual = strides == 1 and x.shape[-1] == outer
+            shortcut, x = shifts.paths(x, unit, residual and expansion > 1)
+            inner = expansion * x.shape[-1]
+            if expansion > 1:
+                x = _convolved(x, inner, 1, f"{unit}.expand_", relu=6)
+            x = _convolved(x, inner, 3, f"{unit}.depthwise_", strides, groups=inner, relu=6)
+            x = _convolved(x, outer, 1, f"{unit}.project_", relu=None)
+            if residual:
+                x = layers.Add(name=f"{unit}.add")([shortcut, x])
+    x = _convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
+    return keras.Model(frame, action_head(x, classes, dropout), name=name)
+
+
+def non_local_block(
+    x: keras.KerasTensor, unit: str, frames: int, temporal_padding: str = "symmetric"
+) -> keras.KerasTensor:
+    """`x` and, added to it, what all positions of the frames say to each.
+
+    Args:
+        x: `[B, H, W, C]`.
+        unit: the unit that the layers belong to.
+        frames, temporal_padding: as of `keras_layers.NonLocal`.
+
+    Returns:
+        `[B, H, W, C]`; `x` itself until the batch norm has learnt a gamma other than zero.
+    """
+    y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
+    y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
+    y = layers.BatchNormalization(epsilon=EPSILON, gamma_initializer="zeros", name=f"{unit}.nl_bn")(
+        y
+    )
+    return layers.Add(name=f"{unit}.nl_add")([x, y])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shifts:
+    """The shifts of one network."""
+
+    network: str
+    shift: bool
+    padding: str
+    divisor: int
+    placement: str
+
+    def __post_init__(self) -> None:
+        if self.padding not in DIRECTIONS.values() or self.placement not in PLACEMENTS:
+            raise ValueError(
+                f"{self.network}: temporal_padding must be one of {', '.join(DIRECTIONS.values())}"
+                f", and placement one of {', '.join(PLACEMENTS)}. Received: "
+                f"temporal_padding={self.padding!r}, placement={self.placement!r}"
+            )
+
+    def paths(
+        self, x: keras.KerasTensor, unit: str, here: bool
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """What the shortcut and the residual branch of a block read, shifted or not."""
+        if not (self.shift and here):
+            return x, x
+        (direction,) = (way for way, padding in DIRECTIONS.items() if padding == self.padding)
+        shifted = TemporalShift(direction, self.divisor, name=f"{unit}.shift")(x)
+        return (shifted if self.placement == "in_place" else x), shifted
+
+
+def _scaled(channels: int, width: float) -> int:
+    """`channels` times the width multiplier, up to a multiple of 8."""
+    return 8 * math.ceil(channels * width / 8)
+
+
+def _convolved(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int,
+    prefix: str,
+    strides: int = 1,
+    *,
+    groups: int = 1,
+    relu: float | None = math.inf,
+) -> keras.KerasTensor:
+    """A convolution padded alike on all sides, batch norm, and a ReLU up to `relu`, if any."""
+    padding = "same"
+    if kernel > 1 and strides > 1:
+        x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{prefix}conv_pad")(x), "valid"
+    if groups == filters:
+        x = layers.DepthwiseConv2D(
+            kernel,
+            strides,
+            padding,
+            use_bias=False,
+            name=f"{prefix}conv",
+            depthwise_initializer="he_normal",
+        )(x)
+    else:
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            strides,
+            padding,
+            use_bias=False,
+            name=f"{prefix}conv",
+            groups=groups,
+            kernel_initializer="he_normal",
+        )(x)
+    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{prefix}bn")(x)
+    if relu is None:
+        return x
+    return layers.ReLU(None if relu == math.inf else relu, name=f"{prefix}relu")(x)
