@@ -1,10 +1,32 @@
-"""What the benchmarks share: the machine in words, tables, and where they go."""
+"""What the benchmarks share: taking turns, the machine in words, tables, and where they go."""
 
 import os
 import pathlib
 import platform
 import time
+from collections.abc import Callable
 from typing import Any
+
+
+def take_turns(
+    runners: dict[str, Callable[[], Any]], steps: int, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of `steps` calls of each runner, in turns, after one turn that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for turn in range(rounds + 1):
+        for name, run in runners.items():
+            taken = timed(run, steps)
+            if turn:
+                seconds[name].append(taken)
+    return seconds
+
+
+def timed(call: Callable[[], Any], times: int) -> float:
+    """Seconds of `times` calls."""
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - start
 
 
 def environment(started: float, **about: Any) -> dict[str, Any]:

@@ -546,7 +546,7 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=96, help="default: %(default)s")
     parser.add_argument(
-        "--steps", type=int, default=200, help="batches of training (default: %(default)s)"
+        "--steps", type=int, default=160, help="batches of training (default: %(default)s)"
     )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
 

@@ -72,7 +72,7 @@ def run_demo(
     video: str | os.PathLike | None = None,
     subnetworks: int = 4,
     frames: int = 96,
-    steps: int = 200,
+    steps: int = 160,
 ) -> pathlib.Path:
     """Trains three networks, streams a video through them, and writes a report.
 

@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown  # noqa: E402
+from reporting import environment, insert_table, markdown, take_turns, timed  # noqa: E402
 
 THREADS = {"intra": 2, "inter": 2}
 
@@ -266,27 +266,6 @@ def streaming(network: Any) -> Callable[[], Any]:
     frame = np.random.default_rng(0).normal(size=shape).astype("float32")
     stream = Stream(network)
     return lambda: stream.step(frame)
-
-
-def timed(call: Callable[[], Any], times: int) -> float:
-    """Seconds of `times` calls."""
-    start = time.perf_counter()
-    for _ in range(times):
-        call()
-    return time.perf_counter() - start
-
-
-def take_turns(
-    runners: dict[str, Callable[[], Any]], steps: int, rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of `steps` calls of each runner, in turns, after one turn that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
-    for turn in range(rounds + 1):
-        for name, run in runners.items():
-            taken = timed(run, steps)
-            if turn:
-                seconds[name].append(taken)
-    return seconds
 
 
 def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list[float]]:
