@@ -1,0 +1,24 @@
+"""Keypoints of figures that move fast: at six frames a second a late answer is a wrong one."""
+
+from ml_collections import ConfigDict
+
+from mpvn.training import base_config
+
+
+def get_config() -> ConfigDict:
+    config = base_config()
+    videos = {"fps": 6.25, "frames": 32}
+    config.data.train = {"count": 2000, "seed": 0, **videos}
+    config.data.evaluation = {"count": 100, "seed": 0, **videos}
+    config.clip.evaluated = 0
+    config.model.options = {
+        "width": 0.125,
+        "clocks": False,
+        "temporal_kernel": 1,
+        "feedback": False,
+    }
+    config.optimizer.schedule = "cosine"
+    config.training.batch_size = 4
+    config.training.evaluate_every = 300
+    config.training.checkpoint_every = 100
+    return config
