@@ -156,7 +156,7 @@ def _train(arguments: argparse.Namespace) -> int:
         _print_metrics(last)
         for reason in folder.damaged.values():
             print(f"left out: {reason}", file=sys.stderr)
-        report = write_run_report(folder, build(folder.config(), taught=False))
+        report = write_run_report(folder, build(folder.config(), to_train=False))
         print(f"written to {folder.path}; see {report}")
     return 0
 
@@ -169,7 +169,7 @@ def _eval(arguments: argparse.Namespace) -> int:
     with _mistakes():
         folder = RunFolder(arguments.run)
         config = override(folder.config(), arguments.overrides)
-        experiment = build(config, taught=False)
+        experiment = build(config, to_train=False)
         found = evaluate(experiment, getattr(folder, arguments.checkpoint))
         print(experiment.network.plan)
         _print_metrics(found)

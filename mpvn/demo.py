@@ -167,7 +167,7 @@ def _train_all(folder: pathlib.Path, subnetworks: int, steps: int) -> list[Conte
         _trained(folder / f"latency_{latency}", config)
         for config, latency in zip(configs, LATENCIES, strict=True)
     ]
-    parallel = build(configs[0], taught=False)
+    parallel = build(configs[0], to_train=False)
     rewired = evaluate(parallel, teacher.best)
     name = f"{subnetworks} subnetworks"
     return [

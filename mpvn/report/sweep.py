@@ -9,7 +9,7 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mpvn.report.page import Figure, write_report
@@ -141,9 +141,8 @@ def _summary(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
     first = group[0]
     numbers = [key for key in first if key not in settings and key != SEED]
     row: dict[str, Any] = {key: first[key] for key in settings}
-    mean: Callable[[str], float] = lambda key: statistics.fmean(r[key] for r in group)  # noqa: E731
     for key in numbers:
-        row[key] = mean(key)
+        row[key] = statistics.fmean(each[key] for each in group)
         if len(group) > 1 and key not in OF_PLAN:
             row[f"{key}, range"] = max(r[key] for r in group) - min(r[key] for r in group)
     return row

@@ -42,12 +42,13 @@ class Experiment:
     evaluation: ClipPipeline
 
 
-def build(config: ConfigDict, taught: bool = True) -> Experiment:
+def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     """Builds what `config` names.
 
     Args:
         config: as `base_config`.
-        taught: whether the teacher that it names is needed, which only training does.
+        to_train: whether it is to be trained: only then are the runs that it names, the teacher
+            and the one whose weights it begins with, of use.
 
     Raises:
         ValueError: a name that is not known, or parts that do not fit each other.
@@ -62,9 +63,9 @@ def build(config: ConfigDict, taught: bool = True) -> Experiment:
         )
     network = build_network(config, build_task(config, train).head_arguments)
     task = build_task(config, train, network.plan)
-    if config.model.initial:
+    if to_train and config.model.initial:
         begin_with(RunFolder(config.model.initial), network)
-    model = follow_teacher(config, network, task) if taught and config.teacher else network
+    model = follow_teacher(config, network, task) if to_train and config.teacher else network
     model.compile(
         build_optimizer(config),
         task.loss,

@@ -71,6 +71,10 @@ class RunFolder:
         """Whether the run has come to its end."""
         return self.network.exists()
 
+    def has_finished(self, config: ConfigDict) -> bool:
+        """Whether just this has come to its end here."""
+        return self.finished and not self.differing(config)
+
     def config(self) -> ConfigDict:
         """The config of the run; keys that are younger than it have their defaults.
 

@@ -6,6 +6,7 @@ are a process's own. Runs go on where they were stopped, and those that are done
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -58,10 +59,9 @@ class Cell:
             results = self.folder / RESULTS
             asked = as_json(self.config)
             return results.exists() and json.loads(results.read_text())["config"] == asked
-        run = RunFolder(self.folder)
-        return run.finished and not run.differing(self.config)
+        return RunFolder(self.folder).has_finished(self.config)
 
-    @property
+    @functools.cached_property
     def config(self) -> ConfigDict:
         """What the run was asked to be."""
         if self.rewired:
@@ -193,7 +193,7 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
     networks: dict[str, VideoNetwork] = {}
     for key, cell in zip(keys, cells, strict=True):
         if key not in networks:
-            networks[key] = build(cell.config, taught=False).network
+            networks[key] = build(cell.config, to_train=False).network
     speeds = stream_speeds(list(networks.values()), rounds)
     found = dict(zip(networks, speeds, strict=True))
     for row, key in zip(rows, keys, strict=True):

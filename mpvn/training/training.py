@@ -51,12 +51,12 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
         VideoError: data that cannot be read.
         Interrupted: SIGINT or SIGTERM; the checkpoint is that of the last batch.
     """
+    folder = RunFolder(run)
+    if folder.has_finished(config):
+        return folder
     _set_up(config)
     experiment = build(config)
-    folder = RunFolder(run)
     folder.begin(config)
-    if folder.finished:
-        return folder
     state: dict[str, Any] = {"step": 0, "best": math.inf}
     if folder.last.exists():
         state = load_checkpoint(folder.last, experiment.network, experiment.model.optimizer)
@@ -70,13 +70,11 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
         while state["step"] < config.training.steps:
             until = _next_stop(config, state["step"])
             row = _fit(experiment, config, state, until, [stop, progress])
-            _record(folder, board, row)
-            _note_damage(folder, experiment)
+            _record(experiment, folder, board, row)
             if stop.asked:
                 _save(folder.last, experiment, state)
                 raise Interrupted(f"stopped after {state['step']} batches; run again to go on")
             _evaluate_if_due(experiment, config, folder, board, state)
-            _note_damage(folder, experiment)
             _save(folder.last, experiment, state)
     load_checkpoint(folder.best, experiment.network)
     experiment.network.save(folder.network)
@@ -128,11 +126,6 @@ def _save(path: pathlib.Path, experiment: Experiment, state: dict[str, Any]) -> 
     save_checkpoint(path, experiment.network, experiment.model.optimizer, state)
 
 
-def _note_damage(folder: RunFolder, experiment: Experiment) -> None:
-    for pipeline in (experiment.training, experiment.evaluation):
-        folder.add_damaged(pipeline.damaged)
-
-
 def _set_up(config: ConfigDict) -> None:
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.training.dtype_policy)
@@ -174,9 +167,14 @@ def _fit(
     return {**about, **values}
 
 
-def _record(folder: RunFolder, board: TensorBoard, row: dict[str, Any]) -> None:
+def _record(
+    experiment: Experiment, folder: RunFolder, board: TensorBoard, row: dict[str, Any]
+) -> None:
+    """Writes down a row of metrics, and what could not be read on the way to it."""
     folder.write(**row)
     board.scalars(row)
+    for pipeline in (experiment.training, experiment.evaluation):
+        folder.add_damaged(pipeline.damaged)
 
 
 def _evaluate_if_due(
@@ -191,7 +189,7 @@ def _evaluate_if_due(
     if step % training.evaluate_every and not last:
         return
     found = evaluate(experiment, first=0 if last else training.evaluate_first)
-    _record(folder, board, {"step": step, "split": "evaluation", **found})
+    _record(experiment, folder, board, {"step": step, "split": "evaluation", **found})
     shown = example(experiment)
     if shown is not None:
         board.clip(step, experiment.task, *shown)
