@@ -20,6 +20,7 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -77,22 +78,33 @@ def _mistakes() -> Iterator[None]:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    frames = arguments.training
+    if arguments.training_figure and frames is None:
+        raise _Mistake("--training-figure needs the number of frames: give --training M, too")
     _, plan = _model_and_plan(arguments)
     from mpvn.files import write_whole
     from mpvn.report import architecture_figure
     from mpvn.report.summary import summary
+    from mpvn.report.training_schedule import training_schedule_figure, training_schedule_text
 
     print(plan)
     print()
     for name, value in summary(plan).items():
         print(f"{name:<34} {value}")
     with _mistakes():
+        if frames is not None:
+            columns = shutil.get_terminal_size().columns
+            print(f"\n{training_schedule_text(plan.subnetworks, frames, columns)}")
         if arguments.json:
             write_whole(arguments.json, json.dumps(plan.get_config(), indent=1) + "\n")
             print(f"\nwritten to {arguments.json}")
         if arguments.figure:
             write_whole(arguments.figure, architecture_figure(plan))
             print(f"\nwritten to {arguments.figure}")
+        if arguments.training_figure:
+            drawn = training_schedule_figure(plan.subnetworks, frames)
+            write_whole(arguments.training_figure, drawn)
+            print(f"\nwritten to {arguments.training_figure}")
     return 0
 
 
@@ -146,6 +158,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
     with _mistakes():
         config = load_config(arguments.config, arguments.overrides)
+        if arguments.trainer:
+            config.training.trainer = arguments.trainer
         run = arguments.run or pathlib.Path("runs") / pathlib.Path(arguments.config).stem
         try:
             folder = train(config, run)
@@ -413,11 +427,21 @@ def _add_plan(commands: Any) -> None:
         "mpvn plan par_densenet --subnetworks 14 --figure par_densenet.svg\n"
         "  mpvn plan par_inception --option classes=400 --option clocks=False\n"
         "  mpvn plan ResNet50 --subnetworks 4 --partition balanced\n"
-        "  mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned",
+        "  mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned\n"
+        "  mpvn plan vgg8 --subnetworks 4 --training 8 --training-figure training.svg",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
     parser.add_argument("--figure", metavar="FILE", help="also draw the network as SVG")
+    parser.add_argument(
+        "--training",
+        type=int,
+        metavar="M",
+        help="also print how back-propagation, GPipe and Sideways would train on M frames",
+    )
+    parser.add_argument(
+        "--training-figure", metavar="FILE", help="also draw that as SVG (needs --training)"
+    )
     _add_plan_options(parser)
 
 

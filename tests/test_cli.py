@@ -69,6 +69,38 @@ def test_plan_prints_grid_and_costs_and_writes_a_plan_that_loads(
     assert mpvn.Plan(loaded, **json.loads(target.read_text())) == expected
 
 
+def test_plan_prints_and_draws_schedules_of_training(
+    model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    figure = tmp_path / "training.svg"
+    options = ["--subnetworks", 3, "--training", 4, "--training-figure", figure]
+    assert in_process("plan", model, *options) == 0
+    printed = capsys.readouterr().out
+    assert "back-propagation: 24 units, bubble 67 %" in printed
+    assert "GPipe: 12 units, bubble 33 %" in printed
+    assert "Sideways: 16 units, bubble 50 %" in printed
+    assert printed.index("kept between steps") < printed.index("back-propagation")
+    assert "\nsubnetwork 0  f1 f2 f3 f4  .  .  .  . b4 b3 b2 b1\n" in printed
+    assert "\nsubnetwork 2   .  . f1 b1  .  .  .  . f2 b2  .  .\n" in printed  # goes on below
+    assert f"written to {figure}" in printed
+    assert figure.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--training", 0], "at least 1. Received: subnetworks=1, frames=0"),
+        (["--training-figure", "no.svg"], "give --training M, too"),
+    ],
+)
+def test_schedules_of_training_need_frames(options: list, says: str, model: pathlib.Path) -> None:
+    assert_mistake(says, "plan", model, *options)
+
+
 def test_stream_reports_and_writes_an_annotated_video(
     model: pathlib.Path, video: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -1,0 +1,246 @@
+"""Schedules of training, as data: which frame each subnetwork works on when, forward or backward.
+
+Three ways to train a chain of D subnetworks, each on a device of its own, on M frames (figure 1 of
+the supplement of *Skip-Sideways*, CVPR 2021; *GPipe*, NeurIPS 2019, section 2.3; *Sideways*, CVPR
+2020, section 3). Here D = 3 and M = 4; `f2` is the forward pass of frame 2, `b2` that of the
+gradient of frame 2's loss, a dot is rest:
+
+    back-propagation: a frame is forward and backward before the next may enter
+    unit                       5             10             15             20
+    subnetwork 0  f1  .  .  .  . b1 f2  .  .  .  . b2 f3  .  .  .  . b3 f4  .  .  .  . b4
+    subnetwork 1   . f1  .  . b1  .  . f2  .  . b2  .  . f3  .  . b3  .  . f4  .  . b4  .
+    subnetwork 2   .  . f1 b1  .  .  .  . f2 b2  .  .  .  . f3 b3  .  .  .  . f4 b4  .  .
+
+    GPipe: all frames forward one after another, then backward in reverse order
+    unit                       5             10
+    subnetwork 0  f1 f2 f3 f4  .  .  .  . b4 b3 b2 b1
+    subnetwork 1   . f1 f2 f3 f4  .  . b4 b3 b2 b1  .
+    subnetwork 2   .  . f1 f2 f3 f4 b4 b3 b2 b1  .  .
+
+    Sideways: at every step one frame forward and one gradient backward
+    unit                       5             10             15
+    subnetwork 0  f1  . f2  . f3  . f4  .  . b1  . b2  . b3  . b4
+    subnetwork 1   .  . f1  . f2  . f3 b1 f4 b2  . b3  . b4  .  .
+    subnetwork 2   .  .  .  . f1 b1 f2 b2 f3 b3 f4 b4  .  .  .  .
+
+A forward pass of a subnetwork counts as one unit of time, and so does a backward pass, which in
+truth costs about two, and three where the forward pass is repeated for it. Subnetworks count as
+equally dear and sending as free. A step of Sideways is two units. Frames and units are counted from
+1, subnetworks, as in a plan, from 0.
+
+Where Sideways rests, the frames before and after these M work: in a stream nothing rests. A clip of
+M frames alone ends with step M, unit 2 M, and the gradients that would come later are masked.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+TICK = 5
+"""Units between the numbers on the time axis of a drawing."""
+
+
+class Pass(NamedTuple):
+    """What a subnetwork does in a unit: a frame forward, or the gradient of its loss backward."""
+
+    frame: int
+    backward: bool
+
+    def __str__(self) -> str:
+        return f"{'b' if self.backward else 'f'}{self.frame}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSchedule:
+    """The passes of M frames, forward and backward, through each of D subnetworks.
+
+    Attributes:
+        name: what the schedule is called.
+        cells: `[D][length]`, what a subnetwork does in a unit; None is rest.
+        period: units after which, in an endless stream, the next M frames begin.
+    """
+
+    name: str
+    cells: tuple[tuple[Pass | None, ...], ...]
+    period: int
+
+    @property
+    def subnetworks(self) -> int:
+        """The number D of subnetworks."""
+        return len(self.cells)
+
+    @property
+    def frames(self) -> int:
+        """The number M of frames."""
+        return max(cell.frame for cell in self.cells[0] if cell)
+
+    @property
+    def length(self) -> int:
+        """Units from the first forward pass to the last backward pass."""
+        return len(self.cells[0])
+
+    @property
+    def bubble_fraction(self) -> float:
+        """Share of the units of all subnetworks in which nothing is done.
+
+        Back-propagation: 1 - 1 / D. GPipe: (D - 1) / (M + D - 1). Sideways, from the first frame's
+        entry to the last gradient's exit: (2 D - 2) / (M + 2 D - 2), which tends to 0 as M grows.
+        """
+        return sum(row.count(None) for row in self.cells) / (self.subnetworks * self.length)
+
+    @property
+    def units_per_frame(self) -> float:
+        """Units that a frame takes in an endless stream."""
+        return self.period / self.frames
+
+    @property
+    def stream_bubble(self) -> float:
+        """The same share in an endless stream: none of Sideways, the others' as it was."""
+        return 1 - 2 / self.units_per_frame
+
+    def throughput_over(self, other: "TrainingSchedule") -> float:
+        """Frames that an endless stream trains on, for each that `other` does in the same time.
+
+        Sideways over GPipe: (M + D - 1) / M.
+        """
+        return other.units_per_frame / self.units_per_frame
+
+    def grid(self, width: int | None = None) -> str:
+        """The schedule drawn: a row per subnetwork, a column per unit; see the module's docstring.
+
+        Args:
+            width: most characters in a line, if there is room for a unit at all; what is longer
+                goes on below. None: no line is broken.
+        """
+        names = [f"subnetwork {index} " for index in range(self.subnetworks)]
+        left, wide = len(names[-1]), len(str(self.frames)) + 2
+        most = self.length if width is None else max(1, (width - left) // wide)
+        even = math.ceil(self.length / math.ceil(self.length / most))  # of a block among equals
+        blocks = []
+        for first in range(0, self.length, even):
+            units = range(first + 1, min(first + even, self.length) + 1)
+            ticks = "".join(f"{'' if unit % TICK else unit:>{wide}}" for unit in units)
+            lines = [f"{'unit':<{left}}{ticks}".rstrip()]
+            for name, row in zip(names, self.cells, strict=True):
+                cells = "".join(f"{row[unit - 1] or '.'!s:>{wide}}" for unit in units)
+                lines.append(f"{name:<{left}}{cells}")
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks)
+
+
+def back_propagation(subnetworks: int, frames: int) -> TrainingSchedule:
+    """One frame after another, each forward and then backward: 2 D units a frame.
+
+    Raises:
+        ValueError: a number is no positive integer.
+    """
+    _check(subnetworks, frames)
+    return _schedule(
+        "back-propagation",
+        subnetworks,
+        frames,
+        forward=lambda s, f: 2 * subnetworks * f + s,
+        backward=lambda s, f: 2 * subnetworks * (f + 1) - 1 - s,
+        period=2 * subnetworks * frames,
+    )
+
+
+def gpipe(subnetworks: int, frames: int) -> TrainingSchedule:
+    """M frames as micro-batches: all forward, then all backward; 2 (M + D - 1) units.
+
+    An endless stream is cut into such batches: weights change between them only, when the pipeline
+    is empty.
+
+    Raises:
+        ValueError: a number is no positive integer.
+    """
+    _check(subnetworks, frames)
+    length = 2 * (frames + subnetworks - 1)
+    return _schedule(
+        "GPipe",
+        subnetworks,
+        frames,
+        forward=lambda s, f: f + s,
+        backward=lambda s, f: length - 1 - (f + s),  # the forward passes, time reversed
+        period=length,
+    )
+
+
+def sideways(subnetworks: int, frames: int) -> TrainingSchedule:
+    """At each step every subnetwork takes a frame forward and a gradient backward.
+
+    At step t, counted from 1, subnetwork i = 1 .. D holds frame t - i + 1, and takes the gradient
+    of the loss of frame t - (2 D - 1 - i), the first at step 2 D - i. It takes it through the
+    Jacobian at the frame that it holds, which for the last subnetwork alone is the loss's own. The
+    last gradient is through after M + 2 D - 2 steps.
+
+    Raises:
+        ValueError: a number is no positive integer.
+    """
+    _check(subnetworks, frames)
+    return _schedule(
+        "Sideways",
+        subnetworks,
+        frames,
+        forward=lambda s, f: 2 * (f + s),
+        backward=lambda s, f: 2 * (f + 2 * subnetworks - 2 - s) + 1,
+        period=2 * frames,
+    )
+
+
+def training_schedules(
+    subnetworks: int, frames: int
+) -> tuple[TrainingSchedule, TrainingSchedule, TrainingSchedule]:
+    """Back-propagation, GPipe and Sideways.
+
+    Args:
+        subnetworks: the number D of subnetworks.
+        frames: the number M of frames; GPipe's micro-batches.
+
+    Raises:
+        ValueError: a number is no positive integer.
+
+    Example:
+        >>> for schedule in training_schedules(subnetworks=3, frames=4):
+        ...     print(schedule.name, schedule.length, schedule.units_per_frame)
+        back-propagation 24 6.0
+        GPipe 12 3.0
+        Sideways 16 2.0
+    """
+    return (
+        back_propagation(subnetworks, frames),
+        gpipe(subnetworks, frames),
+        sideways(subnetworks, frames),
+    )
+
+
+def _check(subnetworks: int, frames: int) -> None:
+    for number in (subnetworks, frames):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(
+                "a training schedule: expected integers of at least 1. "
+                f"Received: subnetworks={subnetworks!r}, frames={frames!r}"
+            )
+
+
+def _schedule(
+    name: str,
+    subnetworks: int,
+    frames: int,
+    forward: Callable[[int, int], int],
+    backward: Callable[[int, int], int],
+    period: int,
+) -> TrainingSchedule:
+    """The schedule whose passes are in the units `forward(s, f)` and `backward(s, f)`.
+
+    Subnetworks s, frames f and these units are counted from 0.
+    """
+    rows: list[dict[int, Pass]] = []
+    for s in range(subnetworks):
+        row = {forward(s, f): Pass(f + 1, backward=False) for f in range(frames)}
+        row |= {backward(s, f): Pass(f + 1, backward=True) for f in range(frames)}
+        rows.append(row)
+    length = 1 + max(max(row) for row in rows)
+    cells = tuple(tuple(row.get(unit) for unit in range(length)) for row in rows)
+    return TrainingSchedule(name, cells, period)
