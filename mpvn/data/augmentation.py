@@ -4,13 +4,27 @@ Chance comes from a seed alone, two ints for each clip, so that a clip can be ma
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, Protocol
 
 import tensorflow as tf
 
 from mpvn.data.video_set import NEVER, VideoSet
 
 Clip = dict[str, tf.Tensor]
+
+
+class Preparation(Protocol):
+    """What is done to the frames of a clip."""
+
+    def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
+        """The clip with what was done to it.
+
+        Args:
+            clip: `"frames"` uint8 `[T, H, W, 3]`; `"label"` int `[]` and `"joints"` float32
+                `[T, J, 3]` if the set has them; anything else passes.
+            seed: two ints.
+            videos: the set that the clip is of.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +67,6 @@ class Augmentation:
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """The augmented clip.
 
-        Args:
-            clip: `"frames"` uint8 `[T, H, W, 3]`; `"label"` int `[]` and `"joints"` float32
-                `[T, J, 3]` if the set has them; anything else passes.
-            seed: two ints.
-            videos: the set that the clip is of.
-
         Returns:
             The same with `"frames"` float32 `[T, *size, 3]` between -1 and 1.
         """
@@ -66,7 +74,7 @@ class Augmentation:
         flipped, label = self._flipped(clip, seeds[0], videos)
         box = self._box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
         frames = self._cut(clip["frames"], box, flipped)
-        done = {**clip, "frames": 2.0 * self._coloured(frames, seeds[3:]) - 1.0}
+        done = {**clip, "frames": normalised(self._coloured(frames, seeds[3:]))}
         if label is not None:
             done["label"] = label
         if videos.joints:
@@ -107,8 +115,7 @@ class Augmentation:
         top, left, height, width = tf.unstack(tf.cast(box, tf.int32))
         frames = frames[:, top : top + height, left : left + width]
         frames = tf.cond(flipped, lambda: tf.reverse(frames, [2]), lambda: frames)
-        frames = tf.image.resize(tf.cast(frames, tf.float32) / 255.0, self.size, antialias=True)
-        return tf.ensure_shape(frames, [None, *self.size, 3])
+        return tf.ensure_shape(resized(frames, self.size), [None, *self.size, 3])
 
     def _coloured(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
         def drawn(seed: tf.Tensor, most: float) -> tf.Tensor:
@@ -126,7 +133,7 @@ class Augmentation:
             frames = tf.image.adjust_hue(
                 tf.clip_by_value(frames, 0.0, 1.0), drawn(seeds[3], self.hue)
             )
-        return tf.clip_by_value(frames, 0.0, 1.0)
+        return frames
 
     def _placed(
         self, joints: tf.Tensor, box: tf.Tensor, flipped: tf.Tensor, videos: VideoSet
@@ -141,3 +148,26 @@ class Augmentation:
         mirrored = tf.stack([self.size[1] - 1.0 - x, y, placed[..., 2]], axis=-1)
         mirrored = tf.gather(mirrored, videos.mirrored_joints, axis=1)
         return tf.where(flipped, mirrored, placed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Untouched:
+    """In the place of an `Augmentation`: frames stay uint8, and of the size that they have."""
+
+    def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
+        """The clip as it is."""
+        return clip
+
+
+def resized(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Frames with pixels from 0 to 255, `[T, H, W, 3]`, brought to `size`.
+
+    Returns:
+        float32 `[T, *size, 3]` between 0 and 1, give or take rounding.
+    """
+    return tf.image.resize(tf.cast(frames, tf.float32) / 255.0, size, antialias=True)
+
+
+def normalised(frames: tf.Tensor) -> tf.Tensor:
+    """Frames between 0 and 1 as networks take them: float32 between -1 and 1."""
+    return 2.0 * tf.clip_by_value(frames, 0.0, 1.0) - 1.0

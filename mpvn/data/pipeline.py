@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.augmentation import Augmentation
+from mpvn.data.augmentation import Preparation
 from mpvn.data.frames import VideoError
 from mpvn.data.sampling import Sampling
 from mpvn.data.video_set import Video, VideoSet
@@ -25,7 +25,7 @@ class ClipPipeline:
     Args:
         videos: the data set.
         sampling: which frames make a clip.
-        augmentation: what is done to them.
+        augmentation: what is done to them: an `Augmentation`, or `Untouched`.
         batch_size: clips of a batch. Clips of different lengths need batches of 1.
         seed: of all chance.
         training: whether examples go on for ever, shuffled anew in each epoch, in whole batches;
@@ -47,7 +47,7 @@ class ClipPipeline:
         self,
         videos: VideoSet,
         sampling: Sampling,
-        augmentation: Augmentation,
+        augmentation: Preparation,
         batch_size: int = 1,
         *,
         seed: int = 0,
@@ -87,9 +87,10 @@ class ClipPipeline:
     def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
         """The batches from example `start` on, `batches` of them at most.
 
-        Each is a dict: `"frames"` float32 `[B, T, H, W, 3]` between -1 and 1; `"number"` int64
-        `[B]`, the examples' numbers; `"label"` int32 `[B]` if the set has classes; `"joints"`
-        float32 `[B, T, J, 3]` (x, y in pixels, visible) if it has joints.
+        Each is a dict: `"frames"` float32 `[B, T, H, W, 3]` between -1 and 1, or uint8 if they are
+        left `Untouched`; `"number"` int64 `[B]`, the examples' numbers; `"label"` int32 `[B]` if
+        the set has classes; `"joints"` float32 `[B, T, J, 3]` (x, y in pixels, visible) if it has
+        joints.
 
         Raises:
             tf.errors.OpError: while iterating: damage with `damage="error"`, or nothing but damage;
@@ -105,6 +106,17 @@ class ClipPipeline:
         clips = examples.map(self._augment, self._threads, deterministic=True)
         batched = clips.batch(self.batch_size, drop_remainder=self._training)
         return batched.prefetch(tf.data.AUTOTUNE)
+
+    def arrays(self) -> Iterator[dict[str, np.ndarray]]:
+        """The batches of `dataset` as NumPy arrays.
+
+        Raises:
+            VideoError: while iterating: damage with `damage="error"`, or nothing but damage.
+        """
+        try:
+            yield from self.dataset().as_numpy_iterator()
+        except tf.errors.OpError as wrapped:
+            raise (self.failure or wrapped) from wrapped
 
     def report(self) -> str:
         """What was left out, for reading; empty if nothing was."""

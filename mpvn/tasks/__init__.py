@@ -8,9 +8,11 @@ that were compiled with them.
 
 from mpvn.tasks.action import ActionRecognition, ClipAccuracy, LabelCrossEntropy, StepAccuracy
 from mpvn.tasks.autoencoding import Autoencoding, PeakSignalToNoise, SquaredError
+from mpvn.tasks.early_recognition import online_accuracy
 from mpvn.tasks.future_frame import FutureFrame
 from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
 from mpvn.tasks.keypoints import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Keypoints
+from mpvn.tasks.multi_view import Recognition, evaluate_views
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task
 
@@ -26,11 +28,14 @@ __all__ = [
     "Keypoints",
     "LabelCrossEntropy",
     "PeakSignalToNoise",
+    "Recognition",
     "SquaredError",
     "StepAccuracy",
     "StepLoss",
     "StepMetric",
     "Task",
+    "evaluate_views",
+    "online_accuracy",
     "peaks",
     "render_heatmaps",
     "rescale",

@@ -45,7 +45,7 @@ class ActionRecognition(Task):
     ) -> None:
         super().__init__(**kwargs)
         check_count("classes", classes, 2)
-        _check_average(average)
+        check_average(average)
         if names and len(names) != classes:
             raise ValueError(f"{classes} classes need as many names. Received: {len(names)}")
         self.classes = classes
@@ -150,7 +150,7 @@ class StepAccuracy(StepMetric):
     def measure(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        right = _among_top(y_pred, y_true, 1)
+        right = among_top(y_pred, y_true, 1)
         return right, tf.ones_like(right), weights
 
 
@@ -170,7 +170,7 @@ class ClipAccuracy(StepMetric):
     def __init__(self, top: int = 1, average: Average = "logits", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_count("top", top, 1)
-        _check_average(average)
+        check_average(average)
         self.top = top
         self.average = average
 
@@ -183,7 +183,7 @@ class ClipAccuracy(StepMetric):
     def measure(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        right = _among_top(self.scores(y_pred, weights), y_true[:, 0], self.top)
+        right = among_top(self.scores(y_pred, weights), y_true[:, 0], self.top)
         counts = tf.cast(tf.reduce_any(weights > 0, axis=1), tf.float32)
         return right, tf.ones_like(right), counts
 
@@ -191,7 +191,7 @@ class ClipAccuracy(StepMetric):
         return {**super().get_config(), "top": self.top, "average": self.average}
 
 
-def _among_top(scores: tf.Tensor, labels: tf.Tensor, top: int) -> tf.Tensor:
+def among_top(scores: tf.Tensor, labels: tf.Tensor, top: int) -> tf.Tensor:
     """1 where fewer than `top` others score at least as high as the label, else 0; float32.
 
     Args:
@@ -205,6 +205,7 @@ def _among_top(scores: tf.Tensor, labels: tf.Tensor, top: int) -> tf.Tensor:
     return tf.cast(beaten >= scores.shape[-1] - top, tf.float32)
 
 
-def _check_average(average: str) -> None:
+def check_average(average: str) -> None:
+    """Raises ValueError unless `average` is an `Average`."""
     if average not in ("logits", "probabilities"):
         raise ValueError(f'average must be "logits" or "probabilities". Received: {average!r}')

@@ -1,4 +1,4 @@
-"""Clips for training: which frames, what is done to them, in which order, and what is left out."""
+"""Clips for training: what is done to them, in which order, and what is left out."""
 
 import dataclasses
 import re
@@ -8,71 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpvn.data.augmentation import Augmentation
+from mpvn.data.augmentation import Augmentation, Untouched
 from mpvn.data.frames import VideoError
 from mpvn.data.pipeline import ClipPipeline
-from mpvn.data.sampling import Consecutive, Segments, Whole
+from mpvn.data.sampling import Consecutive, Whole
 from mpvn.data.video_set import NEVER, VideoSet
-
-# --- which frames -----------------------------------------------------------------------------
-
-
-def indices(sampling, count: int, fps: float = 25.0, seed: int = 0) -> list[int]:
-    return sampling.indices(count, fps, np.random.default_rng(seed)).tolist()
-
-
-def test_consecutive_frames() -> None:
-    assert indices(Consecutive(4, place="centre"), 10) == [3, 4, 5, 6]
-    assert indices(Consecutive(3, stride=3, place="centre"), 10) == [1, 4, 7]
-    assert indices(Consecutive(3, stride=2, fps=12.5, place="centre"), 9) == [0, 4, 8]
-    assert indices(Consecutive(4, fps=50, place="centre"), 2) == [0, 0, 1, 1]
-
-
-def test_random_clips_reach_every_place_and_no_further() -> None:
-    starts = {indices(Consecutive(4), 7, seed=seed)[0] for seed in range(60)}
-    assert starts == {0, 1, 2, 3}
-
-
-@pytest.mark.parametrize(
-    ("short", "expected"), [("loop", [0, 1, 2, 0, 1]), ("hold", [0, 1, 2, 2, 2])]
-)
-def test_short_videos(short: str, expected: list[int]) -> None:
-    assert indices(Consecutive(5, short=short), 3) == expected
-    assert indices(Segments(5, short=short), 3) == expected
-    with pytest.raises(ValueError, match='it has 3 frames, and a clip needs 5.*short="loop"'):
-        indices(Consecutive(5), 3)
-
-
-def test_segments_take_one_frame_of_each_part() -> None:
-    assert indices(Segments(4, "centre"), 16) == [1, 5, 9, 13]
-    drawn = np.array([indices(Segments(4), 10, seed=seed) for seed in range(80)])
-    edges = [0, 2, 5, 7, 10]
-    for part in range(4):
-        assert set(drawn[:, part]) == set(range(edges[part], edges[part + 1]))
-
-
-def test_whole_videos_end_at_the_longest_clip() -> None:
-    assert indices(Whole(), 4) == [0, 1, 2, 3]
-    assert len(indices(Whole(most=250), 400)) == 250
-    assert indices(Whole(fps=12.5), 7) == [0, 2, 4, 6]
-    assert indices(Whole(fps=50), 2) == [0, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Consecutive(0), "frames must be an int of at least 1"),
-        (lambda: Consecutive(3, stride=0), "stride must be"),
-        (lambda: Consecutive(3, short="cut"), "error, loop, hold.*'cut'"),
-        (lambda: Segments(3, place="end"), '"random" or "centre"'),
-        (lambda: Augmentation(crop="left"), "centre, random or whole"),
-        (lambda: Augmentation(scale=(0.5, 1.5)), "smallest <= largest <= 1"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(make, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()
-
 
 # --- a data set that shows every mistake --------------------------------------------------------
 
@@ -222,6 +162,25 @@ def spots(frame: np.ndarray) -> np.ndarray:
     return np.stack([(weights * axis[..., None]).sum((0, 1)) / mass for axis in (x, y)], axis=-1)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": "left"}, "centre, random or whole"),
+        ({"scale": (0.5, 1.5)}, "smallest <= largest <= 1"),
+    ],
+)
+def test_augmentation_out_of_range_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**options)
+
+
+def test_untouched_clips_are_as_they_were_read() -> None:
+    (found,) = batches(pipeline(marked_set(1), augmentation=Untouched()).dataset(), 1)
+    assert found["frames"].dtype == np.uint8
+    np.testing.assert_array_equal(found["frames"][0], Marked(0).read(range(4, 8)))
+    np.testing.assert_array_equal(found["joints"][0], Marked(0).joints(range(4, 8)))
+
+
 @pytest.mark.parametrize("crop", ["centre", "random", "whole"])
 @pytest.mark.parametrize("size", [(24, 32), (96, 96), (40, 30)])
 def test_joints_stay_on_what_they_mark(crop: str, size: tuple[int, int]) -> None:
@@ -320,6 +279,14 @@ def test_damage_stops_if_asked_to(videos: VideoSet, message: str) -> None:
     with pytest.raises(tf.errors.OpError):
         batches(strict.dataset(), 10)
     assert re.search(message, str(strict.failure))
+
+
+def test_arrays_say_what_stopped_them() -> None:
+    assert_same(
+        list(pipeline(marked_set(5)).arrays()), batches(pipeline(marked_set(5)).dataset(), 10)
+    )
+    with pytest.raises(VideoError, match="marked 1: cut short"):
+        list(pipeline(marked_set(3, video1="cut short"), damage="error").arrays())
 
 
 def test_nothing_but_damage_stops_in_any_case() -> None:

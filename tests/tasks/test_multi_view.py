@@ -1,0 +1,269 @@
+"""Recognition by several views: scores against NumPy loops, counts by hand, and what is refused."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from mpvn import VideoNetwork
+from mpvn.data import VideoError, VideoSet
+from mpvn.data.sampling import Consecutive, Segments, Whole
+from mpvn.data.video_set import NEVER
+from mpvn.data.views import Views
+from mpvn.tasks import ActionRecognition, Recognition, evaluate_views
+
+HEIGHT, WIDTH, CLASSES = 6, 9, 4
+NAMES = ("left", "right", "up", "down")
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """A video of random pixels."""
+
+    number: int
+    label: int = 0
+    frame_count: int = 12
+    fps: float = 25.0
+    fault: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"noise {self.number}"
+
+    @property
+    def frames(self) -> np.ndarray:
+        shape = (self.frame_count, HEIGHT, WIDTH, 3)
+        return np.random.default_rng(self.number).integers(0, 256, shape, np.uint8)
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        if self.fault:
+            raise VideoError(self.fault)
+        return self.frames[list(indices)]
+
+    def joints(self, indices: Sequence[int]) -> None:
+        return None
+
+
+def noise_set(count: int = 3, mirrored: tuple[int, ...] | None = None, **faults: str) -> VideoSet:
+    videos = [Noise(n, n % CLASSES, fault=faults.get(f"video{n}", "")) for n in range(count)]
+    return VideoSet("noise", videos, NAMES, mirrored)
+
+
+FILTERS = np.random.default_rng(8).normal(size=(2, 3, 3, CLASSES)).astype("float32")
+
+
+def logits_of(clip: np.ndarray) -> np.ndarray:
+    """Logits `[T, classes]` of a clip `[T, H, W, 3]`, by the places of its pixels and by time."""
+    rows, columns = np.arange(clip.shape[1]), np.arange(clip.shape[2])
+    found = []
+    for time, frame in enumerate(clip):
+        by_place = [
+            np.tensordot((rows + 1) / 10, frame, 1).mean(0),  # [W, 3] -> [3]
+            np.tensordot((columns + 1) ** 2 / 50, frame, (0, 1)).mean(0),  # [H, 3] -> [3]
+        ]
+        weights = FILTERS[:, :, time % 3]
+        found.append(sum(values @ w for values, w in zip(by_place, weights, strict=True)))
+    return np.array(found, "float32")
+
+
+class Network:
+    """The fake network; remembers how many views came at a time."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, clips: tf.Tensor) -> np.ndarray:
+        self.batches.append(len(clips))
+        return np.stack([logits_of(clip) for clip in clips.numpy()])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+# Two clips of three of 12 frames (Segments), and the corners and centre of 6x9 frames, by hand.
+CLIPS = ([2, 6, 10], [0, 4, 8])
+TOPS_AND_LEFTS = ((0, 0), (0, 5), (2, 0), (2, 5), (1, 3))
+TEN = Views(Segments(3), clips=2, crops=10, size=(4, 4), scale=HEIGHT)
+
+
+def expected_scores(
+    video: Noise, swapped: Sequence[int], probabilities: bool = False, first_step: int = 0
+) -> np.ndarray:
+    total, count = np.zeros(CLASSES), 0
+    for indices in CLIPS:
+        for mirror in (False, True):
+            for top, left in TOPS_AND_LEFTS:
+                crop = video.frames[indices][:, top : top + 4, left : left + 4]
+                crop = crop[:, :, ::-1] if mirror else crop
+                logits = logits_of(crop.astype("float32") / 127.5 - 1)
+                for step in range(first_step, 3):
+                    said = softmax(logits[step]) if probabilities else logits[step]
+                    total += said[list(swapped)] if mirror else said
+                    count += 1
+    assert count == 2 * 2 * 5 * (3 - first_step)
+    return total / count
+
+
+# --- scores -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+@pytest.mark.parametrize("mirrored", [None, (1, 0, 2, 3)])
+def test_scores_are_the_mean_over_views_and_steps(
+    average: str, mirrored: tuple[int, ...] | None
+) -> None:
+    task = ActionRecognition(CLASSES, average=average)  # type: ignore[arg-type]
+    videos = noise_set(3, mirrored)
+    found = evaluate_views(Network(), videos, TEN, task)
+    swapped = mirrored or (0, 1, 2, 3)
+    expected = [expected_scores(v, swapped, average == "probabilities") for v in videos.videos]
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-4, atol=1e-5)
+    assert found.scores.dtype == np.float32
+    assert found.numbers.tolist() == [0, 1, 2]
+    assert found.labels.tolist() == [0, 1, 2]
+    assert found.damaged == {}
+
+
+def test_only_steps_that_count_are_averaged() -> None:
+    found = evaluate_views(Network(), noise_set(1), TEN, ActionRecognition(CLASSES, latency=2))
+    expected = expected_scores(Noise(0), range(CLASSES), first_step=2)
+    np.testing.assert_allclose(found.scores[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 20 * [1]), (8, [8, 8, 4]), (50, [20])])
+def test_so_many_views_at_a_time_at_most(size: int, expected: list[int]) -> None:
+    network, task = Network(), ActionRecognition(CLASSES)
+    found = evaluate_views(network, noise_set(2), TEN, task, batch_size=size)
+    assert network.batches == 2 * expected
+    whole = evaluate_views(Network(), noise_set(2), TEN, task, batch_size=20)
+    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5, atol=1e-6)
+
+
+def test_whole_videos_of_several_lengths_at_full_resolution() -> None:
+    videos = [Noise(0, frame_count=5), Noise(1, frame_count=7)]
+    views = Views(Whole(), size=None, scale=HEIGHT)
+    found = evaluate_views(
+        Network(), VideoSet("two", videos, NAMES), views, ActionRecognition(CLASSES)
+    )
+    for video, scores in zip(videos, found.scores, strict=True):
+        expected = logits_of(video.frames.astype("float32") / 127.5 - 1).mean(axis=0)
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_video_network_is_evaluated(rng: np.random.Generator) -> None:
+    frame = keras.Input((HEIGHT, HEIGHT, 3), name="frame")
+    x = layers.Conv2D(5, 3, activation="relu", name="c0")(frame)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    network = VideoNetwork(keras.Model(frame, layers.Dense(CLASSES, name="head")(x)))
+    views = Views(Consecutive(4), crops=3, size=(HEIGHT, HEIGHT), scale=HEIGHT)
+    task = ActionRecognition(CLASSES)
+    found = evaluate_views(tf.function(network), noise_set(1), views, task, batch_size=2)
+    frames = Noise(0).frames[4:8].astype("float32") / 127.5 - 1
+    clips = np.stack([frames[:, :, left : left + 6] for left in (0, 2, 3)])
+    expected = np.asarray(network(clips)).mean(axis=(0, 1))
+    np.testing.assert_allclose(found.scores[0], expected, rtol=1e-4, atol=1e-6)
+
+
+# --- counts -----------------------------------------------------------------------------------
+
+SCORES = [
+    [9, 1, 0, 0],  # 0: right
+    [2, 3, 0, 1],  # 0, taken for 1, second
+    [2, 2, 0, 1],  # 0, as likely as 1: taken for 1
+    [5, 0, 4, 3],  # 2, taken for 0, second
+    [0, 0, 7, 0],  # 2: right
+    [1, 2, 3, 0],  # 3, taken for 2, last
+]
+COUNTED = Recognition(np.arange(6), np.array([0, 0, 0, 2, 2, 3]), np.array(SCORES, "float32"))
+
+
+def test_confusion_by_hand() -> None:
+    expected = [[1, 2, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]]
+    np.testing.assert_array_equal(COUNTED.confusion, expected)
+    np.testing.assert_allclose(COUNTED.class_accuracy, [1 / 3, np.nan, 1 / 2, 0])
+
+
+def test_accuracies_by_hand() -> None:
+    assert COUNTED.top(1) == pytest.approx(2 / 6)
+    assert COUNTED.top(2) == pytest.approx(5 / 6)
+    assert COUNTED.top(3) == pytest.approx(5 / 6)
+    assert COUNTED.top(4) == 1
+    expected = {"top1": 2 / 6, "class_accuracy": (1 / 3 + 1 / 2 + 0) / 3}
+    assert COUNTED.metrics() == pytest.approx(expected)
+
+
+def test_top_5_is_told_where_it_says_something() -> None:
+    scores = np.eye(6, dtype="float32") + np.linspace(0, 0.5, 6, dtype="float32")
+    found = Recognition(np.arange(6), np.array([0, 1, 2, 3, 4, 0]), scores)
+    assert found.metrics() == pytest.approx(
+        {"top1": 5 / 6, "top5": 5 / 6, "class_accuracy": (1 / 2 + 4) / 5}
+    )
+
+
+def test_who_says_the_same_of_all_classes_is_never_right() -> None:
+    for value in (0.0, np.nan):
+        found = Recognition(np.arange(2), np.array([0, 3]), np.full((2, 4), value, "float32"))
+        assert found.metrics() == {"top1": 0, "class_accuracy": 0}
+        assert found.confusion.sum() == 2
+
+
+# --- damage and errors ------------------------------------------------------------------------
+
+
+def test_damaged_videos_are_left_out_and_told_of() -> None:
+    videos = noise_set(4, video1="cut short", video3="no pictures")
+    task = ActionRecognition(CLASSES)
+    found = evaluate_views(Network(), videos, TEN, task)
+    assert found.numbers.tolist() == [0, 2]
+    assert found.labels.tolist() == [0, 2]
+    assert found.damaged == {
+        "noise 1": "noise 1: cut short",
+        "noise 3": "noise 3: no pictures",
+    }
+    with pytest.raises(VideoError, match="noise 1: cut short"):
+        evaluate_views(Network(), noise_set(2, video1="cut short"), TEN, task, damage="error")
+    with pytest.raises(VideoError, match="noise: nothing can be read"):
+        evaluate_views(Network(), noise_set(1, video0="gone"), TEN, task)
+
+
+def test_errors_of_the_network_are_its_own() -> None:
+    def broken(clips: tf.Tensor) -> tf.Tensor:
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="out of memory"):
+        evaluate_views(broken, noise_set(2), TEN, ActionRecognition(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be an int of at least 1. Received: 0"),
+        ({"task": ActionRecognition(5)}, "the task has 5 classes, and noise 4"),
+        ({"task": ActionRecognition(CLASSES, latency=3)}, "first that does is 3.* of 3 frames"),
+        (
+            {"videos": noise_set(1, mirrored=(0, 1, NEVER, 3))},
+            "mirror image of 'up' is no class of noise.*5 crops or fewer. Received: crops=10",
+        ),
+        (
+            {"network": lambda clips: tf.zeros((8, CLASSES))},
+            r"logits \(8, 3, 4\): views, steps, classes. Received: \(8, 4\)",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: dict, message: str) -> None:
+    arguments = {"network": Network(), "videos": noise_set(1), "views": TEN}
+    with pytest.raises(ValueError, match=message):
+        evaluate_views(**arguments | {"task": ActionRecognition(CLASSES)} | options)
+
+
+def test_sets_with_classes_that_have_no_mirror_image_take_five_crops() -> None:
+    views = dataclasses.replace(TEN, crops=5)
+    videos = noise_set(1, mirrored=(0, 1, NEVER, 3))
+    found = evaluate_views(Network(), videos, views, ActionRecognition(CLASSES))
+    assert found.scores.shape == (1, CLASSES)
