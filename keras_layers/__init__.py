@@ -12,6 +12,7 @@ if keras.backend.backend() != "tensorflow":
 from keras_layers.boundary import Boundary
 from keras_layers.feedback import Feedback
 from keras_layers.non_local import NonLocal
+from keras_layers.shortcut_merge import ShortcutMerge
 from keras_layers.sideways import Sideways
 from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToDepth
 from keras_layers.subnetwork_cell import SubnetworkCell
@@ -25,6 +26,7 @@ __all__ = [
     "DepthToSpace",
     "Feedback",
     "NonLocal",
+    "ShortcutMerge",
     "Sideways",
     "SpaceTimeToDepth",
     "SpaceToDepth",

@@ -25,7 +25,7 @@ import tensorflow as tf
 from keras import ops
 from keras.src.backend import AutocastScope  # no public way to read a variable in its own dtype
 
-MERGES = ("add", "concatenate", "project")
+from keras_layers.shortcut_merge import ShortcutMerge
 
 Tensors = list[tf.Tensor]
 
@@ -44,9 +44,8 @@ class Sideways(keras.layers.Layer):
         modules: Keras layers or models, each from frames `[B, ...]` to frames, of known sizes.
         shortcuts: offsets k >= 2. Module l reads module l - k besides module l - 1, for all l > k:
             offset 3, the paper's, keeps two clips apart whose frames alternate, 2 mixes them.
-        merge: what a module makes of several inputs: `"add"`; `"concatenate"`, along the last axis;
-            or `"project"`, which adds each shortcut after a linear layer to as many channels as the
-            chain has. Shortcuts are first averaged over blocks of pixels to the chain's size.
+        merge: what a module makes of several inputs, as `ShortcutMerge`: `"add"`, `"concatenate"`
+            or `"project"`.
 
     Call arguments:
         inputs: clips `[B, T, ...]`.
@@ -85,8 +84,6 @@ class Sideways(keras.layers.Layer):
                 f"layer {self.name!r}: shortcuts are offsets of at least 2, for offset 1 is the "
                 f"chain. Received: {shortcuts}"
             )
-        if merge not in MERGES:
-            raise ValueError(f"merge must be one of {MERGES}. Received: {merge!r}")
         self.modules = modules
         self.shortcuts = tuple(shortcuts)
         self.merge = merge
@@ -165,54 +162,26 @@ class _Unit(keras.layers.Layer):
     def __init__(self, module: keras.layers.Layer, merge: str, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.module = module
-        self.merge = merge
-        self.projections: list[keras.layers.Layer] = []
+        self.merge = ShortcutMerge(merge, dtype=self.dtype_policy, name="merge")
 
     def build(self, input_shapes: list[tuple]) -> None:
-        chain, *shortcuts = input_shapes
-        if self.merge == "project":
-            channels = chain[-1]
-            self.projections = [
-                keras.layers.Dense(channels, use_bias=False, dtype=self.dtype_policy)
-                for _ in shortcuts
-            ]
-            for projection, shape in zip(self.projections, shortcuts, strict=True):
-                projection.build((*chain[:-1], shape[-1]))
+        try:
+            merged = self.merge.compute_output_shape(input_shapes)
+        except ValueError as fault:
+            raise ValueError(f"before the module {self.module.name!r}: {fault}") from fault
+        self.merge.build(input_shapes)
         if not self.module.built:
-            self.module.build(self._merged(input_shapes))
+            self.module.build(merged)
 
     def call(self, inputs, training=None):
-        chain, *shortcuts = inputs
-        shortcuts = [_pooled(x, chain.shape) for x in shortcuts]
-        if self.merge == "concatenate":
-            merged = ops.concatenate([chain, *shortcuts], axis=-1)
-        else:
-            if self.merge == "project":
-                pairs = zip(self.projections, shortcuts, strict=True)
-                shortcuts = [projection(x) for projection, x in pairs]
-            merged = sum(shortcuts, start=chain)
-        return self.module(merged, training=training)
+        return self.module(self.merge(inputs), training=training)
 
     def compute_output_shape(self, input_shapes: list[tuple]) -> tuple:
         if not self.built:
             self.build(input_shapes)
-        frame = keras.KerasTensor(self._merged(input_shapes), self.compute_dtype)
+        merged = self.merge.compute_output_shape(input_shapes)
+        frame = keras.KerasTensor(merged, self.compute_dtype)
         return tuple(self.module.compute_output_spec(frame).shape)
-
-    def _merged(self, shapes: list[tuple]) -> tuple:
-        """Shape of what the module is given; raises where `shapes` do not merge."""
-        chain, *shortcuts = shapes
-        for shape in shortcuts:
-            if len(chain) > 2:
-                _blocks(shape[1:-1], chain[1:-1])
-            if self.merge == "add" and shape[-1] != chain[-1]:
-                raise ValueError(
-                    f"the module {self.module.name!r} cannot add a shortcut of {shape[-1]} "
-                    f"channels to the chain's {chain[-1]}: use merge='project' or 'concatenate'"
-                )
-        if self.merge != "concatenate":
-            return tuple(chain)
-        return (*chain[:-1], sum(shape[-1] for shape in shapes))
 
 
 class _Scan:
@@ -364,35 +333,6 @@ class _Scan:
 
 
 _ZERO = tf.UnconnectedGradients.ZERO
-
-
-def _pooled(frames: Any, target: tuple) -> Any:
-    """`frames`, averaged over blocks of pixels to the size of `target`."""
-    if frames.shape[1:-1] == target[1:-1]:
-        return frames
-    if len(target) == 2:  # [B, ..., C] -> [B, C]
-        return ops.mean(frames, axis=tuple(range(1, len(frames.shape) - 1)))
-    blocks, padding = _blocks(frames.shape[1:-1], target[1:-1])
-    return ops.average_pool(frames, blocks, blocks, padding, data_format="channels_last")
-
-
-def _blocks(sizes: tuple, wanted: tuple) -> tuple[tuple[int, ...], str]:
-    """The blocks, and the padding, with which `sizes` pool to the sizes `wanted`.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if len(sizes) == len(wanted) and all(s >= w for s, w in zip(sizes, wanted, strict=True)):
-        pairs = list(zip(sizes, wanted, strict=True))
-        above, below = tuple(-(-s // w) for s, w in pairs), tuple(s // w for s, w in pairs)
-        if all(-(-s // block) == w for (s, w), block in zip(pairs, above, strict=True)):
-            return above, "same"
-        if all(s // block == w for (s, w), block in zip(pairs, below, strict=True)):
-            return below, "valid"
-    raise ValueError(
-        f"a shortcut of size {tuple(sizes)} cannot be averaged over blocks of pixels to the "
-        f"chain's size {tuple(wanted)}. Leave this offset out, or let the modules' sizes divide"
-    )
 
 
 def _ratio(all_steps: tf.Tensor, steps: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -225,7 +225,7 @@ def test_shortcuts_are_averaged_to_the_size_of_the_chain(
                 other = layers.AveragePooling2D(size, padding="same")(other)
             assert other.shape == tuple(shape)
             if merge == "project":
-                chain = chain + other @ unit.projections[number].kernel.numpy()
+                chain = chain + other @ unit.merge.projections[number].kernel.numpy()
             else:
                 chain = np.concatenate([chain, other], axis=-1)
         made.append(unit.module(chain).numpy())
@@ -458,7 +458,10 @@ class Noise(layers.Dropout):
         (lambda: Sideways([layers.ReLU()], merge="sum"), "merge must be one of"),
         (lambda: Sideways([layers.ReLU()])(tf.ones((2, 3))), "takes clips"),
         (lambda: Sideways([layers.ReLU()])(keras.Input((None, None, 2))), "of known size"),
-        (lambda: Sideways(shrinking(), [2])(tf.ones((1, 9, 7, 7, 2))), "'c' cannot add.*'project'"),
+        (
+            lambda: Sideways(shrinking(), [2])(tf.ones((1, 9, 7, 7, 2))),
+            "module 'c': cannot add.*'project'",
+        ),
         (
             lambda: Sideways(
                 [layers.ReLU(), layers.UpSampling2D(2), layers.ReLU()], [2], "project"

@@ -11,6 +11,7 @@ from mpvn.models.par_densenet import par_densenet
 from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.published import PUBLISHED, Architecture
 from mpvn.models.shift_surgery import insert_temporal_shift, shifted_layers
+from mpvn.models.shortcuts import insert_shortcuts
 from mpvn.models.simple_cnn import simple_cnn
 from mpvn.models.torch_import import CheckpointError, Imported, import_torch
 from mpvn.models.tsm import (
@@ -40,6 +41,7 @@ __all__ = [
     "import_torch",
     "inflate",
     "keypoint_head",
+    "insert_shortcuts",
     "insert_temporal_shift",
     "load_frame_model",
     "multi_scale",

@@ -17,6 +17,7 @@ from keras import layers
 
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.graph import Graph, Node, read_graph
+from mpvn.models.surgery import Read, rebuilt
 
 PLACEMENTS = ("residual", "in_place")
 
@@ -87,7 +88,7 @@ def insert_temporal_shift(
             name=f"{first.replace('/', '_').replace(':', '_')}_shift",
         )
         shifts.update({(tensor, reader.index): shift for tensor, reader in edges})
-    shifted = _rebuilt(graph, shifts, name or f"{model.name}_shifted")
+    shifted = rebuilt(graph, _through(shifts), name or f"{model.name}_shifted")
     said = ", ".join(shifted_layers(shifted))
     logging.info("%s: %s shift of 1/%d before %s", shifted.name, direction, divisor, said)
     return shifted
@@ -176,14 +177,11 @@ def _named_blocks(graph: Graph, where: Sequence[str], in_place: bool) -> dict[st
     return blocks
 
 
-def _rebuilt(graph: Graph, shifts: dict[tuple[int, int], TemporalShift], name: str) -> keras.Model:
-    """The model of `graph` with the same layers, in which some readers read through a shift."""
-    values: dict[int, keras.KerasTensor] = {}
+def _through(shifts: dict[tuple[int, int], TemporalShift]) -> Read:
+    """A way of reading in which some readers read some tensors through a shift."""
     shifted: dict[tuple[int, TemporalShift], keras.KerasTensor] = {}
-    for tensor, source in zip(graph.inputs, graph.model.inputs, strict=True):
-        values[tensor] = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
 
-    def read(tensor: int, reader: Node) -> keras.KerasTensor:
+    def read(values: dict[int, keras.KerasTensor], tensor: int, reader: Node) -> keras.KerasTensor:
         shift = shifts.get((tensor, reader.index))
         if shift is None:
             return values[tensor]
@@ -191,11 +189,4 @@ def _rebuilt(graph: Graph, shifts: dict[tuple[int, int], TemporalShift], name: s
             shifted[tensor, shift] = shift(values[tensor])
         return shifted[tensor, shift]
 
-    for node in graph.nodes:
-        outputs = node.call([read(tensor, node) for tensor in node.inputs])
-        values.update(zip(node.outputs, outputs, strict=True))
-    inputs = keras.tree.pack_sequence_as(
-        graph.model.input, [values[tensor] for tensor in graph.inputs]
-    )
-    outputs = graph.pack_outputs([values[tensor] for tensor in graph.outputs])
-    return keras.Model(inputs, outputs, name=name)
+    return read

@@ -222,6 +222,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.NonLocal(2, 3, (1, 2), temporal_padding="symmetric"), ONE
         ),
     },
+    "keras_layers.ShortcutMerge": "takes a list of maps: tests/test_sideways.py",
     "keras_layers.Sideways": {
         "chain": Case(sideways_chain, ONE),
         "adding": Case(lambda: sideways_shortcut("add"), ONE),
