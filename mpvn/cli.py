@@ -510,10 +510,17 @@ def _add_train(commands: Any) -> None:
         "mpvn train --config configs/rendered_keypoints.py\n"
         "  mpvn train --config configs/rendered_keypoints.py --run runs/wide "
         "--config.model.options.width=0.25\n"
-        "  mpvn train --config configs/rendered_keypoints.py --config.plan.subnetworks=4",
+        "  mpvn train --config configs/rendered_keypoints.py --config.plan.subnetworks=4\n"
+        "  mpvn train --config configs/sideways_rendered_autoencoding.py --trainer sideways",
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="a file of configs/")
     parser.add_argument("--run", metavar="FOLDER", help="default: runs/ and the config's name")
+    parser.add_argument(
+        "--trainer",
+        choices=["bp", "gpipe", "sideways"],
+        help="back-propagation of single frames, GPipe, or Sideways (config.training.trainer); "
+        "without, what the config says: mostly exact gradients along time",
+    )
     parser.set_defaults(takes_overrides=True)
 
 

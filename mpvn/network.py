@@ -153,7 +153,7 @@ class VideoNetwork(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        clip = self._values(inputs, "clip")
+        clip = self.values(inputs, "clip")
         outputs, _ = self._run(clip, self._zeros(tf.shape(clip[0])[0]), 0, training)
         return self.graph.pack_outputs(outputs)
 
@@ -167,7 +167,7 @@ class VideoNetwork(keras.Model):
         Returns:
             The outputs `[B, T, ...]`, and the state after the piece.
         """
-        values = self._values(clip, "clip")
+        values = self.values(clip, "clip")
         slots = self._slots(state, values)
         phase = tf.get_static_value(state[STEP])
         if phase is None:
@@ -247,7 +247,7 @@ class VideoNetwork(keras.Model):
         Raises:
             ValueError: the frame or the state does not fit the network.
         """
-        frames = self._values(frame, "frame")
+        frames = self.values(frame, "frame")
         slots, counter = self._slots(state, frames), state[STEP]
         if tf.executing_eagerly():
             run = self._traced.step(int(counter), training)
@@ -309,7 +309,7 @@ class VideoNetwork(keras.Model):
         return self.graph.pack_outputs(found)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        clip = self._values(inputs, "clip")
+        clip = self.values(inputs, "clip")
         found = [self.graph.tensors[t] for t in self.graph.outputs]
         return self.graph.pack_outputs(
             [keras.KerasTensor((*clip[0].shape[:2], *t.shape), dtype=t.dtype) for t in found]
@@ -335,7 +335,7 @@ class VideoNetwork(keras.Model):
 
     # --- checks -----------------------------------------------------------------------------
 
-    def _values(self, structure: Any, what: str) -> list:
+    def values(self, structure: Any, what: str) -> list:
         """One tensor per input, of the input's dtype; raises for another structure or shape."""
         leading = 1 if what == "frame" else 2
         expected = [self.graph.tensors[index] for index in self.graph.inputs]

@@ -55,6 +55,8 @@ def sideways(
     shortcuts: tuple[int, ...] = (),
     concatenate: bool = False,
     late: int = 0,
+    episode: int | None = None,
+    rate: float = 0.0,
 ) -> Result:
     """A clip under the loss `mean((output - target)^2)` of each step.
 
@@ -65,6 +67,9 @@ def sideways(
         shortcuts: offsets k: module l reads module l - k too.
         concatenate: whether several inputs are concatenated; else they are added.
         late: steps by which the mask opens late; 0 is the papers' mask.
+        episode: steps after which the modules, changed in place, take a step of gradient descent
+            with the mean over those of its steps that are not masked, if there are any.
+        rate: of the descent.
     """
     depth, length, batch = len(modules), clip.shape[1], clip.shape[0]
     widths = [module.kernel.shape[1] for module in modules]
@@ -101,6 +106,14 @@ def sideways(
                 position += widths[j - 1]
         h, g = h_now, g_now
         outputs.append(h[depth])
+        if episode and (t % episode == 0 or t == length):
+            first = (t - 1) // episode * episode
+            for module, products in zip(modules, steps, strict=True):
+                kept = [product for product in products[first:t] if product is not None]
+                for name, of_steps in zip(
+                    ("kernel", "bias"), zip(*kept, strict=True), strict=False
+                ):
+                    setattr(module, name, getattr(module, name) - rate * np.mean(of_steps, axis=0))
     return Result(np.stack(outputs, axis=1), steps, inputs)
 
 

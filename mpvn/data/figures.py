@@ -41,6 +41,9 @@ ACTIONS = (
 MIRRORED_ACTIONS = (0, 1, 3, 2, 5, 4, 6, 7, 8, 9)
 """By label, that of the mirror image."""
 
+UNDIRECTED_ACTIONS = ("raise_arm", "walk", "windmill", "squat", "clap")
+"""The classes without their directions."""
+
 SPLITS = ("train", "validation", "test")
 
 _MOTION, _SCENE, _POST, _CUTS = range(4)  # What streams of random numbers are for.
@@ -169,11 +172,12 @@ def rendered_figures(
     objects: int = 0,
     occlusion: bool = False,
     cuts: bool = False,
+    directions: bool = True,
     split: str = "train",
 ) -> VideoSet:
     """Videos of a figure in action, with classes and joints; nothing is rendered until read.
 
-    Video `i` depends on `i`, the seed and the split, not on `count`. Its class is `i % 10`, and
+    Video `i` depends on `i`, the seed and the split, not on `count`. Its action is `i % 10`, and
     every other ten are mirror images. No two splits share a video.
 
     Args:
@@ -185,10 +189,12 @@ def rendered_figures(
         objects: number of shapes that move about behind the figure.
         occlusion: whether a post passes before the figure.
         cuts: whether the scene changes, about once a second.
+        directions: whether an action and its reversal are two classes, which no single frame can
+            tell apart; else they are one of `UNDIRECTED_ACTIONS`.
         split: `"train"`, `"validation"` or `"test"`.
 
     Returns:
-        The set: labels of `ACTIONS`, joints of `COCO_JOINTS`.
+        The set: labels of `ACTIONS` or `UNDIRECTED_ACTIONS`, joints of `COCO_JOINTS`.
 
     Raises:
         ValueError: an argument is impossible; the message says how to mend it.
@@ -216,13 +222,40 @@ def rendered_figures(
         )
         for index in range(count)
     )
-    return VideoSet(
-        name=f"rendered figures, {split}",
-        videos=videos,
-        classes=ACTIONS,
-        mirrored=MIRRORED_ACTIONS,
-        joints=COCO_JOINTS,
-    )
+    name = f"rendered figures, {split}"
+    if not directions:
+        either = tuple(map(_EitherWay, videos))
+        return VideoSet(name, either, classes=UNDIRECTED_ACTIONS, joints=COCO_JOINTS)
+    return VideoSet(name, videos, classes=ACTIONS, mirrored=MIRRORED_ACTIONS, joints=COCO_JOINTS)
+
+
+@dataclass(frozen=True)
+class _EitherWay:
+    """A video whose class does not say in which direction time runs."""
+
+    video: FigureVideo
+
+    @property
+    def label(self) -> int:
+        return self.video.label // 2
+
+    @property
+    def name(self) -> str:
+        return self.video.name
+
+    @property
+    def frame_count(self) -> int:
+        return self.video.frame_count
+
+    @property
+    def fps(self) -> float:
+        return self.video.fps
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        return self.video.read(indices)
+
+    def joints(self, indices: Sequence[int]) -> Joints:
+        return self.video.joints(indices)
 
 
 def _check_whole(name: str, value: int, least: int) -> None:

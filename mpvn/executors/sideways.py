@@ -26,6 +26,29 @@ if TYPE_CHECKING:
     from mpvn.plan import Plan
 
 
+def check_frame_by_frame(plan: "Plan", trainer: str) -> None:
+    """Refuses plans whose subnetworks need more than what the last step made.
+
+    Args:
+        plan: what is trained.
+        trainer: what cannot train it otherwise.
+
+    Raises:
+        ValueError: the plan has feedback, slow clocks, or layers that look back in time.
+    """
+    faults = [
+        *(f"feedback ({node.name!r})" for node in plan.graph.nodes if node.feedback_source),
+        *(f"memory of past frames ({node.name!r})" for node in plan.graph.nodes if node.temporal),
+        *(f"clock rate {clock.rate}" for clock in plan.distinct_clocks if clock.rate > 1),
+    ]
+    if faults:
+        raise ValueError(
+            f"{trainer} is defined for networks that compute every frame from the last step alone. "
+            f"This one has {', '.join(dict.fromkeys(faults))}: take that out, or train by "
+            'back-propagation along time (gradient="exact")'
+        )
+
+
 class Sideways:
     """The masks and means of a plan's pseudo-gradients.
 
@@ -45,17 +68,7 @@ class Sideways:
     """
 
     def __init__(self, plan: "Plan") -> None:
-        faults = [
-            *(f"feedback ({node.name!r})" for node in plan.graph.nodes if node.feedback_source),
-            *(f"memory of past frames ({n.name!r})" for n in plan.graph.nodes if n.temporal),
-            *(f"clock rate {clock.rate}" for clock in plan.distinct_clocks if clock.rate > 1),
-        ]
-        if faults:
-            raise ValueError(
-                "Sideways is defined for networks that compute every frame from the last step "
-                f"alone. This one has {', '.join(dict.fromkeys(faults))}: take that out, or train "
-                'with gradient="exact"'
-            )
+        check_frame_by_frame(plan, "Sideways")
         self._plan = plan
         self.starts = self._find_starts()
 

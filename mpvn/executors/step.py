@@ -47,13 +47,12 @@ def step(
     Returns:
         One tensor `[B, ...]` per output of the frame model, and the slots after the step.
     """
-    run = _Step(plan, state, training, rematerialise)
+    run = StepRun(plan, state, training, rematerialise)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
     for block in _blocks(plan):
         run.block(block, phase)
-    reads = [plan.memories.output_read(tensor) for tensor in plan.graph.outputs]
-    return [run.seen(read)[-1] for read in reads], run.after()
+    return run.outputs(), run.after()
 
 
 def _blocks(plan: "Plan") -> list[list[Node]]:
@@ -62,7 +61,7 @@ def _blocks(plan: "Plan") -> list[list[Node]]:
     return [list(nodes) for _, nodes in itertools.groupby(plan.graph.nodes, key)]
 
 
-class _Step:
+class StepRun:
     """The values of one step while it is being computed.
 
     Attributes:
@@ -71,7 +70,11 @@ class _Step:
     """
 
     def __init__(
-        self, plan: "Plan", state: State, training: bool | None, rematerialise: bool
+        self,
+        plan: "Plan",
+        state: State,
+        training: bool | None = None,
+        rematerialise: bool = False,
     ) -> None:
         self.plan = plan
         self.training = training
@@ -79,6 +82,11 @@ class _Step:
         self.values: dict[Place, tf.Tensor] = {}
         for time in ("before", "after"):
             self.values.update({(time, slot): value for slot, value in state.items()})
+
+    def outputs(self) -> list[tf.Tensor]:
+        """The outputs of the frame model, once all nodes have run."""
+        memories = self.plan.memories
+        return [self.seen(memories.output_read(tensor))[-1] for tensor in self.plan.graph.outputs]
 
     def after(self) -> State:
         """The slots so far."""

@@ -130,27 +130,48 @@ class Task(abc.ABC):
             ValueError: the batch does not fit the task, or its clips are too short for any step to
                 count. `tf.errors.InvalidArgumentError` where that is only known while running.
         """
+        fewest = self.first_step + self.skip_last + 1
+        asked = (
+            f"prediction latency {self.latency}, targets {self.ahead} frames ahead and the first "
+            f"step that counts {self.first_step}"
+        )
+        return self.late(*self._at_source(batch, fewest, asked))
+
+    @tf.autograph.experimental.do_not_convert
+    def at_source(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The same on the clock of the frames: at t the target of frame t, however late the answer.
+
+        What trainers take that hold targets back themselves, and what clips are joined of.
+        """
+        return self._at_source(batch, self.ahead + 1, f"targets {self.ahead} frames ahead")
+
+    @tf.autograph.experimental.do_not_convert
+    def late(
+        self, frames: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What `at_source` gave, with targets and weights at the steps that answer them."""
+        steps = size(frames, 1)
+        of = tf.maximum(tf.range(steps) - self.latency, 0)
+        counted = step_weights(steps, self.first_step, 0)
+        late = tf.gather(weights, of, axis=1) * counted
+        return frames, tf.gather(targets, of, axis=1), _of_mean_one(late)
+
+    def _at_source(
+        self, batch: Batch, fewest: int, asked: str
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         frames = frames_of(batch)
         own, checks = self.targets(batch)
         steps = size(frames, 1)
-        fewest = self.first_step + self.skip_last + 1
         checks = checks + require(
             steps >= fewest,
-            f"no step would count: prediction latency {self.latency}, targets {self.ahead} frames "
-            f"ahead and the first step that counts {self.first_step} need clips of at least "
-            f"{fewest} frames. Received frames:",
+            f"no step would count: {asked} need clips of at least {fewest} frames. "
+            "Received frames:",
             steps,
         )
         with tf.control_dependencies(checks):
-            time = tf.range(steps)
-            of = tf.clip_by_value(time + self.ahead - self.latency, 0, steps - 1)
-            weights = step_weights(steps, **self.steps)
-            weights *= tf.cast(steps, tf.float32) / tf.reduce_sum(weights)
-            return (
-                tf.identity(frames),
-                tf.gather(own, of, axis=1),
-                tf.tile(weights[None], [size(frames, 0), 1]),
-            )
+            of = tf.minimum(tf.range(steps) + self.ahead, steps - 1)
+            weights = tf.tile(step_weights(steps, 0, self.ahead)[None], [size(frames, 0), 1])
+            return tf.identity(frames), tf.gather(own, of, axis=1), _of_mean_one(weights)
 
     def picture(self, frame: Any, output: Any, target: Any = None) -> np.ndarray:
         """What a network says at one step, drawn with the frame and the target of that step.
@@ -200,6 +221,11 @@ class Task(abc.ABC):
             metric.update_state(targets, tf.convert_to_tensor(outputs), weights)
             found[metric.name] = float(metric.result())
         return found
+
+
+def _of_mean_one(weights: tf.Tensor) -> tf.Tensor:
+    """`weights` `[B, T]`, of mean 1 in each clip."""
+    return tf.math.divide_no_nan(weights, tf.reduce_mean(weights, axis=1, keepdims=True))
 
 
 def step_weights(steps: int | tf.Tensor, skip_first: int, skip_last: int) -> tf.Tensor:

@@ -2,25 +2,36 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from ml_collections import ConfigDict
 
 from mpvn.data.augmentation import Augmentation
 from mpvn.data.figures import rendered_figures
 from mpvn.data.kept import in_memory
+from mpvn.data.montage import montage
 from mpvn.data.pipeline import ClipPipeline
 from mpvn.data.sampling import Consecutive, Sampling, Whole
 from mpvn.data.sets.registry import SETS
 from mpvn.data.video_set import VideoSet
-from mpvn.models import load_frame_model, transfer_weights
+from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.tasks.task import Batch
+from mpvn.training.back_propagation import BackPropagationTrainer, GPipeTrainer
 from mpvn.training.distillation import Distillation
 from mpvn.training.run_folder import RunFolder
+from mpvn.training.sideways import SidewaysTrainer
+from mpvn.training.trainer import Trainer
+
+Prepare = Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+"""From a batch to frames, targets and weights."""
+
+TRAINERS = {"bp": BackPropagationTrainer, "gpipe": GPipeTrainer, "sideways": SidewaysTrainer}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +40,23 @@ class Experiment:
 
     Attributes:
         network: what is trained, and saved.
-        model: compiled, for `fit` and `evaluate`: the network, or its `Distillation`.
+        model: compiled, for `fit` and `evaluate`: the network, its `Distillation`, or a `Trainer`.
+        optimizers: those that training changes.
         task: what it is to predict.
         training: clips to train on.
         evaluation: clips to evaluate on.
+        prepare: what `fit` takes of a batch to train on.
+        prepare_evaluation: what `evaluate` takes of a batch.
     """
 
     network: VideoNetwork
     model: keras.Model
+    optimizers: Sequence[keras.optimizers.Optimizer]
     task: Task
     training: ClipPipeline
     evaluation: ClipPipeline
+    prepare: Prepare
+    prepare_evaluation: Prepare
 
 
 def build(config: ConfigDict, to_train: bool = True) -> Experiment:
@@ -65,9 +82,13 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     task = build_task(config, train, network.plan)
     if to_train and config.model.initial:
         begin_with(RunFolder(config.model.initial), network)
-    model = follow_teacher(config, network, task) if to_train and config.teacher else network
+    model: keras.Model = network
+    if to_train and config.teacher:
+        model = follow_teacher(config, network, task)
+    if to_train and config.training.trainer:
+        model = build_trainer(config, network)
     model.compile(
-        build_optimizer(config),
+        build_optimizer(config, model),
         task.loss,
         weighted_metrics=task.metrics(),
         jit_compile=False,
@@ -76,10 +97,60 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     return Experiment(
         network,
         model,
+        model.optimizers if isinstance(model, Trainer) else [model.optimizer],
         task,
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False),
+        _prepare(config, task, at_source=isinstance(model, Trainer)),
+        _prepare(config, task, at_source=False) if _clips_evaluated(config) else task.prepare,
     )
+
+
+def _prepare(config: ConfigDict, task: Task, at_source: bool) -> Prepare:
+    """How batches become what `fit` takes; a `Trainer` holds targets back itself."""
+
+    def prepare(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        joined = montage(task.at_source(batch), config.clip.montage, config.clip.interleaved)
+        return joined if at_source else task.late(*joined)
+
+    return prepare
+
+
+def _clips_evaluated(config: ConfigDict) -> bool:
+    """Whether clips like those of training are evaluated, and not whole videos."""
+    return not config.clip.evaluated
+
+
+def build_trainer(config: ConfigDict, network: VideoNetwork) -> Trainer:
+    """What trains `network` in a way of its own.
+
+    Raises:
+        ValueError: no such trainer, one that cannot train the network or follow a teacher, or an
+            option that is another's.
+    """
+    asked = config.training
+    if asked.trainer not in TRAINERS:
+        known = ", ".join(TRAINERS)
+        raise ValueError(
+            f"config.training.trainer: known are {known}, and none for exact gradients along time. "
+            f"Received: {asked.trainer!r}"
+        )
+    if config.teacher:
+        raise ValueError(
+            f"config.training.trainer={asked.trainer} cannot follow a teacher: leave out the one "
+            "or config.teacher"
+        )
+    options: dict[str, Any] = {"episode": asked.episode or None}
+    if asked.trainer == "sideways":
+        options["latency"] = config.task.latency
+    if asked.realtime:
+        if asked.trainer != "bp":
+            raise ValueError(
+                "config.training.realtime is of trainer bp alone, which lets frames go by. "
+                f"Received: trainer {asked.trainer}"
+            )
+        options["realtime"] = True
+    return TRAINERS[asked.trainer](network, **options)
 
 
 def build_videos(config: ConfigDict, split: str) -> VideoSet:
@@ -159,12 +230,15 @@ def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
     loaded = load_frame_model(
         config.model.name, config.model.size, config.model.weights or None, options=options
     )
-    for layer in loaded.model.layers:
+    frame_model = loaded.model
+    if config.model.shortcuts:
+        frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
+    for layer in frame_model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = config.training.batch_norm_momentum or layer.momentum
-    plan = Plan(loaded.model, **plan_arguments(config, loaded.partition))
+    plan = Plan(frame_model, **plan_arguments(config, loaded.partition))
     return VideoNetwork(
-        loaded.model,
+        frame_model,
         plan,
         executor=config.training.executor,
         rematerialise=config.training.rematerialise,
@@ -218,12 +292,13 @@ def plan_arguments(config: ConfigDict, partition: str) -> dict[str, Any]:
     }
 
 
-def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
-    """The optimiser with its schedule."""
+def build_optimizer(config: ConfigDict, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimiser with its schedule, for `model` to train with."""
     asked = config.optimizer
     accumulate = config.training.accumulate
+    by_batch = model.updates(_steps(config)) if isinstance(model, Trainer) else 1
     common = {
-        "learning_rate": _schedule(config),
+        "learning_rate": _schedule(config, config.training.steps * by_batch // accumulate),
         "weight_decay": asked.weight_decay or None,
         "global_clipnorm": asked.clip_norm or None,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
@@ -235,10 +310,14 @@ def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
     raise ValueError(f"config.optimizer.name: known are sgd, adam. Received: {asked.name!r}")
 
 
-def _schedule(config: ConfigDict) -> Any:
-    """Learning rate by update."""
+def _steps(config: ConfigDict) -> int:
+    """Steps of a clip to train on."""
+    return config.clip.frames * config.clip.montage
+
+
+def _schedule(config: ConfigDict, updates: int) -> Any:
+    """Learning rate by update, of so many."""
     asked = config.optimizer
-    updates = config.training.steps // config.training.accumulate
     if asked.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(
             0.0 if asked.warm_up else asked.learning_rate,
@@ -263,12 +342,15 @@ def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> Clip
     """Clips of `videos`: random ones to train on; whole videos, cut in the centre, to evaluate."""
     size = (config.model.size, config.model.size)
     if training:
-        sampling, batch_size = _clips(config, "random"), config.training.batch_size
+        sampling = _clips(config, "random")
+        batch_size = config.training.batch_size * config.clip.montage
         augmentation = Augmentation(size, **config.augmentation)
     else:
-        whole = config.clip.evaluated
-        sampling = Whole(whole, config.clip.fps or None) if whole else _clips(config, "centre")
-        batch_size = 1 if whole else config.training.batch_size
+        if _clips_evaluated(config):
+            sampling = _clips(config, "centre")
+            batch_size = config.training.batch_size * config.clip.montage
+        else:
+            sampling, batch_size = Whole(config.clip.evaluated, config.clip.fps or None), 1
         augmentation = Augmentation(size)
     return ClipPipeline(
         videos,

@@ -7,6 +7,7 @@ pipeline needs no state: its batches are a function of their number.
 import io
 import json
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ _ABOUT = "about"
 def save_checkpoint(
     path: str | os.PathLike,
     model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
+    optimizers: Sequence[keras.optimizers.Optimizer],
     about: dict,
 ) -> None:
     """Writes the state of a model in training.
@@ -27,10 +28,10 @@ def save_checkpoint(
     Args:
         path: file to write, `.npz`.
         model: whose weights and seeds are written.
-        optimizer: which is built.
+        optimizers: which are built.
         about: whatever else is to be known, as JSON can hold.
     """
-    arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizer).items()}
+    arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizers).items()}
     arrays[_ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
@@ -40,14 +41,14 @@ def save_checkpoint(
 def load_checkpoint(
     path: str | os.PathLike,
     model: keras.Model,
-    optimizer: keras.optimizers.Optimizer | None = None,
+    optimizers: Sequence[keras.optimizers.Optimizer] = (),
 ) -> dict:
     """Gives a model the state that was saved.
 
     Args:
         path: of `save_checkpoint`.
         model: of the same architecture.
-        optimizer: of the same kind, if its state is to be loaded too.
+        optimizers: of the same kinds, if their state is to be loaded too.
 
     Returns:
         What `about` was.
@@ -61,8 +62,8 @@ def load_checkpoint(
         about = json.loads(arrays.pop(_ABOUT).tobytes())
     except (OSError, ValueError, KeyError, EOFError) as fault:
         raise ValueError(f"{path} is no checkpoint of a run: {fault}") from fault
-    state = _state(model, optimizer)
-    if optimizer is None:
+    state = _state(model, optimizers)
+    if not optimizers:
         arrays = {name: value for name, value in arrays.items() if not _is_optimizer(name)}
     faults = [f"lacks {name}" for name in state.keys() - arrays.keys()]
     faults += [f"has unknown {name}" for name in arrays.keys() - state.keys()]
@@ -83,12 +84,12 @@ def load_checkpoint(
 
 
 def _state(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+    model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]
 ) -> dict[str, keras.Variable]:
     """Variables by names that do not depend on how many models were made before."""
     found = {f"model/{n}/{v.name}": v for n, v in enumerate(model.variables)}
-    if optimizer is not None:
-        found |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(optimizer.variables)}
+    of_optimizers = [variable for optimizer in optimizers for variable in optimizer.variables]
+    found |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(of_optimizers)}
     return {name.replace("/", "|"): variable for name, variable in found.items()}
 
 

@@ -37,6 +37,8 @@ def base_config() -> ConfigDict:
                 "stride": 1,
                 "fps": 0.0,  # rate to which videos are brought; 0: as they are
                 "short": "error",  # or loop, hold
+                "montage": 1,  # how many clips, one after the other, become one
+                "interleaved": False,  # whether their frames take turns instead
                 "evaluated": 250,  # most frames of a video in evaluation, whole; 0: clips as above
             },
             "augmentation": {
@@ -60,6 +62,8 @@ def base_config() -> ConfigDict:
                 "weights": "",  # imagenet, or a file
                 "initial": "",  # folder of a run: training begins with its weights, where they fit
                 "options": {},  # further arguments of the network
+                "shortcuts": (),  # offsets of shortcuts over its units: (3,) for Skip-Sideways
+                "merge": "project",  # of the shortcuts; or add
             },
             "plan": {
                 "subnetworks": 1,
@@ -86,6 +90,9 @@ def base_config() -> ConfigDict:
                 "checkpoint_every": 50,
                 "evaluate_every": 100,
                 "evaluate_first": 0,  # videos of each evaluation but the last; 0: all
+                "trainer": "",  # bp, gpipe, sideways; or Keras's, by exact gradients along time
+                "episode": 0,  # of a trainer: steps from update to update; 0: one update a clip
+                "realtime": False,  # of bp: frames go by while one is there and back
                 "executor": "auto",
                 "rematerialise": False,
                 "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16

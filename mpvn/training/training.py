@@ -59,7 +59,7 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
     folder.begin(config)
     state: dict[str, Any] = {"step": 0, "best": math.inf}
     if folder.last.exists():
-        state = load_checkpoint(folder.last, experiment.network, experiment.model.optimizer)
+        state = load_checkpoint(folder.last, experiment.network, experiment.optimizers)
     folder.forget_after(state["step"])
     with (
         TensorBoard(folder) as board,
@@ -94,13 +94,12 @@ def evaluate(
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     count = -(-first // experiment.evaluation.batch_size) if first else None
-    batches = experiment.evaluation.dataset(batches=count)
+    batches = experiment.evaluation.dataset(batches=count).map(experiment.prepare_evaluation)
+    some = batches.filter(lambda frames, *_: tf.shape(frames)[0] > 0)  # too few for a montage
     with _readable(experiment.evaluation), warnings.catch_warnings():
         # Keras warns of every dataset that does not know its length: ours may meet damaged videos.
         warnings.filterwarnings("ignore", message="Your input ran out of data")
-        found = experiment.model.evaluate(
-            batches.map(experiment.task.prepare), verbose=0, return_dict=True
-        )
+        found = experiment.model.evaluate(some, verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -123,7 +122,7 @@ def example(experiment: Experiment) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor] | 
 
 
 def _save(path: pathlib.Path, experiment: Experiment, state: dict[str, Any]) -> None:
-    save_checkpoint(path, experiment.network, experiment.model.optimizer, state)
+    save_checkpoint(path, experiment.network, experiment.optimizers, state)
 
 
 def _set_up(config: ConfigDict) -> None:
@@ -149,10 +148,11 @@ def _fit(
 ) -> dict[str, Any]:
     """Trains from `state["step"]` on, at most to `until`; moves the step. What it was like."""
     start, began = state["step"], time.perf_counter()
-    batches = experiment.training.dataset(start * config.training.batch_size, until - start)
-    with _readable(experiment.training):
+    pipeline = experiment.training
+    batches = pipeline.dataset(start * pipeline.batch_size, until - start)
+    with _readable(pipeline):
         history = experiment.model.fit(
-            batches.map(experiment.task.prepare),
+            batches.map(experiment.prepare),
             steps_per_epoch=until - start,
             shuffle=False,
             verbose=0,

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from mpvn.data import figures
-from mpvn.data.figures import ACTIONS, MIRRORED_ACTIONS, SPLITS, FigureVideo, rendered_figures
+from mpvn.data.figures import (
+    ACTIONS,
+    MIRRORED_ACTIONS,
+    SPLITS,
+    UNDIRECTED_ACTIONS,
+    FigureVideo,
+    rendered_figures,
+)
 from mpvn.data.video_set import COCO_JOINTS, VideoSet
 
 EVERYTHING = {"objects": 2, "occlusion": True, "cuts": True}
@@ -379,3 +386,12 @@ def test_the_data_set_of_tensorflow_datasets_holds_the_same_videos(
             np.testing.assert_array_equal(example["video"], whole(video))
             np.testing.assert_array_equal(example["joints"], all_joints(video))
             assert (example["label"], example["fps"]) == (video.label, video.fps)
+
+
+def test_without_directions_a_pair_is_one_class() -> None:
+    directed, either = (rendered_figures(20, directions=asked) for asked in (True, False))
+    assert either.classes == UNDIRECTED_ACTIONS and len(either.classes) == 5
+    assert [video.label for video in either.videos] == [n % 10 // 2 for n in range(20)]
+    for one, other in zip(directed.videos[:4], either.videos[:4], strict=True):
+        np.testing.assert_array_equal(one.read([0, 9]), other.read([0, 9]))
+        np.testing.assert_array_equal(one.joints([0, 9]), other.joints([0, 9]))

@@ -45,8 +45,7 @@ def evaluated(folder: RunFolder, experiment: Experiment, step: int, best: bool) 
     folder.write(step=step, split="train", loss=1.0 / step)
     folder.write(step=step, split="evaluation", loss=2.0 / step, pck_10=step / 100)
     if best:
-        optimizer = experiment.model.optimizer
-        save_checkpoint(folder.best, experiment.network, optimizer, {"step": step})
+        save_checkpoint(folder.best, experiment.network, experiment.optimizers, {"step": step})
 
 
 @pytest.mark.parametrize("task", TASKS)

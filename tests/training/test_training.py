@@ -174,6 +174,92 @@ def test_a_finished_run_stays_as_it_is(tmp_path: pathlib.Path) -> None:
     assert len(list(folder.rows())) == 6
 
 
+# --- trainers of their own ----------------------------------------------------------------------
+
+TRAINERS = {
+    "sideways, every 4 steps": {"training.trainer": "sideways", "training.episode": 4},
+    "bp in real time": {
+        "training.trainer": "bp",
+        "training.realtime": True,
+        "training.episode": 1,
+    },
+    "gpipe": {
+        "training.trainer": "gpipe",
+        "clip.frames": 3,
+        "plan.subnetworks": 2,
+        "task.latency": 1,
+    },
+    "montage": {"training.trainer": "sideways", "clip.montage": 2, "clip.interleaved": True},
+    "montage along time": {
+        "clip.montage": 2,
+        "clip.frames": 6,
+        "clip.evaluated": 0,
+        "training.batch_size": 1,
+    },
+}
+
+
+def trained_otherwise(name: str) -> ConfigDict:
+    config = small_config(
+        clip__frames=12, task__latency=5, plan__subnetworks=6, optimizer__schedule="cosine"
+    )
+    config.training.batch_size = 2
+    config.update_from_flattened_dict(TRAINERS[name])
+    return config
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_trainers_go_on_where_they_were_stopped(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state of all optimizers, seeds and statistics are in a checkpoint."""
+    from mpvn.training import training
+
+    class Power(Exception):
+        """Fails."""
+
+    def fails(*_: object) -> None:
+        raise Power
+
+    config = trained_otherwise(name)
+    whole = train(config, tmp_path / "whole")
+    assert [row["learning_rate"] for row in whole.rows() if row["split"] == "train"][-1] == 0
+    with monkeypatch.context() as patched:
+        save = training._save
+        saved: list[object] = []
+        patched.setattr(training, "_save", lambda *a: saved.append(save(*a)))
+        patched.setattr(training, "_evaluate_if_due", lambda *_: fails() if saved else None)
+        with pytest.raises(Power):
+            train(config, tmp_path / "stopped")
+    assert steps(RunFolder(tmp_path / "stopped")) == 5
+    stopped = weights(train(config, tmp_path / "stopped"))
+    expected = weights(whole)
+    assert stopped.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(stopped[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+def test_what_a_trainer_cannot_do_is_refused(tmp_path: pathlib.Path) -> None:
+    for changes, message in (
+        ({"training__trainer": "forward"}, "known are bp, gpipe, sideways.*'forward'"),
+        ({"training__trainer": "gpipe", "training__realtime": True}, "realtime is of trainer bp"),
+        ({"training__trainer": "bp", "teacher": "runs/a"}, "cannot follow a teacher"),
+        (
+            {
+                "training__trainer": "sideways",
+                "model__name": "par_densenet",
+                "model__options": {"width": 0.05, "clocks": True},
+            },
+            "Sideways is defined for.*clock rate",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            config = small_config(**changes)
+            if config.teacher:
+                config.teacher = str(train(small_config(training__steps=1), tmp_path / "t").path)
+            train(config, tmp_path / "run")
+
+
 # --- taught -------------------------------------------------------------------------------------
 
 

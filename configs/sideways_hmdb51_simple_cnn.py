@@ -1,0 +1,39 @@
+"""Simple-CNN for actions by Sideways, in 6 modules (*Sideways*, section 5.1), on HMDB51.
+
+Of UCF101: `--config.data.name=ucf101`. By back-propagation: `--trainer bp`. The paper gives the
+network, the label at every step and one update a clip; clips, batches and the optimiser are ours.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mpvn.training import base_config
+
+
+def get_config() -> ConfigDict:
+    config = base_config()
+    config.data.name = "hmdb51"
+    config.data.train = {"split": "train", "fold": 1}
+    config.data.evaluation = {"split": "test", "fold": 1}
+    config.clip.frames = 64
+    config.clip.short = "loop"
+    config.augmentation.scale = (0.8, 1.0)
+    config.task.name = "action"
+    config.task.latency = 5
+    config.model.name = "simple_cnn"
+    config.model.size = 224
+    config.model.options = {"batch_norm": False}
+    config.plan.subnetworks = 6
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 0.0001
+    config.optimizer.schedule = "cosine"
+    config.training.trainer = "sideways"
+    config.training.steps = 30_000
+    config.training.checkpoint_every = 500
+    config.training.evaluate_every = 3_000
+    return config
+
+
+def get_grid() -> dict[str, tuple[Any, ...]]:
+    return {"training.trainer": ("sideways", "bp"), "model.options.batch_norm": (False, True)}
