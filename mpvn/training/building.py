@@ -19,6 +19,7 @@ from mpvn.data.sets.registry import SETS
 from mpvn.data.video_set import VideoSet
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
+from mpvn.partition import UNIT_SEPARATOR
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
 from mpvn.tasks.task import Batch
@@ -236,6 +237,7 @@ def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
     for layer in frame_model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = config.training.batch_norm_momentum or layer.momentum
+    _freeze(frame_model, config.model.frozen)
     plan = Plan(frame_model, **plan_arguments(config, loaded.partition))
     return VideoNetwork(
         frame_model,
@@ -243,6 +245,22 @@ def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
         executor=config.training.executor,
         rematerialise=config.training.rematerialise,
     )
+
+
+def _freeze(model: keras.Model, names: Sequence[str]) -> None:
+    """Keeps units, or single layers, of `model` as they are."""
+    of_name: dict[str, list[keras.layers.Layer]] = {}
+    for layer in model.layers:
+        for name in {layer.name, layer.name.partition(UNIT_SEPARATOR)[0]}:
+            of_name.setdefault(name, []).append(layer)
+    for name in names:
+        if name not in of_name:
+            raise ValueError(
+                f"config.model.frozen: {model.name} has no unit or layer {name!r}. It has: "
+                f"{', '.join(dict.fromkeys(n.partition(UNIT_SEPARATOR)[0] for n in of_name))}"
+            )
+        for layer in of_name[name]:
+            layer.trainable = False
 
 
 def begin_with(run: RunFolder, network: VideoNetwork) -> None:

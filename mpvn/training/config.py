@@ -64,6 +64,7 @@ def base_config() -> ConfigDict:
                 "options": {},  # further arguments of the network
                 "shortcuts": (),  # offsets of shortcuts over its units: (3,) for Skip-Sideways
                 "merge": "project",  # of the shortcuts; or add
+                "frozen": (),  # units, or layers, that keep the weights they begin with
             },
             "plan": {
                 "subnetworks": 1,
