@@ -118,3 +118,79 @@ def test_a_placed_network_trains_and_leaves_the_given_model_alone(found: dict) -
     assert found["loss"][0] > 0
     assert not found["shares"]
     assert found["untouched"]
+
+
+# --- trainers -----------------------------------------------------------------------------------
+
+TRAINING_PROGRAM = """
+import json, keras, numpy as np, tensorflow as tf
+from keras import layers
+from mpvn import Plan, VideoNetwork
+from mpvn.training import GPipeTrainer, SidewaysTrainer
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+def network(devices):
+    keras.utils.set_random_seed(1)
+    frame = keras.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, activation="tanh", name="first")(frame)
+    x = layers.Conv2D(3, 3, activation="tanh", name="second")(x)
+    model = keras.Model(frame, layers.GlobalAveragePooling2D(name="last")(x))
+    return VideoNetwork(model, Plan(model, ["second"], devices=devices))
+
+rng = np.random.default_rng(0)
+clip = tf.constant(rng.normal(size=(2, 6, 6, 6, 2)), tf.float32)
+targets = tf.constant(rng.normal(size=(2, 6, 3)), tf.float32)
+
+def trained(trainer, devices):
+    made = trainer(network(devices))
+    made.compile(keras.optimizers.Adam(0.1), "mse")
+    made.fit(tf.data.Dataset.from_tensors((clip, targets)), verbose=0, shuffle=False)
+    return made
+
+found = {}
+for trainer in (SidewaysTrainer, GPipeTrainer):
+    plain, placed = (trained(trainer, d) for d in (None, ["/CPU:0", "/CPU:1"]))
+    weights = zip(plain.network.get_weights(), placed.network.get_weights(), strict=True)
+    step = tf.function(placed.train_step).get_concrete_function((clip, targets))
+    definition = step.graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    found[trainer.__name__] = {
+        "difference": max(float(np.abs(a - b).max()) for a, b in weights),
+        "moments": {v.path: v.value.device for o in placed.optimizers for v in o.variables},
+        "gradients": [n.device for n in nodes if n.op == "Conv2DBackpropFilter"],
+    }
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING_PROGRAM],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("trainer", ["SidewaysTrainer", "GPipeTrainer"])
+def test_placed_networks_learn_the_same(trainer: str, trained: dict) -> None:
+    assert trained[trainer]["difference"] < 1e-5
+
+
+@pytest.mark.parametrize("trainer", ["SidewaysTrainer", "GPipeTrainer"])
+def test_gradients_are_taken_on_their_subnetworks_device(trainer: str, trained: dict) -> None:
+    devices = trained[trainer]["gradients"]
+    assert {device[-5:] for device in devices} == {"CPU:0", "CPU:1"}
+    assert len(devices) == (2 if trainer == "SidewaysTrainer" else 2 * 6)
+
+
+def test_each_subnetwork_s_optimizer_lies_on_its_device(trained: dict) -> None:
+    moments = trained["SidewaysTrainer"]["moments"]
+    for name, number in (("first", 0), ("second", 1)):
+        of_layer = [device for path, device in moments.items() if f"{name}_" in path]
+        assert len(of_layer) == 4 and all(d.endswith(f"CPU:{number}") for d in of_layer)

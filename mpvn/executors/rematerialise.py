@@ -53,13 +53,17 @@ def run_segment(run: Run, nodes: list[Node]) -> None:
         ValueError: a layer reads a variable that is not its own, or changes one that is trained.
     """
     segment = _Segment(run, nodes)
-    with tf.device(run.plan.device(nodes[0])):
-        results = recomputed(segment, *segment.arguments(run.values))
+    device = run.plan.device(nodes[0])
+    with tf.device(device):
+        results = recomputed(segment, *segment.arguments(run.values), device)
     segment.take(results, run.values)
 
 
 def recomputed(
-    function: Callable[[list[tf.Tensor]], Any], tensors: list[tf.Tensor], weights: list[tf.Tensor]
+    function: Callable[[list[tf.Tensor]], Any],
+    tensors: list[tf.Tensor],
+    weights: list[tf.Tensor],
+    device: str | None = None,
 ) -> Any:
     """`function([*tensors, *weights])`, computed again in the backward pass, not kept for it.
 
@@ -67,6 +71,7 @@ def recomputed(
         function: pure, reading no variables; returns a structure of tensors.
         tensors: its arguments that must not be had again before the backward pass gets here.
         weights: its arguments that are there all the time.
+        device: where it is computed again, and its gradients; None for TensorFlow's choice.
     """
 
     @tf.custom_gradient
@@ -76,7 +81,7 @@ def recomputed(
         reached = [tensor.dtype.is_floating for tensor in tf.nest.flatten(results)]
         sought = [tensor.dtype.is_floating for tensor in given]
 
-        def backward(*upstream):
+        def gradients_of(upstream):
             upstream = [tf.convert_to_tensor(g) for g in itertools.compress(upstream, reached)]
             delay = _after(upstream)
             # A loop has its weights from a list: outside the tape, or the list is differentiated.
@@ -92,6 +97,10 @@ def recomputed(
             zero = tf.UnconnectedGradients.ZERO
             gradients = iter(_together(tape.gradient(targets, sources, upstream, zero)))
             return [next(gradients) if floating else None for floating in sought]
+
+        def backward(*upstream):
+            with tf.device(device):
+                return gradients_of(upstream)
 
         return results, backward
 
