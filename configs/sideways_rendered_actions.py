@@ -14,13 +14,14 @@ from mpvn.training import base_config
 
 def get_config() -> ConfigDict:
     config = base_config()
-    config.data.train = {"count": 2000, "directions": False}
-    config.data.evaluation = {"count": 100, "seed": 0, "directions": False}
+    figures = {"directions": False, "frames": 32, "fps": 12.5}
+    config.data.train = {"count": 2000, **figures}
+    config.data.evaluation = {"count": 100, "seed": 0, **figures}
     config.clip.frames = 32
     config.task.name = "action"
     config.task.latency = 7
     config.model.name = "vgg8"
-    config.model.options = {"width": 0.125}
+    config.model.options = {"width": 0.125, "batch_norm": True, "dropout": 0.0}
     config.plan.subnetworks = 8
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.001

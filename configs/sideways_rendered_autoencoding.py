@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.model.options = {"width": 0.25, "batch_norm": False}
     config.plan.subnetworks = 6
     config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 0.001
+    config.optimizer.learning_rate = 0.0003
     config.training.trainer = "sideways"
     config.training.episode = 1
     return config

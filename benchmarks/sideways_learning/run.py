@@ -49,7 +49,7 @@ class Setting(NamedTuple):
 
 def classification() -> Iterator[Setting]:
     """Equal updates, equal steps learned from, and what may close a gap."""
-    common = {"training.steps": 300, "training.evaluate_every": 300, "model.options.dropout": 0.0}
+    common = {"training.steps": 300, "training.evaluate_every": 300}
     for name, changes in {
         "Sideways, 8 modules": {},
         "back-propagation": BP,
@@ -72,25 +72,27 @@ def classification() -> Iterator[Setting]:
 
 def autoencoding() -> Iterator[Setting]:
     """Against time, with the control: how much of it the decoder does alone."""
-    common = {"training.steps": 60, "training.evaluate_every": 60}
     frozen = {"model.frozen": tuple(f"conv{number}" for number in range(1, 6))}
-    for name, changes in {
-        "Sideways": {},
-        "Sideways, the encoder random and frozen": frozen,
-        "back-propagation in real time": {**BP, "training.realtime": True},
-        "back-propagation in real time, the encoder random and frozen": {
-            **BP,
-            **frozen,
-            "training.realtime": True,
-        },
-        "back-propagation at every frame": BP,
-    }.items():
-        yield Setting(name, {**common, **changes})
+    realtime = {**BP, "training.realtime": True}
+    for rate in (0.001, 0.0003):
+        common = {
+            "training.steps": 60,
+            "training.evaluate_every": 60,
+            "optimizer.learning_rate": rate,
+        }
+        for name, changes in {
+            "Sideways": {},
+            "Sideways, the encoder random and frozen": frozen,
+            "back-propagation in real time": realtime,
+            "back-propagation in real time, the encoder random and frozen": {**realtime, **frozen},
+            "back-propagation at every frame": BP,
+        }.items():
+            yield Setting(f"{name}, rate {rate}", {**common, **changes})
 
 
 def future_frame() -> Iterator[Setting]:
     """Whether shortcuts bring motion."""
-    common = {"training.steps": 200, "training.evaluate_every": 200}
+    common = {"training.steps": 100, "training.evaluate_every": 100}
     alone = {"model.shortcuts": ()}
     for name, changes in {
         "Skip-Sideways": {},
@@ -107,7 +109,7 @@ LEARNING_RATES = (0.003, 0.001, 0.0003)
 
 def robustness() -> Iterator[Setting]:
     """Frame rates by learning rates; one seed, for the pattern is asked for."""
-    common = {"training.steps": 150, "training.evaluate_every": 150}
+    common = {"training.steps": 100, "training.evaluate_every": 100}
     for trainer in ("sideways", "bp"):
         for fps in RATES:
             for rate in LEARNING_RATES:
