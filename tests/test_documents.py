@@ -12,15 +12,21 @@ from mpvn import Plan
 from mpvn.models import PUBLISHED, load_frame_model, multi_scale, par_densenet
 from mpvn.report import architecture_figure, timeline_figure
 from mpvn.report.networks import published_table
+from mpvn.training_schedule import gpipe, sideways
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
+    "keras_layers.boundary",
+    "keras_layers.shortcut_merge",
+    "keras_layers.sideways",
     "keras_layers.subnetwork_cell",
     "keras_layers.temporal_conv",
     "mpvn.network",
     "mpvn.plan",
     "mpvn.tasks.task",
     "mpvn.training.distillation",
+    "mpvn.training.sideways",
+    "mpvn.training_schedule",
 ]
 
 
@@ -68,3 +74,12 @@ def test_the_grid_of_the_readme_is_the_plans() -> None:
     grid = Plan(load_frame_model("MobileNetV2").model, 4, clocks="auto").grid().splitlines()
     shown = re.findall(r"^    ((?:step| +\d) .*)$", README.read_text(), re.MULTILINE)
     assert [line.rstrip() for line in grid[: len(shown)]] == shown
+
+
+def test_the_schedules_of_the_readme_are_as_computed() -> None:
+    """GPipe's whole, and the first steps of Sideways of an endless stream."""
+    shown = re.findall(r"^    (subnetwork .*)$", README.read_text(), re.MULTILINE)
+    gpipe_rows = gpipe(3, 4).grid().splitlines()[1:]
+    assert [line.split() for line in shown[:3]] == [line.split() for line in gpipe_rows]
+    stream = [line.split()[:18] for line in sideways(3, 20).grid().splitlines()[1:4]]
+    assert [line.split() for line in shown[3:6]] == stream

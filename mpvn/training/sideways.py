@@ -48,10 +48,11 @@ class SidewaysTrainer(Trainer):
             2D - 1 frames for a chain of D; an optimizer that scales losses.
 
     Example:
+        >>> from mpvn import Plan
         >>> frame = keras.Input((5,))
         >>> x = keras.layers.Dense(4, "tanh")(frame)
-        >>> network = VideoNetwork(model := keras.Model(frame, keras.layers.Dense(2)(x)),
-        ...                        Plan(model, subnetworks=2))
+        >>> model = keras.Model(frame, keras.layers.Dense(2)(x))
+        >>> network = VideoNetwork(model, Plan(model, subnetworks=2))
         >>> trainer = SidewaysTrainer(network, episode=1)
         >>> trainer.compile("sgd", "mse")
         >>> state = trainer.initial_state(batch_size=3)
