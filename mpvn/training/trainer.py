@@ -180,10 +180,10 @@ class Trainer(keras.Model):
         Raises:
             ValueError: a loss has no value for each step.
         """
-        true = keras.tree.flatten(targets)
-        losses = keras.tree.flatten(self.loss) * (1 if len(outputs) == 1 else len(true))
+        losses = keras.tree.flatten(self.loss)
+        losses = losses * len(outputs) if len(losses) == 1 else losses
         ranks = []
-        for loss, y, output in zip(losses, true, outputs, strict=False):
+        for loss, y, output in zip(losses, keras.tree.flatten(targets), outputs, strict=True):
             one, two = (_loss_shape(loss, y, output, steps) for steps in (2, 3))
             if one.rank is None or one.rank < 2 or (one[1], two[1]) != (2, 3):
                 raise ValueError(

@@ -172,6 +172,30 @@ def test_it_is_the_form_of_whole_clips(moving: tuple, rng: np.random.Generator) 
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_networks_of_two_outputs_learn_from_both(moving: tuple) -> None:
+    """One of each subnetwork, by name, with losses of their own."""
+
+    def build() -> VideoNetwork:
+        frame = keras.Input((WIDTH,))
+        early = layers.Dense(2, "tanh", name="early")(frame)
+        late = layers.Dense(3, "tanh", name="late")(early)
+        model = keras.Model(frame, {"early": early, "late": late})
+        randomise(model, np.random.default_rng(3))
+        return VideoNetwork(model, Plan(model, ["late"]), gradient="sideways")
+
+    clip, targets = (x.astype("float32") for x in moving)
+    wanted = {"early": targets[..., :2], "late": targets}
+    losses = {"early": "mae", "late": "mse"}
+    fused, clips = build(), build()
+    made = SidewaysTrainer(fused, latency=0)
+    made.compile(keras.optimizers.SGD(0.1), losses)
+    fit(made, clip, wanted)
+    clips.compile(keras.optimizers.SGD(0.1), losses)
+    fit(clips, clip, wanted)
+    for ours, theirs in zip(fused.trainable_variables, clips.trainable_variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_it_is_the_layer_with_batch_norm(rng: np.random.Generator) -> None:
     """Statistics and weights after a clip: batch norm sees each step once."""
 
