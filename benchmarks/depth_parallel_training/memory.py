@@ -173,7 +173,6 @@ def sideways_layer() -> Any:
     from mpvn.models.parts import scaled
     from mpvn.models.simple_cnn import FILTERS, STRIDES
 
-    keras.utils.set_random_seed(0)
     modules = [
         layers.Conv2D(scaled(filters, WIDTH), 3, strides, padding="same", activation="relu")
         for filters, strides in zip(FILTERS, STRIDES, strict=True)

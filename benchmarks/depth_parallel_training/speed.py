@@ -22,7 +22,7 @@ from typing import Any
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from reporting import environment, insert_table, markdown, take_turns  # noqa: E402
-from torch_gpipe import torch_worker  # noqa: E402
+from torch_gpipe import torch_version, torch_worker  # noqa: E402
 from workers import Setting, Worker, tensorflow_worker  # noqa: E402
 
 METHODS = ("Sideways", "back-propagation", "GPipe")
@@ -54,7 +54,8 @@ def main() -> None:
             print(markdown(rows))
             if not arguments.small:
                 command = f"python benchmarks/depth_parallel_training/speed.py {question}"
-                result = {"rows": rows, "environment": environment(started, command=command)}
+                about = environment(started, torch=torch_version(), command=command)
+                result = {"rows": rows, "environment": about}
                 target = HERE / "results" / f"{name}.json"
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(json.dumps(result, indent=1) + "\n")
@@ -104,7 +105,7 @@ def overlap(small: bool) -> dict[str, list[dict[str, Any]]]:
 def speed(small: bool) -> dict[str, list[dict[str, Any]]]:
     """Time of an update by a clip, and what of it the schedules foretell."""
     lengths = (4,) if small else (4, 8, 16, 32)
-    sizes = {"width": 0.25, "batch": 1} if small else {"width": 1.0, "batch": 2}
+    sizes = {"width": 0.25, "batch": 1} if small else {"width": 1.0, "batch": 4}
     workers = {name: tensorflow_worker(setting) for name, setting in SETTINGS.items()}
     torch_workers = {way: torch_worker(stages) for way, stages in TORCH_STAGES.items()}
     present = {way: worker for way, worker in torch_workers.items() if worker}
@@ -127,7 +128,7 @@ def speed(small: bool) -> dict[str, list[dict[str, Any]]]:
             for frames in lengths
             for way, worker in present.items()
         }
-        medians = in_turns(ways, rounds=1 if small else 9)
+        medians = in_turns(ways, rounds=1 if small else 5)
         plan = workers[ONE].ask(
             what="theory", width=sizes["width"], subnetworks=SUBNETWORKS, frames=lengths
         )

@@ -4,6 +4,7 @@ A process for each stage, one thread each, gloo between them; frames are the mic
 process, plain back-propagation on all frames at once. Nothing is computed twice.
 """
 
+import importlib.metadata
 import importlib.util
 import sys
 from typing import Any
@@ -16,6 +17,12 @@ FILTERS, STRIDES = (32, 64, 64, 128, 256), (2, 1, 2, 1, 2)
 
 CUT = 3
 """Convolutions in the first of two stages, as the balanced plan of our network has it."""
+
+
+def torch_version() -> str:
+    """Version of PyTorch, if it is installed."""
+    there = importlib.util.find_spec("torch") is not None
+    return importlib.metadata.version("torch") if there else "not installed"
 
 
 def torch_worker(stages: int) -> Worker | None:

@@ -19,8 +19,8 @@ MATRIX, LINKS = 384, 60
 """Side of the matrices of a chain of products, and its length."""
 
 
-WARM_UP = 3
-"""Updates before the first that is asked for: TensorFlow traces and optimises in more than one."""
+WARM_UP = 2
+"""Updates before the first that is asked for, which trace and make what is made late."""
 
 
 class Setting(NamedTuple):
