@@ -178,13 +178,13 @@ def _train(arguments: argparse.Namespace) -> int:
 def _eval(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
     from mpvn.files import write_whole
-    from mpvn.training import RunFolder, as_json, build, evaluate, override
+    from mpvn.training import RunFolder, as_json, build, override
 
     with _mistakes():
         folder = RunFolder(arguments.run)
         config = override(folder.config(), arguments.overrides)
         experiment = build(config, to_train=False)
-        found = evaluate(experiment, getattr(folder, arguments.checkpoint))
+        found = _evaluated(arguments, experiment, getattr(folder, arguments.checkpoint))
         print(experiment.network.plan)
         _print_metrics(found)
         if experiment.evaluation.damaged:
@@ -192,7 +192,30 @@ def _eval(arguments: argparse.Namespace) -> int:
         if arguments.json:
             results = {"config": as_json(config), "metrics": found}
             write_whole(arguments.json, json.dumps(results, indent=1) + "\n")
+        if arguments.activations:
+            from mpvn.report.activation_maps import write_activations
+
+            for path in write_activations(experiment, arguments.activations):
+                print(f"written to {path}")
     return 0
+
+
+def _evaluated(
+    arguments: argparse.Namespace, experiment: Any, checkpoint: pathlib.Path
+) -> dict[str, float]:
+    """Metrics by whole videos or clips, by views, or by the share of the video that was seen."""
+    from mpvn.files import write_whole
+    from mpvn.report.early_recognition import early_recognition_figure
+    from mpvn.training import evaluate, recognise_early, recognise_views
+
+    if arguments.views:
+        return recognise_views(experiment, checkpoint).metrics()
+    if arguments.early is None:
+        return evaluate(experiment, checkpoint)
+    curve = recognise_early(experiment, checkpoint)
+    write_whole(arguments.early, early_recognition_figure({experiment.network.name: curve}))
+    print(f"written to {arguments.early}")
+    return {f"accuracy at {percent} %": share for percent, share in curve.items()}
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
@@ -531,9 +554,28 @@ def _add_eval(commands: Any) -> None:
         _eval,
         "evaluate a trained network, also rewired to another plan without training",
         "mpvn eval runs/rendered_keypoints\n"
-        "  mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2",
+        "  mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2\n"
+        "  mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2\n"
+        "  mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations seen",
     )
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--views",
+        action="store_true",
+        help="of actions: average several clips and crops of each video (config.views)",
+    )
+    how.add_argument(
+        "--early",
+        metavar="FILE",
+        help="of actions, by a network that streams: accuracy after 10 to 100 percent of each "
+        "video, also drawn as SVG",
+    )
+    parser.add_argument(
+        "--activations",
+        metavar="FOLDER",
+        help="of actions: also write what the network sees of them in three videos",
+    )
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
     parser.set_defaults(takes_overrides=True)

@@ -36,6 +36,7 @@ class ClipPipeline:
         threads: how many videos are decoded at the same time; default: one per core.
 
     Attributes:
+        videos, sampling, augmentation, batch_size, damage: as given.
         damaged: why videos were left out, by name.
         failure: what stopped the pipeline, for TensorFlow hides it in errors of its own.
 
@@ -68,11 +69,11 @@ class ClipPipeline:
         self.sampling = sampling
         self.augmentation = augmentation
         self.batch_size = batch_size
+        self.damage = damage
         self.damaged: dict[str, str] = {}
         self.failure: VideoError | None = None
         self._seed = seed
         self._training = training
-        self._damage = damage
         self._threads = threads or os.cpu_count() or 1
         self._orders: dict[int, np.ndarray] = {}
 
@@ -199,7 +200,7 @@ class ClipPipeline:
         said = str(fault)
         message = said if said.startswith(video.name) else f"{video.name}: {said}"
         self.damaged[video.name] = message
-        if self._damage == "error":
+        if self.damage == "error":
             self.failure = VideoError(message)
             raise self.failure from fault
 

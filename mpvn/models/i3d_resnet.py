@@ -8,26 +8,20 @@ Three ways of giving a ResNet-50 a sense of time, all without temporal strides:
 - `"replace"`: the first 1x1 convolution of every block does, where the temporal shift module would
   stand.
 
-There are two ResNet-50s of the same shapes: in PyTorch's the 3x3 convolution has the stride and no
-convolution has a bias; in that of `keras.applications` the first 1x1 has the stride, and all have
-biases. `layout` says which; ImageNet weights of `keras.applications` fit only the second.
+Which of the two ResNet-50s it is, `layout` says: see `mpvn.models.resnet`. ImageNet weights of
+`keras.applications` fit only its own.
 """
 
 import os
 
 import keras
-from keras import layers
 
 from mpvn.models.heads import action_head
 from mpvn.models.inflation import application, transfer_weights
-from mpvn.models.parts import check_frame, convolution, scaled
-
-BLOCKS = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
-"""Blocks of each stage, and the channels of their 3x3 convolutions."""
+from mpvn.models.parts import check_frame, scaled
+from mpvn.models.resnet import BLOCKS, LAYOUTS, bottleneck, stem
 
 VARIANTS = ("3x3x3", "3x1x1", "replace")
-LAYOUTS = {"torch": 1e-5, "keras": 1.001e-5}
-"""Layouts, and the epsilon of their batch norm."""
 
 
 def i3d_resnet50(
@@ -77,14 +71,23 @@ def i3d_resnet50(
             f"Received: layout={layout!r}, width={width}"
         )
     check_frame(input_shape, 1, name)
-    network = _ResNet(variant, temporal_padding, layout, width)
     frame = keras.Input(input_shape, name="frame")
-    x = network.stem(frame)
+    x = stem(frame, scaled(64, width), layout)
     number = 0
-    for stage, (count, channels) in BLOCKS.items():
-        for block in range(1, count + 1):
-            strides = 2 if block == 1 and stage != "conv2" else 1
-            x = network.block(x, channels, f"{stage}_block{block}", strides, number)
+    for stage, count in enumerate(BLOCKS[50], 2):
+        channels = 64 * 2 ** (stage - 2)
+        for block in range(count):
+            x = bottleneck(
+                x,
+                x,
+                f"conv{stage}_block{block + 1}",
+                (scaled(channels, width), scaled(4 * channels, width)),
+                2 if block == 0 and stage > 2 else 1,
+                first=block == 0,
+                temporal_kernels=_temporal_kernels(variant, number),
+                temporal_padding=temporal_padding,
+                layout=layout,
+            )
             number += 1
     model = keras.Model(frame, action_head(x, classes, dropout), name=name)
     if weights is not None:
@@ -93,75 +96,12 @@ def i3d_resnet50(
     return model
 
 
-class _ResNet:
-    """Blocks of one variant and layout."""
-
-    def __init__(self, variant: str, padding: str, layout: str, width: float) -> None:
-        self._variant = variant
-        self._padding = padding
-        self._layout = layout
-        self._width = width
-
-    def stem(self, frame: keras.KerasTensor) -> keras.KerasTensor:
-        x = self._convolution(frame, 64, 7, "stem.conv", strides=2)
-        x = layers.ReLU(name="stem.relu")(self._norm(x, "stem.bn"))
-        x = layers.ZeroPadding2D(1, name="stem.pool_pad")(x)
-        return layers.MaxPooling2D(3, 2, name="stem.pool")(x)
-
-    def block(
-        self, x: keras.KerasTensor, channels: int, unit: str, strides: int, number: int
-    ) -> keras.KerasTensor:
-        """Bottleneck block `number`, counted from 0 over all stages."""
-        first, second = self._temporal_kernels(number)
-        early = strides if self._layout == "keras" else 1
-        shortcut = x
-        if unit.endswith("block1"):
-            shortcut = self._convolution(x, 4 * channels, 1, f"{unit}.0_conv", strides=strides)
-            shortcut = self._norm(shortcut, f"{unit}.0_bn")
-        x = self._convolution(
-            x, channels, 1, f"{unit}.1_conv", strides=early, temporal_kernel=first
-        )
-        x = layers.ReLU(name=f"{unit}.1_relu")(self._norm(x, f"{unit}.1_bn"))
-        x = self._convolution(
-            x, channels, 3, f"{unit}.2_conv", strides=strides // early, temporal_kernel=second
-        )
-        x = layers.ReLU(name=f"{unit}.2_relu")(self._norm(x, f"{unit}.2_bn"))
-        x = self._norm(self._convolution(x, 4 * channels, 1, f"{unit}.3_conv"), f"{unit}.3_bn")
-        x = layers.Add(name=f"{unit}.add")([shortcut, x])
-        return layers.ReLU(name=f"{unit}.out")(x)
-
-    def _temporal_kernels(self, number: int) -> tuple[int, int]:
-        """Frames that the first 1x1 and the 3x3 convolution of block `number` see."""
-        if self._variant == "3x3x3":
-            return 1, 3
-        return (3 if self._variant == "replace" or number % 2 == 0 else 1), 1
-
-    def _convolution(
-        self,
-        x: keras.KerasTensor,
-        channels: int,
-        kernel: int,
-        name: str,
-        strides: int = 1,
-        temporal_kernel: int = 1,
-    ) -> keras.KerasTensor:
-        """A convolution padded alike on all sides, unlike TensorFlow's "same" with strides."""
-        if kernel > 1:
-            x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        return convolution(
-            x,
-            scaled(channels, self._width),
-            kernel,
-            name,
-            strides=strides,
-            temporal_kernel=temporal_kernel,
-            temporal_padding=self._padding,
-            padding="valid",
-            use_bias=self._layout == "keras",
-        )
-
-    def _norm(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        return layers.BatchNormalization(epsilon=LAYOUTS[self._layout], name=name)(x)
+def _temporal_kernels(variant: str, number: int) -> tuple[int, int]:
+    """Frames that the first 1x1 and the 3x3 convolution see of block `number`, counted from 0 over
+    all stages."""
+    if variant == "3x3x3":
+        return 1, 3
+    return (3 if variant == "replace" or number % 2 == 0 else 1), 1
 
 
 def _application_name(name: str) -> str:

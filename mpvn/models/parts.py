@@ -23,22 +23,29 @@ def convolution(
     name: str,
     *,
     strides: int = 1,
+    groups: int = 1,
     temporal_kernel: int = 1,
     temporal_stride: int = 1,
     temporal_padding: str = "causal",
     padding: str = "same",
     use_bias: bool = False,
 ) -> keras.KerasTensor:
-    """A 2D convolution, or one over time too if its temporal kernel or stride is above 1."""
-    common: Any = {"padding": padding, "use_bias": use_bias, "kernel_initializer": "he_normal"}
+    """A 2D convolution, in groups if wanted: with as many as filters, a depthwise one. Or one over
+    time too, without groups, if its temporal kernel or stride is above 1."""
+    common: Any = {"padding": padding, "use_bias": use_bias, "name": name}
+    if 1 < groups == filters:
+        depthwise = layers.DepthwiseConv2D(
+            kernel, strides, depthwise_initializer="he_normal", **common
+        )
+        return depthwise(x)
+    common["kernel_initializer"] = "he_normal"
     if temporal_kernel == temporal_stride == 1:
-        return layers.Conv2D(filters, kernel, strides, name=name, **common)(x)
+        return layers.Conv2D(filters, kernel, strides, groups=groups, **common)(x)
     return keras_layers.TemporalConv2D(
         filters,
         (temporal_kernel, kernel, kernel),
         (temporal_stride, strides, strides),
         temporal_padding=temporal_padding,
-        name=name,
         **common,
     )(x)
 

@@ -1,20 +1,31 @@
-"""A functional model built again from its own layers, with something put between them."""
+"""A functional model built again from its own layers, with something put between them, or over
+frames of another size."""
 
 from collections.abc import Callable
 
 import keras
 
-from mpvn.graph import Graph, Node
+from mpvn.graph import Graph, Node, read_graph
 
 Read = Callable[[dict[int, keras.KerasTensor], int, Node], keras.KerasTensor]
 """From all that has been made, by index, a tensor and who reads it: what is read in its place."""
 
 
-def rebuilt(graph: Graph, read: Read, name: str) -> keras.Model:
-    """The model of `graph`, of the same layers and weights, whose nodes read by `read`."""
+def rebuilt(
+    graph: Graph, read: Read, name: str, size: tuple[int, int] | None = None
+) -> keras.Model:
+    """The model of `graph`, of the same layers and weights, whose nodes read by `read`.
+
+    Args:
+        graph: of a model over one frame.
+        read: what each node reads.
+        name: of the new model.
+        size: height and width of its frames; default: those of the model.
+    """
     values: dict[int, keras.KerasTensor] = {}
     for tensor, source in zip(graph.inputs, graph.model.inputs, strict=True):
-        values[tensor] = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
+        shape = (source.shape[0], *(size or source.shape[1:3]), *source.shape[3:])
+        values[tensor] = keras.Input(batch_shape=shape, dtype=source.dtype, name=source.name)
     for node in graph.nodes:
         outputs = node.call([read(values, tensor, node) for tensor in node.inputs])
         values.update(zip(node.outputs, outputs, strict=True))
@@ -23,3 +34,25 @@ def rebuilt(graph: Graph, read: Read, name: str) -> keras.Model:
     )
     outputs = graph.pack_outputs([values[tensor] for tensor in graph.outputs])
     return keras.Model(inputs, outputs, name=name)
+
+
+def resized(model: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """A model over frames of another size that shares the layers and weights of `model`.
+
+    Args:
+        model: a functional model over one frame `[B, H, W, C]`; it stays as it is.
+        size: height and width of the frames.
+
+    Raises:
+        ValueError: a layer of `model` takes maps of one size only.
+    """
+    try:
+        return rebuilt(
+            read_graph(model), lambda values, tensor, _: values[tensor], model.name, size
+        )
+    except ValueError as refused:
+        own = model.inputs[0].shape[1:3]
+        raise ValueError(
+            f"{model.name!r} was made for frames of {own[0]}x{own[1]}, and its layers do not take "
+            f"{size[0]}x{size[1]}: {refused}"
+        ) from refused

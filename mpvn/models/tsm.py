@@ -19,14 +19,9 @@ from keras import layers
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal_shift import DIRECTIONS, TemporalShift
 from mpvn.models.heads import action_head
-from mpvn.models.i3d_resnet import LAYOUTS
 from mpvn.models.parts import check_frame
+from mpvn.models.resnet import BLOCKS, LAYOUTS, bottleneck, convolved, stem
 from mpvn.models.shift_surgery import DEEP_STAGE, PLACEMENTS
-
-EPSILON = LAYOUTS["torch"]
-
-RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-"""Blocks of the stages conv2 to conv5, by depth."""
 
 MOBILENET_BLOCKS = (
     (1, 16, 1, 1),
@@ -85,19 +80,17 @@ def tsm_resnet(
     """
     kind = "resnet" if groups == 1 else "resnext"
     name = name or f"{'non_local' if non_local else 'tsm' if shift else 'tsn'}_{kind}{depth}"
-    if depth not in RESNET_BLOCKS or (non_local and depth != 50):
+    if depth not in BLOCKS or (non_local and depth != 50):
         raise ValueError(
-            f"{name}: depth must be one of {', '.join(map(str, RESNET_BLOCKS))}, and 50 with "
+            f"{name}: depth must be one of {', '.join(map(str, BLOCKS))}, and 50 with "
             f"non-local blocks. Received: depth={depth}"
         )
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    step = 2 if max(RESNET_BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
+    step = 2 if max(BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
     frame = keras.Input(input_shape, name="frame")
-    x = _convolved(frame, _scaled(64, width), 7, "stem.", strides=2)
-    x = layers.ZeroPadding2D(1, name="stem.pool_pad")(x)
-    x = layers.MaxPooling2D(3, 2, name="stem.pool")(x)
-    for stage, count in enumerate(RESNET_BLOCKS[depth], 2):
+    x = stem(frame, _scaled(64, width))
+    for stage, count in enumerate(BLOCKS[depth], 2):
         channels = 64 * 2 ** (stage - 2)
         inner, own_groups = _scaled(channels, width), 1
         if groups > 1:
@@ -106,14 +99,15 @@ def tsm_resnet(
         for block in range(count):
             unit = f"conv{stage}_block{block + 1}"
             shortcut, x = shifts.paths(x, unit, block % step == 0)
-            strides = 2 if block == 0 and stage > 2 else 1
-            outer = _scaled(4 * channels, width)
-            if block == 0:
-                shortcut = _convolved(shortcut, outer, 1, f"{unit}.0_", strides, relu=None)
-            x = _convolved(x, inner, 1, f"{unit}.1_")
-            x = _convolved(x, inner, 3, f"{unit}.2_", strides, groups=own_groups)
-            x = _convolved(x, outer, 1, f"{unit}.3_", relu=None)
-            x = layers.ReLU(name=f"{unit}.out")(layers.Add(name=f"{unit}.add")([shortcut, x]))
+            x = bottleneck(
+                shortcut,
+                x,
+                unit,
+                (inner, _scaled(4 * channels, width)),
+                2 if block == 0 and stage > 2 else 1,
+                first=block == 0,
+                groups=own_groups,
+            )
             if non_local and stage in (3, 4) and block % 2 == 0:
                 x = non_local_block(x, unit, frames, temporal_padding)
     return keras.Model(frame, action_head(x, classes, dropout), name=name)
@@ -146,7 +140,7 @@ def tsm_mobilenet_v2(
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     frame = keras.Input(input_shape, name="frame")
-    x = _convolved(frame, _scaled(32, width), 3, "stem.", strides=2, relu=6)
+    x = convolved(frame, _scaled(32, width), 3, "stem.", strides=2, relu=6)
     number = 0
     for expansion, channels, count, stride in MOBILENET_BLOCKS:
         outer = _scaled(channels, width)
@@ -157,12 +151,12 @@ def tsm_mobilenet_v2(
             shortcut, x = shifts.paths(x, unit, residual and expansion > 1)
             inner = expansion * x.shape[-1]
             if expansion > 1:
-                x = _convolved(x, inner, 1, f"{unit}.expand_", relu=6)
-            x = _convolved(x, inner, 3, f"{unit}.depthwise_", strides, groups=inner, relu=6)
-            x = _convolved(x, outer, 1, f"{unit}.project_", relu=None)
+                x = convolved(x, inner, 1, f"{unit}.expand_", relu=6)
+            x = convolved(x, inner, 3, f"{unit}.depthwise_", strides, groups=inner, relu=6)
+            x = convolved(x, outer, 1, f"{unit}.project_", relu=None)
             if residual:
                 x = layers.Add(name=f"{unit}.add")([shortcut, x])
-    x = _convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
+    x = convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
     return keras.Model(frame, action_head(x, classes, dropout), name=name)
 
 
@@ -181,9 +175,9 @@ def non_local_block(
     """
     y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
     y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
-    y = layers.BatchNormalization(epsilon=EPSILON, gamma_initializer="zeros", name=f"{unit}.nl_bn")(
-        y
-    )
+    y = layers.BatchNormalization(
+        epsilon=LAYOUTS["torch"], gamma_initializer="zeros", name=f"{unit}.nl_bn"
+    )(y)
     return layers.Add(name=f"{unit}.nl_add")([x, y])
 
 
@@ -219,43 +213,3 @@ class _Shifts:
 def _scaled(channels: int, width: float) -> int:
     """`channels` times the width multiplier, up to a multiple of 8."""
     return 8 * math.ceil(channels * width / 8)
-
-
-def _convolved(
-    x: keras.KerasTensor,
-    filters: int,
-    kernel: int,
-    prefix: str,
-    strides: int = 1,
-    *,
-    groups: int = 1,
-    relu: float | None = math.inf,
-) -> keras.KerasTensor:
-    """A convolution padded alike on all sides, batch norm, and a ReLU up to `relu`, if any."""
-    padding = "same"
-    if kernel > 1 and strides > 1:
-        x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{prefix}conv_pad")(x), "valid"
-    if groups == filters:
-        x = layers.DepthwiseConv2D(
-            kernel,
-            strides,
-            padding,
-            use_bias=False,
-            name=f"{prefix}conv",
-            depthwise_initializer="he_normal",
-        )(x)
-    else:
-        x = layers.Conv2D(
-            filters,
-            kernel,
-            strides,
-            padding,
-            use_bias=False,
-            name=f"{prefix}conv",
-            groups=groups,
-            kernel_initializer="he_normal",
-        )(x)
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{prefix}bn")(x)
-    if relu is None:
-        return x
-    return layers.ReLU(None if relu == math.inf else relu, name=f"{prefix}relu")(x)

@@ -64,7 +64,7 @@ def annotate(frame: np.ndarray, outputs: Any, lines: list[str]) -> np.ndarray:
         elif values.shape == frame.shape:
             beside.append(enlarged(values, SHORTEST))
         elif values.ndim == 3:
-            shown = lay_over(shown, _spread(values.max(axis=-1)))
+            shown = lay_over(shown, spread(values.max(axis=-1)))
     return draw_text(np.concatenate([shown, *beside], axis=1), text)
 
 
@@ -74,8 +74,9 @@ def highest(scores: np.ndarray, count: int = 3) -> str:
     return "  ".join(f"class {index}: {scores[index]:.3g}" for index in best)
 
 
-def _spread(heat: np.ndarray) -> np.ndarray:
-    """`heat [h, w]`, scaled from its least and greatest value to 0 and 1."""
+def spread(heat: np.ndarray) -> np.ndarray:
+    """`heat [..., h, w]`, scaled from its least and greatest value to 0 and 1; zeros if they are
+    the same."""
     low, high = float(heat.min()), float(heat.max())
     return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
 

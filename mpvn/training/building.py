@@ -14,9 +14,10 @@ from mpvn.data.figures import rendered_figures
 from mpvn.data.kept import in_memory
 from mpvn.data.montage import montage
 from mpvn.data.pipeline import ClipPipeline
-from mpvn.data.sampling import Consecutive, Sampling, Whole
+from mpvn.data.sampling import Consecutive, Dense, Segments, Spreading, Whole
 from mpvn.data.sets.registry import SETS
 from mpvn.data.video_set import VideoSet
+from mpvn.data.views import Views
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
 from mpvn.partition import UNIT_SEPARATOR
@@ -48,6 +49,7 @@ class Experiment:
         evaluation: clips to evaluate on.
         prepare: what `fit` takes of a batch to train on.
         prepare_evaluation: what `evaluate` takes of a batch.
+        views: what evaluation by views looks at.
     """
 
     network: VideoNetwork
@@ -58,6 +60,7 @@ class Experiment:
     evaluation: ClipPipeline
     prepare: Prepare
     prepare_evaluation: Prepare
+    views: Views
 
 
 def build(config: ConfigDict, to_train: bool = True) -> Experiment:
@@ -104,6 +107,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         build_pipeline(config, held_out, training=False),
         _prepare(config, task, at_source=isinstance(model, Trainer)),
         _prepare(config, task, at_source=False) if _clips_evaluated(config) else task.prepare,
+        build_views(config),
     )
 
 
@@ -359,6 +363,7 @@ def _schedule(config: ConfigDict, updates: int) -> Any:
 def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> ClipPipeline:
     """Clips of `videos`: random ones to train on; whole videos, cut in the centre, to evaluate."""
     size = (config.model.size, config.model.size)
+    sampling: Spreading
     if training:
         sampling = _clips(config, "random")
         batch_size = config.training.batch_size * config.clip.montage
@@ -381,6 +386,26 @@ def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> Clip
     )
 
 
-def _clips(config: ConfigDict, place: Any) -> Sampling:
+def build_views(config: ConfigDict) -> Views:
+    """What evaluation by views looks at: clips like those of training, and crops of them."""
+    asked = config.views
+    size = (asked.size, asked.size) if asked.size else None
+    return Views(_clips(config, "centre"), asked.clips, asked.crops, size, asked.scale)
+
+
+def _clips(config: ConfigDict, place: Any) -> Spreading:
     clip = config.clip
-    return Consecutive(clip.frames, clip.stride, clip.fps or None, place, clip.short)
+    if clip.sampling == "consecutive":
+        return Consecutive(clip.frames, clip.stride, clip.fps or None, place, clip.short)
+    if clip.stride != 1 or clip.fps:
+        raise ValueError(
+            "config.clip.stride and config.clip.fps are of sampling consecutive: leave them at 1 "
+            f"and 0. Received: sampling {clip.sampling}, stride {clip.stride}, fps {clip.fps}"
+        )
+    if clip.sampling == "segments":
+        return Segments(clip.frames, place, clip.short)
+    if clip.sampling == "dense":
+        return Dense(clip.frames, clip.window, place, clip.short)
+    raise ValueError(
+        f"config.clip.sampling: known are consecutive, segments, dense. Received: {clip.sampling!r}"
+    )

@@ -34,12 +34,20 @@ def base_config() -> ConfigDict:
             },
             "clip": {
                 "frames": 16,
-                "stride": 1,
+                "sampling": "consecutive",  # or segments (a frame of each of equal parts), dense
+                "stride": 1,  # of consecutive frames
                 "fps": 0.0,  # rate to which videos are brought; 0: as they are
+                "window": 64,  # of dense sampling: frames of the video that a clip stands for
                 "short": "error",  # or loop, hold
                 "montage": 1,  # how many clips, one after the other, become one
                 "interleaved": False,  # whether their frames take turns instead
                 "evaluated": 250,  # most frames of a video in evaluation, whole; 0: clips as above
+            },
+            "views": {  # what evaluation by views looks at, of each video
+                "clips": 1,  # sampled as above, spread over the video
+                "crops": 1,  # of each clip: 1, 3, 5 or 10
+                "size": 0,  # height and width of the crops; 0: the whole frame
+                "scale": 256,  # shorter side of the frames that crops are cut out of
             },
             "augmentation": {
                 "crop": "random",

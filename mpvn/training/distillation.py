@@ -83,8 +83,8 @@ class Distillation(keras.Model):
         self.lag = lag
         self.first_step = max(first_step, lag)
         self.student = student
-        self._tapped = _tapped(student, self.names)
-        taught: Any = _tapped(teacher, self.names)
+        self._tapped = tapped(student, self.names)
+        taught: Any = tapped(teacher, self.names)
         _check_shapes(self._tapped, taught, self.names)
         # In a partial Keras does not find the teacher: its weights are none of this model's.
         self._teach = functools.partial(taught, training=False)
@@ -126,22 +126,26 @@ def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body[end] for end in ends))
 
 
-def _tapped(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
-    """The same network, of the same weights, that puts out the activations of `layers` too."""
+def tapped(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
+    """The same network, of the same weights, that puts out the activations of `layers` too.
+
+    Raises:
+        ValueError: there are no such layers, or more outputs than one.
+    """
     nodes = network.graph.by_name
     unknown = [name for name in layers if name not in nodes]
     if unknown:
         raise ValueError(
-            f"{network.name!r} has no layer {', '.join(map(repr, unknown))}: layers to compare are "
+            f"{network.name!r} has no layer {', '.join(map(repr, unknown))}: layers are "
             f"nodes of the plan, such as {', '.join(default_layers(network.plan))}"
         )
     model = network.frame_model
     taps = [nodes[name].symbolic_outputs[0] for name in layers]
     if len(model.outputs) != 1:
         raise ValueError(f"{network.name!r} has {len(model.outputs)} outputs; expected one")
-    tapped = keras.Model(model.input, [model.outputs[0], *taps], name=model.name)
-    plan = Plan(tapped, **network.plan.get_config())
-    return VideoNetwork(tapped, plan, network.executor, network.rematerialise)
+    wider = keras.Model(model.input, [model.outputs[0], *taps], name=model.name)
+    plan = Plan(wider, **network.plan.get_config())
+    return VideoNetwork(wider, plan, network.executor, network.rematerialise)
 
 
 def _check_shapes(student: VideoNetwork, teacher: VideoNetwork, layers: Sequence[str]) -> None:

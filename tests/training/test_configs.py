@@ -3,6 +3,7 @@
 import json
 import pathlib
 import runpy
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -26,6 +27,16 @@ SCHEDULES = {  # learning rate, updates before it falls, batches, clips of a bat
     "par_inception_action": (0.1, (50_000, 60_000), 70_000, 4, 64),
 }
 """Appendix C of *Massively Parallel Video Networks*."""
+
+SHIFTED = {  # videos to train on, epochs, learning rate, dropout, clips of a video in the test
+    "tsm_kinetics400_resnet50": (240_000, 100, 0.01, 0.5, 10),
+    "tsm_something_v1_resnet50": (86_017, 50, 0.01, 0.5, 2),
+    "tsm_something_v2_resnet50": (168_913, 50, 0.01, 0.5, 2),
+    "tsm_jester_mobilenet_v2": (118_562, 50, 0.01, 0.5, 2),
+    "tsm_ucf101_resnet50": (9_537, 25, 0.001, 0.8, 2),
+    "tsm_hmdb51_resnet50": (3_570, 25, 0.001, 0.8, 2),
+}
+"""*Temporal Shift Module*, section 5; the last two after the authors' script."""
 
 
 def write(path: pathlib.Path, text: str) -> pathlib.Path:
@@ -82,6 +93,64 @@ def hmdb51(root: pathlib.Path) -> list[str]:
     return [f"--config.data.path={root}", "--config.model.size=64"]  # at 224 pixels it is slow
 
 
+def kinetics400(root: pathlib.Path) -> list[str]:
+    """All classes, of which two have a video."""
+    for split in ("train", "val"):
+        rows = ["label,youtube_id,time_start,time_end"]
+        rows += [f"class {number:03d},video{number},0,10" for number in range(400)]
+        write(root / f"{split}.csv", "\n".join(rows))
+        for number in (0, 7):
+            name = f"video{number}_000000_000010.mp4"
+            encode(root / split / f"class {number:03d}" / name, 20)
+    return [f"--config.data.path={root}", "--config.model.size=64"]
+
+
+def ucf101(root: pathlib.Path) -> list[str]:
+    """Two classes, a video to train on and one to test on of each."""
+    lists = root / "ucfTrainTestlist"
+    write(lists / "classInd.txt", "1 Jump\n2 Run")
+    for number, split in enumerate(("train", "test"), 1):
+        names = [f"{name}/v_{name}_g0{number}_c01.avi" for name in ("Jump", "Run")]
+        write(lists / f"{split}list01.txt", "\n".join(names))
+        for name in names:
+            path = root / "UCF-101" / name
+            encode(path.with_suffix(".mp4"), 20)
+            path.with_suffix(".mp4").rename(path)
+    return [f"--config.data.path={root}", "--config.model.size=64"]
+
+
+GESTURES = ("Swiping Left", "Swiping Right")
+
+
+def folders_of_frames(root: pathlib.Path, prefix: str) -> list[str]:
+    """Jester, or Something-Something V1: two classes, of a video of fewer frames than a clip."""
+    write(root / f"{prefix}-labels.csv", "\n".join(GESTURES))
+    for number, split in enumerate(("train", "validation")):
+        rows = [f"{2 * number + label};{name}" for label, name in enumerate(GESTURES)]
+        write(root / f"{prefix}-{split}.csv", "\n".join(rows))
+    for number in range(4):
+        for frame in range(1, 6):
+            path = root / f"20bn-{prefix}" / str(number) / f"{frame:05d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (48, 32)).save(path)
+    return [f"--config.data.path={root}", "--config.model.size=64"]
+
+
+def something_something_v2(root: pathlib.Path) -> list[str]:
+    """Two classes, a video to train on and one to test on of each."""
+    prefix = "something-something-v2"
+    labels = {name: str(label) for label, name in enumerate(GESTURES)}
+    write(root / f"{prefix}-labels.json", json.dumps(labels))
+    for number, split in enumerate(("train", "validation")):
+        videos = [{"id": f"{2 * number + n}", "template": name} for n, name in enumerate(GESTURES)]
+        write(root / f"{prefix}-{split}.json", json.dumps(videos))
+        for video in videos:
+            path = root / f"20bn-{prefix}" / f"{video['id']}.webm"
+            encode(path.with_suffix(".mp4"), 20)
+            path.with_suffix(".mp4").rename(path)
+    return [f"--config.data.path={root}", "--config.model.size=64"]
+
+
 def class_folders(root: pathlib.Path) -> list[str]:
     for name in ("jump", "run"):
         for number in range(3):
@@ -89,14 +158,24 @@ def class_folders(root: pathlib.Path) -> list[str]:
     return [f"--config.data.path={root}"]
 
 
+FAKES: dict[str, Callable[[pathlib.Path], list[str]]] = {
+    "hmdb51": hmdb51,
+    "ucf101": ucf101,
+    "kinetics400": kinetics400,
+    "something_v1": lambda root: folders_of_frames(root, "something-something-v1"),
+    "something_v2": something_something_v2,
+    "jester": lambda root: folders_of_frames(root, "jester-v1"),
+    "class_folders": class_folders,
+}
+
+
 def overrides(name: str, root: pathlib.Path) -> list[str]:
     """What the user of a config must say: where the data is."""
     if "rendered" in name:
         return []
-    if "hmdb51" in name:
-        return hmdb51(root)
-    if name == "class_folders":
-        return class_folders(root)
+    for part, fake in FAKES.items():
+        if part in name:
+            return fake(root)
     return pose_track(root) if name.endswith("pose") else mini_kinetics(root)
 
 
@@ -165,6 +244,28 @@ def test_the_paper_s_settings(name: str) -> None:
     filters = "temporal_kernel" if network == "par_densenet" else "temporal_filters"
     assert filters in config.model.options
     assert ("feedback" in config.model.options) == (task == "pose")
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_temporal_shift_s_settings(name: str) -> None:
+    """Epochs as batches; and PyTorch's weight decay, of which Keras keeps momentum away."""
+    videos, epochs, rate, dropout, clips = SHIFTED[name]
+    config = load_config(FILES[name])
+    training, optimizer = config.training, config.optimizer
+    per_epoch = videos / training.batch_size
+    assert training.batch_size == 64
+    assert training.steps == pytest.approx(epochs * per_epoch, rel=0.01)
+    falls = [update / per_epoch / epochs for update in optimizer.boundaries]
+    assert falls == pytest.approx([0.4, 0.8], rel=0.01)
+    assert (optimizer.learning_rate, optimizer.factor, optimizer.momentum) == (rate, 0.1, 0.9)
+    assert optimizer.weight_decay == pytest.approx(1e-4 / (1 - optimizer.momentum))
+    assert config.model.options.dropout == dropout
+    assert config.clip.sampling == ("dense" if "kinetics" in name else "segments")
+    assert config.augmentation.flip == ("something" not in name and "jester" not in name)
+    assert (config.clip.frames, config.clip.evaluated, config.model.size) == (8, 0, 224)
+    assert tuple(config.views.values()) == (clips, 3, 256, 256)
+    online = config.model.options.temporal_padding == "causal"
+    assert online == ("jester" in name)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "rendered" in name])

@@ -1,0 +1,122 @@
+"""What else is asked of networks that recognise actions: several views, and early answers.
+
+*Temporal Shift Module* (section 5) reports accuracy by clips and crops of a video, and accuracy by
+the share of it that an online network has seen.
+
+What it does not do well: views of another size than training's need the network traced anew, once
+for each size; whole frames are of many sizes.
+"""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+import tqdm
+
+from mpvn.models.surgery import resized
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
+from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, online_accuracy
+from mpvn.training.building import Experiment
+from mpvn.training.checkpoint import load_checkpoint
+
+
+def recognise_views(
+    experiment: Experiment, checkpoint: str | os.PathLike | None = None, batch_size: int = 8
+) -> Recognition:
+    """What the network says of the videos for evaluation, by `experiment.views` of each.
+
+    Args:
+        experiment: as `build` makes it.
+        checkpoint: file of weights; None evaluates those that the network has.
+        batch_size: most views that go through the network at a time.
+
+    Returns:
+        Scores by video, and metrics; `experiment.evaluation` knows of damage afterwards, too.
+
+    Raises:
+        ValueError: another task than actions, a network that takes no views of their size, or a
+            checkpoint of another network.
+        VideoError: damage, if the config says so, or nothing but damage.
+    """
+    task = action_task(experiment)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, experiment.network)
+    pipeline = experiment.evaluation
+    found = evaluate_views(
+        _AnySize(experiment.network),
+        pipeline.videos,
+        experiment.views,
+        task,
+        batch_size=batch_size,
+        damage=pipeline.damage,
+    )
+    pipeline.damaged.update(found.damaged)
+    return found
+
+
+def recognise_early(
+    experiment: Experiment, checkpoint: str | os.PathLike | None = None
+) -> dict[int, float]:
+    """Accuracy by the percentage of its steps after which the network is asked, in tenths.
+
+    Its prediction is the mean of what it said until then, at steps that count. Videos are as for
+    `evaluate`: whole, or as clips; `experiment.evaluation` knows of damage afterwards.
+
+    Args:
+        experiment, checkpoint: as `recognise_views`.
+
+    Returns:
+        Share of videos that are right, by percent.
+
+    Raises:
+        ValueError: another task than actions, a network that looks into the future, or a checkpoint
+            of another network.
+        VideoError: damage, if the config says so, or nothing but damage.
+    """
+    task, network = action_task(experiment), experiment.network
+    network.check_streams()
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, network)
+    run = tf.function(network, reduce_retracing=True)
+    logits, labels = [], []
+    for batch in tqdm.tqdm(experiment.evaluation.arrays(), unit="batch", dynamic_ncols=True):
+        logits += list(run(tf.constant(batch["frames"]))[:, task.first_step :].numpy())
+        labels += batch["label"].tolist()
+    return online_accuracy(logits, labels, average=task.average)
+
+
+def action_task(experiment: Experiment) -> ActionRecognition:
+    """The task of an experiment that recognises actions.
+
+    Raises:
+        ValueError: it has another.
+    """
+    if not isinstance(experiment.task, ActionRecognition):
+        raise ValueError(
+            "views, early answers and activation maps are of networks that recognise actions: "
+            f"expected config.task.name=action. Received: {type(experiment.task).__name__}"
+        )
+    return experiment.task
+
+
+class _AnySize:
+    """A network for clips of any frame size: the same layers and weights for each."""
+
+    def __init__(self, network: VideoNetwork) -> None:
+        self._network = network
+        self._by_size: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, clips: tf.Tensor) -> tf.Tensor:
+        size = tuple(clips.shape[2:4])
+        if size not in self._by_size:
+            self._by_size[size] = tf.function(self._at(size), reduce_retracing=True)
+        return self._by_size[size](clips)
+
+    def _at(self, size: tuple[int, int]) -> VideoNetwork:
+        own = self._network
+        if own.frame_model.input_shape[1:3] == size:
+            return own
+        frame_model = resized(own.frame_model, size)
+        plan = Plan(frame_model, **own.plan.get_config())
+        return VideoNetwork(frame_model, plan, executor=own.executor)

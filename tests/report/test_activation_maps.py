@@ -1,0 +1,175 @@
+"""Activation maps: their mean is the logit, whatever the plan; colours and sizes of pictures."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from ml_collections import ConfigDict
+from PIL import Image
+from random_weights import randomise
+
+import mpvn
+from keras_layers import TemporalShift
+from mpvn import cli
+from mpvn.data import VideoReader
+from mpvn.report.activation_maps import ActivationMapper, overlay, strip, write_activations
+from mpvn.report.theme import ramp
+from mpvn.training import base_config, build, train
+
+CLASSES = 5
+
+
+def classifier(rng: np.random.Generator, direction: str = "", last: str = "") -> keras.Model:
+    """Two convolutions and a head, with a temporal shift between and an activation at the end."""
+    x = frame = keras.Input((12, 8, 3), name="frame")
+    x = layers.Conv2D(8, 3, 2, activation="relu", name="first.conv")(x)
+    if direction:
+        x = TemporalShift(direction, 4, name="second.shift")(x)
+    x = layers.Conv2D(6, 2, name="second.conv")(x)
+    x = layers.GlobalAveragePooling2D(name="head.mean")(x)
+    x = layers.Dropout(0.5, name="head.dropout")(x)
+    x = layers.Dense(CLASSES, name="head.logits")(x)
+    if last:
+        x = layers.Activation(last, name="head.last")(x)
+    model = keras.Model(frame, x)
+    randomise(model, rng)
+    return model
+
+
+@pytest.mark.parametrize("direction", ["", "unidirectional", "bidirectional"])
+def test_the_mean_over_a_map_and_the_bias_are_the_logit(
+    direction: str, rng: np.random.Generator
+) -> None:
+    network = mpvn.VideoNetwork(classifier(rng, direction))
+    frames = rng.uniform(-1, 1, (6, 12, 8, 3)).astype("float32")
+    maps, outputs = ActivationMapper(network)(frames)
+    assert maps.shape == (6, 4, 2, CLASSES)
+    assert maps.dtype == np.float32
+    bias = np.asarray(network.frame_model.get_layer("head.logits").bias)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)) + bias, outputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(outputs, np.asarray(network(frames[None]))[0])
+    # The frames in another order: other maps, beyond the order, if and only if there is a shift.
+    turned, _ = ActivationMapper(network)(frames[::-1])
+    assert np.allclose(turned[::-1], maps, atol=1e-5) == (direction == "")
+
+
+@pytest.mark.parametrize("head", [None, "head.mean"])
+def test_behind_boundaries_maps_come_as_late_as_logits(
+    head: str | None, rng: np.random.Generator
+) -> None:
+    """Boundaries before the mean and before the dense layer; or the head in step with the rest."""
+    model = classifier(rng, "unidirectional")
+    boundaries = ["second.conv"] if head else ["second.conv", "head.mean", "head.logits"]
+    network = mpvn.VideoNetwork(model, mpvn.Plan(model, boundaries, head=head))
+    frames = rng.uniform(-1, 1, (7, 12, 8, 3)).astype("float32")
+    maps, outputs = ActivationMapper(network)(frames)
+    bias = np.asarray(model.get_layer("head.logits").bias)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)) + bias, outputs, rtol=1e-5, atol=1e-6)
+    late = 0 if head else 2
+    assert not maps[:late].any()
+    assert len({step.tobytes() for step in maps[late:]}) == 7 - late
+
+
+def test_outputs_may_have_an_activation(rng: np.random.Generator) -> None:
+    network = mpvn.VideoNetwork(classifier(rng, last="softmax"))
+    maps, outputs = ActivationMapper(network)(rng.uniform(-1, 1, (2, 12, 8, 3)))
+    logits = maps.mean(axis=(1, 2)) + np.asarray(network.frame_model.get_layer("head.logits").bias)
+    powers = np.exp(logits)
+    expected = powers / powers.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["no mean", "two dense layers", "ReLU between", "of the frame"])
+def test_other_classifiers_are_refused(wrong: str) -> None:
+    frame = keras.Input((4, 4, 3), name="frame")
+    x = frame if wrong == "of the frame" else layers.Conv2D(2, 1, name="conv")(frame)
+    kind = layers.Flatten if wrong == "no mean" else layers.GlobalAveragePooling2D
+    x = kind(name="joined")(x)
+    if wrong == "two dense layers":
+        x = layers.Dense(4, name="hidden")(x)
+    if wrong == "ReLU between":
+        x = layers.ReLU(name="between")(x)
+    network = mpvn.VideoNetwork(keras.Model(frame, layers.Dense(CLASSES, name="logits")(x)))
+    with pytest.raises(ValueError, match=r"one Dense layer, .* ends with: .*logits \(Dense\)"):
+        ActivationMapper(network)
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def colour(name: str) -> np.ndarray:
+    return np.array(list(bytes.fromhex(name[1:])))
+
+
+def test_the_least_is_dark_and_the_greatest_light_of_a_whole_clip() -> None:
+    """Frames of 8x12 are enlarged 28 times; grey values stay below the colours."""
+    maps = np.zeros((2, 2, 3), "float32")
+    maps[0, 0, 0], maps[1, 1, 2] = -3.0, 5.0
+    frames = np.zeros((2, 8, 12, 3), np.uint8)
+    pictures = overlay(frames, maps)
+    assert pictures.shape == (2, 224, 336, 3)
+    assert pictures.dtype == np.uint8
+    least, greatest = colour(ramp(256)[0]), colour(ramp(256)[-1])
+    np.testing.assert_allclose(pictures[0, 0, 0], 0.6 * least, atol=1)
+    np.testing.assert_allclose(pictures[1, -1, -1], 0.6 * greatest, atol=1)
+    between = pictures[1, 0, 0].astype(int)
+    assert np.abs(between - 0.6 * least).max() > 10
+    assert np.abs(between - 0.6 * greatest).max() > 10
+    white = overlay(np.full_like(frames, 255), maps).astype(int)
+    np.testing.assert_allclose(white - pictures, 0.4 * 255, atol=1)
+
+
+def test_a_map_without_differences_is_dark(rng: np.random.Generator) -> None:
+    frames = rng.uniform(-1, 1, (1, 224, 224, 3))
+    flat = overlay(frames, np.full((1, 7, 7), 2.0, "float32")).astype(float)
+    tint = flat - 0.6 * colour(ramp(256)[0])
+    assert np.abs(tint - tint[..., :1]).max() < 1.01  # grey, but for the one colour
+
+
+def test_a_strip_is_of_pictures_from_the_first_to_the_last() -> None:
+    pictures = np.stack([np.full((4, 5, 3), n, np.uint8) for n in range(9)])
+    row = strip(pictures, most=3)
+    assert row.shape == (4, 3 * 5 + 2 * 2, 3)
+    assert row[0, :, 0].tolist() == [*5 * [0], 255, 255, *5 * [4], 255, 255, *5 * [8]]
+    assert strip(pictures[:2]).shape == (4, 12, 3)
+
+
+# --- of a run -----------------------------------------------------------------------------------
+
+
+def config(**changes: object) -> ConfigDict:
+    asked = base_config()
+    asked.data.train = {"count": 8, "frames": 12}
+    asked.data.evaluation = {"count": 5, "frames": 12}
+    asked.clip.frames, asked.clip.sampling, asked.clip.evaluated = 4, "segments", 0
+    asked.task.name = "action"
+    asked.model.name, asked.model.size = "tsm_mobilenet_v2", 32
+    asked.model.options = {"width": 0.1}
+    asked.training.steps, asked.training.batch_size = 2, 2
+    asked.update_from_flattened_dict(changes)
+    return asked
+
+
+def test_the_command_writes_strips_and_videos(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    run, folder = train(config(), tmp_path / "run"), tmp_path / "seen" / "run"
+    assert cli._run(cli._parse(["mpvn", "eval", str(run.path), "--activations", str(folder)])) == 0
+    said = capsys.readouterr().out
+    names = [f"{number}.{suffix}" for number in range(3) for suffix in ("mp4", "png")]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(f"written to {folder / name}" in said for name in names)
+    with Image.open(folder / "0.png") as picture:
+        assert picture.size == (4 * 224 + 3 * 2, 224)
+    with VideoReader(folder / "2.mp4") as video:
+        shapes = [frame.shape for frame in video]
+    assert shapes == 4 * [(224, 224, 3)]
+
+
+def test_activations_are_of_actions(tmp_path: pathlib.Path) -> None:
+    changes = {"task.name": "autoencoding", "model.name": "autoencoder"}
+    experiment = build(config(**changes))
+    with pytest.raises(ValueError, match="expected config.task.name=action. Received: Autoencod"):
+        write_activations(experiment, tmp_path)
