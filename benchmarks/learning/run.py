@@ -160,12 +160,7 @@ def figure(task: str, done: Done) -> str:
         if setting.group in ("trained", "rewired"):
             values = [cell.result[METRICS[task]] for cell in cells]
             name = f"{setting.group}, latency {setting.changes['task.latency']}"
-            point = Point(
-                setting.changes["plan.subnetworks"],
-                statistics.fmean(values),
-                min(values),
-                max(values),
-            )
+            point = Point.of(setting.changes["plan.subnetworks"], values)
             lines.setdefault(name, []).append(point)
     return lines_figure(lines, "parallel subnetworks", METRICS[task].replace("_", " "), log_x=True)
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import re
+import statistics
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -83,6 +84,15 @@ class Point(NamedTuple):
     low: float
     high: float
     label: str = ""
+
+    @classmethod
+    def of(cls, x: float, values: Sequence[float], label: str = "") -> "Point":
+        """The mean of `values` at `x`, between the least and the greatest of them.
+
+        Not a bit outside them: the mean of equal numbers, rounded, may be none of them.
+        """
+        low, high = min(values), max(values)
+        return cls(x, min(max(statistics.fmean(values), low), high), low, high, label)
 
 
 def lines_figure(

@@ -123,7 +123,7 @@ def _lines(
             ys = [row[y] for row in alike]
             label = _setting(alike[0], [key for key in labels if key not in by])
             centre = statistics.fmean(row[x] for row in alike)
-            points.append(Point(centre, statistics.fmean(ys), min(ys), max(ys), label))
+            points.append(Point.of(centre, ys, label))
         name = ", ".join(f"{_words(key)} {value}" for key, value in zip(by, values, strict=True))
         lines[name] = sorted(points)
     return lines

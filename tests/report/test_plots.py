@@ -80,6 +80,16 @@ def test_bars_only_where_there_is_a_range() -> None:
     assert (bars("trained & <late>"), bars("rewired")) == (1, 0)
 
 
+def test_the_mean_of_equal_numbers_is_drawn() -> None:
+    """Rounded, the mean of three equal speeds came out a bit above them, and a sweep of many hours
+    ended without its report."""
+    speed = 95.0324437717525
+    point = Point.of(2.0, [speed] * 3)
+    assert (point.y, point.low, point.high) == (speed, speed, speed)
+    lines_figure({"bound": [point]}, "x", "y")
+    assert Point.of(1.0, [1.0, 2.0, 6.0], "a") == Point(1.0, 3.0, 1.0, 6.0, "a")
+
+
 def test_log_axes_have_plain_numbers() -> None:
     points = [Point(x, y, y, y) for x, y in ((0.7, 30.5), (3.5, 71.0), (60.0, 180.5))]
     found = texts(lines_figure({"a": points}, "x", "y", log_x=True, log_y=True))
