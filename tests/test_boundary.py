@@ -10,50 +10,13 @@ import reference_sideways as reference
 import tensorflow as tf
 from keras import layers
 from random_weights import randomise
+from sideways_networks import SHORTCUTS, WIDTH, dense_layer, dense_modules, network, set_modules
 
 import keras_layers
 from keras_layers import Boundary
 from keras_layers.boundary import sent_sideways
 from mpvn import Plan, VideoNetwork
 from mpvn.executors.sideways import Sideways
-
-WIDTH = 3
-SHORTCUTS = [(), (2,), (3,), (2, 3)]
-
-
-def dense_modules(depth: int, rng: np.random.Generator) -> list[reference.Dense]:
-    return [
-        reference.Dense(rng.normal(0, 0.6, (WIDTH, WIDTH)), rng.normal(0, 0.3, WIDTH))
-        for _ in range(depth)
-    ]
-
-
-def dense_layer(index: int) -> keras.layers.Layer:
-    return layers.Dense(WIDTH, "tanh", dtype="float64", name=f"module{index}")
-
-
-def set_modules(model: Any, modules: list[reference.Dense]) -> None:
-    for index, module in enumerate(modules):
-        model.get_layer(f"module{index}").set_weights([module.kernel, module.bias])
-
-
-def network(modules: list[reference.Dense], shortcuts: tuple = (), **options: Any) -> VideoNetwork:
-    """A subnetwork for each module, shortcuts as skips across boundaries."""
-    frame = keras.Input((WIDTH,), dtype="float64")
-    made: list = []
-    starts = []
-    for index in range(len(modules)):
-        read = [made[index - k] for k in (1, *shortcuts) if k <= index] or [frame]
-        if len(read) > 1:
-            read = [layers.Add(dtype="float64", name=f"merge{index}")(read)]
-            starts.append(f"merge{index}")
-        elif index:
-            starts.append(f"module{index}")
-        made.append(dense_layer(index)(read[0]))
-    model = keras.Model(frame, made[-1])
-    set_modules(model, modules)
-    plan = Plan(model, starts)
-    return VideoNetwork(model, plan, dtype="float64", **options)
 
 
 def gradients(model: Any, clip: Any, targets: Any, weights: list) -> list[np.ndarray]:

@@ -10,41 +10,13 @@ import reference_sideways as reference
 import tensorflow as tf
 from keras import layers
 from random_weights import randomise
+from sideways_networks import SHORTCUTS, WIDTH, dense_modules, network
 
 from keras_layers import Feedback, Sideways, TemporalConv2D
 from mpvn import Plan, VideoNetwork
 from mpvn.models import simple_cnn
 from mpvn.tasks import FutureFrame
 from mpvn.training import SidewaysTrainer
-
-WIDTH = 3
-SHORTCUTS = [(), (2,), (3,), (2, 3)]
-
-
-def dense_modules(depth: int, rng: np.random.Generator) -> list[reference.Dense]:
-    return [
-        reference.Dense(rng.normal(0, 0.6, (WIDTH, WIDTH)), rng.normal(0, 0.3, WIDTH))
-        for _ in range(depth)
-    ]
-
-
-def network(modules: list[reference.Dense], shortcuts: tuple = ()) -> VideoNetwork:
-    """A subnetwork for each module, shortcuts as skips across boundaries."""
-    frame = keras.Input((WIDTH,), dtype="float64")
-    made: list = []
-    starts = []
-    for index in range(len(modules)):
-        read = [made[index - k] for k in (1, *shortcuts) if k <= index] or [frame]
-        if len(read) > 1:
-            read = [layers.Add(dtype="float64", name=f"merge{index}")(read)]
-        starts.append(
-            f"merge{index}" if len(made) and read[0] is not made[-1] else f"module{index}"
-        )
-        dense = layers.Dense(WIDTH, "tanh", dtype="float64", name=f"module{index}")
-        made.append(dense(read[0]))
-        dense.set_weights([modules[index].kernel, modules[index].bias])
-    model = keras.Model(frame, made[-1])
-    return VideoNetwork(model, Plan(model, starts[1:]))
 
 
 def weights(net: VideoNetwork, depth: int) -> list[np.ndarray]:
