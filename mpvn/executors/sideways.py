@@ -36,9 +36,10 @@ def check_frame_by_frame(plan: "Plan", trainer: str) -> None:
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
+    nodes = plan.graph.nodes
     faults = [
-        *(f"feedback ({node.name!r})" for node in plan.graph.nodes if node.feedback_source),
-        *(f"memory of past frames ({node.name!r})" for node in plan.graph.nodes if node.temporal),
+        *_some("feedback", [node.name for node in nodes if node.feedback_source]),
+        *_some("memory of past frames", [node.name for node in nodes if node.temporal]),
         *(f"clock rate {clock.rate}" for clock in plan.distinct_clocks if clock.rate > 1),
     ]
     if faults:
@@ -47,6 +48,14 @@ def check_frame_by_frame(plan: "Plan", trainer: str) -> None:
             f"This one has {', '.join(dict.fromkeys(faults))}: take that out, or train by "
             'back-propagation along time (gradient="exact")'
         )
+
+
+def _some(what: str, names: list[str]) -> list[str]:
+    """What some nodes have, with the names of the first three."""
+    if not names:
+        return []
+    more = ", ..." if len(names) > 3 else ""
+    return [f"{what} ({', '.join(map(repr, names[:3]))}{more})"]
 
 
 class Sideways:
