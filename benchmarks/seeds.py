@@ -5,7 +5,7 @@ import json
 import pathlib
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reporting import environment, insert_table, markdown
@@ -16,17 +16,14 @@ from mpvn.training.sweep import Cell, run_cells
 SEEDS = (0, 1, 2)
 JOBS = 2
 
-Labels = Mapping[str, Any]
-"""What a row of the table says of its setting."""
-
-Measured = Sequence[tuple[Labels, Sequence[Cell]]]
-"""Each setting, and its runs: one a seed."""
+Measured = Sequence[tuple[Any, Sequence[Cell]]]
+"""Each setting, of whatever kind, and its runs: one a seed."""
 
 
 def arguments(doc: str, sections: Iterable[str]) -> argparse.Namespace:
     """Of the command line: `section`, `small`, `runs`, `jobs`, `only_results`."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("section", nargs="?", choices=sorted(sections))
+    parser.add_argument("section", nargs="?", choices=list(sections))
     parser.add_argument("--small", action="store_true", help="two batches a run; writes nothing")
     parser.add_argument("--runs", type=pathlib.Path, help="where runs are kept and taken up")
     parser.add_argument("--jobs", type=int, default=JOBS, help="runs at a time")
@@ -38,7 +35,7 @@ def measure(
     here: pathlib.Path,
     section: str,
     measured: Measured,
-    row: Callable[[Labels, Sequence[Cell]], dict[str, Any]],
+    row: Callable[[Any, Sequence[Cell]], dict[str, Any]],
     asked: argparse.Namespace,
 ) -> Measured:
     """Runs what is not done, and writes the table: results/SECTION.json, and into README.md.
@@ -56,10 +53,10 @@ def measure(
     started = time.time()
     if not asked.only_results:
         run_cells([cell for _, cells in measured for cell in cells], asked.jobs)
-    done = [(labels, [cell for cell in cells if cell.done]) for labels, cells in measured]
-    done = [(labels, cells) for labels, cells in done if cells]
+    done = [(setting, [cell for cell in cells if cell.done]) for setting, cells in measured]
+    done = [(setting, cells) for setting, cells in done if cells]
     result = {
-        "rows": [row(labels, cells) for labels, cells in done],
+        "rows": [row(setting, cells) for setting, cells in done],
         "environment": environment(started),
     }
     print(markdown(result["rows"]))

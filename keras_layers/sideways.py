@@ -220,7 +220,7 @@ class _Scan:
         array = tf.TensorArray(self._dtype, steps, element_shape=self._made[-1])
         loop = (tf.constant(0), self._zeros(clip), states, array)
         _, _, states, written = self._run(steps, step, loop)
-        return _batch_major(written.stack()), states
+        return time_swapped(written.stack()), states
 
     def backward(
         self, clip: tf.Tensor, weights: list[Tensors], states: list[Tensors], upstream: tf.Tensor
@@ -266,7 +266,7 @@ class _Scan:
             [total * _ratio(steps, count, total.dtype) for total in totals]
             for totals, count in zip(sums, learning, strict=True)
         ]
-        gradient = _batch_major(written.stack())
+        gradient = time_swapped(written.stack())
         return gradient * _ratio(steps, learning[0], gradient.dtype), means
 
     def _step(self, frame, held, weights, states) -> tuple[Tensors, list[Tensors]]:
@@ -339,6 +339,6 @@ def _ratio(all_steps: tf.Tensor, steps: tf.Tensor, dtype: tf.DType) -> tf.Tensor
     return tf.cast(tf.cast(all_steps, tf.float64) / tf.cast(steps, tf.float64), dtype)
 
 
-def _batch_major(time_major: tf.Tensor) -> tf.Tensor:
-    """[T, B, ...] -> [B, T, ...]."""
-    return tf.transpose(time_major, [1, 0, *range(2, len(time_major.shape))])
+def time_swapped(x: tf.Tensor) -> tf.Tensor:
+    """[T, B, ...] -> [B, T, ...], and back."""
+    return tf.transpose(x, [1, 0, *range(2, len(x.shape))])

@@ -8,25 +8,20 @@ Each run is a process of its own and goes on where it was stopped; two run at a 
 results/TASK.json, tables to README.md between the markers, figures beside it.
 """
 
-import argparse
-import json
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mpvn.files import write_whole
-from mpvn.report.plots import Point, lines_figure
-from mpvn.training.sweep import Cell, run_cells
-
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown  # noqa: E402
+from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
-SEEDS = (0, 1, 2)
-JOBS = 2
+from mpvn.files import write_whole  # noqa: E402
+from mpvn.report.plots import Point, lines_figure  # noqa: E402
+from mpvn.training.sweep import Cell, run_cells  # noqa: E402
+
 METRICS = {"keypoints": "pck_10", "actions": "clip_top1"}
 SMALL = {"training.steps": 2, "data.train.count": 8, "data.evaluation.count": 4}
 
@@ -128,32 +123,22 @@ def cell(task: str, setting: Setting, seed: int, runs: pathlib.Path, small: bool
 # --- results ------------------------------------------------------------------------------------
 
 
-Done = Sequence[tuple[Setting, Sequence[Cell]]]
-"""Each setting with the runs of it that are done; the sequential network first."""
-
-
 def row(task: str, setting: Setting, cells: Sequence[Cell], sequential: float) -> dict[str, Any]:
     """Means over the seeds that are done, and the least and greatest."""
     losses, metrics = ([c.result[name] for c in cells] for name in ("cross_entropy", METRICS[task]))
+    said = spread(metrics)
     return {
         "question": setting.group,
         "run": setting.name.replace(",", ", "),
         "loss": f"{statistics.fmean(losses):.4f}",
-        METRICS[task]: f"{statistics.fmean(metrics):.3f}",
-        "least to greatest": f"{min(metrics):.3f} to {max(metrics):.3f}",
+        METRICS[task]: said["mean"],
+        "least to greatest": said["least to greatest"],
         "against sequential": f"{statistics.fmean(metrics) - sequential:+.3f}",
         "seeds": len(cells),
     }
 
 
-def table(task: str, done: Done) -> list[dict[str, Any]]:
-    """A row for each setting that has a run."""
-    metric = METRICS[task]
-    sequential = statistics.fmean(one.result[metric] for one in done[0][1])
-    return [row(task, setting, cells, sequential) for setting, cells in done]
-
-
-def figure(task: str, done: Done) -> str:
+def figure(task: str, done: Measured) -> str:
     """Accuracy against the number of subnetworks: trained and rewired, by prediction latency."""
     lines: dict[str, list[Point]] = {}
     for setting, cells in done:
@@ -166,35 +151,27 @@ def figure(task: str, done: Done) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", nargs="?", choices=sorted(SETTINGS))
-    parser.add_argument("--small", action="store_true", help="two batches a run; writes nothing")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/learning"))
-    parser.add_argument("--only-results", action="store_true", help="of the runs that are done")
-    arguments = parser.parse_args()
-    for task in [arguments.task] if arguments.task else sorted(SETTINGS):
-        started = time.time()
-        seeds = SEEDS[:1] if arguments.small else SEEDS
-        cells = [
-            (
-                setting,
-                [cell(task, setting, seed, arguments.runs, arguments.small) for seed in seeds],
-            )
+    asked = arguments(__doc__, SETTINGS)
+    runs = asked.runs or pathlib.Path("runs/learning")
+    for task in [asked.section] if asked.section else SETTINGS:
+        seeds = SEEDS[:1] if asked.small else SEEDS
+        measured = [
+            (setting, [cell(task, setting, seed, runs, asked.small) for seed in seeds])
             for setting in SETTINGS[task]()
         ]
-        if not arguments.only_results:
-            (_, teachers), *others = cells
-            run_cells(teachers, JOBS)
-            run_cells([one for _, alike in others for one in alike], JOBS)
-        done = [(setting, [one for one in alike if one.done]) for setting, alike in cells]
-        done = [(setting, alike) for setting, alike in done if alike]
-        result = {"rows": table(task, done), "environment": environment(started)}
-        print(markdown(result["rows"]))
-        if not arguments.small:
-            (HERE / "results").mkdir(exist_ok=True)
-            write_whole(HERE / "results" / f"{task}.json", json.dumps(result, indent=1) + "\n")
+        teachers = measured[0][1]
+        if not asked.only_results:
+            run_cells(teachers, asked.jobs)  # others are rewired, or taught, by these
+        sequential = statistics.fmean(one.result[METRICS[task]] for one in teachers if one.done)
+        done = measure(
+            HERE,
+            task,
+            measured,
+            lambda setting, cells, t=task, s=sequential: row(t, setting, cells, s),
+            asked,
+        )
+        if not asked.small:
             write_whole(HERE / f"{task}.svg", figure(task, done))
-            insert_table(HERE / "README.md", task, result)
 
 
 if __name__ == "__main__":

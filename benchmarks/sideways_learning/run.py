@@ -9,6 +9,7 @@ results/SECTION.json, tables to README.md between the markers, figures beside it
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import sys
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from seeds import SEEDS, Labels, Measured, arguments, measure, spread  # noqa: E402
+from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
 from mpvn.files import write_whole  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
@@ -155,13 +156,13 @@ def cell(section: str, setting: Setting, seed: int, asked: argparse.Namespace) -
     )
 
 
-def row(metric: str, labels: Labels, cells: Sequence[Cell]) -> dict[str, Any]:
+def row(metric: str, setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
     """Mean and spread of the metric over the seeds that are done."""
     digits = 4 if metric == "mse" else 3
     losses = [one.result["loss"] for one in cells]
     said = spread([one.result[metric] for one in cells], digits)
     return {
-        **labels,
+        "run": setting.name,
         metric: said["mean"],
         "least to greatest": said["least to greatest"],
         "loss": f"{statistics.fmean(losses):.4f}",
@@ -184,14 +185,13 @@ def main() -> None:
     for name in [asked.section] if asked.section else SECTIONS:
         section = SECTIONS[name]
         measured = [
-            ({"run": s.name}, [cell(name, s, seed, asked) for seed in s.seeds])
-            for s in section.settings()
+            (s, [cell(name, s, seed, asked) for seed in s.seeds]) for s in section.settings()
         ]
         done = measure(
             HERE,
             name,
             measured,
-            lambda labels, cells, m=section.metric: row(m, labels, cells),
+            functools.partial(row, section.metric),
             asked,
         )
         if name == "robustness" and not asked.small:

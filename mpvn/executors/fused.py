@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from keras_layers.sideways import time_swapped
 from mpvn.executors.rematerialise import Place
 from mpvn.executors.sideways import Sideways
 from mpvn.executors.step import StepRun
@@ -158,7 +159,7 @@ class Fused:
         _, state, arrays, sums, learned, total, heard = tf.while_loop(
             lambda time, *_: time < steps, step, loop, parallel_iterations=1
         )
-        outputs = [_batch_major(array.stack()) for array in arrays]
+        outputs = [time_swapped(array.stack()) for array in arrays]
         loss_seen = tf.math.divide_no_nan(total, heard)
         return Scanned(outputs, loss_seen, self._means(sums, learned), learned, state)
 
@@ -288,8 +289,3 @@ def _gated(gradient: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
     """`gradient` `[B, ...]` of the streams whose gate `[B]` is open, else zero."""
     shape = (-1, *[1] * (gradient.shape.rank - 1))
     return gradient * tf.reshape(tf.cast(gate, gradient.dtype), shape)
-
-
-def _batch_major(time_major: tf.Tensor) -> tf.Tensor:
-    """[n, B, ...] -> [B, n, ...]."""
-    return tf.transpose(time_major, [1, 0, *range(2, len(time_major.shape))])

@@ -83,9 +83,7 @@ class RunFolder:
         """
         if not self._config.exists():
             raise ValueError(f"{self.path} is no folder of a run: it has no config.json")
-        config = base_config()
-        config.update(_with_tuples(json.loads(self._config.read_text())))
-        return config
+        return from_json(json.loads(self._config.read_text()))
 
     def write(self, **row: Any) -> None:
         """Adds a line to the metrics."""
@@ -121,6 +119,13 @@ class RunFolder:
 def as_json(config: ConfigDict) -> dict[str, Any]:
     """`config` as JSON holds it: tuples are lists."""
     return json.loads(config.to_json_best_effort())
+
+
+def from_json(stored: dict[str, Any]) -> ConfigDict:
+    """The config that `as_json` held; keys that are younger than it have their defaults."""
+    config = base_config()
+    config.update(_with_tuples(stored))
+    return config
 
 
 def _with_tuples(value: Any) -> Any:

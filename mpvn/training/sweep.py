@@ -25,7 +25,7 @@ from mpvn.network import VideoNetwork
 from mpvn.streaming import stream_speeds
 from mpvn.training.building import build
 from mpvn.training.config import load_config, override
-from mpvn.training.run_folder import RunFolder, as_json, flat
+from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by dotted key of a config."""
@@ -57,8 +57,10 @@ class Cell:
         """Whether just this is there already."""
         if self.rewired:
             results = self.folder / RESULTS
-            asked = as_json(self.config)
-            return results.exists() and json.loads(results.read_text())["config"] == asked
+            if not results.exists():
+                return False
+            before = from_json(json.loads(results.read_text())["config"])
+            return as_json(before) == as_json(self.config)
         return RunFolder(self.folder).has_finished(self.config)
 
     @functools.cached_property

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_layers.sideways import time_swapped
 from mpvn.network import VideoNetwork
 
 _WEIGHTS = (
@@ -141,14 +142,14 @@ class Trainer(keras.Model):
             some = keras.tree.map_structure(lambda x: _cut(x, first, self.episode, even), piece)
             loss, outputs, state = self.update(some, state)
             total += tf.cast(loss, tf.float32) * tf.cast(tf.shape(some.weights)[1], tf.float32)
-            arrays = zip(written, map(_time_major, outputs), strict=True)
+            arrays = zip(written, map(time_swapped, outputs), strict=True)
             return number + 1, state, total, [array.write(number, x) for array, x in arrays]
 
         loop = (tf.constant(0), state, tf.constant(0.0), written)
         _, state, total, written = tf.while_loop(
             lambda number, *_: number < count, one, loop, parallel_iterations=1
         )
-        outputs = [_time_major(array.concat()) for array in written]
+        outputs = [time_swapped(array.concat()) for array in written]
         shaped = [
             tf.ensure_shape(x, (batch, length, *t.shape))
             for x, t in zip(outputs, tensors, strict=True)
@@ -223,8 +224,3 @@ def _cut(x: tf.Tensor, first: tf.Tensor, steps: int, whole: bool) -> tf.Tensor:
     """`steps` steps of `x` `[B, T, ...]` from `first` on; fewer at its end, unless `whole`."""
     some = x[:, first : first + steps]
     return tf.ensure_shape(some, (x.shape[0], steps, *x.shape[2:])) if whole else some
-
-
-def _time_major(x: tf.Tensor) -> tf.Tensor:
-    """[B, n, ...] -> [n, B, ...], and back."""
-    return tf.transpose(x, [1, 0, *range(2, len(x.shape))])
