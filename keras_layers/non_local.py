@@ -84,10 +84,14 @@ class NonLocal(TemporalLayer):
         embedded = ops.max_pool(embedded, self.subsample, data_format="channels_last") * there
         return ops.concatenate([embedded, ops.ones_like(embedded[..., :1]) * there], axis=-1)
 
+    def anticipate(self, frame):
+        """As `remember`."""
+        return self.remember(frame)
+
     def compute(self, window):
-        older = self.window - 1 - self.lookahead
-        query = self.theta(window[older])
-        seen = [*window[:older], *(self.remember(frame) for frame in window[older:])]
+        before, present, after = self.parted(window)
+        query = self.theta(present)
+        seen = [*before, self.remember(present), *after]
         shape, filters = ops.shape(query), query.shape[-1]
         # k of [B, h, w, 2f + 1] -> [B, k*h*w, 2f + 1], and [B, H, W, f] -> [B, H*W, f]
         seen = ops.reshape(ops.stack(seen, axis=1), (shape[0], -1, 2 * filters + 1))

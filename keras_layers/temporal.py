@@ -3,11 +3,11 @@
 A temporal layer sees a *window*: the newest frame and the `window - 1` ticks of its input before it
 (*Massively Parallel Video Networks*, section 3.3). Whoever runs the layer collects the window: this
 class over a clip, or an executor of `mpvn` frame by frame. The layer only says how long it is, how
-often it ticks, what of a past input is worth keeping, and what comes out of a window. So streaming
-and training cannot drift apart: there is one `compute`.
+often it ticks, what of a past or a future input is worth having, and what comes out of a window. So
+streaming and training cannot drift apart: there is one `compute`.
 
 What it does not do well: the layer alone runs a clip by folding time into the batch, which holds
-`window` shifted copies of its input at once.
+`window - 1` shifted copies at once of what the layer has of the other frames.
 """
 
 import keras
@@ -20,7 +20,8 @@ PADDINGS = ("causal", "symmetric")
 class TemporalLayer(keras.layers.Layer):
     """A layer whose output depends on the last `window` ticks of its input.
 
-    Subclasses implement `compute` and `compute_frame_output_shape`, and may override `remember`.
+    Subclasses implement `compute` and `compute_frame_output_shape`, and may override `remember` and
+    `anticipate`.
 
     Args:
         window: how many ticks of its input the layer sees, the newest included; at least 1.
@@ -71,6 +72,11 @@ class TemporalLayer(keras.layers.Layer):
         """How many ticks of the future the window holds: 0 unless padding is symmetric."""
         return self.window // 2 if self.temporal_padding == "symmetric" else 0
 
+    @property
+    def lookback(self) -> int:
+        """How many ticks of the past the window holds."""
+        return self.window - 1 - self.lookahead
+
     def remember(self, frame):
         """What of a past input `frame` is kept until it leaves the window; all of it by default.
 
@@ -78,13 +84,24 @@ class TemporalLayer(keras.layers.Layer):
         """
         return frame
 
+    def anticipate(self, frame):
+        """What of a future `frame` is seen, with symmetric padding; all of it by default.
+
+        Must map zeros to zeros, for the future is zero after the end.
+        """
+        return frame
+
+    def parted(self, window):
+        """The frames of a window before the present one, that one, and those after it."""
+        return window[: self.lookback], window[self.lookback], window[self.lookback + 1 :]
+
     def compute(self, window):
         """The output of a window.
 
         Args:
-            window: `self.window` tensors, oldest first. Those older than the newest frame are what
-                `remember` returned; the newest frame, and with symmetric padding the `lookahead`
-                frames after it, are whole.
+            window: `self.window` tensors, oldest first. The present frame is whole. Those before it
+                are what `remember` returned; with symmetric padding, the `lookahead` after it are
+                what `anticipate` returned.
 
         Returns:
             One batch of output frames.
@@ -102,31 +119,34 @@ class TemporalLayer(keras.layers.Layer):
             return self.compute(list(inputs))
         if self._is_clip(inputs.shape):
             return self._call_clip(inputs)
-        past = ops.zeros_like(self.remember(inputs))
-        older = self.window - 1 - self.lookahead
-        future = ops.zeros_like(inputs)
-        return self.compute([past] * older + [inputs] + [future] * self.lookahead)
+        past = [ops.zeros_like(self.remember(inputs))] * self.lookback
+        future = [ops.zeros_like(self.anticipate(inputs))] * self.lookahead
+        return self.compute([*past, inputs, *future])
 
     def _call_clip(self, clip):
-        batch, time = ops.shape(clip)[0], ops.shape(clip)[1]
-        frames = ops.reshape(clip, (-1, *ops.shape(clip)[2:]))  # [B, T, ...] -> [B*T, ...]
-        older = self.window - 1 - self.lookahead
-        ticks = -(-time // self.temporal_stride)
+        batch, time, *frame = ops.shape(clip)
+        frames = ops.reshape(clip, (-1, *frame))  # [B, T, ...] -> [B*T, ...]
 
-        def shifted(frames, offset):
-            """Frame `t * stride + offset` for every tick t, zeros outside the clip."""
-            # [B*T, ...] -> [B, T, ...]
-            clip = ops.reshape(frames, (batch, time, *ops.shape(frames)[1:]))
-            padding = [[0, 0], [max(-offset, 0), max(offset, 0)]] + [[0, 0]] * (len(clip.shape) - 2)
-            clip = ops.pad(clip, padding)[:, max(offset, 0) :][:, :time][:, :: self.temporal_stride]
-            return ops.reshape(
-                clip, (-1, *ops.shape(clip)[2:])
-            )  # [B, ticks, ...] -> [B*ticks, ...]
+        def padded(seen, before, after):
+            """[B*T, ...] -> [B, before + T + after, ...], zeros outside the clip."""
+            seen = ops.reshape(seen, (batch, time, *ops.shape(seen)[1:]))
+            around = [[0, 0], [before, after]] + [[0, 0]] * (len(seen.shape) - 2)
+            return ops.pad(seen, around)
 
-        kept = self.remember(frames) if older else frames
-        window = [shifted(kept, offset) for offset in range(-older, 0)]
-        window += [shifted(frames, offset) for offset in range(self.lookahead + 1)]
+        def at_ticks(clip, first):
+            """Frame `first + t * stride` for every tick t: [B, T', ...] -> [B*ticks, ...]."""
+            clip = clip[:, first : first + time : self.temporal_stride]
+            return ops.reshape(clip, (-1, *ops.shape(clip)[2:]))
+
+        window = [frames if self.temporal_stride == 1 else at_ticks(clip, 0)]
+        if self.lookback:
+            past = padded(self.remember(frames), self.lookback, 0)
+            window = [at_ticks(past, first) for first in range(self.lookback)] + window
+        if self.lookahead:
+            future = padded(self.anticipate(frames), 0, self.lookahead)
+            window += [at_ticks(future, 1 + further) for further in range(self.lookahead)]
         outputs = self.compute(window)
+        ticks = -(-time // self.temporal_stride)
         # [B*ticks, ...] -> [B, ticks, ...]
         return ops.reshape(outputs, (batch, ticks, *ops.shape(outputs)[1:]))
 

@@ -39,9 +39,12 @@ class _TemporalPooling2D(TemporalLayer):
     def remember(self, frame):
         return self._pool_space(frame)
 
+    def anticipate(self, frame):
+        return self._pool_space(frame)
+
     def compute(self, window):
-        older = self.window - 1 - self.lookahead
-        return self._pool_time(window[:older] + [self._pool_space(x) for x in window[older:]])
+        before, present, after = self.parted(window)
+        return self._pool_time([*before, self._pool_space(present), *after])
 
     def _pool_space(self, frame):
         raise NotImplementedError

@@ -83,6 +83,9 @@ class TemporalShift(TemporalLayer):
     def remember(self, frame):
         return frame[..., self._taken : self._taken + self.fold]
 
+    def anticipate(self, frame):
+        return frame[..., : self.fold]
+
     @property
     def _taken(self) -> int:
         """The first of the channels that the next frame takes."""
@@ -90,8 +93,8 @@ class TemporalShift(TemporalLayer):
 
     def compute(self, window):
         past, present, *future = window
-        pieces = [after[..., : self.fold] for after in future] + [past]
-        return ops.concatenate([*pieces, present[..., self._taken + self.fold :]], axis=-1)
+        stays = present[..., self._taken + self.fold :]
+        return ops.concatenate([*future, past, stays], axis=-1)
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
         return frame_shape

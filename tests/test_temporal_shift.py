@@ -119,6 +119,53 @@ def test_a_shift_across_boundaries_and_clocks(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(network(clip), np.stack(steps, 1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["layer", "sweep", "step"])
+@pytest.mark.parametrize("direction", ["unidirectional", "bidirectional"])
+def test_only_what_moves_is_padded_and_cut(direction: str, way: str) -> None:
+    """Whole clips were once padded and cut for the present frame and the next: five copies."""
+    if (direction, way) == ("bidirectional", "step"):
+        return
+    shift = TemporalShift(direction, 8)
+    frame = keras.Input((6, 5, 32))
+    network = mpvn.VideoNetwork(keras.Model(frame, shift(frame)), executor="sweep")
+    if way == "step":
+        run = lambda clip: network.step(clip[:, 0], network.initial_state(2))[0]  # noqa: E731
+    else:
+        run = shift if way == "layer" else network
+    graph = tf.function(run).get_concrete_function(tf.TensorSpec((2, 4, 6, 5, 32))).graph
+    whole = [op.type for op in graph.get_operations() for x in op.outputs if x.shape[-1:] == [32]]
+    assert whole.count("ConcatV2") == 1
+    cuts = {"StridedSlice"} if way == "step" else set()  # the frame, out of the clip
+    free = {"Placeholder", "Identity", "Reshape", "EnsureShape"}
+    assert set(whole) <= {"ConcatV2"} | free | cuts
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("direction", ["unidirectional", "bidirectional"])
+def test_compiled_and_of_unknown_sizes_it_shifts_and_learns_alike(
+    direction: str, frames: int, rng: np.random.Generator
+) -> None:
+    clip = rng.normal(size=(2, frames, 3, 2, 8)).astype("float32")
+    layer, expected = TemporalShift(direction, 4), by_hand(clip, 4, direction)
+    layer(clip)
+
+    def shift_and_gradient(clip):
+        with tf.GradientTape() as tape:
+            tape.watch(clip)
+            shifted = layer(clip)
+            loss = tf.reduce_sum(shifted * expected)
+        return shifted, tape.gradient(loss, clip)
+
+    unknown = [tf.TensorSpec((None, None, None, None, 8))]
+    there_and_back = np.where(by_hand(np.ones_like(clip), 4, direction), 1.0, 0.0)
+    for arguments in ({"jit_compile": True}, {"input_signature": unknown}):
+        shifted, gradient = tf.function(shift_and_gradient, **arguments)(tf.constant(clip))
+        np.testing.assert_array_equal(shifted, expected)
+        # The gradient of |shifted|^2 / 2 is the clip, but for what left it at the ends.
+        assert np.count_nonzero(gradient) == np.count_nonzero(there_and_back)
+        np.testing.assert_array_equal(gradient, np.where(gradient != 0, clip, 0))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_any_float_dtype(dtype: str, rng: np.random.Generator) -> None:
     clip = tf.cast(rng.normal(size=(1, 4, 2, 2, 8)), dtype)

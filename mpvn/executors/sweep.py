@@ -143,19 +143,18 @@ class _Sweep:
         if not node.temporal:
             return node.call([_fold(self.seen(read, node)) for read in reads], self.training)
         (read,) = reads
-        ahead = node.temporal.lookahead
-        window = []
+        layer, window = node.temporal, []
         if read.past:
             past = self._sequence(read.tensor, read.past)
-            for lag in range(read.window - 1 - ahead, 0, -1):
+            for lag in range(layer.lookback, 0, -1):
                 window.append(self._look_up(read, clock, past, read.past, lag))
-        if not ahead:
-            window.append(self.seen(read, node))
-        else:
-            whole = _padded(self.values["ticks", read.tensor], ahead)
-            window += [
-                self._look_up(read, clock, whole, None, -1 - lag) for lag in range(ahead + 1)
-            ]
+        window.append(self.seen(read, node))
+        if layer.lookahead:
+            ticks = self.values["ticks", read.tensor]
+            future = self._unfold(layer.anticipate(_fold(ticks)), tf.shape(ticks)[1])
+            future = _padded(future, layer.lookahead)
+            for lead in range(1, layer.lookahead + 1):
+                window.append(self._look_up(read, clock, future, None, -lead))
         return [node.operation([_fold(value) for value in window])]
 
     def _look_up(
@@ -173,9 +172,9 @@ class _Sweep:
         if reader.rate % producer.rate == 0:
             stride = reader.rate // producer.rate
             start = first + since // producer.rate
-            from_start = sequence[:, start::stride] if (start, stride) != (0, 1) else sequence
-            known = isinstance(count, int) and from_start.shape[1] == count
-            return from_start if known else from_start[:, :count]
+            if start == 0 and stride == 1 and isinstance(count, int) and sequence.shape[1] == count:
+                return sequence
+            return sequence[:, start : start + count * stride : stride]
         positions = first + (since + tf.range(count) * reader.rate) // producer.rate
         return tf.gather(sequence, positions, axis=1)
 
@@ -220,5 +219,5 @@ def _fold(value: tf.Tensor) -> tf.Tensor:
 
 
 def _padded(ticks: tf.Tensor, count: int) -> tf.Tensor:
-    """`ticks` with a zero before them, of before the first, and `count` zeros after them."""
-    return tf.pad(ticks, [[0, 0], [1, count]] + [[0, 0]] * (len(ticks.shape) - 2))
+    """`ticks` with `count` zeros after them."""
+    return tf.pad(ticks, [[0, 0], [0, count]] + [[0, 0]] * (len(ticks.shape) - 2))

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import mpvn
 from keras_layers import (
+    NonLocal,
     TemporalAveragePooling2D,
     TemporalConv2D,
     TemporalLayer,
     TemporalMaxPooling2D,
+    TemporalShift,
 )
 
 Size = tuple[int, int, int]
@@ -193,6 +196,63 @@ def test_average_pooling_equals_average_pooling_3d_on_the_causally_padded_clip(
     share = pooled(tf.convert_to_tensor(long_ago))[:, -1:]
 
     assert_same_values_and_gradients(layer, lambda x: pooled(x) / share, [], clip, rng)
+
+
+class Around(TemporalLayer):
+    """Sums what it remembers, the present and what it anticipates, each scaled by its own."""
+
+    def remember(self, frame):
+        return 2 * frame
+
+    def anticipate(self, frame):
+        return 3 * frame
+
+    def compute(self, window):
+        return sum((age + 1) * seen for age, seen in enumerate(window))
+
+    def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
+        return frame_shape
+
+
+SYMMETRIC = {
+    "contract": lambda: Around(5, temporal_padding="symmetric"),
+    "contract, even": lambda: Around(4, 2, "symmetric"),
+    "contract, stride": lambda: Around(3, 3, "symmetric"),
+    "conv": lambda: TemporalConv2D(4, 3, (2, 1, 1), temporal_padding="symmetric"),
+    "max pool": lambda: TemporalMaxPooling2D((3, 2, 2), temporal_padding="symmetric"),
+    "average pool": lambda: TemporalAveragePooling2D((4, 2, 2), 1, temporal_padding="symmetric"),
+    "non-local": lambda: NonLocal(frames=2, subsample=2, temporal_padding="symmetric"),
+    "shift": lambda: TemporalShift("bidirectional", 3),
+}
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+@pytest.mark.parametrize("make", SYMMETRIC.values(), ids=SYMMETRIC)
+def test_a_window_has_what_is_remembered_the_present_and_what_is_anticipated(
+    make: Callable[[], TemporalLayer], frames: int, clip: np.ndarray
+) -> None:
+    """Of a future frame the whole was once kept, padded and cut, whatever was seen of it."""
+    clip = tf.constant(clip[:, :frames])
+    frame = keras.Input(clip.shape[2:])
+    layer = make()
+    network = mpvn.VideoNetwork(keras.Model(frame, layer(frame)), executor="sweep")
+
+    def part_at(part: Callable, time: int) -> tf.Tensor:
+        there = 0 <= time < frames
+        return part(clip[:, time]) if there else tf.zeros_like(part(clip[:, 0]))
+
+    expected = []
+    for time in range(0, frames, layer.temporal_stride):
+        window = [part_at(layer.remember, time - age) for age in range(layer.lookback, 0, -1)]
+        window.append(clip[:, time])
+        window += [part_at(layer.anticipate, time + 1 + age) for age in range(layer.lookahead)]
+        expected.append(layer.compute(window))
+    expected = np.stack(expected, axis=1)
+    np.testing.assert_allclose(layer(clip), expected, rtol=1e-5, atol=1e-5)
+    traced = tf.function(layer, input_signature=[tf.TensorSpec((None, None, *clip.shape[2:]))])
+    np.testing.assert_allclose(traced(clip), expected, rtol=1e-5, atol=1e-5)
+    held = np.repeat(expected, layer.temporal_stride, axis=1)[:, :frames]
+    np.testing.assert_allclose(network(clip), held, rtol=1e-5, atol=1e-5)
 
 
 LAYERS = {

@@ -1,0 +1,318 @@
+"""What temporal shifts cost: ways to do them, and shares of the channels.
+
+    python benchmarks/shift/run.py            # everything; about 8 minutes on 2 cores
+    python benchmarks/shift/run.py overhead   # one question: alone, networks, overhead
+    python benchmarks/shift/run.py --small    # about a minute: shows that it runs
+
+Each question runs in a fresh process with fixed thread counts. What is compared takes turns within
+that process, and what it costs is the median, over the turns, of its time over that of the same
+turn without shifts. Results go to results/QUESTION.json, tables to README.md between the markers.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from reporting import environment, insert_table, markdown, take_turns  # noqa: E402
+
+THREADS = {"intra": 2, "inter": 2}
+
+FRAMES = 8
+"""Of a clip, as in the paper."""
+
+RESNET50_SHIFTS = {
+    (56, 64): (64, 1),
+    (56, 256): (64, 3),
+    (28, 512): (128, 4),
+    (14, 1024): (256, 6),
+    (7, 2048): (512, 2),
+}
+"""Side and channels of the maps that are shifted: filters of the next convolution, and how many."""
+
+SHARES = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2), Fraction(1))
+"""Of the channels, that are shifted one way or the other."""
+
+PAPER = {Fraction(1, 8): "3 %", Fraction(1): "13.7 %"}
+"""Overhead of ResNet-50 over clips of 8 frames on a CPU, figure 2a of the paper."""
+
+WAYS = {"bidirectional": 2, "unidirectional": 1}
+MODES = {"bidirectional": f"clips of {FRAMES}", "unidirectional": "streams"}
+
+PLAIN = "no shift"
+NOTHING_OWN = "as concatenation"
+
+Runners = dict[str, Callable[[], Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question", nargs="?", choices=sorted(QUESTIONS))
+    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(measure(arguments.question, arguments.small)))
+        return
+    for question in [arguments.question] if arguments.question else QUESTIONS:
+        command = [sys.executable, __file__, question, "--here"]
+        command += ["--small"] if arguments.small else []
+        print(f"{question} ...", flush=True)
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        result = json.loads(run.stdout.splitlines()[-1])
+        print(markdown(result["rows"]))
+        if not arguments.small:
+            target = HERE / "results" / f"{question}.json"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(result, indent=1) + "\n")
+            insert_table(HERE / "README.md", question, result)
+
+
+def measure(question: str, small: bool) -> dict[str, Any]:
+    """Rows of one question, with the environment they were measured in."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
+    started = time.time()
+    rows = QUESTIONS[question](small)
+    command = f"python benchmarks/shift/run.py {question}"
+    return {"rows": rows, "environment": environment(started, threads=THREADS, command=command)}
+
+
+# --- questions ------------------------------------------------------------------------------
+
+
+def alone(small: bool) -> list[dict[str, Any]]:
+    """What each way adds to the 1x1 convolution that reads what is shifted, map by map."""
+    from variants import VARIANTS
+
+    rows = []
+    for direction in WAYS:
+        totals = dict.fromkeys(("convolution alone", "a copy", *VARIANTS), 0.0)
+        for (side, channels), (filters, count) in RESNET50_SHIFTS.items():
+            size = (7, channels // 8, filters // 8) if small else (side, channels, filters)
+            runners = shifts_alone(direction, *size)
+            steps = 1 if direction == "bidirectional" else 5
+            seconds = take_turns(runners, steps, rounds=2 if small else 25)
+            cost = {way: 1000 * statistics.median(s) / steps for way, s in seconds.items()}
+            for way in VARIANTS.keys() & cost:
+                cost[way] -= cost["convolution alone"]
+            for way in totals:
+                totals[way] += count * cost.get(way, math.nan)
+            rows.append(row_of_costs(direction, f"{count} of {side}x{side}x{channels}", cost))
+        rows.append(row_of_costs(direction, "all of ResNet-50", totals))
+    return rows
+
+
+def networks(small: bool) -> list[dict[str, Any]]:
+    """What each way adds to the time of whole networks, at the share that the paper chose."""
+    from networks import NETWORKS
+
+    costs = {}
+    for network in ["MobileNetV2"] if small else NETWORKS:
+        base, frames = network_and_clip(network, small)
+        for direction, mode in MODES.items():
+            over_clips = direction == "bidirectional"
+            make = clips_by_variant if over_clips else streams_by_variant
+            steps = 1 if over_clips else FRAMES
+            seconds = take_turns(make(base, frames), steps, rounds=1 if small else 9)
+            costs[f"{network}, {mode}"] = seconds
+    ways = next(iter(costs.values()))
+    return [
+        {"way": way, **{column: cost_cell(seconds, way) for column, seconds in costs.items()}}
+        for way in ways
+    ]
+
+
+def overhead(small: bool) -> list[dict[str, Any]]:
+    """What the layer adds to the time of whole networks, for shares of the channels."""
+    from networks import NETWORKS
+
+    rows = []
+    for network in ["MobileNetV2"] if small else NETWORKS:
+        base, frames = network_and_clip(network, small)
+        for direction, mode in MODES.items():
+            over_clips = direction == "bidirectional"
+            steps = 1 if over_clips else FRAMES
+            runners = by_share(base, frames, direction)
+            seconds = take_turns(runners, steps, rounds=1 if small else 15)
+            for share in (None, *SHARES):
+                way = str(share) if share else PLAIN
+                each_way = share / WAYS[direction] if share else None
+                compared = network == "ResNet-50" and over_clips
+                rows.append(
+                    {
+                        "network": network,
+                        "mode": mode,
+                        "channels shifted": way,
+                        "each way": str(each_way or ""),
+                        "divisor": each_way.denominator if each_way else "",
+                        "ms a frame": f"{1000 * statistics.median(seconds[way]) / FRAMES:.2f}",
+                        "overhead": percent(seconds, way) if share else "",
+                        "paper": PAPER.get(share, "") if compared else "",
+                    }
+                )
+    return rows
+
+
+QUESTIONS = {"alone": alone, "networks": networks, "overhead": overhead}
+
+
+# --- what is timed --------------------------------------------------------------------------
+
+
+def shifts_alone(direction: str, side: int, channels: int, filters: int) -> Runners:
+    """A convolution, a copy of the map, and the convolution after each way to shift."""
+    import tensorflow as tf
+    from variants import VARIANTS, convolved
+
+    clip = tf.random.stateless_normal((1, FRAMES, side, side, channels), seed=(0, 0))
+    kernel = tf.random.stateless_normal((channels, filters), seed=(0, 1))
+    fold = channels // 8
+    if direction == "bidirectional":
+        inputs: tuple = (clip,)
+    else:
+        inputs = clip[:, 0, ..., :fold], clip[:, 1]
+
+    def by(variant):
+        def run(*inputs):
+            shift = (lambda x, *k: variant.clip(x, fold, *k)) if len(inputs) == 1 else variant.frame
+            return shift(*inputs, kernel) if variant.fused else convolved(shift(*inputs), kernel)
+
+        return run
+
+    functions = {
+        "convolution alone": lambda *inputs: convolved(inputs[-1], kernel),
+        "a copy": lambda *inputs: tf.nn.relu(inputs[-1]),
+        **{way: by(variant) for way, variant in VARIANTS.items()},
+    }
+    if direction == "unidirectional":
+        functions = {w: f for w, f in functions.items() if w not in VARIANTS or VARIANTS[w].frame}
+    traced = {
+        way: tf.function(function, autograph=False).get_concrete_function(*inputs)
+        for way, function in functions.items()
+    }
+    return {way: lambda f=function: f(*inputs) for way, function in traced.items()}
+
+
+def network_and_clip(name: str, small: bool) -> tuple[Any, Any]:
+    """A TSM network, and frames `[T, H, W, 3]`."""
+    import keras
+    import numpy as np
+    from networks import NETWORKS
+
+    keras.utils.set_random_seed(0)
+    size, width = (32, 0.5) if small else (224, 1.0)
+    base = NETWORKS[name]((size, size, 3), width=width)
+    frames = np.random.default_rng(0).normal(size=(FRAMES, size, size, 3)).astype("float32")
+    return base, frames
+
+
+def clips_by_variant(base: Any, frames: Any) -> Runners:
+    """The network over a clip whose time is in the batch, without shifts and with each way."""
+    import tensorflow as tf
+    from networks import VariantShift, with_shifts
+    from variants import VARIANTS
+
+    models = {PLAIN: with_shifts(base, lambda *_: None, FRAMES)}
+    for way, variant in VARIANTS.items():
+        replace = lambda name, reader, v=variant: VariantShift(v, reader, "bidirectional", 8, name)  # noqa: E731
+        models[way] = with_shifts(base, replace, FRAMES, variant.fused)
+    inputs = tf.constant(frames)
+    traced = {way: tf.function(model, autograph=False) for way, model in models.items()}
+    return {way: lambda f=function: f(inputs).numpy() for way, function in traced.items()}
+
+
+def streams_by_variant(base: Any, frames: Any) -> Runners:
+    """The network frame by frame, without shifts and with each way."""
+    from networks import VariantShift, with_shifts
+    from variants import VARIANTS
+
+    runners = {PLAIN: streaming(with_shifts(base, lambda *_: None), frames)}
+    for way, variant in VARIANTS.items():
+        if variant.frame is None:
+            continue
+        replace = lambda name, reader, v=variant: VariantShift(v, reader, "unidirectional", 8, name)  # noqa: E731
+        runners[way] = streaming(with_shifts(base, replace, fused=variant.fused), frames)
+    return runners
+
+
+def by_share(base: Any, frames: Any, direction: str) -> Runners:
+    """The network as users run it, without shifts and with the layer, for each share."""
+    from networks import with_shifts
+
+    from keras_layers.temporal_shift import TemporalShift
+
+    run = over_clips if direction == "bidirectional" else streaming
+    runners = {PLAIN: run(with_shifts(base, lambda *_: None), frames)}
+    for share in SHARES:
+        divisor = (WAYS[direction] / share).numerator
+        shift = lambda name, _, d=divisor: TemporalShift(direction, d, name=name)  # noqa: E731
+        runners[str(share)] = run(with_shifts(base, shift), frames)
+    return runners
+
+
+def over_clips(model: Any, frames: Any) -> Callable[[], Any]:
+    """One clip per call."""
+    import tensorflow as tf
+
+    import mpvn
+
+    network = mpvn.VideoNetwork(model, executor="sweep")
+    traced, clip = tf.function(network, autograph=False), tf.constant(frames[None])
+    return lambda: traced(clip).numpy()
+
+
+def streaming(model: Any, frames: Any) -> Callable[[], Any]:
+    """One warmed-up step per call."""
+    import mpvn
+    from mpvn.streaming import Stream
+
+    stream = Stream(mpvn.VideoNetwork(model))
+    return lambda: stream.step(frames[0])
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def row_of_costs(direction: str, where: str, milliseconds: dict[str, float]) -> dict[str, Any]:
+    from variants import VARIANTS
+
+    row = {"mode": MODES[direction], "shifts": where}
+    for way in ("convolution alone", "a copy", *VARIANTS):
+        cost = milliseconds.get(way, math.nan)
+        row[f"{way}, ms"] = NOTHING_OWN if math.isnan(cost) else f"{cost:.2f}"
+    return row
+
+
+def cost_cell(seconds: dict[str, list[float]], way: str) -> str:
+    """Milliseconds a frame without shifts, what a way adds with them."""
+    if way not in seconds:
+        return NOTHING_OWN
+    if way == PLAIN:
+        return f"{1000 * statistics.median(seconds[way]) / FRAMES:.2f} ms a frame"
+    return percent(seconds, way)
+
+
+def percent(seconds: dict[str, list[float]], way: str) -> str:
+    """What `way` adds: the median over the turns of its time over that without shifts."""
+    plain = seconds[PLAIN]
+    ratios = [own / base for own, base in zip(seconds[way], plain, strict=True)]
+    return f"{100 * (statistics.median(ratios) - 1):.1f} %"
+
+
+if __name__ == "__main__":
+    main()
