@@ -1,11 +1,13 @@
 """Frame models by name, and features of all scales."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 
 import mpvn
-from mpvn.models import load_frame_model, multi_scale
+from mpvn.models import PUBLISHED, load_frame_model, multi_scale
 
 
 def test_features_of_all_scales_are_the_means_of_the_last_maps(rng: np.random.Generator) -> None:
@@ -31,3 +33,33 @@ def test_a_model_without_maps_has_no_scales() -> None:
     vector = keras.Input((4,))
     with pytest.raises(ValueError, match="has no maps"):
         multi_scale(keras.Model(vector, keras.layers.Dense(2)(vector)))
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "DenseNet121", "EfficientNetV2B0", "MobileNetV2"])
+def test_networks_are_trained_on_the_pixels_that_they_take(
+    name: str, tmp_path: pathlib.Path, rng: np.random.Generator
+) -> None:
+    """Clips are between -1 and 1. Networks that take another range were trained on those as if they
+    were it: weights of ImageNet were of little use, and blue was taken for red."""
+    loaded = load_frame_model(name, size=32, options={"include_top": False})
+    pixels = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    for_clips = loaded.over_clips()
+    expected = loaded.model(loaded.prepare(pixels))
+    shown = pixels.astype("float32") / 127.5 - 1
+    np.testing.assert_allclose(for_clips(shown), expected, rtol=1e-4, atol=1e-5)
+    for_clips.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(shown), for_clips(shown))
+
+
+def test_a_network_that_takes_the_pixels_of_clips_stays_as_it_is() -> None:
+    loaded = load_frame_model("vgg8", size=32, options={"width": 0.1})
+    assert loaded.over_clips() is loaded.model
+
+
+def test_pixels_are_brought_to_a_range_within_the_first_unit() -> None:
+    """Otherwise plans that cut between units would have one more."""
+    loaded = load_frame_model("vgg8", size=32, pixels="0..255", options={"width": 0.1})
+    for_clips = loaded.over_clips()
+    assert for_clips.layers[1].name == "conv1.pixels"
+    assert PUBLISHED["vgg8"].plan(for_clips, 8).subnetworks == 8

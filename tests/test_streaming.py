@@ -1,5 +1,7 @@
 """A stream over frames: what it says, what it traces, what it counts."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -46,6 +48,23 @@ def test_prepares_frames_as_the_application_expects(rng: np.random.Generator) ->
     np.testing.assert_allclose(loaded.prepare(frame), expected)
     np.testing.assert_array_equal(frame, before)
     assert loaded.size == (32, 32)
+
+
+def test_a_trained_network_is_shown_the_pixels_that_it_was_trained_with(
+    tmp_path: pathlib.Path,
+) -> None:
+    """`mpvn train` shows networks -1..1 and writes a `VideoNetwork`. Streams of it once had 0..255,
+    and said anything."""
+    network = small_network()
+    network.save(tmp_path / "network.keras")
+    network.frame_model.save(tmp_path / "frame_model.keras")
+    frame = np.array([[[0, 127.5, 255]]], "float32")
+    expected = {"network": [-1, 0, 1], "frame_model": [0, 127.5, 255]}
+    for name, pixels in expected.items():
+        loaded = load_frame_model(tmp_path / f"{name}.keras")
+        np.testing.assert_allclose(loaded.prepare(frame), [[pixels]])
+        asked = load_frame_model(tmp_path / f"{name}.keras", pixels="0..1")
+        np.testing.assert_allclose(asked.prepare(frame), [[[0, 0.5, 1]]])
 
 
 def test_a_misspelt_network_is_answered_with_its_neighbours() -> None:

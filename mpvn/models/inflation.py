@@ -6,6 +6,9 @@ gives what the picture gives (*Quo Vadis, Action Recognition?*, 2017):
 - `"centre"`: the tap of the present frame gets the kernel, the others zeros. Every frame of every
   video then gives what it gives alone, and training decides how far to look.
 - `"mean"`: every tap gets the kernel over the number of taps.
+
+A convolution of frames of other channels, optical flow after RGB, gets for each of its own channels
+the mean over the others' (*Temporal Segment Networks*, section 3.2: cross modality).
 """
 
 import dataclasses
@@ -30,19 +33,22 @@ class Transfer:
     Attributes:
         copied: layers that got weights of the same shapes.
         inflated: layers whose kernel got an axis of time.
+        averaged: layers of the frames themselves, of other channels, whose kernel got the mean over
+            those of the source's; some are also inflated.
         left: why other layers of the target kept their own weights, by name.
         unused: layers of the source that went nowhere.
     """
 
     copied: tuple[str, ...]
     inflated: tuple[str, ...]
+    averaged: tuple[str, ...]
     left: dict[str, str]
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
         lines = [
             f"copied {len(self.copied)} layers, inflated {len(self.inflated)}, "
-            f"left {len(self.left)} as they were"
+            f"averaged {len(self.averaged)}, left {len(self.left)} as they were"
         ]
         lines += [f"  {name}: {reason}" for name, reason in self.left.items()]
         if self.unused:
@@ -68,42 +74,52 @@ def transfer_weights(
         inflation: `"centre"` or `"mean"`, as above.
 
     Returns:
-        What was copied, inflated, left and not used.
+        What was copied, inflated, averaged, left and not used.
 
     Raises:
         ValueError: an unknown inflation, or models of which no layer fits.
     """
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation must be one of {INFLATIONS}. Received: {inflation!r}")
-    givers = _layers_with_weights(source)
+    givers, takers = _layers_with_weights(source), _layers_with_weights(target)
+    of_frames = _readers_of_frames(source), _readers_of_frames(target)
     assignments: list[tuple[keras.Variable, np.ndarray]] = []
     copied: list[str] = []
     inflated: list[str] = []
+    averaged: list[str] = []
     left: dict[str, str] = {}
     used: set[str] = set()
-    for name, layer in _layers_with_weights(target).items():
+    for name, layer in takers.items():
         wanted = names(name) if names else name
         if wanted not in givers:
             left[name] = f"{source.name!r} has no layer {wanted!r} with weights"
             continue
+        giver = givers[wanted]
+        grows = isinstance(giver, layers.Conv2D) and isinstance(layer, TemporalConv2D)
+        averages = wanted in of_frames[0] and name in of_frames[1] and _averages(giver, layer)
         try:
-            values = _fitted(givers[wanted], layer, inflation)
+            values = _fitted(giver, layer, inflation if grows else "", averages)
         except ValueError as misfit:
             left[name] = str(misfit)
             continue
         assignments += values
         used.add(wanted)
-        (inflated if _grows(givers[wanted], layer) else copied).append(name)
+        if grows:
+            inflated.append(name)
+        if averages:
+            averaged.append(name)
+        if not grows and not averages:
+            copied.append(name)
     if not assignments:
         reasons = "\n".join(f"  - {name}: {reason}" for name, reason in list(left.items())[:5])
         raise ValueError(
             f"no layer of {target.name!r} fits one of {source.name!r}. Expected layers of the same "
-            f"names and shapes, but for time:\n{reasons}"
+            f"names and shapes, but for time and the channels of frames:\n{reasons}"
         )
     for variable, value in assignments:
         variable.assign(value)
     unused = tuple(name for name in givers if name not in used)
-    return Transfer(tuple(copied), tuple(inflated), left, unused)
+    return Transfer(tuple(copied), tuple(inflated), tuple(averaged), left, unused)
 
 
 def application(name: str, weights: str | os.PathLike, include_top: bool) -> keras.Model:
@@ -200,10 +216,40 @@ def _layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {n.name: n.operation for n in nodes if getattr(n.operation, "variables", None)}
 
 
+def _readers_of_frames(model: keras.Model) -> set[str]:
+    """Names of the layers before which nothing has weights."""
+    graph = read_graph(model)
+    plain: set[int] = set()  # nodes that pass on frames, at most in another shape
+    readers = set()
+    for node in graph.nodes:
+        sources = graph.sources(node)  # none of a feedback
+        if sources and all(source is None or source.index in plain for source in sources):
+            if node.variables:
+                readers.add(node.name)
+            else:
+                plain.add(node.index)
+    return readers
+
+
+def _averages(giver: keras.layers.Layer, taker: keras.layers.Layer) -> bool:
+    """Whether the kernels of two convolutions are of other channels."""
+    kinds = (layers.Conv2D, TemporalConv2D)
+    for layer in (giver, taker):
+        if not isinstance(layer, kinds) or getattr(layer, "groups", 1) > 1:
+            return False
+    return giver.kernel.shape[-2] != taker.kernel.shape[-2]
+
+
 def _fitted(
-    giver: keras.layers.Layer, taker: keras.layers.Layer, inflation: str
+    giver: keras.layers.Layer, taker: keras.layers.Layer, inflation: str, averages: bool
 ) -> list[tuple[keras.Variable, np.ndarray]]:
-    """A value of `giver` for every variable of `taker`; raises ValueError for what does not fit."""
+    """A value of `giver` for every variable of `taker`; raises ValueError for what does not fit.
+
+    Args:
+        giver, taker: layers of the same kind, but for time.
+        inflation: how the kernel gets an axis of time; empty if it does not.
+        averages: whether the kernel gets the channels of `taker`, each the mean of the `giver`'s.
+    """
     given = {variable.name: variable for variable in giver.variables}
     wanted = {variable.name for variable in taker.variables}
     if wanted != set(given):
@@ -211,7 +257,11 @@ def _fitted(
     values = []
     for variable in taker.variables:
         value = np.asarray(given[variable.name])
-        if variable.name == "kernel" and _grows(giver, taker):
+        if variable.name == "kernel" and averages:
+            # [..., in, out] -> [..., 1, out] -> [..., other in, out]
+            mean = value.mean(axis=-2, keepdims=True)
+            value = np.repeat(mean, variable.shape[-2], axis=-2)
+        if variable.name == "kernel" and inflation:
             value = _grown(value, taker, inflation)
         if value.shape != tuple(variable.shape):
             raise ValueError(
@@ -221,14 +271,10 @@ def _fitted(
     return values
 
 
-def _grows(giver: keras.layers.Layer, taker: keras.layers.Layer) -> bool:
-    return isinstance(giver, layers.Conv2D) and isinstance(taker, TemporalConv2D)
-
-
 def _grown(kernel: np.ndarray, layer: TemporalConv2D, inflation: str) -> np.ndarray:
     """[h, w, in, out] -> [k, h, w, in, out]."""
     if inflation == "mean":
         return np.repeat(kernel[None], layer.window, axis=0) / layer.window
     grown = np.zeros((layer.window, *kernel.shape), kernel.dtype)
-    grown[layer.window - 1 - layer.lookahead] = kernel
+    grown[layer.lookback] = kernel
     return grown

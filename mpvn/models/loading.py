@@ -13,8 +13,11 @@ import keras
 import numpy as np
 
 import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one)
+from mpvn.graph import read_graph
 from mpvn.models.published import PUBLISHED
+from mpvn.models.surgery import preceded
 from mpvn.network import VideoNetwork
+from mpvn.partition import UNIT_SEPARATOR
 from mpvn.plan import Plan
 
 SIZE = 224
@@ -66,6 +69,33 @@ class FrameModel:
             )
         return shapes[0][:2]
 
+    def over_clips(self) -> keras.Model:
+        """The model over frames of clips for training: float32 between -1 and 1.
+
+        What `prepare` makes of pixels is made within it, by a layer before its own where that is
+        another range; channels are turned round where the model takes blue first. A model over
+        other frames than RGB is as it was.
+        """
+        if [tuple(tensor.shape[3:]) for tensor in self.model.inputs] != [(3,)]:
+            return self.model
+        # What becomes of black, red, green and blue: all that an affine change is.
+        colours = np.reshape(255 * np.eye(4, 3, -1), (4, 1, 1, 3)).astype(np.uint8)
+        black, *pure = np.asarray(self.prepare(colours), np.float64)[:, 0, 0]
+        halves = (np.stack(pure) - black) / 2  # [colours, channels of the model]
+        turned = np.abs(halves[0]).argmax() == 2
+        scale = np.diag(halves[::-1] if turned else halves)
+        offset = black + scale
+        if np.allclose([scale, offset], [[1.0], [0.0]], atol=1e-6):
+            return self.model
+        # In the unit of the first layer, so that plans have no other units than before.
+        unit, separator, _ = read_graph(self.model).names[0].partition(UNIT_SEPARATOR)
+        change = keras.layers.Rescaling(
+            scale.tolist(), offset.tolist(), name=f"{unit}.pixels" if separator else "pixels"
+        )
+        return preceded(
+            self.model, lambda frame: change(keras.ops.flip(frame, -1) if turned else frame)
+        )
+
 
 def load_frame_model(
     name: str | os.PathLike,
@@ -73,6 +103,7 @@ def load_frame_model(
     weights: str | None = None,
     pixels: str = "",
     options: Mapping[str, Any] | None = None,
+    channels: int = 3,
 ) -> FrameModel:
     """Loads the frame model called `name`.
 
@@ -82,8 +113,10 @@ def load_frame_model(
         size: height and width of the frames, not for saved models; default 224.
         weights: not for saved models: None (random), `"imagenet"` (downloaded), or a path.
         pixels: a key of `PIXELS`; the default is what the weights were trained with, -1..1 for
-            published networks without weights, and 0..255 for saved models.
+            published networks without weights and for saved `VideoNetwork`s, as `mpvn train` writes
+            them, and 0..255 for other saved models.
         options: arguments of the function that makes the network, not for saved models.
+        channels: of the frames, not for saved models: 3 are RGB.
 
     Raises:
         ModelError: no such file or network, a file that is no Keras model, or options that the
@@ -97,12 +130,11 @@ def load_frame_model(
                 "out --size, --weights and --option, or name a network"
             )
         loaded = _load_file(path)
-        prepare = PIXELS[pixels or "0..255"]
         if isinstance(loaded, VideoNetwork):
-            return FrameModel(loaded.frame_model, prepare, loaded.plan)
-        return FrameModel(loaded, prepare)
+            return FrameModel(loaded.frame_model, PIXELS[pixels or "-1..1"], loaded.plan)
+        return FrameModel(loaded, PIXELS[pixels or "0..255"])
     key = str(name).lower()
-    shape = (size or SIZE, size or SIZE, 3)
+    shape = (size or SIZE, size or SIZE, channels)
     if key in PUBLISHED:
         return _published(key, shape, weights, pixels, dict(options or {}))
     builder = _application(str(name))
@@ -116,14 +148,19 @@ def _published(
     architecture = PUBLISHED[name]
     prepare = PIXELS[pixels or "-1..1"]
     if weights is not None:
-        if architecture.application is None:
-            with_weights = (known for known, other in PUBLISHED.items() if other.application)
+        sources = {known: at.application or at.torchvision for known, at in PUBLISHED.items()}
+        if not sources[name]:
             raise ModelError(
                 f"there are no image weights for {name}; leave out --weights, or choose one of "
-                f"{', '.join(with_weights)}"
+                f"{', '.join(known for known, source in sources.items() if source)}"
+            )
+        if architecture.torchvision and not pathlib.Path(weights).is_file():
+            raise ModelError(
+                f"there is no file {weights}: the weights of {name} come as a file of PyTorch, of "
+                f"torchvision's {architecture.torchvision}, of the authors of TSM, or of mmaction2"
             )
         options["weights"] = weights
-        if not pixels:
+        if architecture.application and not pixels:
             prepare = _preprocessing(getattr(keras.applications, architecture.application))
     return FrameModel(_build(architecture.build, shape, options), prepare, partition="units")
 

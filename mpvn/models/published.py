@@ -34,12 +34,14 @@ class Architecture:
         paper: where it is from.
         subnetworks: the numbers of subnetworks it was published with; 1 is the sequential network.
         application: the network of `keras.applications` whose weights it can take, if any.
+        torchvision: the network of torchvision whose weights it can take, if any.
     """
 
     build: Callable[..., keras.Model]
     paper: str
     subnetworks: tuple[int, ...]
     application: str | None = None
+    torchvision: str | None = None
 
     def plan(self, model: keras.Model, subnetworks: int = 1, **options: Any) -> Plan:
         """The published plan of `model`: cut between units, with the paper's clocks.
@@ -72,11 +74,16 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
             )
             for variant in ("3x3x3", "3x1x1", "replace")
         },
-        "tsm_resnet50": Architecture(tsm_resnet50, _TSM, (1,)),
-        "tsm_resnet101": Architecture(tsm_resnet101, _TSM, (1,)),
-        "tsm_resnext101": Architecture(tsm_resnext101, _TSM, (1,)),
-        "tsm_mobilenet_v2": Architecture(tsm_mobilenet_v2, _TSM, (1,)),
-        "non_local_resnet50": Architecture(non_local_resnet50, _TSM, (1,)),
+        **{
+            name: Architecture(build, _TSM, (1,), torchvision=source)
+            for name, build, source in (
+                ("tsm_resnet50", tsm_resnet50, "resnet50"),
+                ("tsm_resnet101", tsm_resnet101, "resnet101"),
+                ("tsm_resnext101", tsm_resnext101, "resnext101_32x8d"),
+                ("tsm_mobilenet_v2", tsm_mobilenet_v2, "mobilenet_v2"),
+                ("non_local_resnet50", non_local_resnet50, "resnet50"),
+            )
+        },
         "simple_cnn": Architecture(simple_cnn, "Sideways", (1, 6)),
         "vgg8": Architecture(vgg8, "Sideways, Skip-Sideways", (1, 8)),
         "autoencoder": Architecture(autoencoder, "Sideways", (1, 6)),

@@ -17,6 +17,17 @@ from mpvn.models.parts import convolution
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Blocks of the stages conv2 to conv5, by depth."""
 
+MOBILENET_BLOCKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, channels, blocks and stride of each stage of MobileNetV2."""
+
 LAYOUTS = {"torch": 1e-5, "keras": 1.001e-5}
 """Layouts, and the epsilon of their batch norm."""
 

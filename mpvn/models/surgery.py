@@ -1,5 +1,5 @@
-"""A functional model built again from its own layers, with something put between them, or over
-frames of another size."""
+"""A functional model built again from its own layers, with something put between or before them, or
+over frames of another size."""
 
 from collections.abc import Callable
 
@@ -56,3 +56,26 @@ def resized(model: keras.Model, size: tuple[int, int]) -> keras.Model:
             f"{model.name!r} was made for frames of {own[0]}x{own[1]}, and its layers do not take "
             f"{size[0]}x{size[1]}: {refused}"
         ) from refused
+
+
+def preceded(
+    model: keras.Model, before: Callable[[keras.KerasTensor], keras.KerasTensor]
+) -> keras.Model:
+    """A model with the layers and weights of `model` that reads what `before` makes of its frame.
+
+    Args:
+        model: a functional model over one frame `[B, H, W, C]`; it stays as it is.
+        before: from the frame to one of the same shape.
+    """
+    graph = read_graph(model)
+    (frame,) = graph.inputs
+    made: dict[int, keras.KerasTensor] = {}
+
+    def read(values: dict[int, keras.KerasTensor], tensor: int, _: Node) -> keras.KerasTensor:
+        if tensor != frame:
+            return values[tensor]
+        if frame not in made:
+            made[frame] = before(values[frame])
+        return made[frame]
+
+    return rebuilt(graph, read, model.name)

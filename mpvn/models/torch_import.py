@@ -1,10 +1,11 @@
 """Checkpoints of PyTorch in the networks of `tsm`, without PyTorch.
 
 Official ones (mit-han-lab/temporal-shift-module: offline ResNet and MobileNetV2, non-local, online
-MobileNetV2) and those of mmaction2. A file names its tensors, so it tells the architecture and
-which convolutions read shifted maps; all of it is checked, and every tensor of the file and of the
-network accounted for, before any weight changes. It does not tell the direction of the shift, its
-divisor, or the input: RGB / 255, less .485 .456 .406, over .229 .224 .225.
+MobileNetV2), those of mmaction2, and torchvision's of ImageNet. A file names its tensors, so it
+tells the architecture and which convolutions read shifted maps; all of it is checked, and every
+tensor of the file and of the network accounted for, before any weight changes. It does not tell the
+direction of the shift, its divisor, or the input: RGB / 255, less .485 .456 .406, over .229 .224
+.225. A network that was built with `weights` brings its frames to that itself.
 
 PyTorch's files are pickles, which can run any program. The reader here knows tensors, containers
 and plain values, and refuses the rest. Besides the zip files of today it reads those from before
@@ -18,6 +19,7 @@ import os
 import pathlib
 import pickle
 import re
+import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
@@ -25,12 +27,13 @@ from typing import Any, BinaryIO
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from keras import layers
 
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.graph import read_graph
-from mpvn.models.tsm import MOBILENET_BLOCKS
+from mpvn.models.resnet import MOBILENET_BLOCKS
 
 
 class CheckpointError(ValueError):
@@ -42,31 +45,39 @@ class Imported:
     """What became of the tensors of a checkpoint.
 
     Attributes:
-        layout: `"official"` or `"mmaction2"`.
+        layout: `"official"`, `"mmaction2"` or `"torchvision"`.
         loaded: the weight that each tensor went to, by their names.
-        ignored: tensors that no network here has: counters of batches.
+        ignored: tensors that `model` does not have: counters of batches, a classifier of others.
         zeroed: weights that the file's network does not have, now zero.
+        left: weights of `model` that keep their own values.
     """
 
     layout: str
     loaded: dict[str, str]
     ignored: tuple[str, ...]
     zeroed: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (
             f"{self.layout} checkpoint: loaded {len(self.loaded)} tensors, ignored "
-            f"{len(self.ignored)} counters, zeroed {len(self.zeroed)} weights"
+            f"{len(self.ignored)} counters, zeroed {len(self.zeroed)} weights, "
+            f"left as they were: {', '.join(self.left) or 'none'}"
         )
 
 
-def import_torch(model: keras.Model, path: str | os.PathLike) -> Imported:
+def import_torch(model: keras.Model, path: str | os.PathLike, *, exact: bool = True) -> Imported:
     """Gives `model` the weights of a checkpoint, all of them or none.
 
     Args:
         model: made by `tsm_resnet` or `tsm_mobilenet_v2`, or one of these without shifts after
             `insert_temporal_shift`.
         path: a `.pth` or `.pth.tar` file.
+        exact: whether it must be the file's network. To begin training with, it may be another in
+            three things: a classifier of another number of classes, and non-local blocks of which
+            the file has none, keep their own weights; and of frames with other than three channels
+            the first convolution takes for each the mean of its weights for red, green and blue
+            (*Temporal Segment Networks*, section 3.2). The log names what is left.
 
     Returns:
         What went where.
@@ -78,16 +89,21 @@ def import_torch(model: keras.Model, path: str | os.PathLike) -> Imported:
     """
     tensors = read_checkpoint(path)
     names = _Names(tensors)
+    given = {name: tensors[key] for name, key in names.keys.items()}
     wanted = {weight.name: weight for weight in _weights(model)}
+    left: set[str] = set()
+    if not exact:
+        left = _left(given, wanted)
+        given |= _for_other_channels(given, wanted)
     optional = {name for name in wanted if names.layout == "mmaction2" and name.endswith(_NO_BIAS)}
     faults = list(names.faults)
-    for name, key in names.keys.items():
+    for name, value in given.items():
         shape = wanted[name].shape if name in wanted else None
         if shape is None:
-            faults.append(f"{key}: {model.name!r} has no such weight")
-        elif tensors[key].shape != shape:
-            faults.append(f"{key}: expected {shape}, got {tensors[key].shape}")
-    absent = [name for name in wanted if name not in names.keys]
+            faults.append(f"{names.keys[name]}: {model.name!r} has no such weight")
+        elif value.shape != shape and name not in left:
+            faults.append(f"{names.keys[name]}: expected {shape}, got {value.shape}")
+    absent = [name for name in wanted if name not in given and name not in left]
     faults += [f"{name}: missing" for name in absent if name not in optional]
     if names.shifts and names.shifts != (own := _shifts(model)):
         faults.append(f"shifted in the file alone: {_listed(names.shifts - own)}")
@@ -97,11 +113,61 @@ def import_torch(model: keras.Model, path: str | os.PathLike) -> Imported:
             f"{path} ({names.layout} layout) does not fit {model.name!r}. Build the network with "
             f"the classes and shifts that the file was made with:\n  - " + "\n  - ".join(faults)
         )
+    loaded = {}
     for name, weight in wanted.items():
-        value = tensors[names.keys[name]] if name in names.keys else np.zeros(weight.shape)
-        weight.variable.assign(weight.turned(value))
-    loaded = {key: wanted[name].variable.path for name, key in names.keys.items()}
-    return Imported(names.layout, loaded, names.counters, tuple(absent))
+        if name in left:
+            continue
+        weight.variable.assign(weight.turned(given.get(name, np.zeros(weight.shape))))
+        if name in given:
+            loaded[names.keys[name]] = weight.variable.path
+    kept = tuple(weight.variable.path for name, weight in wanted.items() if name in left)
+    if kept:
+        logging.warning("%s begins with %s but for %s", model.name, path, ", ".join(kept))
+    unused = tuple(names.keys[name] for name in given if name in left)
+    return Imported(names.layout, loaded, (*names.counters, *unused), tuple(absent), kept)
+
+
+def class_count(path: str | os.PathLike) -> int:
+    """The number of classes that the network of a checkpoint tells apart.
+
+    Raises:
+        CheckpointError: the file cannot be read, or has no classifier.
+        FileNotFoundError: there is no such file.
+    """
+    tensors = read_checkpoint(path)
+    key = _Names(tensors).keys.get("fc.bias")
+    if key is None:
+        raise CheckpointError(f"{path} has no classifier: say how many classes there are to be")
+    return tensors[key].size
+
+
+# --- what a network that is still to be trained may have of its own -------------------------------
+
+
+def _left(given: dict[str, np.ndarray], wanted: dict[str, "_Weight"]) -> set[str]:
+    """Weights of a classifier of other classes, and of non-local blocks if none are given."""
+    left: set[str] = set()
+    if not any(".nl." in name for name in given):
+        left |= {name for name in wanted if ".nl." in name}
+    classifier = {"fc.weight", "fc.bias"}
+    if classifier <= given.keys() & wanted.keys():
+        shapes = [(given[name].shape, wanted[name].shape) for name in classifier]
+        counts = {shape[:1] for shape, _ in shapes}
+        if len(counts) == 1 and all(shape[1:] == own[1:] for shape, own in shapes):
+            left |= {name for name in classifier if given[name].shape != wanted[name].shape}
+    return left
+
+
+def _for_other_channels(
+    given: dict[str, np.ndarray], wanted: dict[str, "_Weight"]
+) -> dict[str, np.ndarray]:
+    """The first convolution, if it is given for three channels and the frames have others."""
+    for name in ("conv1.weight", "features.0.0.weight"):
+        if name in given and name in wanted:
+            kernel, own = given[name], wanted[name].shape[1]  # [out, in, h, w]
+            if kernel.shape[1:2] == (3,) and own != 3:
+                return {name: np.repeat(kernel.mean(axis=1, keepdims=True), own, axis=1)}
+    return {}
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -126,7 +192,14 @@ _MMACTION = (
     (r"\.downsample\.bn\.", ".downsample.1."),
     (r"^layer(\d)\.(\d+)\.conv\.(\d)\.(conv|bn)\.", lambda found: _mobilenet_name(*found.groups())),
 )
-"""From a file's names, of the tensor and less `.net` where it is shifted, to torchvision's."""
+_TORCHVISION = (
+    (
+        r"^features\.(\d+)\.conv\.(\d)\.(?:(\d)\.)?",
+        lambda found: _flat_mobilenet_name(*found.groups()),
+    ),
+)
+"""From a file's names, of the tensor and less `.net` where it is shifted, to those of torchvision's
+ResNet and, as the authors of TSM have it, of a MobileNetV2 whose blocks are flat."""
 
 _MMACTION_RESNET = ((r"\bconv(\d)\.conv\.", r"conv\1."), (r"\bconv(\d)\.bn\.", r"bn\1."))
 _MMACTION_MOBILENET = (
@@ -143,11 +216,18 @@ def _mobilenet_name(stage: str, block: str, number: str, kind: str) -> str:
     return f"features.{1 + before + int(block)}.conv.{part}."
 
 
+def _flat_mobilenet_name(block: str, part: str, inner: str | None) -> str:
+    """Of torchvision, which nests all but the last convolution of a block, and its batch norm."""
+    last = 1 if block == "1" else 2
+    number = 2 * last + int(part) if inner is None else 3 * int(part) + int(inner)
+    return f"features.{block}.conv.{number}."
+
+
 class _Names:
     """The names of a checkpoint, as torchvision has them.
 
     Attributes:
-        layout: `"official"` or `"mmaction2"`.
+        layout: `"official"`, `"mmaction2"` or `"torchvision"`.
         keys: the file's name of each weight.
         shifts: blocks that are shifted, and where: `"layer1.0 residual"`.
         counters: names of tensors that count batches.
@@ -162,6 +242,9 @@ class _Names:
             self.layout = "mmaction2"
             mobilenet = any(key.startswith("backbone.conv2.") for key in keys)
             rules = (*_MMACTION, *(_MMACTION_MOBILENET if mobilenet else _MMACTION_RESNET))
+        elif any(re.match(r"(module\.)?(fc\.|features\.\d+\.conv\.\d\.\d)", key) for key in keys):
+            self.layout = "torchvision"
+            rules = (*_OFFICIAL, *_TORCHVISION)
         self.counters = tuple(key for key in keys if key.endswith(".num_batches_tracked"))
         self.keys: dict[str, str] = {}
         self.shifts: set[str] = set()
@@ -313,6 +396,11 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
             saved, storages = _read_zip(content)
+        elif tarfile.is_tarfile(io.BytesIO(content)):
+            raise CheckpointError(
+                "it is a tar file, as the first versions of PyTorch wrote; write it anew there by "
+                "torch.save(torch.load(path), path)"
+            )
         else:
             saved, storages = _read_legacy(io.BytesIO(content))
         state = saved.get("state_dict", saved)

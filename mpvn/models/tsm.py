@@ -3,36 +3,35 @@
 *Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), sections 3 and 5:
 ResNet-50, ResNet-101, ResNeXt-101 and MobileNetV2, of which each residual block shifts (with 101
 layers, every second), and ResNet-50 with non-local blocks besides. Without shifts they are TSN
-(*Temporal Segment Networks*), the baseline. What was trained elsewhere comes by `torch_import`.
+(*Temporal Segment Networks*), the baseline.
 
 As in PyTorch, the 3x3 convolution has the stride, pads alike on all sides, and no convolution has a
-bias. Weights of `keras.applications` fit other networks: give those to `insert_temporal_shift`.
+bias. So they begin, as in the paper, with torchvision's weights of ImageNet; those of
+`keras.applications` fit other networks, which `insert_temporal_shift` takes.
 """
 
 import dataclasses
 import functools
 import math
+import os
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal_shift import DIRECTIONS, TemporalShift
 from mpvn.models.heads import action_head
 from mpvn.models.parts import check_frame
-from mpvn.models.resnet import BLOCKS, LAYOUTS, bottleneck, convolved, stem
+from mpvn.models.resnet import BLOCKS, LAYOUTS, MOBILENET_BLOCKS, bottleneck, convolved, stem
 from mpvn.models.shift_surgery import DEEP_STAGE, PLACEMENTS
+from mpvn.models.torch_import import class_count, import_torch
 
-MOBILENET_BLOCKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-"""Expansion, channels, blocks and stride of each stage."""
+CLASSES = 400
+"""Those of Kinetics."""
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue, between 0 and 1, in the images of ImageNet."""
 
 
 def tsm_resnet(
@@ -47,7 +46,8 @@ def tsm_resnet(
     divisor: int = 8,
     placement: str = "residual",
     frames: int = 8,
-    classes: int = 400,
+    classes: int | None = None,
+    weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
     width: float = 1.0,
     name: str | None = None,
@@ -66,7 +66,11 @@ def tsm_resnet(
         divisor: the share of the channels that moves one way.
         placement: `"residual"` or `"in_place"`; see `insert_temporal_shift`.
         frames: how many a non-local block sees; see `keras_layers.NonLocal`.
-        classes: number of classes.
+        classes: number of classes; default: those of the weights, or 400.
+        weights: a file of PyTorch to begin with: of torchvision (ImageNet), the authors of TSM, or
+            mmaction2. Frames between -1 and 1 are then brought to ImageNet's mean and deviation
+            within the network. A classifier of other classes is left as it is, and said so; for
+            frames of other than three channels, such as optical flow, see `import_torch`.
         dropout: before the classifier.
         width: multiplies all channels but the classes, to multiples of 8, and the groups.
         name: of the model.
@@ -76,7 +80,9 @@ def tsm_resnet(
         over the frames of a clip is its prediction.
 
     Raises:
-        ValueError: an unknown depth, padding or placement, or non-local blocks at another depth.
+        ValueError: an unknown depth, padding or placement, non-local blocks at another depth, or
+            weights that do not fit.
+        FileNotFoundError: there is no such file of weights.
     """
     kind = "resnet" if groups == 1 else "resnext"
     name = name or f"{'non_local' if non_local else 'tsm' if shift else 'tsn'}_{kind}{depth}"
@@ -89,7 +95,7 @@ def tsm_resnet(
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     step = 2 if max(BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
     frame = keras.Input(input_shape, name="frame")
-    x = stem(frame, _scaled(64, width))
+    x = stem(_normalised(frame) if weights else frame, _scaled(64, width))
     for stage, count in enumerate(BLOCKS[depth], 2):
         channels = 64 * 2 ** (stage - 2)
         inner, own_groups = _scaled(channels, width), 1
@@ -110,7 +116,7 @@ def tsm_resnet(
             )
             if non_local and stage in (3, 4) and block % 2 == 0:
                 x = non_local_block(x, unit, frames, temporal_padding)
-    return keras.Model(frame, action_head(x, classes, dropout), name=name)
+    return _classifier(frame, x, classes, weights, dropout, name)
 
 
 tsm_resnet50 = functools.partial(tsm_resnet, depth=50)
@@ -126,7 +132,8 @@ def tsm_mobilenet_v2(
     temporal_padding: str = "symmetric",
     divisor: int = 8,
     placement: str = "residual",
-    classes: int = 400,
+    classes: int | None = None,
+    weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
     width: float = 1.0,
     name: str | None = None,
@@ -140,7 +147,8 @@ def tsm_mobilenet_v2(
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     frame = keras.Input(input_shape, name="frame")
-    x = convolved(frame, _scaled(32, width), 3, "stem.", strides=2, relu=6)
+    x = _normalised(frame) if weights else frame
+    x = convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6)
     number = 0
     for expansion, channels, count, stride in MOBILENET_BLOCKS:
         outer = _scaled(channels, width)
@@ -157,7 +165,7 @@ def tsm_mobilenet_v2(
             if residual:
                 x = layers.Add(name=f"{unit}.add")([shortcut, x])
     x = convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
-    return keras.Model(frame, action_head(x, classes, dropout), name=name)
+    return _classifier(frame, x, classes, weights, dropout, name)
 
 
 def non_local_block(
@@ -179,6 +187,33 @@ def non_local_block(
         epsilon=LAYOUTS["torch"], gamma_initializer="zeros", name=f"{unit}.nl_bn"
     )(y)
     return layers.Add(name=f"{unit}.nl_add")([x, y])
+
+
+def _normalised(frame: keras.KerasTensor) -> keras.KerasTensor:
+    """Pixels between -1 and 1 as the weights of PyTorch's networks expect them, `[B, H, W, C]`."""
+    mean, deviation = np.array(MEAN), np.array(DEVIATION)
+    if frame.shape[-1] != len(MEAN):  # as TSN has optical flow, which is grey where nothing moves
+        mean, deviation = np.array(0.5), deviation.mean()
+    # (p - mean) / deviation, of p = (x + 1) / 2
+    scale, offset = (0.5 / deviation).tolist(), ((0.5 - mean) / deviation).tolist()
+    return layers.Rescaling(scale, offset, name="stem.normalised")(frame)
+
+
+def _classifier(
+    frame: keras.KerasTensor,
+    features: keras.KerasTensor,
+    classes: int | None,
+    weights: str | os.PathLike | None,
+    dropout: float,
+    name: str,
+) -> keras.Model:
+    """The network from `frame` to the scores of the classes, with its weights, if there are any."""
+    if classes is None:
+        classes = class_count(weights) if weights else CLASSES
+    model = keras.Model(frame, action_head(features, classes, dropout), name=name)
+    if weights:
+        import_torch(model, weights, exact=False)
+    return model
 
 
 @dataclasses.dataclass(frozen=True)

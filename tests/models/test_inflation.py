@@ -111,13 +111,55 @@ def test_a_transfer_says_what_went_where() -> None:
     assert done.left["pointwise"] == "kernel is (1, 1, 4, 6), not (1, 1, 4, 5)"
     assert "no layer 'score'" in done.left["score"]
     assert "pointwise" in done.unused
-    assert "inflated 1, left 4" in str(done)
+    assert "inflated 1, averaged 0, left 4" in str(done)
     kernel = np.asarray(target.get_layer("first").kernel)
     np.testing.assert_array_equal(kernel[1], model.get_layer("first").kernel)
     assert not kernel[0].any()
     for name in done.left:
         for old, new in zip(before[name], target.get_layer(name).get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
+
+
+def flow_model(temporal: bool) -> keras.Model:
+    """Reads ten channels, by layers of the names of `image_model`'s."""
+    frame = keras.Input((16, 16, 10))
+    x = layers.ZeroPadding2D(1, name="room")(frame)  # has no weights, so passes on the frame
+    if temporal:
+        options: dict = {"inflation": "mean"}
+        x = keras_layers.TemporalConv2D(4, (2, 3, 3), (1, 2, 2), name="first")(x)
+    else:
+        options = {}
+        x = layers.Conv2D(4, 3, 2, name="first")(x)
+    x = layers.Concatenate(name="wider")([x, x])
+    x = layers.Conv2D(4, (3, 2), dilation_rate=2, padding="same", use_bias=False, name="wide")(x)
+    model = keras.Model(frame, layers.Conv2D(6, 1, name="last")(x), name="flow")
+    model.transferred = transfer_weights(image_model(), model, **options)
+    return model
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_network_of_flow_begins_with_the_mean_over_red_green_and_blue(
+    temporal: bool, rng: np.random.Generator
+) -> None:
+    """Every channel has the same filters, so that ten equal ones give what grey gives, ten thirds
+    of it; only frames may have other channels, not what layers make of them."""
+    model = flow_model(temporal)
+    done = model.transferred
+    assert (done.copied, done.averaged) == ((), ("first",))
+    assert done.inflated == (("first",) if temporal else ())
+    assert done.left["wide"] == "kernel is (3, 2, 8, 4), not (3, 2, 4, 4)"
+    assert "averaged 1, left 2" in str(done)
+    source = image_model().get_layer("first")
+    expected = np.asarray(source.kernel).mean(axis=2, keepdims=True).repeat(10, axis=2)
+    taps = np.asarray(model.get_layer("first").kernel)
+    if temporal:
+        np.testing.assert_allclose(taps, np.stack([expected, expected]) / 2, rtol=1e-6)
+        return
+    np.testing.assert_allclose(taps, expected, rtol=1e-6)
+    grey = rng.normal(size=(1, 18, 18, 1)).astype("float32")
+    found = model.get_layer("first")(grey.repeat(10, axis=-1)) - source.bias
+    plain = keras.ops.conv(grey.repeat(3, axis=-1), source.kernel, 2, "valid")
+    np.testing.assert_allclose(keras.ops.relu(plain) * 10 / 3, keras.ops.relu(found), atol=1e-3)
 
 
 def test_a_transfer_of_nothing_is_refused() -> None:

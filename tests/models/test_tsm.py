@@ -145,6 +145,17 @@ def test_the_baseline_with_shifts_inserted_is_the_network(
     assert np.abs(alone - expected).max() > 0.01 * np.std(expected)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("tsm_")])
+def test_every_baseline_sees_a_frame_at_a_time(name: str) -> None:
+    """TSN of each network: no shift, nothing kept, the same weights."""
+    baseline = small(name, shift=False)
+    assert baseline.name == name.replace("tsm", "tsn")
+    assert not shifted_layers(baseline)
+    assert mpvn.Plan(baseline).cached_bytes == 0
+    shapes = [[weight.shape for weight in model.weights] for model in (baseline, small(name))]
+    assert shapes[0] == shapes[1]
+
+
 def test_deep_stages_shift_every_second_block() -> None:
     model = small("tsm_resnet101")
     expected = {f"conv{s}_block{b}.1_conv" for s, n in ((2, 3), (3, 4), (4, 23), (5, 3))
