@@ -33,7 +33,7 @@ setup: $(READY) ## only make the virtual environment
 # A build of TensorFlow that is in the environment already, for a GPU say, is kept.
 $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	extras=test,lint,tfds,jhmdb; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
+	extras=test,lint,tfds,jhmdb,flow; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
 	  || extras=$$extras,cpu; $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$$extras]"
 	touch $@
 

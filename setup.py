@@ -31,6 +31,8 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu>=2.18"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
+        # Of OpenCV's builds, that which has TV-L1, and asks for no libraries of a screen.
+        "flow": ["opencv-contrib-python-headless>=4.10"],  # the first for NumPy 2
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],  # it uses it undeclared
         "jhmdb": ["scipy>=1.11"],  # whose joints are MATLAB files
         "test": [

@@ -4,7 +4,8 @@ At `--config.data.path`. Its shifts are uni-directional, so that it streams: `mp
 --model RUN/network.keras`, and `mpvn eval RUN --early FILE.svg` draws how soon it knows. Offline it
 is `--config.model.options.temporal_padding=symmetric`, and without shifts,
 `--config.model.options.shift=False`, TSN. The schedule is the paper's for other sets than Kinetics;
-that weights are random and the sizes of random crops are ours.
+the sizes of random crops are ours. It begins with torchvision's weights of ImageNet if it is given
+them, `--config.model.weights=mobilenet_v2.pth`.
 """
 
 from typing import Any

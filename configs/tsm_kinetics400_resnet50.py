@@ -2,9 +2,9 @@
 
 Clips are eight frames of 64. `mpvn eval RUN --views` is the accurate test, 10 clips of 3 crops; the
 efficient one is `--config.views.clips=1 --config.views.crops=1 --config.views.size=224` of it.
-Without shifts, `--config.model.options.shift=False`, it is TSN. The paper begins with weights of
-ImageNet in PyTorch's layout, which Keras does not have; here they are random, or those of a run,
-`--config.model.initial=RUN`. The sizes of random crops are ours.
+Without shifts, `--config.model.options.shift=False`, it is TSN. The paper begins with torchvision's
+weights of ImageNet, `--config.model.weights=resnet50.pth`; without a file they are random. The
+sizes of random crops are ours.
 """
 
 from typing import Any

@@ -4,8 +4,8 @@ At `--config.data.path`. Clips are a frame of each of eight parts of the video. 
 --views` is the accurate test, 2 clips of 3 crops; the efficient one is `--config.views.clips=1
 --config.views.crops=1 --config.views.size=224` of it. Without shifts,
 `--config.model.options.shift=False`, it is TSN, which cannot tell the order of frames. The paper
-begins with weights of ImageNet in PyTorch's layout, which Keras does not have; here they are
-random, or those of a run, `--config.model.initial=RUN`. The sizes of random crops are ours.
+begins with torchvision's weights of ImageNet, `--config.model.weights=resnet50.pth`; without a file
+they are random. The sizes of random crops are ours.
 """
 
 from typing import Any

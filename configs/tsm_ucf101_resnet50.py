@@ -1,7 +1,8 @@
 """TSM on ResNet-50, of UCF101 (*Temporal Shift Module*, section 5), at `--config.data.path`.
 
 The set is small: begin with a network that Kinetics has taught,
-`--config.model.initial=runs/tsm_kinetics400_resnet50`. Other folds are
+`--config.model.initial=runs/tsm_kinetics400_resnet50` (with the same `--config.model.weights`), or
+the authors' checkpoint, `--config.model.weights=FILE.pth`. Other folds are
 `--config.data.train.fold=2 --config.data.evaluation.fold=2`. Clips are a frame of each of eight
 parts of the video; `mpvn eval RUN --views` averages 2 clips of 3 crops. Without shifts,
 `--config.model.options.shift=False`, it is TSN. Rate, epochs and dropout are those of the authors'

@@ -5,7 +5,7 @@
     mpvn export MODEL     a SavedModel that streams without this package
     mpvn models           the published networks, their plans and options
     mpvn train            a network, as a config says
-    mpvn eval RUN         a trained network, also under another plan
+    mpvn eval RUN         a trained network, also under another plan; several together
     mpvn sweep            a grid of runs, accuracy against speed
     mpvn demo             a network trained, made parallel, streamed, with a report
 
@@ -70,7 +70,7 @@ def _mistakes() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except (ValueError, TypeError, OSError) as refused:
+    except (ValueError, TypeError, OSError, ImportError) as refused:
         raise _Mistake(str(refused)) from refused
 
 
@@ -180,8 +180,10 @@ def _eval(arguments: argparse.Namespace) -> int:
     from mpvn.files import write_whole
     from mpvn.training import RunFolder, as_json, build, override
 
+    if len(arguments.runs) > 1 or arguments.fusion_weights:
+        return _eval_together(arguments)
     with _mistakes():
-        folder = RunFolder(arguments.run)
+        folder = RunFolder(*arguments.runs)
         config = override(folder.config(), arguments.overrides)
         experiment = build(config, to_train=False)
         found = _evaluated(arguments, experiment, getattr(folder, arguments.checkpoint))
@@ -198,6 +200,54 @@ def _eval(arguments: argparse.Namespace) -> int:
             for path in write_activations(experiment, arguments.activations):
                 print(f"written to {path}")
     return 0
+
+
+def _eval_together(arguments: argparse.Namespace) -> int:
+    """Each of several runs, and their fusion."""
+    from mpvn.files import write_whole
+    from mpvn.training import RunFolder, as_json, build, override, recognise_together
+
+    if not arguments.views:
+        raise _Mistake("several runs are fused by what they say of views: give --views, too")
+    if arguments.activations:
+        raise _Mistake("--activations is of one run: evaluate that one alone")
+    with _mistakes():
+        weights = _weights(arguments.fusion_weights, len(arguments.runs))
+        folders = [RunFolder(run) for run in arguments.runs]
+        configs = [override(folder.config(), arguments.overrides) for folder in folders]
+        experiments = [build(config, to_train=False) for config in configs]
+        checkpoints = [getattr(folder, arguments.checkpoint) for folder in folders]
+        each, together = recognise_together(experiments, checkpoints, weights)
+        for run, found in zip(arguments.runs, each, strict=True):
+            print(run)
+            _print_metrics(found.metrics())
+        print(f"together, weights {', '.join(f'{weight:g}' for weight in weights)}")
+        _print_metrics(together.metrics())
+        for reason in together.damaged.values():
+            print(f"left out: {reason}", file=sys.stderr)
+        if arguments.json:
+            rows = zip(arguments.runs, configs, each, strict=True)
+            results = {
+                "runs": [
+                    {"run": run, "config": as_json(config), "metrics": found.metrics()}
+                    for run, config, found in rows
+                ],
+                "fusion_weights": weights,
+                "metrics": together.metrics(),
+            }
+            write_whole(arguments.json, json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+def _weights(text: str | None, runs: int) -> list[float]:
+    """The weights of so many runs from "1,1.5"; all the same without."""
+    from mpvn.tasks.fusion import fusion_weights
+
+    try:
+        asked = text and [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--fusion-weights must be numbers such as 1,1.5, got {text!r}") from None
+    return fusion_weights(runs, asked or None)
 
 
 def _evaluated(
@@ -556,9 +606,16 @@ def _add_eval(commands: Any) -> None:
         "mpvn eval runs/rendered_keypoints\n"
         "  mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2\n"
         "  mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2\n"
-        "  mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations seen",
+        "  mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations seen\n"
+        "  mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5",
     )
-    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="the folder of a run; several, with --views, are evaluated each by its own config and "
+        "all together: streams of RGB and optical flow, or clips of 8 and 16 frames",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--views",
@@ -570,6 +627,11 @@ def _add_eval(commands: Any) -> None:
         metavar="FILE",
         help="of actions, by a network that streams: accuracy after 10 to 100 percent of each "
         "video, also drawn as SVG",
+    )
+    parser.add_argument(
+        "--fusion-weights",
+        metavar="W,W,...",
+        help="with several runs: how much the scores of each count (default: all the same)",
     )
     parser.add_argument(
         "--activations",
@@ -659,7 +721,9 @@ def _add_plan_options(parser: Any) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--size", type=int, help="frame size, not of saved models (default: 224)")
     group.add_argument(
-        "--weights", help="not of saved models: imagenet (downloads), a file; default: random"
+        "--weights",
+        help="not of saved models: imagenet (downloads), or a file, for tsm_* networks one of "
+        "PyTorch; default: random",
     )
     group.add_argument(
         "--option",
@@ -672,7 +736,8 @@ def _add_plan_options(parser: Any) -> None:
         "--pixels",
         choices=["0..255", "0..1", "-1..1"],
         default="",
-        help="range of the input (default: the network's own; 0..255 for saved models)",
+        help="range of the input (default: the network's own; of saved models, -1..1 for a "
+        "VideoNetwork, as mpvn train writes it, else 0..255)",
     )
 
 

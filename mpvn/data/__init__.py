@@ -5,6 +5,7 @@ RGB. Readers of data sets are in `mpvn.data.sets`, clips for training in `mpvn.d
 """
 
 from mpvn.data.figures import rendered_figures
+from mpvn.data.flow import optical_flow
 from mpvn.data.live import LiveSource
 from mpvn.data.rendered import render_video, write_rendered_video
 from mpvn.data.video import VideoError, VideoReader
@@ -19,6 +20,7 @@ __all__ = [
     "VideoSet",
     "VideoWriter",
     "draw_text",
+    "optical_flow",
     "render_video",
     "rendered_figures",
     "write_rendered_video",

@@ -4,23 +4,29 @@ Chance comes from a seed alone, two ints for each clip, so that a clip can be ma
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from mpvn.data.video_set import NEVER, VideoSet
 
 Clip = dict[str, tf.Tensor]
+FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
 
 
 class Preparation(Protocol):
     """What is done to the frames of a clip."""
 
+    def check(self, videos: VideoSet) -> None:
+        """Raises ValueError if it cannot be done to frames of that set."""
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """The clip with what was done to it.
 
         Args:
-            clip: `"frames"` uint8 `[T, H, W, 3]`; `"label"` int `[]` and `"joints"` float32
+            clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` and `"joints"` float32
                 `[T, J, 3]` if the set has them; anything else passes.
             seed: two ints.
             videos: the set that the clip is of.
@@ -39,7 +45,8 @@ class Augmentation:
         scale: smallest and largest part that a random crop takes, as a share of the largest crop's
             sides; at most 1.
         flip: whether half of the clips are mirrored left to right. Joints of left and right change
-            places, and labels become those of the mirror image; a class without one stays.
+            places, displacements turn round, and labels become those of the mirror image; a class
+            without one stays.
         brightness: greatest change, as a share of the range of pixels.
         contrast: greatest change of the contrast, as a share.
         saturation: greatest change of the saturation, as a share.
@@ -64,17 +71,34 @@ class Augmentation:
         if min(self.size) < 1:
             raise ValueError(f"size must be positive. Received: {self.size}")
 
+    def check(self, videos: VideoSet) -> None:
+        """Raises ValueError for changes of colours that frames of the set do not have."""
+        asked = {
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "saturation": self.saturation,
+            "hue": self.hue,
+        }
+        changed = [name for name, most in asked.items() if most]
+        if changed and videos.channels != 3:
+            raise ValueError(
+                f"only RGB frames have colours, and those of {videos.name} have {videos.channels} "
+                f"channels. Leave at 0: {', '.join(changed)}"
+            )
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """The augmented clip.
 
         Returns:
-            The same with `"frames"` float32 `[T, *size, 3]` between -1 and 1.
+            The same with `"frames"` float32 `[T, *size, C]` between -1 and 1.
         """
         seeds = tf.unstack(tf.random.split(seed, 7))
         flipped, label = self._flipped(clip, seeds[0], videos)
         box = self._box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
-        frames = self._cut(clip["frames"], box, flipped)
-        done = {**clip, "frames": normalised(self._coloured(frames, seeds[3:]))}
+        frames = self._cut(clip["frames"], box, videos.channels)
+        upright = normalised(self._coloured(frames, seeds[3:]))
+        shown = tf.cond(flipped, lambda: mirrored(upright, videos.horizontal), lambda: upright)
+        done = {**clip, "frames": shown}
         if label is not None:
             done["label"] = label
         if videos.joints:
@@ -110,12 +134,11 @@ class Augmentation:
             place = tf.random.stateless_uniform([2], place_seed)
         return tf.concat([tf.floor((whole - size + 1.0) * place), size], 0)
 
-    def _cut(self, frames: tf.Tensor, box: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
+    def _cut(self, frames: tf.Tensor, box: tf.Tensor, channels: int) -> tf.Tensor:
         """Frames between 0 and 1."""
         top, left, height, width = tf.unstack(tf.cast(box, tf.int32))
         frames = frames[:, top : top + height, left : left + width]
-        frames = tf.cond(flipped, lambda: tf.reverse(frames, [2]), lambda: frames)
-        return tf.ensure_shape(resized(frames, self.size), [None, *self.size, 3])
+        return tf.ensure_shape(resized(frames, self.size), [None, *self.size, channels])
 
     def _coloured(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
         def drawn(seed: tf.Tensor, most: float) -> tf.Tensor:
@@ -154,16 +177,19 @@ class Augmentation:
 class Untouched:
     """In the place of an `Augmentation`: frames stay uint8, and of the size that they have."""
 
+    def check(self, videos: VideoSet) -> None:
+        """Takes any frames."""
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """The clip as it is."""
         return clip
 
 
 def resized(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Frames with pixels from 0 to 255, `[T, H, W, 3]`, brought to `size`.
+    """Frames with pixels from 0 to 255, `[T, H, W, C]`, brought to `size`.
 
     Returns:
-        float32 `[T, *size, 3]` between 0 and 1, give or take rounding.
+        float32 `[T, *size, C]` between 0 and 1, give or take rounding.
     """
     return tf.image.resize(tf.cast(frames, tf.float32) / 255.0, size, antialias=True)
 
@@ -171,3 +197,18 @@ def resized(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 def normalised(frames: tf.Tensor) -> tf.Tensor:
     """Frames between 0 and 1 as networks take them: float32 between -1 and 1."""
     return 2.0 * tf.clip_by_value(frames, 0.0, 1.0) - 1.0
+
+
+def mirrored(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:
+    """The mirror image, left to right, of frames `[T, H, W, C]`.
+
+    Args:
+        frames: floats between -1 and 1; of any kind if there are no displacements.
+        horizontal: channels that are displacements to the right, which change their sign.
+    """
+    image = frames[:, :, ::-1]
+    if not horizontal:
+        return image
+    signs = np.ones(frames.shape[-1], np.float32)
+    signs[list(horizontal)] = -1
+    return image * signs

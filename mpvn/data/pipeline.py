@@ -65,6 +65,7 @@ class ClipPipeline:
             )
         if damage not in ("skip", "error"):
             raise ValueError(f'damage must be "skip" or "error". Received: {damage!r}')
+        augmentation.check(videos)
         self.videos = videos
         self.sampling = sampling
         self.augmentation = augmentation
@@ -88,7 +89,7 @@ class ClipPipeline:
     def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
         """The batches from example `start` on, `batches` of them at most.
 
-        Each is a dict: `"frames"` float32 `[B, T, H, W, 3]` between -1 and 1, or uint8 if they are
+        Each is a dict: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1, or uint8 if they are
         left `Untouched`; `"number"` int64 `[B]`, the examples' numbers; `"label"` int32 `[B]` if
         the set has classes; `"joints"` float32 `[B, T, J, 3]` (x, y in pixels, visible) if it has
         joints.
@@ -134,7 +135,8 @@ class ClipPipeline:
             self._read, [number], [tf.uint8, tf.int32, tf.float32, tf.bool], stateful=False
         )
         length = self.sampling.frames
-        clip = {"number": number, "frames": tf.ensure_shape(frames, [length, None, None, 3])}
+        shape = [length, None, None, self.videos.channels]
+        clip = {"number": number, "frames": tf.ensure_shape(frames, shape)}
         if self.videos.classes:
             clip["label"] = tf.ensure_shape(label, [])
         if self.videos.joints:
@@ -153,7 +155,7 @@ class ClipPipeline:
             self.failure = VideoError(f"{self.videos.name}: nothing can be read:\n{self.report()}")
             raise self.failure
         length = self.sampling.frames or 1
-        frames = np.zeros((length, 1, 1, 3), np.uint8)
+        frames = np.zeros((length, 1, 1, self.videos.channels), np.uint8)
         joints = np.zeros((length, len(self.videos.joints), 3), np.float32)
         return frames, np.int32(0), joints, np.bool_(False)
 

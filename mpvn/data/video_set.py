@@ -63,7 +63,7 @@ class Video(Protocol):
         """Frames per second."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Frames uint8 `[len(indices), H, W, 3]`, RGB.
+        """Frames uint8 `[len(indices), H, W, channels]`: 3, RGB, unless the set says otherwise.
 
         Args:
             indices: which frames, in `range(frame_count)`, ascending; repetitions are allowed.
@@ -88,6 +88,9 @@ class VideoSet:
         mirrored: by label, that of the mirror image, or `NEVER`; None if every class is its own.
         joints: names of the joints; empty without joints. Mirror images swap those whose names
             begin with `left_` and `right_`.
+        channels: of the frames; 3 are RGB.
+        horizontal: channels that are displacements to the right, 0 to 255, rest at 127.5. Mirror
+            images turn them round.
     """
 
     name: str
@@ -95,6 +98,8 @@ class VideoSet:
     classes: tuple[str, ...] = ()
     mirrored: tuple[int, ...] | None = None
     joints: tuple[str, ...] = ()
+    channels: int = 3
+    horizontal: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.videos):
@@ -103,6 +108,11 @@ class VideoSet:
             raise ValueError(
                 f"{self.name}: mirrored must tell of each of {len(self.classes)} classes. "
                 f"Received: {len(self.mirrored)}"
+            )
+        if not set(self.horizontal) <= set(range(self.channels)):
+            raise ValueError(
+                f"{self.name}: horizontal must be among the {self.channels} channels of frames. "
+                f"Received: {self.horizontal}"
             )
 
     @property

@@ -12,16 +12,14 @@ Crops reach the edges of the frame; the authors' can end up to three pixels befo
 """
 
 import dataclasses
-from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.augmentation import normalised, resized
+from mpvn.data.augmentation import FrameArray, mirrored, normalised, resized
 from mpvn.data.sampling import Spread, Spreading
-
-FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
 
 
 class Place(NamedTuple):
@@ -91,43 +89,47 @@ class Views:
         """By view, whether it is a mirror image."""
         return tuple(place.mirrored for place in _PLACES[self.crops]) * self.clips
 
-    def of(self, frames: np.ndarray) -> Iterator[tf.Tensor]:
-        """The views of a video, float32 `[T, h, w, 3]` between -1 and 1, made one clip at a time.
+    def of(self, frames: np.ndarray, horizontal: Sequence[int] = ()) -> Iterator[tf.Tensor]:
+        """The views of a video, float32 `[T, h, w, C]` between -1 and 1, made one clip at a time.
 
         Args:
-            frames: uint8 `[clips * T, H, W, 3]`, as `spread` samples them.
+            frames: uint8 `[clips * T, H, W, C]`, as `spread` samples them.
+            horizontal: as `VideoSet`.
 
         Raises:
             ValueError: the video is smaller than its crops once it is scaled.
         """
-        # [clips * T, H, W, 3] -> [clips, T, H, W, 3]
+        # [clips * T, H, W, C] -> [clips, T, H, W, C]
         for clip in frames.reshape(self.clips, -1, *frames.shape[1:]):
             shown = scaled(clip, self.scale)
-            yield from crops(shown, self.size or tuple(shown.shape[1:3]), self.crops)
+            yield from crops(shown, self.size or tuple(shown.shape[1:3]), self.crops, horizontal)
 
 
 def scaled(frames: np.ndarray | tf.Tensor, shorter: int) -> tf.Tensor:
     """Frames with a shorter side of so many pixels, of the shape that they had.
 
     Args:
-        frames: with pixels from 0 to 255, `[T, H, W, 3]`.
+        frames: with pixels from 0 to 255, `[T, H, W, C]`.
         shorter: height or width of the result; the longer side is rounded down.
 
     Returns:
-        float32 `[T, H', W', 3]` between -1 and 1.
+        float32 `[T, H', W', C]` between -1 and 1.
     """
     height, width = frames.shape[1:3]
     least = min(height, width)
     return normalised(resized(frames, (height * shorter // least, width * shorter // least)))
 
 
-def crops(frames: FrameArray, size: tuple[int, int], count: int) -> list[FrameArray]:
+def crops(
+    frames: FrameArray, size: tuple[int, int], count: int, horizontal: Sequence[int] = ()
+) -> list[FrameArray]:
     """Crops of frames, in the order that `Views` says.
 
     Args:
         frames: `[T, H, W, C]`.
         size: height and width of a crop, in pixels.
         count: how many: 1, 3, 5 or 10.
+        horizontal: as `mirrored`.
 
     Returns:
         `[T, *size, C]` each.
@@ -149,7 +151,7 @@ def crops(frames: FrameArray, size: tuple[int, int], count: int) -> list[FrameAr
         # Halves are rounded up, as in the centre of `Augmentation`.
         top, left = (down * place.down + 1) // 2, (right * place.right + 1) // 2
         crop = frames[:, top : top + size[0], left : left + size[1]]
-        found.append(crop[:, :, ::-1] if place.mirrored else crop)
+        found.append(mirrored(crop, horizontal) if place.mirrored else crop)
     return found
 
 

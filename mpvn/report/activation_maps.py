@@ -97,7 +97,7 @@ def overlay(frames: Any, maps: np.ndarray) -> np.ndarray:
     The colours differ in lightness, so that colour-blind readers tell them apart, too.
 
     Args:
-        frames: `[T, H, W, 3]`, uint8, or floats between -1 and 1.
+        frames: `[T, H, W, C]`, RGB or optical flow, uint8, or floats between -1 and 1.
         maps: of one class, float32 `[T, h, w]`.
 
     Returns:

@@ -43,6 +43,8 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
         best = load_checkpoint(folder.best, experiment.network)["step"]
         frames = _frames(experiment)
         words += f" Below, a video for evaluation by the best weights. {experiment.task.legend}"
+        if experiment.evaluation.videos.channels != 3:
+            words += " Frames are optical flow: the colour is the direction, and rest is black."
     folder.add_damaged(experiment.evaluation.damaged)
     lead = _result(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)

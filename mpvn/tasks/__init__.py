@@ -9,6 +9,7 @@ that were compiled with them.
 from mpvn.tasks.action import ActionRecognition, ClipAccuracy, LabelCrossEntropy, StepAccuracy
 from mpvn.tasks.autoencoding import Autoencoding, PeakSignalToNoise, SquaredError
 from mpvn.tasks.early_recognition import online_accuracy
+from mpvn.tasks.fusion import fuse
 from mpvn.tasks.future_frame import FutureFrame
 from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
 from mpvn.tasks.keypoints import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Keypoints
@@ -35,6 +36,7 @@ __all__ = [
     "StepMetric",
     "Task",
     "evaluate_views",
+    "fuse",
     "online_accuracy",
     "peaks",
     "render_heatmaps",

@@ -89,7 +89,7 @@ def evaluate_views(
     A mirror image votes for the mirror image of what it shows.
 
     Args:
-        network: from clips, float32 `[V, T, H, W, 3]` between -1 and 1, to logits
+        network: from clips, float32 `[V, T, H, W, C]` between -1 and 1, to logits
             `[V, T, classes]`. `tf.function(network)` is faster than a Keras model itself.
         videos: the videos, with classes.
         views: what of each video is looked at.
@@ -107,8 +107,9 @@ def evaluate_views(
     numbers, labels, scores = [], [], []
     with tqdm.tqdm(total=len(videos.videos), unit="video", dynamic_ncols=True) as bar:
         for example in pipeline.arrays():
-            # [1, clips * T, H, W, 3] -> views [T, h, w, 3], and of each the scores -> [V, classes]
-            batches = _batches(views.of(example["frames"][0]), batch_size)
+            # [1, clips * T, H, W, C] -> views [T, h, w, C], and of each the scores -> [V, classes]
+            shown = views.of(example["frames"][0], videos.horizontal)
+            batches = _batches(shown, batch_size)
             said = np.concatenate([_scores(network, task, batch) for batch in batches])
             scores.append(np.take_along_axis(said, classes, axis=1).mean(axis=0))
             numbers.append(example["number"][0])
@@ -137,7 +138,7 @@ def _classes_by_view(videos: VideoSet, views: Views, task: ActionRecognition) ->
 
 
 def _batches(views: Iterator[tf.Tensor], size: int) -> Iterator[tf.Tensor]:
-    """Views `[T, h, w, 3]` as batches `[B, T, h, w, 3]`, at most so large."""
+    """Views `[T, h, w, C]` as batches `[B, T, h, w, C]`, at most so large."""
     while batch := list(itertools.islice(views, size)):
         yield tf.stack(batch)
 
@@ -145,7 +146,7 @@ def _batches(views: Iterator[tf.Tensor], size: int) -> Iterator[tf.Tensor]:
 def _scores(
     network: Callable[[tf.Tensor], Any], task: ActionRecognition, clips: tf.Tensor
 ) -> np.ndarray:
-    """Scores `[V, classes]` of clips `[V, T, h, w, 3]`."""
+    """Scores `[V, classes]` of clips `[V, T, h, w, C]`."""
     outputs = tf.convert_to_tensor(network(clips))
     expected = (*clips.shape[:2], task.classes)
     if tuple(outputs.shape) != expected:

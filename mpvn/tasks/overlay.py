@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data import draw_text
+from mpvn.data.flow import flow_picture
 
 SHORTEST = 448
 """Frames of `annotate` are enlarged until their shorter side has this many pixels."""
@@ -88,7 +89,7 @@ def enlarged(frame: Any, shortest: int = SHORTEST_OF_PICTURE) -> np.ndarray:
     """A frame, uint8 or floats between -1 and 1, enlarged by a whole factor.
 
     Args:
-        frame: `[H, W, 3]`.
+        frame: `[H, W, 3]`, RGB; or of optical flow, `[H, W, 2 * stack]`, which is shown in colours.
         shortest: pixels that its shorter side has at least.
 
     Returns:
@@ -98,6 +99,8 @@ def enlarged(frame: Any, shortest: int = SHORTEST_OF_PICTURE) -> np.ndarray:
     if pixels.dtype != np.uint8:
         shown = np.clip(np.nan_to_num(pixels.astype(np.float32)), -1, 1)
         pixels = np.rint(127.5 * (shown + 1)).astype(np.uint8)
+    if pixels.shape[-1] != 3:
+        pixels = flow_picture(pixels)
     factor = -(-shortest // min(pixels.shape[:2]))
     height, width, _ = pixels.shape
     return np.asarray(Image.fromarray(pixels).resize((width * factor, height * factor)))

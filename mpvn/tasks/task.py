@@ -177,7 +177,7 @@ class Task(abc.ABC):
         """What a network says at one step, drawn with the frame and the target of that step.
 
         Args:
-            frame: `[H, W, 3]`, uint8, or floats between -1 and 1.
+            frame: `[H, W, C]`, RGB or optical flow, uint8, or floats between -1 and 1.
             output: `[...]`, as the network gives it.
             target: `[...]`, as `prepare` gives it; None draws none.
 
@@ -194,7 +194,7 @@ class Task(abc.ABC):
         """A `picture` of each of some steps of a clip: evenly spread over those that count.
 
         Args:
-            frames: `[T, H, W, 3]`.
+            frames: `[T, H, W, C]`.
             outputs: `[T, ...]`.
             targets: `[T, ...]`.
             most: how many pictures at most.

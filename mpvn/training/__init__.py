@@ -4,7 +4,7 @@ from mpvn.training.back_propagation import BackPropagationTrainer, GPipeTrainer
 from mpvn.training.building import Experiment, build
 from mpvn.training.config import base_config, load_config, override
 from mpvn.training.distillation import Distillation
-from mpvn.training.recognition import recognise_early, recognise_views
+from mpvn.training.recognition import recognise_early, recognise_together, recognise_views
 from mpvn.training.run_folder import RunFolder, as_json
 from mpvn.training.sideways import SidewaysTrainer
 from mpvn.training.training import Interrupted, evaluate, train
@@ -24,6 +24,7 @@ __all__ = [
     "load_config",
     "override",
     "recognise_early",
+    "recognise_together",
     "recognise_views",
     "train",
 ]

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data.augmentation import Augmentation
 from mpvn.data.figures import rendered_figures
+from mpvn.data.flow import optical_flow
 from mpvn.data.kept import in_memory
 from mpvn.data.montage import montage
 from mpvn.data.pipeline import ClipPipeline
@@ -82,7 +83,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
             f"{train.name} and {held_out.name} have different classes or joints: evaluation needs "
             "what the network is trained on"
         )
-    network = build_network(config, build_task(config, train).head_arguments)
+    network = build_network(config, build_task(config, train).head_arguments, train.channels)
     task = build_task(config, train, network.plan)
     if to_train and config.model.initial:
         begin_with(RunFolder(config.model.initial), network)
@@ -160,6 +161,11 @@ def build_trainer(config: ConfigDict, network: VideoNetwork) -> Trainer:
 
 def build_videos(config: ConfigDict, split: str) -> VideoSet:
     """The videos to train on, `"train"`, or to evaluate on, `"evaluation"`."""
+    videos, flow = _read_videos(config, split), config.data.flow
+    return optical_flow(videos, **flow) if flow.stack else videos
+
+
+def _read_videos(config: ConfigDict, split: str) -> VideoSet:
     data = config.data
     options = dict(data.train if split == "train" else data.evaluation)
     if data.name == "rendered_figures":
@@ -229,13 +235,17 @@ def _require(config: ConfigDict, videos: VideoSet, what: str) -> None:
         )
 
 
-def build_network(config: ConfigDict, head: dict[str, int]) -> VideoNetwork:
-    """The network with the task's head, not compiled."""
-    options = {**head, **config.model.options}
+def build_network(config: ConfigDict, head: dict[str, int], channels: int = 3) -> VideoNetwork:
+    """The network for frames of so many channels, with the task's head, not compiled."""
     loaded = load_frame_model(
-        config.model.name, config.model.size, config.model.weights or None, options=options
+        config.model.name,
+        config.model.size,
+        config.model.weights or None,
+        config.model.pixels,
+        options={**head, **config.model.options},
+        channels=channels,
     )
-    frame_model = loaded.model
+    frame_model = loaded.over_clips()
     if config.model.shortcuts:
         frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
     for layer in frame_model.layers:
@@ -269,12 +279,28 @@ def _freeze(model: keras.Model, names: Sequence[str]) -> None:
 
 def begin_with(run: RunFolder, network: VideoNetwork) -> None:
     """Gives `network` the weights of a run's, by names of layers, inflated where it has temporal
-    filters and the run's has not; a head of another task keeps its own.
+    filters and the run's has not, averaged where it reads flow and the run's RGB; a head of another
+    task keeps its own.
 
     Raises:
-        ValueError: there is no such run, it is not finished, or nothing of it fits.
+        ValueError: there is no such run, it is not finished, nothing of it fits, or it takes other
+            pixels.
     """
-    transfer_weights(_trained(run).frame_model, network.frame_model)
+    theirs = _trained(run).frame_model
+    pixels = [_pixels(model) for model in (theirs, network.frame_model)]
+    if theirs.input_shape[-1] == network.frame_model.input_shape[-1] and pixels[0] != pixels[1]:
+        raise ValueError(
+            f"the weights of {run.path} are for other pixels: before its first layer, frames are "
+            f"brought to {pixels[0] or 'nothing else'}, and here to {pixels[1] or 'nothing else'}. "
+            "Give config.model.weights and config.model.pixels as that run has them"
+        )
+    transfer_weights(theirs, network.frame_model)
+
+
+def _pixels(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Scales and offsets by which `model` brings its frames to the range that it takes."""
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    return [(layer.scale, layer.offset) for layer in found]
 
 
 def _trained(run: RunFolder) -> VideoNetwork:

@@ -31,6 +31,12 @@ def base_config() -> ConfigDict:
                 "evaluation": {},  # and for evaluation
                 "damage": "skip",  # or error
                 "in_memory": False,  # keep videos once they are read: for small sets
+                "flow": {  # optical flow in the place of frames
+                    "stack": 0,  # pairs of frames that are seen at once; 0: frames as they are
+                    "method": "dis",  # or tvl1
+                    "bound": 20.0,  # longest displacement, in pixels
+                    "folder": "",  # where its pictures are kept, or lie; none: computed each time
+                },
             },
             "clip": {
                 "frames": 16,
@@ -68,6 +74,7 @@ def base_config() -> ConfigDict:
                 "name": "par_densenet",  # of mpvn.models.PUBLISHED, or of keras.applications
                 "size": 64,  # height and width of the frames
                 "weights": "",  # imagenet, or a file
+                "pixels": "",  # that it takes: 0..255, 0..1 or -1..1; or as its weights were made
                 "initial": "",  # folder of a run: training begins with its weights, where they fit
                 "options": {},  # further arguments of the network
                 "shortcuts": (),  # offsets of shortcuts over its units: (3,) for Skip-Sideways

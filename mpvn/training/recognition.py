@@ -8,6 +8,7 @@ for each size; whole frames are of many sizes.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,8 @@ import tqdm
 from mpvn.models.surgery import resized
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
-from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, online_accuracy
+from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, fuse, online_accuracy
+from mpvn.tasks.fusion import fusion_weights
 from mpvn.training.building import Experiment
 from mpvn.training.checkpoint import load_checkpoint
 
@@ -53,6 +55,57 @@ def recognise_views(
     )
     pipeline.damaged.update(found.damaged)
     return found
+
+
+def recognise_together(
+    experiments: Sequence[Experiment],
+    checkpoints: Sequence[str | os.PathLike | None],
+    weights: Sequence[float] | None = None,
+    batch_size: int = 8,
+) -> tuple[list[Recognition], Recognition]:
+    """What several networks say of the same videos, each by its own views, and all together.
+
+    Args:
+        experiments: one of each network.
+        checkpoints: by network, as `recognise_views`.
+        weights: by network, as `fuse`; they are checked before anything is evaluated.
+        batch_size: as `recognise_views`.
+
+    Raises:
+        ValueError: as `recognise_views` and `fuse`; or experiments on other videos, of other
+            classes, or that average other scores.
+    """
+    weights = fusion_weights(len(experiments), weights)
+    for experiment in experiments[1:]:
+        _check_comparable(experiments[0], experiment)
+    found = [
+        recognise_views(experiment, checkpoint, batch_size)
+        for experiment, checkpoint in zip(experiments, checkpoints, strict=True)
+    ]
+    return found, fuse(found, weights)
+
+
+def _check_comparable(one: Experiment, other: Experiment) -> None:
+    """Raises ValueError if the scores of two networks cannot be fused."""
+    videos, others = one.evaluation.videos, other.evaluation.videos
+    if videos.classes != others.classes:
+        raise ValueError(
+            f"only networks of the same classes can be fused. Received: {videos.name} of "
+            f"{len(videos.classes)} classes, and {others.name} of {len(others.classes)}"
+        )
+    names = [[video.name for video in each.videos] for each in (videos, others)]
+    if names[0] != names[1]:
+        raise ValueError(
+            f"only networks that are asked about the same videos can be fused. Received: "
+            f"{videos.name} of {len(names[0])} videos, and {others.name} of {len(names[1])}, which "
+            "differ. Give all the same config.data.path and config.data.evaluation"
+        )
+    average = action_task(one).average, action_task(other).average
+    if average[0] != average[1]:
+        raise ValueError(
+            f"logits cannot be fused with probabilities. Received: {' and '.join(average)}. Give "
+            "all the same config.task.options.average"
+        )
 
 
 def recognise_early(

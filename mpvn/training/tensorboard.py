@@ -56,7 +56,7 @@ class TensorBoard:
         Args:
             step: batches that the network has been trained on.
             task: which draws.
-            frames: `[T, H, W, 3]`.
+            frames: `[T, H, W, C]`.
             outputs: `[T, ...]`.
             targets: `[T, ...]`.
         """

@@ -32,6 +32,19 @@ TASKS = [
 ]
 
 
+def test_optical_flow_is_shown_in_colours() -> None:
+    """Frames of ten channels, in bytes or floats, as frames, targets and outputs."""
+    flow = np.full((SIZE, SIZE, 10), 128, np.uint8)
+    flow[:, :16, ::2] = 230  # to the right
+    for frame in (flow, flow / np.float32(127.5) - 1):
+        picture = ActionRecognition(5).picture(frame, np.zeros(5), np.int32(1))
+        left, right = picture[8, 8].astype(int), picture[8, 200].astype(int)
+        assert left[0] > 200 > 100 > left[1:].max()
+        assert right.max() < 10
+    target = flow / np.float32(127.5) - 1
+    assert Autoencoding().picture(flow, 0 * target, target).shape[1:] == (FACTOR * SIZE, 3)
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
 def test_pictures_are_enlarged_frames_of_one_size(task: Task, rng: np.random.Generator) -> None:
     """With floats or bytes, tensors or arrays, in half precision, and of what is not finite."""

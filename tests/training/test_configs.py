@@ -129,7 +129,7 @@ def folders_of_frames(root: pathlib.Path, prefix: str) -> list[str]:
         rows = [f"{2 * number + label};{name}" for label, name in enumerate(GESTURES)]
         write(root / f"{prefix}-{split}.csv", "\n".join(rows))
     for number in range(4):
-        for frame in range(1, 6):
+        for frame in range(1, 8):  # of which flow of five pairs needs six
             path = root / f"20bn-{prefix}" / str(number) / f"{frame:05d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (48, 32)).save(path)

@@ -1,0 +1,82 @@
+"""Fusion of several networks: weighted means by hand, and what is refused."""
+
+import numpy as np
+import pytest
+
+from mpvn.tasks import Recognition, fuse
+
+LABELS = {0: 1, 1: 0, 2: 2, 3: 1, 4: 0}
+"""By number of the video."""
+
+
+def recognition(numbers: list[int], seed: int, damaged: dict[str, str] | None = None):
+    scores = np.random.default_rng(seed).normal(size=(5, 3)).astype("float32")
+    labels = np.array([LABELS[number] for number in numbers], np.int32)
+    return Recognition(np.array(numbers), labels, scores[numbers], damaged or {})
+
+
+WHOLE = [0, 1, 2, 3, 4]
+
+
+def test_scores_are_the_weighted_mean() -> None:
+    rgb, flow = recognition(WHOLE, 1), recognition(WHOLE, 2)
+    found = fuse([rgb, flow], [1, 1.5])
+    expected = [(r + 1.5 * f) / 2.5 for r, f in zip(rgb.scores, flow.scores, strict=True)]
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
+    assert found.scores.dtype == np.float32
+    assert found.numbers.tolist() == WHOLE
+    assert found.labels.tolist() == list(LABELS.values())
+    np.testing.assert_allclose(fuse([rgb, flow]).scores, (rgb.scores + flow.scores) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(fuse([rgb, flow], [0, 3]).scores, flow.scores)
+    np.testing.assert_array_equal(fuse([rgb]).scores, rgb.scores)
+
+
+def test_three_networks_are_right_together_where_each_is_wrong_once() -> None:
+    right = np.eye(3, dtype="float32")
+    wrong = np.roll(right, 1, axis=1)
+    numbers = labels = np.arange(3)
+    each = []
+    for place in range(3):
+        scores = right.copy()
+        scores[place] = wrong[place]
+        each.append(Recognition(numbers, labels, scores))
+    assert [found.top(1) for found in each] == pytest.approx([2 / 3] * 3)
+    assert fuse(each).metrics() == {"top1": 1, "class_accuracy": 1}
+
+
+def test_videos_are_matched_by_number_and_those_that_one_lacks_are_told() -> None:
+    one = recognition([0, 2, 3, 4], 1, {"b": "b: cut short"})
+    other = recognition([4, 3, 1, 0], 2, {"c": "c: gone"})
+    found = fuse([one, other])
+    assert found.numbers.tolist() == [0, 3, 4]
+    assert found.labels.tolist() == [1, 1, 0]
+    both = [recognition([0, 3, 4], seed).scores for seed in (1, 2)]
+    np.testing.assert_allclose(found.scores, np.mean(both, axis=0), rtol=1e-6)
+    assert found.damaged == {"b": "b: cut short", "c": "c: gone"}
+
+
+RGB = recognition(WHOLE, 1)
+
+
+@pytest.mark.parametrize(
+    ("recognitions", "weights", "message"),
+    [
+        ([], None, "nothing to fuse: expected at least one network"),
+        ([RGB, RGB], [1], r"expected 2 weights, one for each network. Received: \[1.0\]"),
+        ([RGB, RGB], [1, -1], r"0 or more, and not all of them 0. Received: \[1.0, -1.0\]"),
+        ([RGB, RGB], [0, 0], "not all of them 0"),
+        ([RGB, RGB], [1, float("nan")], "must be 0 or more"),
+        ([RGB, Recognition(RGB.numbers, RGB.labels, RGB.scores[:, :2])], None, r"\[3, 2\]"),
+        (
+            [RGB, Recognition(RGB.numbers, RGB.labels[::-1], RGB.scores)],
+            None,
+            r"about the same videos. Received: labels \[1, 0\] of video 0",
+        ),
+        ([recognition([0, 1], 1), recognition([2], 1)], None, "no video that all networks have"),
+    ],
+)
+def test_what_cannot_be_fused_is_refused(
+    recognitions: list, weights: list | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fuse(recognitions, weights)
