@@ -1,6 +1,6 @@
 """What temporal shifts cost: ways to do them, and shares of the channels.
 
-    python benchmarks/shift/run.py            # everything; about 8 minutes on 2 cores
+    python benchmarks/shift/run.py            # everything; about 6 minutes on 2 cores
     python benchmarks/shift/run.py overhead   # one question: alone, networks, overhead
     python benchmarks/shift/run.py --small    # about a minute: shows that it runs
 
@@ -9,24 +9,17 @@ that process, and what it costs is the median, over the turns, of its time over 
 turn without shifts. Results go to results/QUESTION.json, tables to README.md between the markers.
 """
 
-import argparse
-import json
 import math
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown, take_turns  # noqa: E402
-
-THREADS = {"intra": 2, "inter": 2}
+from reporting import ask, take_turns  # noqa: E402
 
 FRAMES = 8
 """Of a clip, as in the paper."""
@@ -53,43 +46,6 @@ PLAIN = "no shift"
 NOTHING_OWN = "as concatenation"
 
 Runners = dict[str, Callable[[], Any]]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("question", nargs="?", choices=sorted(QUESTIONS))
-    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.here:
-        print(json.dumps(measure(arguments.question, arguments.small)))
-        return
-    for question in [arguments.question] if arguments.question else QUESTIONS:
-        command = [sys.executable, __file__, question, "--here"]
-        command += ["--small"] if arguments.small else []
-        print(f"{question} ...", flush=True)
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        result = json.loads(run.stdout.splitlines()[-1])
-        print(markdown(result["rows"]))
-        if not arguments.small:
-            target = HERE / "results" / f"{question}.json"
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(json.dumps(result, indent=1) + "\n")
-            insert_table(HERE / "README.md", question, result)
-
-
-def measure(question: str, small: bool) -> dict[str, Any]:
-    """Rows of one question, with the environment they were measured in."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
-    started = time.time()
-    rows = QUESTIONS[question](small)
-    command = f"python benchmarks/shift/run.py {question}"
-    return {"rows": rows, "environment": environment(started, threads=THREADS, command=command)}
 
 
 # --- questions ------------------------------------------------------------------------------
@@ -315,4 +271,4 @@ def percent(seconds: dict[str, list[float]], way: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    ask(__file__, __doc__, QUESTIONS)

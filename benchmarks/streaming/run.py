@@ -9,61 +9,15 @@ that process, a segment at a time, and medians are reported, for shared machines
 go to results/QUESTION.json, tables to README.md between the markers.
 """
 
-import argparse
-import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown, take_turns, timed  # noqa: E402
-
-THREADS = {"intra": 2, "inter": 2}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("question", nargs="?", choices=sorted(QUESTIONS))
-    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.here:
-        print(json.dumps(measure(arguments.question, arguments.small)))
-        return
-    for question in [arguments.question] if arguments.question else sorted(QUESTIONS):
-        command = [sys.executable, __file__, question, "--here"]
-        command += ["--small"] if arguments.small else []
-        print(f"{question} ...", flush=True)
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        result = json.loads(run.stdout.splitlines()[-1])
-        print(markdown(result["rows"]))
-        if not arguments.small:
-            target = HERE / "results" / f"{question}.json"
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(json.dumps(result, indent=1) + "\n")
-            insert_table(HERE / "README.md", question, result)
-
-
-def measure(question: str, small: bool) -> dict[str, Any]:
-    """Rows of one question, with the environment they were measured in."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
-    started = time.time()
-    rows = QUESTIONS[question](small)
-    return {
-        "rows": rows,
-        "environment": environment(started, threads=THREADS),
-    }
-
+from reporting import ask, take_turns, timed  # noqa: E402
 
 # --- questions ------------------------------------------------------------------------------
 
@@ -278,4 +232,4 @@ def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list
 
 
 if __name__ == "__main__":
-    main()
+    ask(__file__, __doc__, QUESTIONS)
