@@ -11,7 +11,7 @@ from typing import Any
 from reporting import environment, insert_table, markdown
 
 from mpvn.files import write_whole
-from mpvn.training.sweep import Cell, run_cells
+from mpvn.training.hyperparameter_sweep import Cell, run_cells
 
 SEEDS = (0, 1, 2)
 JOBS = 2

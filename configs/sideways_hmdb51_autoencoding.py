@@ -2,7 +2,7 @@
 
 Six modules, updated at every frame, what is under way carried on. The paper's baseline is blocked
 while a frame is there and back: `--trainer bp --config.training.realtime=True`. The paper gives the
-network and the updates; clips, batches and the optimiser are ours.
+network and the updates; clips, batches and the optimizer are ours.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.0001
     config.training.trainer = "sideways"
-    config.training.episode = 1
+    config.training.update_every = 1
     config.training.steps = 30_000
     config.training.checkpoint_every = 500
     config.training.evaluate_every = 3_000

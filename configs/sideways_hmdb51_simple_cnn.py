@@ -1,7 +1,7 @@
 """Simple-CNN for actions by Sideways, in 6 modules (*Sideways*, section 5.1), on HMDB51.
 
 Of UCF101: `--config.data.name=ucf101`. By back-propagation: `--trainer bp`. The paper gives the
-network, the label at every step and one update a clip; clips, batches and the optimiser are ours.
+network, the label at every step and one update a clip; clips, batches and the optimizer are ours.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Of UCF101: `--config.data.name=ucf101`. The row with dropout: `--config.model.options.dropout=0.9`.
 By back-propagation: `--trainer bp`, and `--trainer gpipe`. The paper gives the network, the label
-at every step and one update a clip; clips, batches and the optimiser are ours.
+at every step and one update a clip; clips, batches and the optimizer are ours.
 """
 
 from typing import Any

@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.0003
     config.training.trainer = "sideways"
-    config.training.episode = 1
+    config.training.update_every = 1
     return config
 
 

@@ -3,7 +3,8 @@ tsm_something_v1_resnet50.py (*Temporal Shift Module*, section 5; *Temporal Segm
 
 It sees five pairs of frames at each of eight, by TV-L1, and is otherwise trained as the RGB stream:
 the paper says no more. Begin with that run, as *Temporal Segment Networks* does (section 3.2),
-`--config.model.initial=runs/tsm_something_v1_resnet50`, and keep the flow, which takes long to
+`--config.model.initial=runs/tsm_something_v1_resnet50` (with the `--config.model.weights` that it
+had, if any, which also say how pixels are normalized), and keep the flow, which takes long to
 compute, `--config.data.flow.folder=FOLDER`. Together they are
 `mpvn eval runs/tsm_something_v1_resnet50 runs/tsm_something_v1_resnet50_flow --views`.
 """

@@ -17,8 +17,8 @@ from keras_layers.sideways import Sideways
 from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToDepth
 from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer
-from keras_layers.temporal_conv import TemporalConv2D
-from keras_layers.temporal_pool import TemporalAveragePooling2D, TemporalMaxPooling2D
+from keras_layers.temporal_conv import TemporalConv3D
+from keras_layers.temporal_pool import TemporalAveragePooling3D, TemporalMaxPooling3D
 from keras_layers.temporal_shift import TemporalShift
 
 __all__ = [
@@ -31,9 +31,9 @@ __all__ = [
     "SpaceTimeToDepth",
     "SpaceToDepth",
     "SubnetworkCell",
-    "TemporalAveragePooling2D",
-    "TemporalConv2D",
+    "TemporalAveragePooling3D",
+    "TemporalConv3D",
     "TemporalLayer",
-    "TemporalMaxPooling2D",
+    "TemporalMaxPooling3D",
     "TemporalShift",
 ]

@@ -89,7 +89,7 @@ class NonLocal(TemporalLayer):
         return self.remember(frame)
 
     def compute(self, window):
-        before, present, after = self.parted(window)
+        before, present, after = self.split_window(window)
         query = self.theta(present)
         seen = [*before, self.remember(present), *after]
         shape, filters = ops.shape(query), query.shape[-1]

@@ -1,7 +1,7 @@
 """Where a shortcut meets the chain: maps of several ages, sizes and widths become one.
 
 The units of *Skip-Sideways* (*Gradient Forward-Propagation for Large-Scale Temporal Video
-Modelling*, CVPR 2021) read the unit before them, and units further back, whose frames are fresher.
+Modeling*, CVPR 2021) read the unit before them, and units further back, whose frames are fresher.
 """
 
 from typing import Any

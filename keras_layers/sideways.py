@@ -292,7 +292,7 @@ class _Scan:
             output = unit(read, training=self._training)
         if scope.losses:
             raise ValueError(
-                f"the module {unit.module.name!r} adds losses (an activity regulariser, or "
+                f"the module {unit.module.name!r} adds losses (an activity regularizer, or "
                 "add_loss), one for each step, which cannot leave the loop over steps. Take them "
                 "out"
             )

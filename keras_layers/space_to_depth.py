@@ -3,7 +3,7 @@
 A smaller map of more channels holds the same values: what comes after costs less at the same
 kernel size. The Skip-Sideways networks (supplement of *Gradient Forward-Propagation for Large-Scale
 Temporal Video Modelling*) take their frames so, in blocks of 2x2, and clips in blocks of time too.
-Nothing is computed or learnt here: no weights, no multiply-adds.
+Nothing is computed or learned here: no weights, no multiply-adds.
 
 What it does not do well: frames that the blocks do not tile are refused, not padded.
 """

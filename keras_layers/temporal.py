@@ -27,7 +27,7 @@ class TemporalLayer(keras.layers.Layer):
         window: how many ticks of its input the layer sees, the newest included; at least 1.
         temporal_stride: the layer ticks once in this many ticks of its input; at least 1.
         temporal_padding: `"causal"` (the window ends at the newest frame, zeros before the start)
-            or `"symmetric"` (the window is centred, zeros at both ends: offline use only).
+            or `"symmetric"` (the window is centerd, zeros at both ends: offline use only).
 
     Call arguments:
         inputs: a frame, rank `frame_rank`, seen with an empty past; a clip with a time axis after
@@ -91,7 +91,7 @@ class TemporalLayer(keras.layers.Layer):
         """
         return frame
 
-    def parted(self, window):
+    def split_window(self, window):
         """The frames of a window before the present one, that one, and those after it."""
         return window[: self.lookback], window[self.lookback], window[self.lookback + 1 :]
 

@@ -7,7 +7,7 @@ from keras_layers.temporal import TemporalLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
-class TemporalConv2D(TemporalLayer):
+class TemporalConv3D(TemporalLayer):
     """3D convolution of a clip, causal in time, that also runs frame by frame.
 
     Arguments are those of `keras.layers.Conv3D`, and so is the kernel's layout
@@ -32,7 +32,7 @@ class TemporalConv2D(TemporalLayer):
         `[B, H', W', filters]` or `[B, ceil(T / stride), H', W', filters]`.
 
     Example:
-        >>> layer = TemporalConv2D(8, kernel_size=(2, 3, 3))
+        >>> layer = TemporalConv3D(8, kernel_size=(2, 3, 3))
         >>> tuple(layer(keras.ops.ones((1, 5, 16, 16, 3))).shape)
         (1, 5, 16, 16, 8)
     """

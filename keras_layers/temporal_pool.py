@@ -43,7 +43,7 @@ class _TemporalPooling2D(TemporalLayer):
         return self._pool_space(frame)
 
     def compute(self, window):
-        before, present, after = self.parted(window)
+        before, present, after = self.split_window(window)
         return self._pool_time([*before, self._pool_space(present), *after])
 
     def _pool_space(self, frame):
@@ -73,7 +73,7 @@ class _TemporalPooling2D(TemporalLayer):
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
-class TemporalMaxPooling2D(_TemporalPooling2D):
+class TemporalMaxPooling3D(_TemporalPooling2D):
     """Maximum over space and the last ticks.
 
     Before the start the past is zero, so the first outputs are at least zero: as after a ReLU,
@@ -102,7 +102,7 @@ class TemporalMaxPooling2D(_TemporalPooling2D):
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
-class TemporalAveragePooling2D(_TemporalPooling2D):
+class TemporalAveragePooling3D(_TemporalPooling2D):
     """Mean over space and the last ticks; the zeros before the start count.
 
     Args:

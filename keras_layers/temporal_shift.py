@@ -1,4 +1,4 @@
-"""The temporal shift: some channels of a frame are those of its neighbours.
+"""The temporal shift: some channels of a frame are those of its neighbors.
 
 *Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), section 3: the
 2D convolution that comes after then mixes frames, at no parameter and no multiply-add. What a
@@ -19,7 +19,7 @@ DIRECTIONS = {"bidirectional": "symmetric", "unidirectional": "causal"}
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class TemporalShift(TemporalLayer):
-    """Exchanges channels between neighbouring frames.
+    """Exchanges channels between neighboring frames.
 
     Of `fold = C // divisor`: bi-directional, channels `[0:fold]` come from the next frame and
     `[fold:2 * fold]` from the one before; uni-directional, `[0:fold]` come from the one before. The

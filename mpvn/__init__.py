@@ -12,18 +12,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mpvn.cell import NetworkCell
-    from mpvn.clock import Clock
     from mpvn.network import VideoNetwork
     from mpvn.plan import Plan, PlanError
+    from mpvn.plan.clock import Clock
 
 __version__ = "0.1.0"
 
-__all__ = ["Clock", "NetworkCell", "Plan", "PlanError", "VideoNetwork"]
+__all__ = ["Clock", "Plan", "PlanError", "VideoNetwork"]
 
 _HOMES = {
-    "Clock": "mpvn.clock",
-    "NetworkCell": "mpvn.cell",
+    "Clock": "mpvn.plan.clock",
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
     "VideoNetwork": "mpvn.network",
@@ -42,5 +40,7 @@ def __dir__() -> list[str]:
 
 # While `python -m mpvn.cli` looks for its module, the program is still called "-m".
 if sys.argv[0] != "-m" and pathlib.Path(sys.argv[0]).stem != "mpvn":
-    for _home in sorted({*_HOMES.values(), "mpvn.tasks"}):  # whose losses Keras must know, too
+    for _home in sorted(
+        {*_HOMES.values(), "mpvn.cell", "mpvn.tasks"}
+    ):  # which Keras must know, too
         importlib.import_module(_home)

@@ -45,7 +45,7 @@ class NetworkCell(keras.layers.Layer):
                 f"{'causal' if plan.causal else 'looking into the future'}"
             )
         self.network = network
-        self._specs = plan.memories.specs
+        self._specs = plan.histories.specs
         self.output_size = math.prod(plan.graph.tensors[plan.graph.outputs[0]].shape)
         self.state_size = [1, *(math.prod(spec.shape[1:]) for spec in self._specs.values())]
         self.built = True

@@ -52,7 +52,7 @@ class Contestant:
         name: what it is called in table and figures.
         learning: the rows of its run; none if it was not trained, but rewired.
         experiment: its network, which others of the same plan share, so that it is traced once.
-        weights: what it has learnt, for that network.
+        weights: what it has learned, for that network.
         found: loss and metrics on the videos for evaluation.
         stream: its stream over the video.
         said: its outputs of each step of the video.
@@ -327,7 +327,7 @@ def _write(
         ),
         (
             timeline_figure(plan, 2 * plan.period),
-            "Which subnetwork works when, with clocks: each box is work, labelled by the frame it "
+            "Which subnetwork works when, with clocks: each box is work, labeled by the frame it "
             "is about. A frame travels down the subnetworks one step at a time.",
         ),
         (

@@ -8,20 +8,20 @@ import tensorflow as tf
 
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
-from mpvn.executors.sideways import Sideways
 from mpvn.executors.step import State
-from mpvn.graph import Graph, Tensor
 from mpvn.placement import place
 from mpvn.plan import Plan
+from mpvn.plan.graph import Graph, Tensor
+from mpvn.sideways.rules import SidewaysRules
 
-EXECUTORS = ("auto", "unroll", "sweep")
+EXECUTORS = ("auto", "unroll", "layerwise")
 
 _UNROLLED_SIDEWAYS = (
     'gradient="sideways" runs layer after layer, where a boundary is a shift along time: set '
-    'executor="sweep" or "auto", or gradient="exact"'
+    'executor="layerwise" or "auto", or gradient="exact"'
 )
 
-SWEEP_BYTES = 6 * 2**20
+LAYERWISE_BYTES = 6 * 2**20
 """Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
 
 _BatchNorm = keras.layers.BatchNormalization
@@ -41,10 +41,10 @@ class VideoNetwork(keras.Model):
         frame_model: a functional Keras model over one frame, or a structure of frames. Its layers
             and weights are shared, unless the plan names devices: then they are rebuilt there.
         plan: a `Plan` of `frame_model`, or None for one subnetwork without clocks.
-        executor: how a clip runs: `"unroll"` (step after step), `"sweep"` (layer after layer), or
+        executor: how a clip runs: `"unroll"` (step by step), `"layerwise"` (layer by layer), or
             `"auto"`, which sweeps where batch norm is trained, and else chooses by size. Networks
             with feedback always unroll.
-        rematerialise: whether training keeps of each subnetwork only what enters and leaves it, and
+        rematerialize: whether training keeps of each subnetwork only what enters and leaves it, and
             computes its inside again in the backward pass, a subnetwork at a time. Values and
             gradients are the same; memory is saved for about a third more computation.
         gradient: `"exact"`, back-propagation; or `"sideways"`: subnetworks send gradients one step
@@ -80,7 +80,7 @@ class VideoNetwork(keras.Model):
         frame_model: keras.Model,
         plan: Plan | None = None,
         executor: str = "auto",
-        rematerialise: bool = False,
+        rematerialize: bool = False,
         gradient: str = "exact",
         **kwargs: Any,
     ) -> None:
@@ -97,9 +97,9 @@ class VideoNetwork(keras.Model):
         self.autocast = False  # inputs go to the frame model in its own dtype
         self.frame_model = frame_model
         self.plan = plan
-        self._sideways: Sideways | None = None
+        self._sideways: SidewaysRules | None = None
         self.executor = executor
-        self.rematerialise = rematerialise
+        self.rematerialize = rematerialize
         self.gradient = gradient
         self._traced = _Traced(self)
         self.built = True
@@ -111,31 +111,33 @@ class VideoNetwork(keras.Model):
 
     @property
     def executor(self) -> str:
-        """How a clip runs: `"auto"`, `"unroll"` or `"sweep"`."""
+        """How a clip runs: `"auto"`, `"unroll"` or `"layerwise"`."""
         return self._executor
 
     @executor.setter
     def executor(self, name: str) -> None:
         if name not in EXECUTORS:
             raise ValueError(f"executor must be one of {EXECUTORS}. Received: {name!r}")
-        if name == "sweep" and self.plan.has_feedback:
+        if name == "layerwise" and self.plan.has_feedback:
             raise ValueError('a network with feedback runs step by step: executor="unroll"')
         if name == "unroll" and not self.plan.causal:
-            raise ValueError('a network that looks into the future runs by executor="sweep" only')
+            raise ValueError(
+                'a network that looks into the future runs by executor="layerwise" only'
+            )
         if name == "unroll" and self._sideways:
             raise ValueError(_UNROLLED_SIDEWAYS)
         self._executor = name
 
     @property
-    def rematerialise(self) -> bool:
+    def rematerialize(self) -> bool:
         """Whether training computes subnetworks a second time rather than keep their insides."""
-        return self._rematerialise
+        return self._rematerialize
 
-    @rematerialise.setter
-    def rematerialise(self, value: bool) -> None:
+    @rematerialize.setter
+    def rematerialize(self, value: bool) -> None:
         if not isinstance(value, bool):
-            raise ValueError(f"rematerialise must be True or False. Received: {value!r}")
-        self._rematerialise = value
+            raise ValueError(f"rematerialize must be True or False. Received: {value!r}")
+        self._rematerialize = value
 
     @property
     def gradient(self) -> str:
@@ -144,7 +146,7 @@ class VideoNetwork(keras.Model):
 
     @gradient.setter
     def gradient(self, name: str) -> None:
-        sideways = Sideways(self.plan) if check_gradient(name) == "sideways" else None
+        sideways = SidewaysRules(self.plan) if check_gradient(name) == "sideways" else None
         if sideways and self.executor == "unroll":
             raise ValueError(_UNROLLED_SIDEWAYS)
         self._sideways = sideways
@@ -184,15 +186,15 @@ class VideoNetwork(keras.Model):
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
         arguments = self.plan, clip, slots, phase, training, self._twice(training)
-        if self._sweeps(clip, training):
-            return executors.sweep(*arguments, self._sideways)
+        if self._is_layerwise(clip, training):
+            return executors.layerwise(*arguments, self._sideways)
         return executors.unroll(*arguments)
 
     def _twice(self, training: bool | None) -> bool:
         """Whether segments are computed again for a gradient: in inference nobody asks for one."""
-        return self.rematerialise and bool(training)
+        return self.rematerialize and bool(training)
 
-    def _sweeps(self, clip: list[tf.Tensor], training: bool | None) -> bool:
+    def _is_layerwise(self, clip: list[tf.Tensor], training: bool | None) -> bool:
         if self.executor != "auto" or self._sideways:
             return self.executor != "unroll"
         if self.plan.has_feedback or not self.plan.causal:
@@ -202,7 +204,7 @@ class VideoNetwork(keras.Model):
         if training and any(isinstance(n.operation, _BatchNorm) for n in self.graph.nodes):
             return True  # statistics of the clip, whatever its size, and not of each step
         batch, steps = clip[0].shape[:2]
-        return self._largest_activation * (batch or 1) * (steps or 16) <= SWEEP_BYTES
+        return self._largest_activation * (batch or 1) * (steps or 16) <= LAYERWISE_BYTES
 
     @functools.cached_property
     def _largest_activation(self) -> int:
@@ -321,7 +323,7 @@ class VideoNetwork(keras.Model):
             "frame_model": keras.saving.serialize_keras_object(self.frame_model),
             "plan": self.plan.get_config(),
             "executor": self.executor,
-            "rematerialise": self.rematerialise,
+            "rematerialize": self.rematerialize,
             "gradient": self.gradient,
         }
 
@@ -371,7 +373,7 @@ class VideoNetwork(keras.Model):
 
     def _slots(self, state: State, beside: list) -> State:
         """The slots of `state`; raises where they are not this network's, or of another batch."""
-        specs = self.plan.memories.specs
+        specs = self.plan.histories.specs
         if set(state) != {STEP, *specs}:
             lacking = sorted({STEP, *specs} - set(state))
             extra = sorted(set(state) - {STEP, *specs})
@@ -392,7 +394,7 @@ class VideoNetwork(keras.Model):
     def _zeros(self, batch_size: Any) -> State:
         return {
             name: tf.zeros((batch_size, *spec.shape[1:]), spec.dtype)
-            for name, spec in self.plan.memories.specs.items()
+            for name, spec in self.plan.histories.specs.items()
         }
 
     def check_streams(self) -> None:
@@ -418,14 +420,14 @@ class _TracedStep:
     structure, and does so at every call.
     """
 
-    def __init__(self, plan: Plan, phase: int, training: bool, rematerialise: bool) -> None:
+    def __init__(self, plan: Plan, phase: int, training: bool, rematerialize: bool) -> None:
         self._plan = plan
         self._phase = phase
         self._training = training
-        self._rematerialise = rematerialise
+        self._rematerialize = rematerialize
         tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
         specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
-        specs += [*plan.memories.specs.values(), tf.TensorSpec((), tf.int64)]
+        specs += [*plan.histories.specs.values(), tf.TensorSpec((), tf.int64)]
         self.function = tf.function(self._flat, input_signature=specs, autograph=False)
         self._run = self.function.get_concrete_function()
 
@@ -438,7 +440,7 @@ class _TracedStep:
         return values[:count], dict(zip(slots, values[count:], strict=True)), counter
 
     def _flat(self, *tensors: tf.Tensor) -> list[tf.Tensor]:
-        names = self._plan.memories.specs
+        names = self._plan.histories.specs
         first = len(self._plan.graph.inputs)
         slots = dict(zip(names, tensors[first:-1], strict=True))
         outputs, after = executors.step(
@@ -447,7 +449,7 @@ class _TracedStep:
             slots,
             self._phase,
             self._training,
-            self._rematerialise,
+            self._rematerialize,
         )
         self._plan.graph.take_losses()  # tensors of this trace, of no use outside
         return [*outputs, *(after[name] for name in names), tensors[-1] + 1]

@@ -6,7 +6,7 @@ tried on. `Builder` writes a network down once, as `reference.Node`s with random
 edges, clocks, boundaries) through Hypothesis, so that a failure shrinks to a small network, and
 weights from one seed, so that nothing in them is symmetric.
 
-What it does not draw: normalisation, dropout, and layers with weights of other ranks. Those behave
+What it does not draw: normalization, dropout, and layers with weights of other ranks. Those behave
 per frame and are tested for themselves.
 """
 
@@ -122,7 +122,7 @@ class Builder:
         return self._compute(Node(name, kind, (x,), params))
 
     def upsample(self, name: str, x: str, size: int = 2) -> str:
-        """Nearest-neighbour upsampling."""
+        """Nearest-neighbor upsampling."""
         return self._compute(Node(name, "upsample", (x,), {"size": size}))
 
     def temporal_conv(
@@ -257,7 +257,7 @@ def _layer(node: Node) -> keras.Layer:
             return keras.layers.UpSampling2D(p["size"], name=node.layer)
         case "conv" | "temporal_conv":
             temporal = node.kind == "temporal_conv"
-            cls = keras_layers.TemporalConv2D if temporal else keras.layers.Conv2D
+            cls = keras_layers.TemporalConv3D if temporal else keras.layers.Conv2D
             return cls(
                 p["kernel"].shape[-1],
                 p["kernel"].shape[:-2],
@@ -271,8 +271,8 @@ def _layer(node: Node) -> keras.Layer:
             pools = {
                 "maxpool": keras.layers.MaxPooling2D,
                 "avgpool": keras.layers.AveragePooling2D,
-                "temporal_max": keras_layers.TemporalMaxPooling2D,
-                "temporal_avg": keras_layers.TemporalAveragePooling2D,
+                "temporal_max": keras_layers.TemporalMaxPooling3D,
+                "temporal_avg": keras_layers.TemporalAveragePooling3D,
             }
             cls = pools[node.kind]
             return cls(p["size"], strides=p["strides"], padding=p["padding"], name=node.layer)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 
-def randomise(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
+def randomize(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
     """Sets all weights of `layer`: kernels scaled to keep activations finite, variances positive.
 
     Batch norm gets a random gamma, beta, mean and variance too: at their initial values the layer

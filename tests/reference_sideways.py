@@ -55,7 +55,7 @@ def sideways(
     shortcuts: tuple[int, ...] = (),
     concatenate: bool = False,
     late: int = 0,
-    episode: int | None = None,
+    update_every: int | None = None,
     rate: float = 0.0,
 ) -> Result:
     """A clip under the loss `mean((output - target)^2)` of each step.
@@ -67,7 +67,7 @@ def sideways(
         shortcuts: offsets k: module l reads module l - k too.
         concatenate: whether several inputs are concatenated; else they are added.
         late: steps by which the mask opens late; 0 is the papers' mask.
-        episode: steps after which the modules, changed in place, take a step of gradient descent
+        update_every: steps after which the modules, changed in place, take a gradient step
             with the mean over those of its steps that are not masked, if there are any.
         rate: of the descent.
     """
@@ -106,8 +106,8 @@ def sideways(
                 position += widths[j - 1]
         h, g = h_now, g_now
         outputs.append(h[depth])
-        if episode and (t % episode == 0 or t == length):
-            first = (t - 1) // episode * episode
+        if update_every and (t % update_every == 0 or t == length):
+            first = (t - 1) // update_every * update_every
             for module, products in zip(modules, steps, strict=True):
                 kept = [product for product in products[first:t] if product is not None]
                 for name, of_steps in zip(

@@ -27,7 +27,7 @@ def causal(*layers_: tuple[int, int]) -> keras.Model:
     """A stack of temporal convolutions of (kernel, stride) in time."""
     x = frame = keras.Input((4, 4, 1), name="frame")
     for index, (kernel, stride) in enumerate(layers_):
-        x = keras_layers.TemporalConv2D(1, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
+        x = keras_layers.TemporalConv3D(1, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
     return keras.Model(frame, x, name="causal")
 
 
@@ -48,5 +48,5 @@ def causal_row(*temporal: tuple[int, int]) -> keras.Model:
     """Temporal convolutions t0, t1, ... in a row, of the given kernels and strides."""
     x = frame = keras.Input((4, 4, 2))
     for index, (kernel, stride) in enumerate(temporal):
-        x = keras_layers.TemporalConv2D(2, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
+        x = keras_layers.TemporalConv3D(2, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
     return keras.Model(frame, x)

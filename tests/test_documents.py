@@ -12,7 +12,7 @@ from mpvn import Plan
 from mpvn.models import PUBLISHED, load_frame_model, multi_scale, par_densenet
 from mpvn.report import architecture_figure, timeline_figure
 from mpvn.report.networks import published_table
-from mpvn.training_schedule import gpipe, sideways
+from mpvn.sideways.schedule import gpipe, sideways
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
@@ -22,11 +22,11 @@ MODULES = [
     "keras_layers.subnetwork_cell",
     "keras_layers.temporal_conv",
     "mpvn.network",
-    "mpvn.plan",
+    "mpvn.plan.plan",
     "mpvn.tasks.task",
     "mpvn.training.distillation",
-    "mpvn.training.sideways",
-    "mpvn.training_schedule",
+    "mpvn.sideways.sideways_trainer",
+    "mpvn.sideways.schedule",
 ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from random_weights import randomise
+from random_weights import randomize
 from small_models import causal, causal_row, chain, looping, skipping
 
 import keras_layers
@@ -21,11 +21,11 @@ def network(rng: np.random.Generator) -> VideoNetwork:
     frame = keras.Input((6, 6, 2), name="frame")
     first = x = layers.Conv2D(2, 3, padding="same", name="c0")(frame)
     x = layers.Conv2D(2, 1, activation="tanh", name="c1")(x)
-    x = keras_layers.TemporalConv2D(2, (3, 1, 1), name="t2")(x)
+    x = keras_layers.TemporalConv3D(2, (3, 1, 1), name="t2")(x)
     x = layers.Add(name="sum")([first, x])
     model = keras.Model(frame, layers.GlobalAveragePooling2D(name="pool")(x), name="small")
     network = VideoNetwork(model, Plan(model, ["c1", "t2"], clocks=[1, 2, 4]))
-    randomise(network, rng)
+    randomize(network, rng)
     return network
 
 
@@ -63,7 +63,7 @@ def test_a_stream_of_temporal_layers_is_those_layers_over_the_clip(
     """With windows read within the step, and across a boundary: then one step later."""
     model = causal((3, 1), (2, 1))
     network = VideoNetwork(model, Plan(model, subnetworks))
-    randomise(network, rng)
+    randomize(network, rng)
     clip = clip_for(network, rng, 2, 8)
     expected = np.asarray(model.layers[2](model.layers[1](clip)))
     if subnetworks == 2:
@@ -194,14 +194,14 @@ def test_an_unknown_executor_is_refused(network: VideoNetwork) -> None:
 def test_feedback_cannot_be_swept() -> None:
     network = VideoNetwork(looping())
     with pytest.raises(ValueError, match='feedback runs step by step: executor="unroll"'):
-        network.executor = "sweep"
+        network.executor = "layerwise"
 
 
 def test_a_network_that_looks_ahead_neither_unrolls_nor_streams() -> None:
     frame = keras.Input((4, 4, 1))
-    conv = keras_layers.TemporalConv2D(1, 3, temporal_padding="symmetric")
+    conv = keras_layers.TemporalConv3D(1, 3, temporal_padding="symmetric")
     network = VideoNetwork(keras.Model(frame, conv(frame), name="ahead"))
-    with pytest.raises(ValueError, match='executor="sweep" only'):
+    with pytest.raises(ValueError, match='executor="layerwise" only'):
         network.executor = "unroll"
     with pytest.raises(ValueError, match='cannot stream. Build it with temporal_padding="causal"'):
         network.initial_state(1)
@@ -221,7 +221,7 @@ def test_a_plan_of_an_equal_model_is_taken_over_and_of_another_refused() -> None
         VideoNetwork(chain(2), plan)
 
 
-def test_regularisers_and_added_losses_reach_the_network(rng: np.random.Generator) -> None:
+def test_regularizers_and_added_losses_reach_the_network(rng: np.random.Generator) -> None:
     @keras.saving.register_keras_serializable(package="tests")
     class Penalty(layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -231,13 +231,13 @@ def test_regularisers_and_added_losses_reach_the_network(rng: np.random.Generato
     frame = keras.Input((4, 4, 2))
     x = layers.Conv2D(2, 1, kernel_regularizer=keras.regularizers.L2(0.1))(frame)
     model = keras.Model(frame, Penalty()(x))
-    network = VideoNetwork(model, Plan(model, 2), executor="sweep")
-    randomise(network, rng)
+    network = VideoNetwork(model, Plan(model, 2), executor="layerwise")
+    randomize(network, rng)
     clip = rng.normal(size=(2, 3, 4, 4, 2)).astype("float32")
     outputs = network(clip)
     kernel = np.asarray(network.trainable_weights[0])
     assert sum(map(float, network.losses)) == pytest.approx(
-        0.1 * np.sum(kernel**2) + 0.5 * np.mean(np.square(penalised(outputs, network, clip))),
+        0.1 * np.sum(kernel**2) + 0.5 * np.mean(np.square(penalized(outputs, network, clip))),
         rel=1e-4,
     )
     network.compile("sgd", loss="mse")
@@ -262,12 +262,12 @@ def test_losses_that_layers_add_train_in_a_sweep_which_auto_chooses(
     assert added > 0.1
     assert loss == pytest.approx(plain + float(added), rel=1e-3)
     network.executor = "unroll"
-    with pytest.raises(ValueError, match="conv2d.* add losses .*executor = 'sweep'"):
+    with pytest.raises(ValueError, match="conv2d.* add losses .*executor = 'layerwise'"):
         network(clip, training=True)
     assert network(clip).shape == clip.shape  # in inference nobody asks for them
 
 
-@pytest.mark.parametrize("executor", ["sweep", "unroll"])
+@pytest.mark.parametrize("executor", ["layerwise", "unroll"])
 def test_dropout_drops_in_training_and_anew_at_each_step(
     executor: str, rng: np.random.Generator
 ) -> None:
@@ -293,7 +293,7 @@ def test_a_clip_without_frames_is_refused() -> None:
         network.run(np.zeros((2, 0, 8, 8, 2), "float32"), network.initial_state(2))
 
 
-def penalised(outputs: Any, network: VideoNetwork, clip: np.ndarray) -> np.ndarray:
+def penalized(outputs: Any, network: VideoNetwork, clip: np.ndarray) -> np.ndarray:
     """What the penalty saw: the convolution one step before, zeros at first."""
     before = np.asarray(network.frame_model.layers[1](clip.reshape(-1, 4, 4, 2)))
     before = before.reshape(2, 3, 4, 4, 2)
@@ -309,7 +309,7 @@ def test_streams_in_mixed_precision_equal_the_clip(
     keras.config.set_dtype_policy(policy)
     model = skipping()
     network = VideoNetwork(model, Plan(model, 4, clocks=[1, 2, 2, 2]))
-    randomise(network, rng)
+    randomize(network, rng)
     clip = rng.normal(size=(1, 7, 8, 8, 2)).astype("float32")
     whole, stepped = network(clip), stream(network, clip, network.initial_state(1))[0]
     assert keras.backend.standardize_dtype(whole.dtype) == policy.removeprefix("mixed_")
@@ -339,7 +339,7 @@ def test_feedback_from_an_earlier_node_is_of_the_previous_step_too(
 
 
 @pytest.mark.parametrize("phases", [[0, 1, 3], [0, 1, 1]])
-@pytest.mark.parametrize("executor", ["sweep", "unroll"])
+@pytest.mark.parametrize("executor", ["layerwise", "unroll"])
 def test_a_clip_of_unknown_length_may_end_before_a_node_ticks(
     executor: str, phases: list[int], rng: np.random.Generator
 ) -> None:
@@ -369,9 +369,9 @@ def test_a_symmetric_layer_may_tick_before_what_it_reads_has_ticked(
     """
     frame = keras.Input((4, 4, 2))
     x = layers.Conv2D(2, 1, name="slow")(frame)
-    layer = keras_layers.TemporalConv2D(2, (3, 1, 1), temporal_padding="symmetric", name="seer")
+    layer = keras_layers.TemporalConv3D(2, (3, 1, 1), temporal_padding="symmetric", name="seer")
     model = keras.Model(frame, layer(x))
-    randomise(model, rng)
+    randomize(model, rng)
     plan = Plan(model, clocks={"slow": 4}, phases={"slow": 3, "seer": 1})
     clip = rng.normal(size=(1, 12, 4, 4, 2)).astype("float32")
     found = VideoNetwork(model, plan)(clip).numpy()

@@ -67,6 +67,6 @@ def test_a_trained_network_is_shown_the_pixels_that_it_was_trained_with(
         np.testing.assert_allclose(asked.prepare(frame), [[[0, 0.5, 1]]])
 
 
-def test_a_misspelt_network_is_answered_with_its_neighbours() -> None:
+def test_a_misspelled_network_is_answered_with_its_neighbors() -> None:
     with pytest.raises(ModelError, match="Did you mean MobileNetV2"):
         load_frame_model("MobilNetV2")

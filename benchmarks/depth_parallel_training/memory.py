@@ -152,7 +152,7 @@ def by_trainer(method: str) -> Callable[[], Any]:
 
 def as_clip(**options: Any) -> Callable[[], Any]:
     """The network itself, trained on whole clips, layer after layer."""
-    return lambda: compiled(network(executor="sweep", **options))
+    return lambda: compiled(network(executor="layerwise", **options))
 
 
 def network(**options: Any) -> Any:
@@ -188,7 +188,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "Sideways, whole clips": as_clip(gradient="sideways"),
     "back-propagation": by_trainer("back-propagation"),
     "GPipe": by_trainer("GPipe"),
-    "exact along time, rematerialised": as_clip(rematerialise=True),
+    "exact along time, rematerialized": as_clip(rematerialize=True),
 }
 
 

@@ -152,7 +152,7 @@ class Orders:
                 return x
 
         @tf.function(autograph=False)
-        def chains(x):  # of different matrices, or they were one to the optimiser
+        def chains(x):  # of different matrices, or they were one to the optimizer
             return [chain(x * (1.0 + n), self.devices[device]) for n, device in enumerate(on)]
 
         return lambda: [result.numpy() for result in chains(matrix)] and None
@@ -178,7 +178,7 @@ class Orders:
 def theory(width: float, subnetworks: int, frames: list[int]) -> dict[str, Any]:
     """What plan and schedules say of the network."""
     import mpvn
-    from mpvn.training_schedule import gpipe, sideways
+    from mpvn.sideways.schedule import gpipe, sideways
 
     plan = mpvn.Plan(frame_model(width), subnetworks, partition="balanced")
     return {

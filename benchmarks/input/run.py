@@ -110,12 +110,16 @@ def encoded(folder: pathlib.Path, size: tuple[int, int], count: int, frames: int
 
 def pipeline(videos: Any, frames: int, threads: int) -> Callable[[], int]:
     """The clip in the middle of each video, as evaluation reads it; gives the number of frames."""
-    from mpvn.data.augmentation import Augmentation
-    from mpvn.data.pipeline import ClipPipeline
-    from mpvn.data.sampling import Consecutive
+    from mpvn.data.clips.augmentation import Augmentation
+    from mpvn.data.clips.pipeline import ClipPipeline
+    from mpvn.data.clips.sampling import Consecutive
 
     clips = ClipPipeline(
-        videos, Consecutive(frames, place="centre"), Augmentation(), damage="error", threads=threads
+        videos,
+        Consecutive(frames, place="center"),
+        Augmentation(),
+        on_error="raise",
+        threads=threads,
     ).dataset()
     return lambda: sum(batch["frames"].shape[1] for batch in clips)
 

@@ -1,4 +1,4 @@
-"""Actions that only the order of frames tells apart, by a Par-DenseNet that has learnt joints.
+"""Actions that only the order of frames tells apart, by a Par-DenseNet that has learned joints.
 
 It begins with the weights of the keypoint task's sequential network of the same seed, and has
 temporal filters of two frames, inflated from those of one.

@@ -20,7 +20,7 @@ from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
 from mpvn.files import write_whole  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
-from mpvn.training.sweep import Cell, run_cells  # noqa: E402
+from mpvn.training.hyperparameter_sweep import Cell, run_cells  # noqa: E402
 
 METRICS = {"keypoints": "pck_10", "actions": "clip_top1"}
 SMALL = {"training.steps": 2, "data.train.count": 8, "data.evaluation.count": 4}

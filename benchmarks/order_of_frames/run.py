@@ -23,8 +23,8 @@ from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 from mpvn.files import write_whole  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
 from mpvn.tasks import Recognition  # noqa: E402
-from mpvn.training import RunFolder, build, recognise_early, recognise_views  # noqa: E402
-from mpvn.training.sweep import Cell  # noqa: E402
+from mpvn.training import RunFolder, build, evaluate_early, recognize_views  # noqa: E402
+from mpvn.training.hyperparameter_sweep import Cell  # noqa: E402
 
 CONFIG = HERE.parent.parent / "configs" / "tsm_rendered_actions.py"
 SECTION = "actions"
@@ -62,7 +62,7 @@ def cell(name: str, seed: int, asked: argparse.Namespace) -> Cell:
 def row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
     """Accuracy of single clips and of two clips a video, and whether the order was told."""
     found = [
-        recognise_views(build(one.config, to_train=False), RunFolder(one.folder).last)
+        recognize_views(build(one.config, to_train=False), RunFolder(one.folder).last)
         for one in cells
     ]
     one_clip = spread([one.result[METRIC] for one in cells])
@@ -107,7 +107,7 @@ def early_figure(done: Measured) -> str:
     for name, cells in done:
         if NETWORKS[name]["model.options.temporal_padding"] == "causal":
             curves = [
-                recognise_early(build(one.config, to_train=False), RunFolder(one.folder).last)
+                evaluate_early(build(one.config, to_train=False), RunFolder(one.folder).last)
                 for one in cells
             ]
             lines[name] = [

@@ -10,7 +10,7 @@ from keras import ops
 from variants import Variant
 
 from keras_layers.temporal_shift import TemporalShift
-from mpvn.models.shift_surgery import shifted_layers
+from mpvn.models.surgery.shift import shifted_layers
 from mpvn.models.tsm import tsm_mobilenet_v2, tsm_resnet50
 
 NETWORKS = {"ResNet-50": tsm_resnet50, "MobileNetV2": tsm_mobilenet_v2}

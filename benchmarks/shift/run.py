@@ -227,7 +227,7 @@ def over_clips(model: Any, frames: Any) -> Callable[[], Any]:
 
     import mpvn
 
-    network = mpvn.VideoNetwork(model, executor="sweep")
+    network = mpvn.VideoNetwork(model, executor="layerwise")
     traced, clip = tf.function(network, autograph=False), tf.constant(frames[None])
     return lambda: traced(clip).numpy()
 

@@ -51,6 +51,19 @@ def moved(clip: tf.Tensor, fold: int) -> list[tf.Tensor]:
     return [future, past]
 
 
+def by(replace: Callable[..., tf.Tensor], fused: bool = False) -> Variant:
+    """The way that `replace` makes of a clip, or frame, and of what moves, in one piece, its first
+    channels; a fused one takes the kernel besides."""
+
+    def clip(clip: tf.Tensor, fold: int, *kernel: tf.Tensor) -> tf.Tensor:
+        return replace(clip, tf.concat(moved(clip, fold), axis=-1), *kernel)
+
+    def frame(past: tf.Tensor, frame: tf.Tensor, *kernel: tf.Tensor) -> tf.Tensor:
+        return replace(frame, past, *kernel)
+
+    return Variant(clip, frame, fused)
+
+
 def concatenation(clip: tf.Tensor, fold: int) -> tf.Tensor:
     """What moves is padded and cut, and nothing else; what the layer does."""
     return tf.concat([*moved(clip, fold), clip[..., 2 * fold :]], axis=-1)
@@ -63,17 +76,8 @@ def frame_concatenation(past: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
 # --- one buffer -----------------------------------------------------------------------------
 
 
-def one_buffer(clip: tf.Tensor, fold: int) -> tf.Tensor:
-    """What moves is written over a copy of the clip."""
-    return _overwritten(clip, tf.concat(moved(clip, fold), axis=-1))
-
-
-def frame_one_buffer(past: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
-    return _overwritten(frame, past)
-
-
 def _overwritten(whole: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-    """`whole` with `first` over its first channels; both as matrices, which is the faster."""
+    """A copy of `whole` with `first` over its first channels; as matrices, which is the faster."""
     return tf.reshape(
         tf.raw_ops.TensorStridedSliceUpdate(
             input=tf.reshape(whole, (-1, whole.shape[-1])),
@@ -91,16 +95,8 @@ def _overwritten(whole: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
 # --- masks ----------------------------------------------------------------------------------
 
 
-def mask(clip: tf.Tensor, fold: int) -> tf.Tensor:
-    """What stays times a mask, plus what moves, padded to all channels."""
-    return _masked(clip, tf.concat(moved(clip, fold), axis=-1))
-
-
-def frame_mask(past: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
-    return _masked(frame, past)
-
-
 def _masked(whole: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    """What stays times a mask, plus `first`, padded to all channels."""
     stays = whole.shape[-1] - first.shape[-1]
     keep = tf.concat([tf.zeros(first.shape[-1]), tf.ones(stays)], axis=0)
     around = [[0, 0]] * (len(whole.shape) - 1) + [[0, stays]]
@@ -169,16 +165,8 @@ def _over_time(clip: tf.Tensor, taps: np.ndarray, padding: str) -> tf.Tensor:
 # --- fused into the next convolution --------------------------------------------------------
 
 
-def fused(clip: tf.Tensor, fold: int, kernel: tf.Tensor) -> tf.Tensor:
-    """The clip by the kernel with zeros where channels move, plus what moves by the rest of it."""
-    return _by_two_kernels(clip, tf.concat(moved(clip, fold), axis=-1), kernel)
-
-
-def frame_fused(past: tf.Tensor, frame: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    return _by_two_kernels(frame, past, kernel)
-
-
 def _by_two_kernels(whole: tf.Tensor, first: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """`whole` by the kernel with zeros where channels move, plus `first` by the rest of it."""
     moving = first.shape[-1]
     if moving == whole.shape[-1]:
         return convolved(first, kernel)
@@ -186,16 +174,8 @@ def _by_two_kernels(whole: tf.Tensor, first: tf.Tensor, kernel: tf.Tensor) -> tf
     return convolved(whole, staying) + convolved(first, kernel[:moving])
 
 
-def split(clip: tf.Tensor, fold: int, kernel: tf.Tensor) -> tf.Tensor:
-    """What stays by its part of the kernel, plus what moves by the rest of it: nothing joined."""
-    return _by_parts(clip, tf.concat(moved(clip, fold), axis=-1), kernel)
-
-
-def frame_split(past: tf.Tensor, frame: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    return _by_parts(frame, past, kernel)
-
-
 def _by_parts(whole: tf.Tensor, first: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """What stays by its part of the kernel, plus `first` by the rest of it: nothing joined."""
     moving = first.shape[-1]
     if moving == whole.shape[-1]:
         return convolved(first, kernel)
@@ -214,10 +194,10 @@ def convolved(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 VARIANTS = {
     "whole clips": Variant(whole_clips, None),
     "concatenation": Variant(concatenation, frame_concatenation),
-    "one buffer": Variant(one_buffer, frame_one_buffer),
-    "mask": Variant(mask, frame_mask),
+    "one buffer": by(_overwritten),
+    "mask": by(_masked),
     "gather": Variant(gather, frame_gather),
     "depthwise": Variant(depthwise, frame_depthwise),
-    "fused": Variant(fused, frame_fused, fused=True),
-    "split": Variant(split, frame_split, fused=True),
+    "fused": by(_by_two_kernels, fused=True),
+    "split": by(_by_parts, fused=True),
 }

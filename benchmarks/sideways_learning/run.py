@@ -22,7 +22,7 @@ from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
 from mpvn.files import write_whole  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
-from mpvn.training.sweep import Cell  # noqa: E402
+from mpvn.training.hyperparameter_sweep import Cell  # noqa: E402
 
 CONFIGS = HERE.parent.parent / "configs"
 SMALL = {

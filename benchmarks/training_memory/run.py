@@ -1,4 +1,4 @@
-"""How much memory one training step takes, with and without rematerialisation.
+"""How much memory one training step takes, with and without rematerialization.
 
     python benchmarks/training_memory/run.py par_densenet --option clocks=False --subnetworks 1 14
     python benchmarks/training_memory/run.py --small    # a minute: shows that it runs
@@ -34,7 +34,7 @@ def main() -> None:
         print(json.dumps(measure(**json.loads(arguments.here))))
         return
     results = []
-    for subnetworks, executor, rematerialise in itertools.product(
+    for subnetworks, executor, rematerialize in itertools.product(
         arguments.subnetworks, arguments.executor, (False, True)
     ):
         configuration = {
@@ -45,7 +45,7 @@ def main() -> None:
             "options": arguments.option,
             "subnetworks": subnetworks,
             "executor": executor,
-            "rematerialise": rematerialise,
+            "rematerialize": rematerialize,
         }
         print(", ".join(f"{key} {value}" for key, value in configuration.items()), flush=True)
         command = [sys.executable, __file__, "--here", json.dumps(configuration)]
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--subnetworks", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--option", action="append", default=[], help="as of mpvn plan")
-    parser.add_argument("--executor", nargs="+", default=["sweep", "unroll"])
+    parser.add_argument("--executor", nargs="+", default=["layerwise", "unroll"])
     parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -86,7 +86,7 @@ def measure(
     options: list[str],
     subnetworks: int,
     executor: str,
-    rematerialise: bool,
+    rematerialize: bool,
 ) -> dict[str, Any]:
     """The row of one configuration, with the environment it was measured in."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -105,7 +105,7 @@ def measure(
     loaded = load_frame_model(model, size, options=values)
     frame_model = loaded.model
     plan = mpvn.Plan(frame_model, subnetworks, partition=loaded.partition)
-    network = mpvn.VideoNetwork(frame_model, plan, executor=executor, rematerialise=rematerialise)
+    network = mpvn.VideoNetwork(frame_model, plan, executor=executor, rematerialize=rematerialize)
     step = training_step(network)
     clips = [tf.random.normal((batch, frames, *tensor.shape[1:])) for tensor in frame_model.inputs]
     before = resident_peak()
@@ -120,7 +120,7 @@ def measure(
             "batch": batch,
             "subnetworks": plan.subnetworks,
             "executor": executor,
-            "rematerialise": rematerialise,
+            "rematerialize": rematerialize,
             "before, MiB": round(before),
             "peak, MiB": round(peak),
             "the step, MiB": round(peak - before),

@@ -1,16 +1,15 @@
 """Video in and out, data sets of videos, and clips of them for training.
 
 What is named here does not import TensorFlow: frames are NumPy arrays `uint8 [height, width, 3]`,
-RGB. Readers of data sets are in `mpvn.data.sets`, clips for training in `mpvn.data.pipeline`.
+RGB. Readers of data sets are in `mpvn.data.sets`, clips for training in `mpvn.data.clips.pipeline`.
 """
 
-from mpvn.data.figures import rendered_figures
-from mpvn.data.flow import optical_flow
-from mpvn.data.live import LiveSource
-from mpvn.data.rendered import render_video, write_rendered_video
-from mpvn.data.video import VideoError, VideoReader
-from mpvn.data.video_set import Video, VideoSet
-from mpvn.data.writer import VideoWriter, draw_text
+from mpvn.data.rendered.figures import rendered_figures
+from mpvn.data.sets.flow import optical_flow
+from mpvn.data.sets.video_set import Video, VideoSet
+from mpvn.data.video.live import LiveSource
+from mpvn.data.video.reader import VideoError, VideoReader
+from mpvn.data.video.writer import VideoWriter, draw_text
 
 __all__ = [
     "LiveSource",
@@ -21,7 +20,5 @@ __all__ = [
     "VideoWriter",
     "draw_text",
     "optical_flow",
-    "render_video",
     "rendered_figures",
-    "write_rendered_video",
 ]

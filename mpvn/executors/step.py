@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from mpvn.clock import Clock
-from mpvn.executors.rematerialise import Place, run_segment
-from mpvn.graph import Node
-from mpvn.memory import Read, Seen
+from mpvn.executors.remat import Place, run_segment
+from mpvn.plan.clock import Clock
+from mpvn.plan.graph import Node
+from mpvn.plan.history import Read, Seen
 
 if TYPE_CHECKING:
     from mpvn.plan import Plan
@@ -32,22 +32,22 @@ def step(
     state: State,
     phase: int | tf.Tensor,
     training: bool | None = None,
-    rematerialise: bool = False,
+    rematerialize: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
     """Runs one step.
 
     Args:
         plan: what to run.
         frames: one tensor `[B, ...]` per input of the frame model.
-        state: the memories' slots before the step, by name.
+        state: the histories' slots before the step, by name.
         phase: the step's number, at least modulo the period: an int, or a scalar integer tensor.
         training: as in Keras.
-        rematerialise: whether blocks are computed again in the backward pass, not kept for it.
+        rematerialize: whether blocks are computed again in the backward pass, not kept for it.
 
     Returns:
         One tensor `[B, ...]` per output of the frame model, and the slots after the step.
     """
-    run = StepRun(plan, state, training, rematerialise)
+    run = StepRun(plan, state, training, rematerialize)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
     for block in _blocks(plan):
@@ -74,23 +74,23 @@ class StepRun:
         plan: "Plan",
         state: State,
         training: bool | None = None,
-        rematerialise: bool = False,
+        rematerialize: bool = False,
     ) -> None:
         self.plan = plan
         self.training = training
-        self.rematerialise = rematerialise
+        self.rematerialize = rematerialize
         self.values: dict[Place, tf.Tensor] = {}
         for time in ("before", "after"):
             self.values.update({(time, slot): value for slot, value in state.items()})
 
     def outputs(self) -> list[tf.Tensor]:
         """The outputs of the frame model, once all nodes have run."""
-        memories = self.plan.memories
-        return [self.seen(memories.output_read(tensor))[-1] for tensor in self.plan.graph.outputs]
+        histories = self.plan.histories
+        return [self.seen(histories.output_read(tensor))[-1] for tensor in self.plan.graph.outputs]
 
     def after(self) -> State:
         """The slots so far."""
-        return {slot: self.values["after", slot] for slot in self.plan.memories.specs}
+        return {slot: self.values["after", slot] for slot in self.plan.histories.specs}
 
     def block(self, nodes: list[Node], phase: int | tf.Tensor) -> None:
         """Runs `nodes` if their clock ticks."""
@@ -104,7 +104,7 @@ class StepRun:
 
     def run(self, nodes: list[Node]) -> None:
         """Runs `nodes`, all of one subnetwork and clock."""
-        if self.rematerialise:
+        if self.rematerialize:
             run_segment(self, nodes)
         else:
             for node in nodes:
@@ -118,9 +118,9 @@ class StepRun:
     def put(self, tensor: int, value: tf.Tensor) -> None:
         """`value` is the new tick of `tensor`."""
         self.values["now", tensor] = value
-        for memory in self.plan.memories.of(tensor):
-            kept = [*(self.values["before", s] for s in memory.slots[1:]), memory.keep(value)]
-            for slot, tick in zip(memory.slots, kept, strict=True):
+        for history in self.plan.histories.of(tensor):
+            kept = [*(self.values["before", s] for s in history.slots[1:]), history.keep(value)]
+            for slot, tick in zip(history.slots, kept, strict=True):
                 self.values["after", slot] = tick
 
     def seen(self, read: Read) -> list[tf.Tensor]:
@@ -129,23 +129,23 @@ class StepRun:
 
     def entering(self, nodes: list[Node]) -> list[Place]:
         """Where `nodes` look for what they do not make themselves."""
-        memories = self.plan.memories
-        reads = [read for node in nodes for read in memories.reads(node)]
+        histories = self.plan.histories
+        reads = [read for node in nodes for read in histories.reads(node)]
         places = [place for read in reads for place in _places(read)]
-        places += [("before", slot) for m in memories.made_by(nodes) for slot in m.slots[1:]]
+        places += [("before", slot) for h in histories.made_by(nodes) for slot in h.slots[1:]]
         made = {("now", tensor) for node in nodes for tensor in node.outputs}
         return [place for place in dict.fromkeys(places) if place not in made]
 
     def leaving(self, nodes: list[Node]) -> list[Place]:
         """Where others look for what `nodes` make: who reads it fresh, and the next step."""
-        memories = self.plan.memories
-        fresh = {read.tensor for read in memories.reads_outside(nodes) if read.held is None}
+        histories = self.plan.histories
+        fresh = {read.tensor for read in histories.reads_outside(nodes) if read.held is None}
         tensors = [tensor for node in nodes for tensor in node.outputs if tensor in fresh]
-        slots = [slot for memory in memories.made_by(nodes) for slot in memory.slots]
+        slots = [slot for history in histories.made_by(nodes) for slot in history.slots]
         return [("now", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
 
     def _call(self, node: Node) -> list[tf.Tensor]:
-        windows = [self.seen(read) for read in self.plan.memories.reads(node)]
+        windows = [self.seen(read) for read in self.plan.histories.reads(node)]
         if node.feedback_source:
             return windows[0]
         if node.temporal:
@@ -179,9 +179,9 @@ class StepRun:
 
 def _places(read: Read) -> list[Place]:
     """Where the ticks that `read` sees are, oldest first."""
-    memory, time = read.past, "after" if read.seen is Seen.HELD else "before"
+    history, time = read.past, "after" if read.seen is Seen.HELD else "before"
     if read.held is None:  # the newest is not among the slots before the step
-        slots = memory.slots[memory.depth + 1 - read.window :] if memory else ()
+        slots = history.slots[history.depth + 1 - read.window :] if history else ()
         return [*((time, slot) for slot in slots), ("now", read.tensor)]
-    slots = memory.slots[memory.depth - read.window : -1] if memory else ()
+    slots = history.slots[history.depth - read.window : -1] if history else ()
     return [(time, slot) for slot in (*slots, read.held.slots[-1])]

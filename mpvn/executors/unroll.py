@@ -22,17 +22,17 @@ def unroll(
     state: State,
     phase: int = 0,
     training: bool | None = None,
-    rematerialise: bool = False,
+    rematerialize: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
     """Runs a clip.
 
     Args:
         plan: what to run.
         clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
-        state: the memories' slots before the clip, by name.
+        state: the histories' slots before the clip, by name.
         phase: number of the clip's first step, modulo the period.
         training: as in Keras.
-        rematerialise: whether blocks are computed again in the backward pass, not kept for it.
+        rematerialize: whether blocks are computed again in the backward pass, not kept for it.
 
     Returns:
         One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
@@ -43,9 +43,9 @@ def unroll(
     """
     length = clip[0].shape[1]
     steps = tf.shape(clip[0])[1] if length is None else length
-    run = _Unroll(plan, clip, phase, training, rematerialise)
+    run = _Unroll(plan, clip, phase, training, rematerialize)
     # Of steps side by side in the backward pass, the insides would be held side by side.
-    parallel_iterations = 1 if rematerialise else 10
+    parallel_iterations = 1 if rematerialize else 10
     tensors = [plan.graph.tensors[index] for index in plan.graph.outputs]
     written = [
         tf.TensorArray(tensor.dtype, size=steps, element_shape=(None, *tensor.shape))
@@ -53,7 +53,7 @@ def unroll(
     ]
     shapes = (
         tf.TensorShape([]),
-        {name: plan.memories.specs[name].shape for name in state},
+        {name: plan.histories.specs[name].shape for name in state},
         [tf.TensorShape(None)] * len(written),
     )
     plan.graph.take_losses()
@@ -83,8 +83,8 @@ def unroll(
     adding = plan.graph.take_losses()
     if adding and training:
         raise ValueError(
-            f"the layers {', '.join(adding)} add losses (an activity regulariser, or add_loss), "
-            "which a clip that runs step by step cannot collect. Set network.executor = 'sweep' "
+            f"the layers {', '.join(adding)} add losses (an activity regularizer, or add_loss), "
+            "which a clip that runs step by step cannot collect. Set executor = 'layerwise' "
             "(not possible with feedback), or take these losses out"
         )
     return [_stack(array, clip[0]) for array in written], state
@@ -99,19 +99,19 @@ class _Unroll:
         clip: list[tf.Tensor],
         phase: int,
         training: bool | None,
-        rematerialise: bool,
+        rematerialize: bool,
     ) -> None:
         self._plan = plan
         self._frames = [_unstack(tensor) for tensor in clip]
         self._phase = phase
         self._training = training
-        self._rematerialise = rematerialise
+        self._rematerialize = rematerialize
 
     def step(self, time, offset: int, state: State, written: list) -> tuple[State, list]:
         """The step at `time`, whose phase is that of the clip's step `offset`."""
         now = [array.read(time) for array in self._frames]
         phase = (self._phase + offset) % self._plan.period
-        outputs, state = step(self._plan, now, state, phase, self._training, self._rematerialise)
+        outputs, state = step(self._plan, now, state, phase, self._training, self._rematerialize)
         arrays = zip(written, outputs, strict=True)
         return state, [array.write(time, value) for array, value in arrays]
 

@@ -23,8 +23,8 @@ import keras
 import tensorflow as tf
 
 from mpvn import executors
-from mpvn.graph import Tensor
 from mpvn.network import STEP, VideoNetwork
+from mpvn.plan.graph import Tensor
 
 
 def export_network(network: VideoNetwork, path: str | os.PathLike) -> None:
@@ -80,7 +80,7 @@ class _Signatures:
         """Specs of the inputs of a frame and of the states."""
         states = {
             name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
-            for name, spec in self._network.plan.memories.specs.items()
+            for name, spec in self._network.plan.histories.specs.items()
         }
         counter = {STEP: tf.TensorSpec((), tf.int64, name=STEP)}
         return {**self.frame_specs((None,)), **counter, **states}
@@ -88,7 +88,7 @@ class _Signatures:
     def step(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         plan = self._network.plan
         frames = [values[name] for name in self._frames]
-        slots = {name: values[name] for name in plan.memories.specs}
+        slots = {name: values[name] for name in plan.histories.specs}
         outputs, after = executors.step(plan, frames, slots, values[STEP], training=False)
         named = dict(zip(self._outputs, outputs, strict=True))
         return {**named, **after, STEP: values[STEP] + 1}

@@ -4,16 +4,16 @@ from mpvn.models.autoencoder import autoencoder
 from mpvn.models.full_res import full_res
 from mpvn.models.heads import action_head, image_head, keypoint_head
 from mpvn.models.i3d_resnet import i3d_resnet50
-from mpvn.models.inflation import Transfer, inflate, transfer_weights
-from mpvn.models.loading import FrameModel, ModelError, load_frame_model
+from mpvn.models.loading import LoadedModel, ModelError, load_frame_model
 from mpvn.models.multi_scale import multi_scale
 from mpvn.models.par_densenet import par_densenet
 from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.published import PUBLISHED, Architecture
-from mpvn.models.shift_surgery import insert_temporal_shift, shifted_layers
-from mpvn.models.shortcuts import insert_shortcuts
 from mpvn.models.simple_cnn import simple_cnn
-from mpvn.models.torch_import import CheckpointError, Imported, import_torch
+from mpvn.models.surgery.inflate import Transfer, inflate, transfer_weights
+from mpvn.models.surgery.shift import insert_temporal_shift, shifted_layers
+from mpvn.models.surgery.shortcuts import insert_shortcuts
+from mpvn.models.torch.load import CheckpointError, Imported, import_torch
 from mpvn.models.tsm import (
     non_local_resnet50,
     tsm_mobilenet_v2,
@@ -28,7 +28,7 @@ __all__ = [
     "PUBLISHED",
     "Architecture",
     "CheckpointError",
-    "FrameModel",
+    "LoadedModel",
     "Imported",
     "ModelError",
     "Transfer",

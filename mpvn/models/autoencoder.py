@@ -25,7 +25,7 @@ def autoencoder(
 
     Args:
         input_shape: height, width and channels of the frames, multiples of 8.
-        batch_norm: whether the convolutions are normalised.
+        batch_norm: whether the convolutions are normalized.
         width: multiplies all channels but the frames'.
         name: of the model.
 

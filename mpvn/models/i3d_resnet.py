@@ -17,9 +17,9 @@ import os
 import keras
 
 from mpvn.models.heads import action_head
-from mpvn.models.inflation import application, transfer_weights
 from mpvn.models.parts import check_frame, scaled
 from mpvn.models.resnet import BLOCKS, LAYOUTS, bottleneck, stem
+from mpvn.models.surgery.inflate import application, transfer_weights
 
 VARIANTS = ("3x3x3", "3x1x1", "replace")
 

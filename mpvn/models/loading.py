@@ -13,12 +13,12 @@ import keras
 import numpy as np
 
 import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one)
-from mpvn.graph import read_graph
 from mpvn.models.published import PUBLISHED
-from mpvn.models.surgery import preceded
+from mpvn.models.surgery.rebuild import preceded
 from mpvn.network import VideoNetwork
-from mpvn.partition import UNIT_SEPARATOR
 from mpvn.plan import Plan
+from mpvn.plan.graph import read_graph
+from mpvn.plan.partition import UNIT_SEPARATOR
 
 SIZE = 224
 """Height and width of the frames for networks that do not say."""
@@ -36,7 +36,7 @@ class ModelError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class FrameModel:
+class LoadedModel:
     """A model over one frame, and what to feed it.
 
     Attributes:
@@ -79,9 +79,9 @@ class FrameModel:
         if [tuple(tensor.shape[3:]) for tensor in self.model.inputs] != [(3,)]:
             return self.model
         # What becomes of black, red, green and blue: all that an affine change is.
-        colours = np.reshape(255 * np.eye(4, 3, -1), (4, 1, 1, 3)).astype(np.uint8)
-        black, *pure = np.asarray(self.prepare(colours), np.float64)[:, 0, 0]
-        halves = (np.stack(pure) - black) / 2  # [colours, channels of the model]
+        colors = np.reshape(255 * np.eye(4, 3, -1), (4, 1, 1, 3)).astype(np.uint8)
+        black, *pure = np.asarray(self.prepare(colors), np.float64)[:, 0, 0]
+        halves = (np.stack(pure) - black) / 2  # [colors, channels of the model]
         turned = np.abs(halves[0]).argmax() == 2
         scale = np.diag(halves[::-1] if turned else halves)
         offset = black + scale
@@ -104,7 +104,7 @@ def load_frame_model(
     pixels: str = "",
     options: Mapping[str, Any] | None = None,
     channels: int = 3,
-) -> FrameModel:
+) -> LoadedModel:
     """Loads the frame model called `name`.
 
     Args:
@@ -131,20 +131,20 @@ def load_frame_model(
             )
         loaded = _load_file(path)
         if isinstance(loaded, VideoNetwork):
-            return FrameModel(loaded.frame_model, PIXELS[pixels or "-1..1"], loaded.plan)
-        return FrameModel(loaded, PIXELS[pixels or "0..255"])
+            return LoadedModel(loaded.frame_model, PIXELS[pixels or "-1..1"], loaded.plan)
+        return LoadedModel(loaded, PIXELS[pixels or "0..255"])
     key = str(name).lower()
     shape = (size or SIZE, size or SIZE, channels)
     if key in PUBLISHED:
         return _published(key, shape, weights, pixels, dict(options or {}))
     builder = _application(str(name))
     model = _build(builder, shape, {"weights": weights, **(options or {})})
-    return FrameModel(model, PIXELS[pixels] if pixels else _preprocessing(builder))
+    return LoadedModel(model, PIXELS[pixels] if pixels else _preprocessing(builder))
 
 
 def _published(
     name: str, shape: tuple[int, int, int], weights: str | None, pixels: str, options: dict
-) -> FrameModel:
+) -> LoadedModel:
     architecture = PUBLISHED[name]
     prepare = PIXELS[pixels or "-1..1"]
     if weights is not None:
@@ -162,7 +162,7 @@ def _published(
         options["weights"] = weights
         if architecture.application and not pixels:
             prepare = _preprocessing(getattr(keras.applications, architecture.application))
-    return FrameModel(_build(architecture.build, shape, options), prepare, partition="units")
+    return LoadedModel(_build(architecture.build, shape, options), prepare, partition="units")
 
 
 def _build(builder: Callable[..., keras.Model], shape: tuple, options: dict) -> keras.Model:

@@ -8,7 +8,7 @@ of *Massively Parallel Video Networks* (section 4) do.
 
 import keras
 
-from mpvn.graph import read_graph
+from mpvn.plan.graph import read_graph
 
 
 def multi_scale(model: keras.Model) -> keras.Model:

@@ -124,7 +124,7 @@ def _dense_block(
     kernels: tuple[int, int],
     width: float,
 ) -> tuple[str, keras.KerasTensor]:
-    """Name of the block's last unit, and all its features, normalised."""
+    """Name of the block's last unit, and all its features, normalized."""
     for number in range(1, count + 1):
         unit = f"block{block}_{number}"
         x = rectified(_joined(features, f"{unit}.join"), f"{unit}.join")

@@ -41,7 +41,7 @@ def convolution(
     common["kernel_initializer"] = "he_normal"
     if temporal_kernel == temporal_stride == 1:
         return layers.Conv2D(filters, kernel, strides, groups=groups, **common)(x)
-    return keras_layers.TemporalConv2D(
+    return keras_layers.TemporalConv3D(
         filters,
         (temporal_kernel, kernel, kernel),
         (temporal_stride, strides, strides),
@@ -72,7 +72,7 @@ def max_pool(
     """A 2D pool with padding "same", or one over time too."""
     if temporal_size == temporal_stride == 1:
         return layers.MaxPooling2D(size, strides, padding="same", name=name)(x)
-    return keras_layers.TemporalMaxPooling2D(
+    return keras_layers.TemporalMaxPooling3D(
         (temporal_size, size, size),
         (temporal_stride, strides, strides),
         padding="same",
@@ -87,7 +87,7 @@ def average_pool(
     """A 2D pool over whole blocks of pixels that, with a temporal stride, ticks more rarely."""
     if temporal_stride == 1:
         return layers.AveragePooling2D(size, name=name)(x)
-    return keras_layers.TemporalAveragePooling2D(
+    return keras_layers.TemporalAveragePooling3D(
         (1, size, size), (temporal_stride, size, size), name=name
     )(x)
 

@@ -1,6 +1,6 @@
 """Simple-CNN, the small network of *Sideways* (section 5): five 3x3 convolutions and a classifier.
 
-Six modules, each a unit. The paper does not say whether it normalises; by default we do not.
+Six modules, each a unit. The paper does not say whether it normalizes; by default we do not.
 """
 
 import keras
@@ -26,7 +26,7 @@ def simple_cnn(
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
-        batch_norm: whether the convolutions are normalised.
+        batch_norm: whether the convolutions are normalized.
         block: pixels, or `(frames, height, width)`, moved into the channels of the input.
         width: multiplies all channels but the classes.
         name: of the model.

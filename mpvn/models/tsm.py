@@ -24,8 +24,8 @@ from keras_layers.temporal_shift import DIRECTIONS, TemporalShift
 from mpvn.models.heads import action_head
 from mpvn.models.parts import check_frame
 from mpvn.models.resnet import BLOCKS, LAYOUTS, MOBILENET_BLOCKS, bottleneck, convolved, stem
-from mpvn.models.shift_surgery import DEEP_STAGE, PLACEMENTS
-from mpvn.models.torch_import import class_count, import_torch
+from mpvn.models.surgery.shift import DEEP_STAGE, PLACEMENTS
+from mpvn.models.torch.load import class_count, import_torch
 
 CLASSES = 400
 """Those of Kinetics."""
@@ -95,7 +95,7 @@ def tsm_resnet(
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     step = 2 if max(BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
     frame = keras.Input(input_shape, name="frame")
-    x = stem(_normalised(frame) if weights else frame, _scaled(64, width))
+    x = stem(_normalized(frame) if weights else frame, _scaled(64, width))
     for stage, count in enumerate(BLOCKS[depth], 2):
         channels = 64 * 2 ** (stage - 2)
         inner, own_groups = _scaled(channels, width), 1
@@ -147,7 +147,7 @@ def tsm_mobilenet_v2(
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     frame = keras.Input(input_shape, name="frame")
-    x = _normalised(frame) if weights else frame
+    x = _normalized(frame) if weights else frame
     x = convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6)
     number = 0
     for expansion, channels, count, stride in MOBILENET_BLOCKS:
@@ -179,7 +179,7 @@ def non_local_block(
         frames, temporal_padding: as of `keras_layers.NonLocal`.
 
     Returns:
-        `[B, H, W, C]`; `x` itself until the batch norm has learnt a gamma other than zero.
+        `[B, H, W, C]`; `x` itself until the batch norm has learned a gamma other than zero.
     """
     y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
     y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
@@ -189,14 +189,14 @@ def non_local_block(
     return layers.Add(name=f"{unit}.nl_add")([x, y])
 
 
-def _normalised(frame: keras.KerasTensor) -> keras.KerasTensor:
+def _normalized(frame: keras.KerasTensor) -> keras.KerasTensor:
     """Pixels between -1 and 1 as the weights of PyTorch's networks expect them, `[B, H, W, C]`."""
     mean, deviation = np.array(MEAN), np.array(DEVIATION)
-    if frame.shape[-1] != len(MEAN):  # as TSN has optical flow, which is grey where nothing moves
+    if frame.shape[-1] != len(MEAN):  # as TSN has optical flow, which is gray where nothing moves
         mean, deviation = np.array(0.5), deviation.mean()
     # (p - mean) / deviation, of p = (x + 1) / 2
     scale, offset = (0.5 / deviation).tolist(), ((0.5 - mean) / deviation).tolist()
-    return layers.Rescaling(scale, offset, name="stem.normalised")(frame)
+    return layers.Rescaling(scale, offset, name="stem.normalized")(frame)
 
 
 def _classifier(

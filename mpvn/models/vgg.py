@@ -11,7 +11,6 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpvn.models.inflation import application, transfer_weights
 from mpvn.models.parts import (
     check_frame,
     convolution,
@@ -20,6 +19,7 @@ from mpvn.models.parts import (
     scaled,
     stacked_input,
 )
+from mpvn.models.surgery.inflate import application, transfer_weights
 
 VGG8 = ((7, 96, 2, 2), (5, 256, 2, 2), (3, 512, 1, 1), (3, 512, 1, 1), (3, 512, 1, 2))
 """Kernel, channels, stride, and size of the pool behind each convolution."""
@@ -47,7 +47,7 @@ def vgg8(
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
-        batch_norm: whether convolutions are normalised.
+        batch_norm: whether convolutions are normalized.
         dropout: share that training leaves out behind the first two dense layers; 0.9 in *Sideways*
             where it says "with dropout".
         block: pixels, or `(frames, height, width)`, moved into the channels of the input.
@@ -95,7 +95,7 @@ def vgg16(
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
-        batch_norm: whether convolutions are normalised.
+        batch_norm: whether convolutions are normalized.
         dropout: share that training leaves out behind the first two dense layers.
         temporal_kernel: frames that every convolution sees.
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.

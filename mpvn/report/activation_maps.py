@@ -23,15 +23,15 @@ from keras import layers
 from PIL import Image
 
 from mpvn.data import VideoWriter, draw_text
-from mpvn.data.pipeline import ClipPipeline
+from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.files import write_whole
-from mpvn.graph import Graph, Node
 from mpvn.network import VideoNetwork
+from mpvn.plan.graph import Graph, Node
 from mpvn.report.theme import ramp
 from mpvn.tasks.overlay import enlarged, spread, stacked
 from mpvn.training import Experiment
 from mpvn.training.checkpoint import load_checkpoint
-from mpvn.training.distillation import tapped
+from mpvn.training.distillation import with_outputs
 from mpvn.training.recognition import action_task
 
 FPS = 8
@@ -41,9 +41,9 @@ _DENSE, _MEAN = layers.Dense, layers.GlobalAveragePooling2D
 _PARTS = ((layers.Activation, layers.Softmax), _DENSE, layers.Dropout, _MEAN)
 """Of a classifier, from the output back."""
 
-_COLOURS = np.array([list(bytes.fromhex(colour[1:])) for colour in ramp(256)], np.float32)
-_COLOURED = 0.6
-"""How much of a picture is the colour of the map; the rest is the frame, in grey."""
+_COLORS = np.array([list(bytes.fromhex(color[1:])) for color in ramp(256)], np.float32)
+_COLORED = 0.6
+"""How much of a picture is the color of the map; the rest is the frame, in gray."""
 
 
 class ClassMaps(NamedTuple):
@@ -72,7 +72,7 @@ class ActivationMapper:
 
     def __init__(self, network: VideoNetwork) -> None:
         path = _classifier(network.graph)
-        self._network: Any = tapped(network, (path[0].name,))
+        self._network: Any = with_outputs(network, (path[0].name,))
         self._dense: Any = next(n.operation for n in path if isinstance(n.operation, _DENSE))
         self._late = sum(itertools.starmap(network.plan.delay, itertools.pairwise(path)))
 
@@ -92,9 +92,9 @@ class ActivationMapper:
 
 
 def overlay(frames: Any, maps: np.ndarray) -> np.ndarray:
-    """Maps in colours over grey frames: from dark blue, the least of the clip, to yellow.
+    """Maps in colors over gray frames: from dark blue, the least of the clip, to yellow.
 
-    The colours differ in lightness, so that colour-blind readers tell them apart, too.
+    The colors differ in lightness, so that color-blind readers tell them apart, too.
 
     Args:
         frames: `[T, H, W, C]`, RGB or optical flow, uint8, or floats between -1 and 1.
@@ -106,10 +106,10 @@ def overlay(frames: Any, maps: np.ndarray) -> np.ndarray:
     pictures = []
     for frame, strength in zip(frames, spread(maps), strict=True):
         picture = Image.fromarray(enlarged(frame))
-        grey = np.asarray(picture.convert("L"), np.float32)[..., None]
+        gray = np.asarray(picture.convert("L"), np.float32)[..., None]
         smooth = Image.fromarray(strength).resize(picture.size, Image.Resampling.BILINEAR)
-        colours = _COLOURS[np.rint(255 * np.asarray(smooth)).astype(int)]
-        pictures.append(np.uint8(_COLOURED * colours + (1 - _COLOURED) * grey))
+        colors = _COLORS[np.rint(255 * np.asarray(smooth)).astype(int)]
+        pictures.append(np.uint8(_COLORED * colors + (1 - _COLORED) * gray))
     return np.stack(pictures)
 
 

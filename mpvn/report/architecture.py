@@ -8,8 +8,8 @@ import itertools
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
-from mpvn.clock import Clock
 from mpvn.plan import Plan
+from mpvn.plan.clock import Clock
 from mpvn.report import svg
 from mpvn.report.arrangement import GAP, LEFT, LINE, RIGHT, STRIP, Arrangement, Part, text_width
 from mpvn.report.slots import Slot
@@ -22,7 +22,7 @@ _FAINT = 0.4
 def architecture_figure(plan: Plan) -> str:
     """The layers of a plan from left to right, what skips and feeds back, boundaries and clocks.
 
-    A bar is a layer or a merge with what normalises and activates it. It is as long as its map is
+    A bar is a layer or a merge with what normalizes and activates it. It is as long as its map is
     large, on a log scale, and faint if it has no multiply-adds. Bars side by side are joined if one
     reads the other. Arcs are what else is read: thin within a step; strong across a boundary, one
     step late. Feedback returns dashed below the bars. The grid says for each step of a period what
@@ -66,8 +66,8 @@ def _row_name(figure: ET.Element, y: float, words: object) -> None:
     svg.text(figure, LEFT - 8, y, words, "soft", "end", svg.SMALL)
 
 
-def _colour(plan: Plan, subnetwork: int | None) -> str:
-    """Colour of a subnetwork; of the inputs and the head, that of text."""
+def _color(plan: Plan, subnetwork: int | None) -> str:
+    """Color of a subnetwork; of the inputs and the head, that of text."""
     if subnetwork is None or subnetwork == plan.subnetworks:
         return "currentColor"
     return category(subnetwork)[0]
@@ -99,7 +99,7 @@ def _draw_boundaries(figure: ET.Element, arranged: Arrangement) -> None:
 
 
 def _draw_arcs(figure: ET.Element, arranged: Arrangement) -> None:
-    """What is read further on or across a boundary, in the colour of what is read."""
+    """What is read further on or across a boundary, in the color of what is read."""
     for link in arranged.arcs:
         start, end = arranged.slots[link.start], arranged.slots[link.end]
         left, right = arranged.middles[link.start], arranged.middles[link.end]
@@ -108,7 +108,7 @@ def _draw_arcs(figure: ET.Element, arranged: Arrangement) -> None:
             "path",
             d=_arc(left, right, arranged.axis, arranged.rise(link)),
             fill="none",
-            stroke=_colour(arranged.plan, start.subnetwork),
+            stroke=_color(arranged.plan, start.subnetwork),
             stroke_width=_thickness(link.delay),
             class_="arc",
             data_from=start.name,
@@ -133,8 +133,8 @@ def _draw_bars(figure: ET.Element, arranged: Arrangement) -> None:
         if part.subnetwork is None:
             group = svg.element(figure, "g", fill="none", class_="inputs")
         else:
-            colour = _colour(arranged.plan, part.subnetwork)
-            group = svg.element(figure, "g", fill=colour, data_subnetwork=part.subnetwork)
+            color = _color(arranged.plan, part.subnetwork)
+            group = svg.element(figure, "g", fill=color, data_subnetwork=part.subnetwork)
         for bar in range(part.first, part.end):
             _draw_bar(group, arranged, bar)
 
@@ -164,11 +164,11 @@ def _draw_joints(figure: ET.Element, arranged: Arrangement) -> None:
     for link in arranged.joints:
         left = arranged.middles[link.start] + arranged.widths[link.start] / 2
         right = arranged.middles[link.end] - arranged.widths[link.end] / 2
-        colour = _colour(arranged.plan, arranged.slots[link.end].subnetwork)
-        paths.setdefault(colour, []).append(f"M{left:.1f} {y:.1f}H{right:.1f}")
-    for colour, found in paths.items():
+        color = _color(arranged.plan, arranged.slots[link.end].subnetwork)
+        paths.setdefault(color, []).append(f"M{left:.1f} {y:.1f}H{right:.1f}")
+    for color, found in paths.items():
         path = "".join(found)
-        svg.element(figure, "path", d=path, stroke=colour, stroke_width=2, class_="joints")
+        svg.element(figure, "path", d=path, stroke=color, stroke_width=2, class_="joints")
 
 
 def _draw_outputs(figure: ET.Element, arranged: Arrangement) -> None:
@@ -235,8 +235,8 @@ def _draw_strip(figure: ET.Element, arranged: Arrangement) -> None:
             svg.rect(figure, x, arranged.strip, wide, STRIP, "ink head", radius=3)
             kind, words = "on-full", "head"
         else:
-            colour, style["fill"] = category(part.subnetwork)
-            svg.rect(figure, x, arranged.strip, wide, STRIP, "part", radius=3, fill=colour)
+            color, style["fill"] = category(part.subnetwork)
+            svg.rect(figure, x, arranged.strip, wide, STRIP, "part", radius=3, fill=color)
         if text_width(words) <= wide:
             svg.text(figure, x + wide / 2, y, words, kind, "middle", svg.SMALL, **style)
 
@@ -275,7 +275,7 @@ def _draw_clock(
     if clock.phase < arranged.steps:
         dash = arranged.row - 1
         drawn = svg.line(figure, x, begin, x, arranged.bottom, "ticks")
-        drawn.set("stroke", _colour(arranged.plan, part.subnetwork))
+        drawn.set("stroke", _color(arranged.plan, part.subnetwork))
         drawn.set("stroke-width", f"{wide:.2f}")
         drawn.set("stroke-dasharray", f"{dash:.2f} {clock.rate * arranged.row - dash:.2f}")
         svg.tip(drawn, words[0])
@@ -306,7 +306,7 @@ def _legend(arranged: Arrangement) -> list[_Item]:
     items: list[_Item] = [
         (
             _bar_mark,
-            "layer or merge, with what normalises or activates it; faint: without multiply-adds",
+            "layer or merge, with what normalizes or activates it; faint: without multiply-adds",
         )
     ]
     delays = {link.delay for link in arranged.arcs}
@@ -334,9 +334,9 @@ def _flow(items: Sequence[_Item], arranged: Arrangement) -> list[tuple[float, fl
 
 
 def _bar_mark(figure: ET.Element, x: float, y: float) -> None:
-    colour = category(0)[0]
-    svg.rect(figure, x + 2, y - 7, 8, 14, fill=colour)
-    svg.rect(figure, x + 13, y - 7, 8, 14, fill=colour, fill_opacity=_FAINT)
+    color = category(0)[0]
+    svg.rect(figure, x + 2, y - 7, 8, 14, fill=color)
+    svg.rect(figure, x + 13, y - 7, 8, 14, fill=color, fill_opacity=_FAINT)
 
 
 def _arc_mark(figure: ET.Element, x: float, y: float, delay: int = 0) -> None:

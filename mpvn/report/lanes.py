@@ -6,8 +6,8 @@ does in `Plan.costs`.
 
 from collections.abc import Sequence
 
-from mpvn.graph import Node
 from mpvn.plan import Plan
+from mpvn.plan.graph import Node
 
 
 def lanes(plan: Plan, head_apart: bool = True) -> list[list[Node]]:

@@ -40,7 +40,7 @@ def latency_figure(runs: Mapping[str, Sequence[float]]) -> str:
     """Latency of every step for each way of running, below one another on one scale.
 
     Args:
-        runs: by name of the way, the latency of each step in milliseconds. Ways take their colours
+        runs: by name of the way, the latency of each step in milliseconds. Ways take their colors
             in the order given. Runs may differ in length; a long run is drawn by the slowest step
             of each few, and says so.
 
@@ -61,10 +61,10 @@ def latency_figure(runs: Mapping[str, Sequence[float]]) -> str:
 
     for number, (name, run) in enumerate(values.items()):
         top = _TOP + number * (_HIGH + _GAP)
-        colour, _ = category(number)
-        svg.rect(figure, _LEFT, top - 19, 11, 11, radius=2, fill=colour)
+        color, _ = category(number)
+        svg.rect(figure, _LEFT, top - 19, 11, 11, radius=2, fill=color)
         svg.text(figure, _LEFT + 18, top - 9, shortened(name, 78), "ink", font_weight="600")
-        _draw_panel(figure, top + _HIGH, scale, name, run, longest, colour)
+        _draw_panel(figure, top + _HIGH, scale, name, run, longest, color)
 
     unit = "ms" if scale.low == 0 else "ms, log"
     svg.text(figure, _LEFT - 8, 14, unit, "soft", "end", svg.SMALL)
@@ -141,7 +141,7 @@ def _draw_panel(
     name: str,
     run: np.ndarray,
     longest: int,
-    colour: str,
+    color: str,
 ) -> None:
     """One way's steps above `bottom`, with its median and 95th percentile."""
     for tick in scale.ticks:
@@ -158,13 +158,13 @@ def _draw_panel(
         corners += [(_LEFT + start * unit, y), (_LEFT + (start + len(steps)) * unit, y)]
     if scale.low == 0:
         area = svg.points([(_LEFT, bottom), *corners, (corners[-1][0], bottom)])
-        svg.element(figure, "polygon", points=area, fill=colour, fill_opacity=0.22)
+        svg.element(figure, "polygon", points=area, fill=color, fill_opacity=0.22)
     line = svg.element(
         figure,
         "polyline",
         points=svg.points(corners),
         fill="none",
-        stroke=colour,
+        stroke=color,
         class_="run",
         stroke_width="1.4",
         stroke_linejoin="round",
@@ -173,16 +173,16 @@ def _draw_panel(
 
     for step in np.flatnonzero(run > scale.high).tolist():
         x = _LEFT + (step + 0.5) * unit
-        _draw_outlier(figure, x, bottom - _HIGH, colour, step, run)
+        _draw_outlier(figure, x, bottom - _HIGH, color, step, run)
     _draw_quantiles(figure, bottom, scale, run)
 
 
 def _draw_outlier(
-    figure: ET.Element, x: float, top: float, colour: str, step: int, run: np.ndarray
+    figure: ET.Element, x: float, top: float, color: str, step: int, run: np.ndarray
 ) -> None:
     """A triangle for a step of `run` that is off the scale; the slowest with its time."""
     corners = svg.points([(x - 5, top + 8), (x + 5, top + 8), (x, top)])
-    mark = svg.element(figure, "polygon", points=corners, fill=colour, class_="outlier")
+    mark = svg.element(figure, "polygon", points=corners, fill=color, class_="outlier")
     svg.tip(mark, f"step {step}: {milliseconds(run[step])}")
     if step == run.argmax():
         before = x > _LEFT + _WIDE - 90
@@ -192,7 +192,7 @@ def _draw_outlier(
 
 
 def _draw_quantiles(figure: ET.Element, bottom: float, scale: _Scale, run: np.ndarray) -> None:
-    """Lines at the median and the 95th percentile, labelled at the right."""
+    """Lines at the median and the 95th percentile, labeled at the right."""
     right = _LEFT + _WIDE
     median, high = np.percentile(run, (50, 95))
     y_median, y_high = bottom - scale.height(median), bottom - scale.height(high)

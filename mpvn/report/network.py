@@ -8,8 +8,8 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
-from mpvn.graph import Node
 from mpvn.plan import Plan
+from mpvn.plan.graph import Node
 from mpvn.report import svg
 from mpvn.report.lanes import lane_name, lanes, work
 from mpvn.report.theme import ramp
@@ -25,7 +25,7 @@ _LONGEST_BAR = 342
 def network_figure(plan: Plan) -> str:
     """The subnetworks from frame to output: work, clock rates, nodes, and what crosses boundaries.
 
-    Bars are multiply-adds as percentages of the whole frame model, coloured by the clock rate of
+    Bars are multiply-adds as percentages of the whole frame model, colored by the clock rate of
     the nodes that do them. Between two subnetworks stand the values handed over there from one step
     to the next, for one stream; a skip connection counts at every boundary it crosses. The head
     reads within the step, so nothing is handed over before it. What is fed back is named at the
@@ -35,11 +35,11 @@ def network_figure(plan: Plan) -> str:
     high, gap = (44, 30) if len(by_lane) <= 8 else (34, 22)
     bottom = _TOP + len(by_lane) * (high + gap) - gap
     rates = sorted({clock.rate for clock in plan.clock_of.values()})
-    colours = dict(zip(rates, ramp(len(rates)), strict=True))
+    colors = dict(zip(rates, ramp(len(rates)), strict=True))
     most = max(1, *(work(plan, nodes) for nodes in by_lane))
     figure = svg.canvas(svg.WIDTH, bottom + 34, f"Subnetworks of {plan.graph.model.name}")
 
-    _draw_rates(figure, colours)
+    _draw_rates(figure, colors)
     _draw_input(figure, plan)
     between = _handed_over(plan)
     for lane, nodes in enumerate(by_lane):
@@ -48,7 +48,7 @@ def network_figure(plan: Plan) -> str:
         wide = svg.WIDTH - 2 * _LEFT
         svg.rect(figure, _LEFT, y, wide, high, "card lane", radius=7, data_cost=cost)
         name = lane_name(plan, lane)
-        _draw_lane(figure, plan, name, nodes, y + high / 2, colours, _LONGEST_BAR / most)
+        _draw_lane(figure, plan, name, nodes, y + high / 2, colors, _LONGEST_BAR / most)
         if lane < len(between):
             _draw_arrow(figure, y + high + 4, gap - 8)
             words = (_WORDS, y + high + gap / 2 + 4, between[lane])
@@ -73,13 +73,13 @@ def _handed_over(plan: Plan) -> list[str]:
     return words if plan.head is None else [*words, "read in the same step"]
 
 
-def _draw_rates(figure: ET.Element, colours: Mapping[int, str]) -> None:
+def _draw_rates(figure: ET.Element, colors: Mapping[int, str]) -> None:
     """A swatch for each clock rate, at the top; of many, only the first and the last are named."""
     svg.text(figure, _LEFT, 20, "% of the frame model's multiply-adds, at clock rate", "ink")
     x = _LEFT + 358
-    named = list(colours) if len(colours) <= 7 else [min(colours), max(colours)]
-    for rate, colour in colours.items():
-        svg.rect(figure, x, 9, 14, 14, radius=2, fill=colour)
+    named = list(colors) if len(colors) <= 7 else [min(colors), max(colors)]
+    for rate, color in colors.items():
+        svg.rect(figure, x, 9, 14, 14, radius=2, fill=color)
         x += 20
         if rate in named:
             svg.text(figure, x, 20, rate, "ink")
@@ -102,7 +102,7 @@ def _draw_lane(
     name: str,
     nodes: Sequence[Node],
     middle: float,
-    colours: Mapping[int, str],
+    colors: Mapping[int, str],
     scale: float,
 ) -> None:
     """A lane's bar, `scale` pixels per multiply-add, between its name and its numbers."""
@@ -111,7 +111,7 @@ def _draw_lane(
     x = float(_BARS)
     for rate in rates:
         cost = work(plan, [node for node in nodes if plan.clock(node).rate == rate])
-        bar = svg.rect(figure, x, middle - 8, cost * scale, 16, fill=colours[rate])
+        bar = svg.rect(figure, x, middle - 8, cost * scale, 16, fill=colors[rate])
         svg.tip(bar, f"{name}, clock rate {rate}: {cost:,} multiply-adds a tick")
         x += cost * scale
     share = work(plan, nodes) / max(1, sum(plan.node_costs))

@@ -1,7 +1,7 @@
 """Plots of measurements: lines with markers, and the curves of a run.
 
 Matplotlib draws them, for axes are its trade. What it writes is then made one of our figures: its
-text stays text, the style sheet of the others colours it on light and on dark pages, and ids are
+text stays text, the style sheet of the others colors it on light and on dark pages, and ids are
 its own, so that many can stand on one page. The same calls give the same bytes.
 """
 
@@ -33,7 +33,7 @@ _MOST_MARKERS = 60
 """Of a line in `curves_figure`."""
 _NO_METRICS = {"step", "split", "seconds", "loss", "learning_rate"}  # of a row
 
-# Colours that stand in the drawing for classes of the style sheet.
+# Colors that stand in the drawing for classes of the style sheet.
 _INK, _SOFT, _RULE, _CARD = "#010101", "#020202", "#030303", "#040404"
 _CLASSES = {_INK: "ink", _SOFT: "soft", _RULE: "rule", _CARD: "card"}
 _STYLE: dict[str, Any] = {
@@ -204,11 +204,11 @@ def _check(series: Mapping[str, Sequence[Point]], log_x: bool, log_y: bool) -> N
 def _draw_line(axes: Axes, number: int, name: str, points: Sequence[Point]) -> None:
     xs = [point.x for point in points]
     ys = [point.y for point in points]
-    colour, marker = _look(number)
+    color, marker = _look(number)
     if any(point.low != point.high for point in points):
         around = [[p.y - p.low for p in points], [p.high - p.y for p in points]]
-        axes.errorbar(xs, ys, around, fmt="none", ecolor=colour, elinewidth=1.2)
-    axes.plot(xs, ys, color=colour, marker=marker, label=name)
+        axes.errorbar(xs, ys, around, fmt="none", ecolor=color, elinewidth=1.2)
+    axes.plot(xs, ys, color=color, marker=marker, label=name)
     for point in points:
         at, above = (point.x, point.y), (7, 6)
         axes.annotate(point.label, at, above, textcoords="offset points", size=svg.SMALL)
@@ -224,14 +224,14 @@ def _values(
 
 def _draw_curve(axes: Axes, number: int, name: str, values: Mapping[int, float]) -> None:
     if values:
-        colour, marker = _look(number)
+        color, marker = _look(number)
         marker = marker if len(values) <= _MOST_MARKERS else ""
-        (line,) = axes.plot(list(values), list(values.values()), color=colour, label=name)
+        (line,) = axes.plot(list(values), list(values.values()), color=color, label=name)
         line.set(marker=marker, markersize=4)
 
 
 def _look(number: int) -> tuple[str, str]:
-    """Colour and marker of the `number`th line."""
+    """Color and marker of the `number`th line."""
     return category(number)[0], _MARKERS[number % len(_MARKERS)]
 
 

@@ -13,8 +13,8 @@ from mpvn.report.timeline import timeline_figure
 from mpvn.report.wording import count
 from mpvn.training import Experiment, RunFolder, as_json, base_config
 from mpvn.training.checkpoint import load_checkpoint
+from mpvn.training.run import example
 from mpvn.training.run_folder import flat
-from mpvn.training.training import example
 
 MOST_ROWS = 12
 """Of the table: the last evaluations, and the best."""
@@ -44,7 +44,7 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
         frames = _frames(experiment)
         words += f" Below, a video for evaluation by the best weights. {experiment.task.legend}"
         if experiment.evaluation.videos.channels != 3:
-            words += " Frames are optical flow: the colour is the direction, and rest is black."
+            words += " Frames are optical flow: the color is the direction, and rest is black."
     folder.add_damaged(experiment.evaluation.damaged)
     lead = _result(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)
@@ -99,7 +99,7 @@ def _plan_figures(experiment: Experiment) -> list[Figure]:
         Figure(architecture_figure(plan), "The network, its subnetworks and clocks."),
         Figure(
             timeline_figure(plan, min(24, max(12, 2 * plan.period))),
-            "Which subnetwork works when: each box is work, labelled by the frame it is about.",
+            "Which subnetwork works when: each box is work, labeled by the frame it is about.",
         ),
     ]
 

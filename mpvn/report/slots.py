@@ -1,6 +1,6 @@
 """A plan's network as bars and links: what the architecture figure draws.
 
-Of a network's several hundred nodes most only normalise, activate or pad what the node before them
+Of a network's several hundred nodes most only normalize, activate or pad what the node before them
 made. They share its bar, so that a figure shows layers and merges rather than every operation.
 """
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import keras
 
-from mpvn.clock import EVERY_STEP, Clock
-from mpvn.graph import Node, Tensor
-from mpvn.partition import UNIT_SEPARATOR
 from mpvn.plan import Plan
+from mpvn.plan.clock import EVERY_STEP, Clock
+from mpvn.plan.graph import Node, Tensor
+from mpvn.plan.partition import UNIT_SEPARATOR
 
 
 @dataclasses.dataclass
@@ -69,7 +69,7 @@ def slots_and_links(plan: Plan) -> tuple[list[Slot], list[Link]]:
         slots[bar].nodes.append(node)
         slots[bar].cost += plan.node_costs[node.index]
         maker |= dict.fromkeys(node.outputs, bar)
-        for read in plan.memories.reads(node):
+        for read in plan.histories.reads(node):
             if node.feedback_source:
                 later.append((read.tensor, bar))
             elif maker[read.tensor] != bar:
@@ -79,7 +79,7 @@ def slots_and_links(plan: Plan) -> tuple[list[Slot], list[Link]]:
 
 
 def _shares(plan: Plan, node: Node) -> bool:
-    """Whether `node` does no more than normalise, activate, reshape or pad what one node made."""
+    """Whether `node` does no more than normalize, activate, reshape or pad what one node made."""
     producer = plan.graph.producer(node.inputs[0]) if len(node.inputs) == 1 else None
     if producer is None or node.temporal or node.feedback_source or plan.node_costs[node.index]:
         return False

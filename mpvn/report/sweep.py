@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 SUBNETWORKS, LATENCY, SEED = "plan.subnetworks", "task.latency", "seed"
 SPEED = "frames/s"
 OF_PLAN = (SPEED, "clock_speedup", "parallel_bound", "information_latency")
-"""Columns that say nothing of what was learnt."""
+"""Columns that say nothing of what was learned."""
 
 
 def write_sweep_report(
@@ -30,7 +30,7 @@ def write_sweep_report(
 
     Args:
         path: the HTML file to write.
-        rows: of `mpvn.training.sweep.collect` and `add_speeds`.
+        rows: of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
         keys: of the grid.
 
     Raises:
@@ -122,8 +122,8 @@ def _lines(
         for alike in _grouped(group, splits).values():
             ys = [row[y] for row in alike]
             label = _setting(alike[0], [key for key in labels if key not in by])
-            centre = statistics.fmean(row[x] for row in alike)
-            points.append(Point.of(centre, ys, label))
+            center = statistics.fmean(row[x] for row in alike)
+            points.append(Point.of(center, ys, label))
         name = ", ".join(f"{_words(key)} {value}" for key, value in zip(by, values, strict=True))
         lines[name] = sorted(points)
     return lines

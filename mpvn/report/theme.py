@@ -1,7 +1,7 @@
-"""Fonts and colours of the figures: one style sheet for light and dark pages, and two palettes.
+"""Fonts and colors of the figures: one style sheet for light and dark pages, and two palettes.
 
 Kept apart from drawing so that figures name what a mark is (`"soft"`, `"accent"`) and the choice of
-colours stands in one place.
+colors stands in one place.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ _CLASSES = {
     "on-full": ("fill", "#ffffff", "#0d141b"),
 }
 
-# Okabe and Ito's colours, told apart by colour-blind readers, each with whichever of near-black and
+# Okabe and Ito's colors, told apart by color-blind readers, each with whichever of near-black and
 # white has the higher contrast on it. Seven of them, so that frames two, four, eight or sixteen
-# apart differ in colour.
+# apart differ in color.
 _CATEGORIES = (
     ("#0072b2", "#ffffff"),
     ("#e69f00", "#11161b"),
@@ -48,13 +48,13 @@ def style_sheet() -> str:
 
 
 def category(number: int) -> tuple[str, str]:
-    """A colour for the `number`th of things without order, and the colour of text on it."""
+    """A color for the `number`th of things without order, and the color of text on it."""
     return _CATEGORIES[number % len(_CATEGORIES)]
 
 
 def ramp(count: int) -> list[str]:
-    """`count` colours for things in order, from dark to light."""
-    stops = np.array([list(bytes.fromhex(colour[1:])) for colour in _RAMP])
+    """`count` colors for things in order, from dark to light."""
+    stops = np.array([list(bytes.fromhex(color[1:])) for color in _RAMP])
     at = np.linspace(0, len(_RAMP) - 1, count)
     mixed = [np.interp(at, range(len(_RAMP)), channel).round() for channel in stops.T]
-    return ["#" + bytes(map(int, colour)).hex() for colour in zip(*mixed, strict=True)]
+    return ["#" + bytes(map(int, color)).hex() for color in zip(*mixed, strict=True)]

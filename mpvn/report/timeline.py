@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mpvn.graph import Node
 from mpvn.plan import Plan
+from mpvn.plan.graph import Node
 from mpvn.report import svg
 from mpvn.report.lanes import lane_name, lanes, ticking, work
 from mpvn.report.theme import category
@@ -35,7 +35,7 @@ def timeline_figure(plan: Plan, steps: int) -> str:
     """The first `steps` steps of a stream: when each subnetwork works, and on which frame.
 
     As the paper's figure 9: time runs to the right, one lane per subnetwork (and one for the head,
-    if there is one). A box says that the subnetwork works; its number and colour are the newest
+    if there is one). A box says that the subnetwork works; its number and color are the newest
     frame that the last of its nodes at work has seen, what is fed back left out; its height is the
     share of the subnetwork's multiply-adds. A dashed box works on no frame: on zeros, for none has
     come so far yet, or on what is fed back alone. Lines join the first use of a frame in one lane
@@ -66,7 +66,7 @@ def timeline_figure(plan: Plan, steps: int) -> str:
     for box in boxes:
         _draw_box(figure, box, wide)
 
-    legend = "number and colour: frame worked on · height: share of the lane's multiply-adds"
+    legend = "number and color: frame worked on · height: share of the lane's multiply-adds"
     if any(box.frame is None for box in boxes):
         legend += " · dashed: on no frame"
     elif any(box.frame is not None and box.frame < 0 for box in boxes):
@@ -107,12 +107,12 @@ def _draw_box(figure: ET.Element, box: _Box, wide: float) -> None:
         on = "what is fed back alone" if box.frame is None else "zeros, before the first frame"
         svg.tip(drawn, f"step {box.step}: works on {on}")
         return
-    colour, on_colour = category(box.frame)
-    drawn = svg.rect(figure, *place, "box", radius=3, fill=colour, **where, data_frame=box.frame)
+    color, on_color = category(box.frame)
+    drawn = svg.rect(figure, *place, "box", radius=3, fill=color, **where, data_frame=box.frame)
     does = f"works on frame {box.frame}, {percent(box.share)} % of its work"
     svg.tip(drawn, f"step {box.step}: {does}")
     middle = base - tall / 2 + 2
-    svg.text(figure, x + wide / 2, middle, box.frame, None, "middle", svg.SMALL, fill=on_colour)
+    svg.text(figure, x + wide / 2, middle, box.frame, None, "middle", svg.SMALL, fill=on_color)
 
 
 def _draw_journeys(figure: ET.Element, boxes: Sequence[_Box], wide: float) -> None:

@@ -10,7 +10,7 @@ from mpvn.report import svg
 from mpvn.report.arrangement import text_width
 from mpvn.report.theme import category
 from mpvn.report.wording import count, percent
-from mpvn.training_schedule import TICK, Pass, TrainingSchedule, training_schedules
+from mpvn.sideways.schedule import TICK, Pass, TrainingSchedule, training_schedules
 
 _LEFT, _RIGHT = 100, 14
 _TITLE = 48  # height of what stands above a schedule
@@ -40,8 +40,8 @@ def training_schedule_text(subnetworks: int, frames: int, width: int | None = No
 def training_schedule_figure(subnetworks: int, frames: int) -> str:
     """The same drawn: a row per subnetwork, time to the right, three schedules on one axis.
 
-    A box is a pass of one unit; its number and colour are the frame. It is full if the frame goes
-    forward, and framed if its gradient goes backward. A grey cell is rest.
+    A box is a pass of one unit; its number and color are the frame. It is full if the frame goes
+    forward, and framed if its gradient goes backward. A gray cell is rest.
 
     Raises:
         ValueError: a number is no positive integer.
@@ -119,8 +119,8 @@ def _draw_cell(
 ) -> ET.Element:
     if done is None:
         return svg.rect(figure, x + 1, y + 1, wide - 2, _HIGH - 2, "card rest cell", radius=3)
-    colour, on_colour = category(done.frame - 1)
-    shade, on_shade = ("ink", None) if done.backward else (None, on_colour)
+    color, on_color = category(done.frame - 1)
+    shade, on_shade = ("ink", None) if done.backward else (None, on_color)
     drawn = svg.rect(
         figure,
         x + 2,  # half of the frame's stroke lies outside
@@ -130,9 +130,9 @@ def _draw_cell(
         f"{_way(done)} cell",
         radius=2,
         data_frame=done.frame,
-        fill=colour,
+        fill=color,
         fill_opacity=_FAINT if done.backward else None,
-        stroke=colour,
+        stroke=color,
         stroke_width=2,
     )
     middle = x + wide / 2
@@ -150,4 +150,4 @@ def _draw_legend(figure: ET.Element, y: float) -> None:
         _draw_cell(figure, done, x, y - 14, 22)
         svg.text(figure, x + 28, y, words, "soft", size=svg.SMALL)
         x += 28 + text_width(words) + 16
-    svg.text(figure, x, y, "number and colour: the frame", "soft", size=svg.SMALL)
+    svg.text(figure, x, y, "number and color: the frame", "soft", size=svg.SMALL)

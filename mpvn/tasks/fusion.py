@@ -36,7 +36,7 @@ def fuse(
         raise ValueError(f"only scores of the same classes can be fused. Received: {classes}")
     numbers = functools.reduce(np.intersect1d, [found.numbers for found in recognitions])
     if not len(numbers):
-        raise ValueError("there is no video that all networks have recognised")
+        raise ValueError("there is no video that all networks have recognized")
     rows = [_rows(found.numbers, numbers) for found in recognitions]
     by_network = list(zip(recognitions, rows, strict=True))
     labels = np.stack([found.labels[row] for found, row in by_network])  # [networks, N]

@@ -1,6 +1,6 @@
 """Joints as heatmaps, and heatmaps as joints.
 
-Coordinates are those of pixels' centres: the pixel in the upper left corner is (0, 0), and a
+Coordinates are those of pixels' centers: the pixel in the upper left corner is (0, 0), and a
 picture that is W pixels wide reaches from -1/2 to W - 1/2. So between sizes x becomes
 `(x + 1/2) * scale - 1/2`; a plain `x * scale` would shift all joints by part of a pixel.
 """
@@ -54,7 +54,7 @@ def peaks(heatmaps: tf.Tensor, logits: bool = False) -> tf.Tensor:
     """Where each map is highest, to parts of a pixel.
 
     Along each axis a parabola goes through the logarithms of the highest pixel and its two
-    neighbours (at the border: of the three outermost pixels), which is exact for a Gaussian around
+    neighbors (at the border: of the three outermost pixels), which is exact for a Gaussian around
     any point of the map, from a sigma of 0.2 pixels on. A peak lies within half a pixel of the
     highest pixel. Maps that are the same everywhere have no peak: the first pixel is given.
 

@@ -1,7 +1,7 @@
 """Action recognition by several views of each video, as papers report it.
 
 *Temporal Shift Module* (section 5) averages the logits of 1 to 30 views of a video; see
-`mpvn.data.views`. A video may need more memory than there is for all its views at once, so they go
+`mpvn.data.clips.views`. All views of a video at once may need too much memory, so they go
 through the network a few at a time, and frames stay uint8 until then.
 
 What it does not do well: frames are decoded ahead, but views are cut out of them between batches.
@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from mpvn.data.augmentation import Untouched
-from mpvn.data.pipeline import ClipPipeline
-from mpvn.data.video_set import NEVER, VideoSet
-from mpvn.data.views import Views
+from mpvn.data.clips.augmentation import NoAugmentation
+from mpvn.data.clips.pipeline import ClipPipeline
+from mpvn.data.clips.views import Views
+from mpvn.data.sets.video_set import NEVER, VideoSet
 from mpvn.tasks.action import ActionRecognition, among_top
 from mpvn.tasks.task import check_count
 
@@ -81,7 +81,7 @@ def evaluate_views(
     task: ActionRecognition,
     *,
     batch_size: int = 8,
-    damage: Literal["skip", "error"] = "skip",
+    on_error: Literal["skip", "raise"] = "skip",
     threads: int | None = None,
 ) -> Recognition:
     """What a network says of videos: the mean over the views of each, and over their steps.
@@ -95,15 +95,17 @@ def evaluate_views(
         views: what of each video is looked at.
         task: says which steps count, and whether logits or probabilities are averaged.
         batch_size: most views that go through the network at a time.
-        damage, threads: as `ClipPipeline`.
+        on_error, threads: as `ClipPipeline`.
 
     Raises:
         ValueError: arguments out of range or that do not fit each other; outputs of another shape.
-        VideoError: damage with `damage="error"`, or nothing but damage.
+        VideoError: damage with `on_error="raise"`, or nothing but damage.
     """
     check_count("batch_size", batch_size, 1)
     classes = _classes_by_view(videos, views, task)
-    pipeline = ClipPipeline(videos, views.spread, Untouched(), damage=damage, threads=threads)
+    pipeline = ClipPipeline(
+        videos, views.spread, NoAugmentation(), on_error=on_error, threads=threads
+    )
     numbers, labels, scores = [], [], []
     with tqdm.tqdm(total=len(videos.videos), unit="video", dynamic_ncols=True) as bar:
         for example in pipeline.arrays():

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data import draw_text
-from mpvn.data.flow import flow_picture
+from mpvn.data.sets.flow import flow_picture
 
 SHORTEST = 448
 """Frames of `annotate` are enlarged until their shorter side has this many pixels."""
@@ -89,7 +89,7 @@ def enlarged(frame: Any, shortest: int = SHORTEST_OF_PICTURE) -> np.ndarray:
     """A frame, uint8 or floats between -1 and 1, enlarged by a whole factor.
 
     Args:
-        frame: `[H, W, 3]`, RGB; or of optical flow, `[H, W, 2 * stack]`, which is shown in colours.
+        frame: `[H, W, 3]`, RGB; or of optical flow, `[H, W, 2 * stack]`, which is shown in colors.
         shortest: pixels that its shorter side has at least.
 
     Returns:
@@ -147,8 +147,8 @@ def bars(width: int, rows: Sequence[Share]) -> np.ndarray:
     font = ImageFont.load_default(0.62 * high)
     margin = high // 4
     for number, (name, share, right) in enumerate(rows):
-        top, colour = number * high, {None: _SOFT, True: _RIGHT, False: _WRONG}[right]
-        canvas.rectangle((0, top + 1, share * width, top + high - 2), colour)
+        top, color = number * high, {None: _SOFT, True: _RIGHT, False: _WRONG}[right]
+        canvas.rectangle((0, top + 1, share * width, top + high - 2), color)
         number_text = f"{100 * share:.0f} %"
         room = width - 3 * margin - font.getlength(number_text)
         while font.getlength(name) > room and len(name) > 1:

@@ -27,7 +27,7 @@ from mpvn.tasks.overlay import enlarged
 Batch = Mapping[str, tf.Tensor]
 """Clips: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1 and, where the set has them,
 `"label"` int `[B]` and `"joints"` float32 `[B, T, J, 3]`: x and y in pixels of the frame, whole
-numbers at the centres of pixels, and 1 where the joint is visible, else 0."""
+numbers at the centers of pixels, and 1 where the joint is visible, else 0."""
 
 
 class Task(abc.ABC):

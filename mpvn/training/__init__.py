@@ -1,13 +1,13 @@
 """Training and evaluation of video networks, from a config to a run folder."""
 
-from mpvn.training.back_propagation import BackPropagationTrainer, GPipeTrainer
-from mpvn.training.building import Experiment, build
+from mpvn.sideways.back_propagation import BackPropagationTrainer, GPipeTrainer
+from mpvn.sideways.sideways_trainer import SidewaysTrainer
+from mpvn.training.build import Experiment, build
 from mpvn.training.config import base_config, load_config, override
 from mpvn.training.distillation import Distillation
-from mpvn.training.recognition import recognise_early, recognise_together, recognise_views
+from mpvn.training.recognition import evaluate_early, evaluate_ensemble, recognize_views
+from mpvn.training.run import Interrupted, evaluate, train
 from mpvn.training.run_folder import RunFolder, as_json
-from mpvn.training.sideways import SidewaysTrainer
-from mpvn.training.training import Interrupted, evaluate, train
 
 __all__ = [
     "BackPropagationTrainer",
@@ -23,8 +23,8 @@ __all__ = [
     "evaluate",
     "load_config",
     "override",
-    "recognise_early",
-    "recognise_together",
-    "recognise_views",
+    "evaluate_early",
+    "evaluate_ensemble",
+    "recognize_views",
     "train",
 ]

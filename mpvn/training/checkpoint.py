@@ -1,6 +1,6 @@
 """Everything that the rest of a run depends on, in one file that is never half written.
 
-Weights, the optimiser's state, the state of random seeds, and how many batches have been taken. The
+Weights, the optimizer's state, the state of random seeds, and how many batches have been taken. The
 pipeline needs no state: its batches are a function of their number.
 """
 

@@ -1,7 +1,7 @@
 """What a run is: one `ml_collections` tree, with a default for every key.
 
 A file in `configs/` changes some of it, and `--config.key=value` on the command line the rest; a
-key that is not here is refused, so that none can be misspelt in silence.
+key that is not here is refused, so that none can be misspelled in silence.
 """
 
 import copy
@@ -29,7 +29,7 @@ def base_config() -> ConfigDict:
                 "path": "",  # where the set is on disk
                 "train": {},  # further arguments of the reader, for training
                 "evaluation": {},  # and for evaluation
-                "damage": "skip",  # or error
+                "on_error": "skip",  # or raise
                 "in_memory": False,  # keep videos once they are read: for small sets
                 "flow": {  # optical flow in the place of frames
                     "stack": 0,  # pairs of frames that are seen at once; 0: frames as they are
@@ -107,10 +107,10 @@ def base_config() -> ConfigDict:
                 "evaluate_every": 100,
                 "evaluate_first": 0,  # videos of each evaluation but the last; 0: all
                 "trainer": "",  # bp, gpipe, sideways; or Keras's, by exact gradients along time
-                "episode": 0,  # of a trainer: steps from update to update; 0: one update a clip
+                "update_every": 0,  # of a trainer: steps between updates; 0: one update a clip
                 "realtime": False,  # of bp: frames go by while one is there and back
                 "executor": "auto",
-                "rematerialise": False,
+                "rematerialize": False,
                 "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
                 "batch_norm_momentum": 0.0,  # for short runs; 0: the layers' own
                 "deterministic": False,  # bit-equal runs, slower

@@ -18,8 +18,8 @@ import keras
 import tensorflow as tf
 
 from mpvn.network import VideoNetwork
-from mpvn.partition import equal_starts, units
 from mpvn.plan import Plan
+from mpvn.plan.partition import equal_starts, units
 
 LAYERS = 3
 """How many layers are compared if none are named."""
@@ -83,8 +83,8 @@ class Distillation(keras.Model):
         self.lag = lag
         self.first_step = max(first_step, lag)
         self.student = student
-        self._tapped = tapped(student, self.names)
-        taught: Any = tapped(teacher, self.names)
+        self._tapped = with_outputs(student, self.names)
+        taught: Any = with_outputs(teacher, self.names)
         _check_shapes(self._tapped, taught, self.names)
         # In a partial Keras does not find the teacher: its weights are none of this model's.
         self._teach = functools.partial(taught, training=False)
@@ -126,7 +126,7 @@ def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body[end] for end in ends))
 
 
-def tapped(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
+def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
     """The same network, of the same weights, that puts out the activations of `layers` too.
 
     Raises:
@@ -145,7 +145,7 @@ def tapped(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
         raise ValueError(f"{network.name!r} has {len(model.outputs)} outputs; expected one")
     wider = keras.Model(model.input, [model.outputs[0], *taps], name=model.name)
     plan = Plan(wider, **network.plan.get_config())
-    return VideoNetwork(wider, plan, network.executor, network.rematerialise)
+    return VideoNetwork(wider, plan, network.executor, network.rematerialize)
 
 
 def _check_shapes(student: VideoNetwork, teacher: VideoNetwork, layers: Sequence[str]) -> None:

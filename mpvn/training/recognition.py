@@ -1,4 +1,4 @@
-"""What else is asked of networks that recognise actions: several views, and early answers.
+"""What else is asked of networks that recognize actions: several views, and early answers.
 
 *Temporal Shift Module* (section 5) reports accuracy by clips and crops of a video, and accuracy by
 the share of it that an online network has seen.
@@ -14,16 +14,16 @@ from typing import Any
 import tensorflow as tf
 import tqdm
 
-from mpvn.models.surgery import resized
+from mpvn.models.surgery.rebuild import resized
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, fuse, online_accuracy
 from mpvn.tasks.fusion import fusion_weights
-from mpvn.training.building import Experiment
+from mpvn.training.build import Experiment
 from mpvn.training.checkpoint import load_checkpoint
 
 
-def recognise_views(
+def recognize_views(
     experiment: Experiment, checkpoint: str | os.PathLike | None = None, batch_size: int = 8
 ) -> Recognition:
     """What the network says of the videos for evaluation, by `experiment.views` of each.
@@ -51,13 +51,13 @@ def recognise_views(
         experiment.views,
         task,
         batch_size=batch_size,
-        damage=pipeline.damage,
+        on_error=pipeline.on_error,
     )
     pipeline.damaged.update(found.damaged)
     return found
 
 
-def recognise_together(
+def evaluate_ensemble(
     experiments: Sequence[Experiment],
     checkpoints: Sequence[str | os.PathLike | None],
     weights: Sequence[float] | None = None,
@@ -67,19 +67,19 @@ def recognise_together(
 
     Args:
         experiments: one of each network.
-        checkpoints: by network, as `recognise_views`.
+        checkpoints: by network, as `recognize_views`.
         weights: by network, as `fuse`; they are checked before anything is evaluated.
-        batch_size: as `recognise_views`.
+        batch_size: as `recognize_views`.
 
     Raises:
-        ValueError: as `recognise_views` and `fuse`; or experiments on other videos, of other
+        ValueError: as `recognize_views` and `fuse`; or experiments on other videos, of other
             classes, or that average other scores.
     """
     weights = fusion_weights(len(experiments), weights)
     for experiment in experiments[1:]:
         _check_comparable(experiments[0], experiment)
     found = [
-        recognise_views(experiment, checkpoint, batch_size)
+        recognize_views(experiment, checkpoint, batch_size)
         for experiment, checkpoint in zip(experiments, checkpoints, strict=True)
     ]
     return found, fuse(found, weights)
@@ -108,7 +108,7 @@ def _check_comparable(one: Experiment, other: Experiment) -> None:
         )
 
 
-def recognise_early(
+def evaluate_early(
     experiment: Experiment, checkpoint: str | os.PathLike | None = None
 ) -> dict[int, float]:
     """Accuracy by the percentage of its steps after which the network is asked, in tenths.
@@ -117,7 +117,7 @@ def recognise_early(
     `evaluate`: whole, or as clips; `experiment.evaluation` knows of damage afterwards.
 
     Args:
-        experiment, checkpoint: as `recognise_views`.
+        experiment, checkpoint: as `recognize_views`.
 
     Returns:
         Share of videos that are right, by percent.
@@ -140,14 +140,14 @@ def recognise_early(
 
 
 def action_task(experiment: Experiment) -> ActionRecognition:
-    """The task of an experiment that recognises actions.
+    """The task of an experiment that recognizes actions.
 
     Raises:
         ValueError: it has another.
     """
     if not isinstance(experiment.task, ActionRecognition):
         raise ValueError(
-            "views, early answers and activation maps are of networks that recognise actions: "
+            "views, early answers and activation maps are of networks that recognize actions: "
             f"expected config.task.name=action. Received: {type(experiment.task).__name__}"
         )
     return experiment.task

@@ -118,7 +118,7 @@ def residual_model(temporal: bool = False) -> keras.Model:
 
     def conv(filters: int, strides: int = 1) -> keras.layers.Layer:
         if temporal:
-            return keras_layers.TemporalConv2D(filters, (2, 3, 3), (strides, strides, strides))
+            return keras_layers.TemporalConv3D(filters, (2, 3, 3), (strides, strides, strides))
         return layers.Conv2D(filters, 3, strides, padding="same")
 
     frame = keras.Input(FRAME)
@@ -139,12 +139,12 @@ def sequential() -> mpvn.VideoNetwork:
 
 def pipelined() -> mpvn.VideoNetwork:
     model = residual_model()
-    return mpvn.VideoNetwork(model, mpvn.Plan(model, 3), executor="sweep")
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, 3), executor="layerwise")
 
 
-def rematerialising() -> mpvn.VideoNetwork:
+def rematerializing() -> mpvn.VideoNetwork:
     network = pipelined()
-    network.rematerialise = True
+    network.rematerialize = True
     return network
 
 
@@ -162,7 +162,7 @@ def clocked() -> mpvn.VideoNetwork:
 
 def temporal() -> mpvn.VideoNetwork:
     model = residual_model(temporal=True)
-    return mpvn.VideoNetwork(model, mpvn.Plan(model, 2), executor="sweep")
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, 2), executor="layerwise")
 
 
 def temporal_unrolled() -> mpvn.VideoNetwork:
@@ -173,8 +173,8 @@ def temporal_unrolled() -> mpvn.VideoNetwork:
 
 def symmetric() -> mpvn.VideoNetwork:
     frame = keras.Input(FRAME)
-    x = keras_layers.TemporalConv2D(3, 3, temporal_padding="symmetric")(frame)
-    x = keras_layers.TemporalMaxPooling2D((3, 2, 2), 1, temporal_padding="symmetric")(x)
+    x = keras_layers.TemporalConv3D(3, 3, temporal_padding="symmetric")(frame)
+    x = keras_layers.TemporalMaxPooling3D((3, 2, 2), 1, temporal_padding="symmetric")(x)
     return mpvn.VideoNetwork(keras.Model(frame, layers.Conv2D(2, 1)(x)))
 
 
@@ -245,29 +245,29 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
         "clocked": Case(clocked_cell, VECTORS),
         "stacked": Case(stacked_cells, VECTORS),
     },
-    "keras_layers.TemporalAveragePooling2D": {
+    "keras_layers.TemporalAveragePooling3D": {
         "strided": Case(
-            lambda: keras_layers.TemporalAveragePooling2D((3, 2, 2), (2, 2, 2), "same"),
+            lambda: keras_layers.TemporalAveragePooling3D((3, 2, 2), (2, 2, 2), "same"),
             ONE,
             trained=False,
         )
     },
-    "keras_layers.TemporalConv2D": {
-        "causal": Case(lambda: keras_layers.TemporalConv2D(3, (2, 3, 3), activation="tanh"), ONE),
-        "strided": Case(lambda: keras_layers.TemporalConv2D(3, 3, 2, "valid"), ONE),
+    "keras_layers.TemporalConv3D": {
+        "causal": Case(lambda: keras_layers.TemporalConv3D(3, (2, 3, 3), activation="tanh"), ONE),
+        "strided": Case(lambda: keras_layers.TemporalConv3D(3, 3, 2, "valid"), ONE),
         "symmetric": Case(
-            lambda: keras_layers.TemporalConv2D(3, 3, temporal_padding="symmetric"), ONE
+            lambda: keras_layers.TemporalConv3D(3, 3, temporal_padding="symmetric"), ONE
         ),
         "dilated": Case(
-            lambda: keras_layers.TemporalConv2D(3, 2, dilation_rate=2, use_bias=False), ONE
+            lambda: keras_layers.TemporalConv3D(3, 2, dilation_rate=2, use_bias=False), ONE
         ),
     },
     "keras_layers.TemporalLayer": {
         "subclass": Case(lambda: Difference(3, temporal_stride=2), ONE, trained=False)
     },
-    "keras_layers.TemporalMaxPooling2D": {
+    "keras_layers.TemporalMaxPooling3D": {
         "strided": Case(
-            lambda: keras_layers.TemporalMaxPooling2D((2, 2, 2), (1, 2, 2)), ONE, trained=False
+            lambda: keras_layers.TemporalMaxPooling3D((2, 2, 2), (1, 2, 2)), ONE, trained=False
         )
     },
     "keras_layers.TemporalShift": {
@@ -283,7 +283,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
     "mpvn.VideoNetwork": {
         "sequential": Case(sequential, ONE),
         "pipelined": Case(pipelined, ONE),
-        "rematerialising": Case(rematerialising, ONE),
+        "rematerializing": Case(rematerializing, ONE),
         "sideways": Case(sideways, ONE),
         "clocked": Case(clocked, ONE),
         "temporal": Case(temporal, ONE),

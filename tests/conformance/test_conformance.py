@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conformance.registry import CASES, REGISTRY, Case, sequential
-from random_weights import randomise
+from random_weights import randomize
 
 PACKAGES = ("keras_layers", "mpvn")
 
@@ -31,7 +31,7 @@ def built(case: Case, rng: np.random.Generator) -> keras.Model:
 def as_model(case: Case, rng: np.random.Generator) -> keras.Model:
     symbols = case.symbols()
     model = keras.Model(symbols, case.make()(symbols))
-    randomise(model, rng)
+    randomize(model, rng)
     return model
 
 
@@ -205,7 +205,7 @@ def test_a_network_is_a_keras_model_in_its_own_right(
     case: Case, rng: np.random.Generator, tmp_path: pathlib.Path
 ) -> None:
     network, inputs = case.make(), case.inputs(rng)
-    randomise(network, rng)
+    randomize(network, rng)
     network.save(tmp_path / "network.keras")
     again = keras.models.load_model(tmp_path / "network.keras")
     assert (again.plan, again.executor) == (network.plan, network.executor)
@@ -217,7 +217,7 @@ def test_a_network_is_a_keras_model_in_its_own_right(
 def test_a_network_fits_under_xla(label: str, rng: np.random.Generator) -> None:
     case = networks[f"VideoNetwork, {label}"]
     network, inputs = case.make(), case.inputs(rng, batch=4)
-    randomise(network, rng)
+    randomize(network, rng)
     targets = keras.tree.map_structure(np.zeros_like, network.predict(inputs, verbose=0))
     losses = keras.tree.map_structure(lambda _: "mse", targets)
     network.compile(keras.optimizers.SGD(1e-3), loss=losses, jit_compile=True)

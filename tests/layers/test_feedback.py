@@ -31,7 +31,7 @@ def test_it_speaks_the_compute_dtype(policy: str) -> None:
     assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
 
 
-def test_source_and_shape_survive_serialisation() -> None:
+def test_source_and_shape_survive_serialization() -> None:
     layer = Feedback("later", [4, 5, 2], name="loop")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert again.get_config() == layer.get_config()

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_layers import DepthToSpace, SpaceTimeToDepth, SpaceToDepth, TemporalConv2D
+from keras_layers import DepthToSpace, SpaceTimeToDepth, SpaceToDepth, TemporalConv3D
 from mpvn import Plan, VideoNetwork
 
 CLIP = (2, 7, 12, 18, 3)
@@ -166,7 +166,7 @@ def test_a_stream_is_the_clip_and_a_phase_chooses_the_groups(
     ticks = groups(clip, block, list(range(first, 7, rate)))
     expected = held(ticks, first, rate, 7)
     np.testing.assert_array_equal(stream(network, clip), expected)
-    for executor in ("unroll", "sweep"):
+    for executor in ("unroll", "layerwise"):
         network.executor = executor
         np.testing.assert_array_equal(network(clip), expected)
 
@@ -180,7 +180,7 @@ def test_readers_of_the_same_phase_see_a_group_at_once(clip: np.ndarray) -> None
     ticks = groups(sliced(clip, 3, 3), (3, 2, 1), [2, 5])
     expected = held(np.asarray(DepthToSpace((2, 1))(ticks)), 2, 3, 7)
     np.testing.assert_array_equal(stream(network, clip), expected)
-    for executor in ("unroll", "sweep"):
+    for executor in ("unroll", "layerwise"):
         network.executor = executor
         np.testing.assert_array_equal(network(clip), expected)
 
@@ -196,12 +196,12 @@ def test_a_symmetric_network_sweeps(clip: np.ndarray) -> None:
 def test_they_cost_no_multiply_adds_and_share_the_past_with_other_layers() -> None:
     frame = keras.Input(CLIP[2:])
     x = SpaceTimeToDepth((3, 1, 1), name="blocks")(frame)
-    y = TemporalConv2D(9, (3, 1, 1), (3, 1, 1), name="filters")(frame)
+    y = TemporalConv3D(9, (3, 1, 1), (3, 1, 1), name="filters")(frame)
     x = DepthToSpace(2)(SpaceToDepth(2)(layers.Add()([x, y])))
     plan = Plan(keras.Model(frame, x))
     costs = dict(zip(plan.nodes, plan.node_costs, strict=True))
     assert {name for name, cost in costs.items() if cost} == {"filters"}
-    past = [slot for slot in plan.memories.specs if slot.startswith("t0_")]
+    past = [slot for slot in plan.histories.specs if slot.startswith("t0_")]
     assert len(past) == 2, "two past frames, kept once for both readers"
 
 

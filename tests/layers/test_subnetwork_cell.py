@@ -98,7 +98,7 @@ def test_batch_norm_in_the_module_follows_the_training_mode(rng: np.random.Gener
     assert np.all(np.asarray(norm.moving_mean) > 1)
 
 
-def test_every_argument_survives_serialisation() -> None:
+def test_every_argument_survives_serialization() -> None:
     cell = SubnetworkCell(
         keras.layers.Dense(3, name="inner"),
         rate=4,

@@ -14,10 +14,10 @@ import tensorflow as tf
 import mpvn
 from keras_layers import (
     NonLocal,
-    TemporalAveragePooling2D,
-    TemporalConv2D,
+    TemporalAveragePooling3D,
+    TemporalConv3D,
     TemporalLayer,
-    TemporalMaxPooling2D,
+    TemporalMaxPooling3D,
     TemporalShift,
 )
 
@@ -72,9 +72,9 @@ def stream(layer: TemporalLayer, clip: np.ndarray) -> np.ndarray:
     return np.stack(outputs, axis=1)
 
 
-def random_conv(rng: np.random.Generator, clip: np.ndarray, **kwargs: object) -> TemporalConv2D:
+def random_conv(rng: np.random.Generator, clip: np.ndarray, **kwargs: object) -> TemporalConv3D:
     """A layer built for `clip`, of random kernel and bias."""
-    layer = TemporalConv2D(4, **kwargs)
+    layer = TemporalConv3D(4, **kwargs)
     layer.build(clip.shape)
     layer.set_weights([rng.normal(size=weight.shape) for weight in layer.weights])
     return layer
@@ -171,7 +171,7 @@ POOLS = {
 def test_max_pooling_equals_max_pooling_3d_on_the_causally_padded_clip(
     kwargs: dict, clip: np.ndarray, rng: np.random.Generator
 ) -> None:
-    layer = TemporalMaxPooling2D(**kwargs)
+    layer = TemporalMaxPooling3D(**kwargs)
     stock = keras.layers.MaxPooling3D(layer.pool_size, layer.strides, "valid")
     lowest = float(clip.min()) - 1
 
@@ -185,7 +185,7 @@ def test_max_pooling_equals_max_pooling_3d_on_the_causally_padded_clip(
 def test_average_pooling_equals_average_pooling_3d_on_the_causally_padded_clip(
     kwargs: dict, clip: np.ndarray, rng: np.random.Generator
 ) -> None:
-    layer = TemporalAveragePooling2D(**kwargs)
+    layer = TemporalAveragePooling3D(**kwargs)
     stock = keras.layers.AveragePooling3D(layer.pool_size, layer.strides, "valid")
 
     def pooled(values: tf.Tensor) -> tf.Tensor:
@@ -218,9 +218,9 @@ SYMMETRIC = {
     "contract": lambda: Around(5, temporal_padding="symmetric"),
     "contract, even": lambda: Around(4, 2, "symmetric"),
     "contract, stride": lambda: Around(3, 3, "symmetric"),
-    "conv": lambda: TemporalConv2D(4, 3, (2, 1, 1), temporal_padding="symmetric"),
-    "max pool": lambda: TemporalMaxPooling2D((3, 2, 2), temporal_padding="symmetric"),
-    "average pool": lambda: TemporalAveragePooling2D((4, 2, 2), 1, temporal_padding="symmetric"),
+    "conv": lambda: TemporalConv3D(4, 3, (2, 1, 1), temporal_padding="symmetric"),
+    "max pool": lambda: TemporalMaxPooling3D((3, 2, 2), temporal_padding="symmetric"),
+    "average pool": lambda: TemporalAveragePooling3D((4, 2, 2), 1, temporal_padding="symmetric"),
     "non-local": lambda: NonLocal(frames=2, subsample=2, temporal_padding="symmetric"),
     "shift": lambda: TemporalShift("bidirectional", 3),
 }
@@ -235,7 +235,7 @@ def test_a_window_has_what_is_remembered_the_present_and_what_is_anticipated(
     clip = tf.constant(clip[:, :frames])
     frame = keras.Input(clip.shape[2:])
     layer = make()
-    network = mpvn.VideoNetwork(keras.Model(frame, layer(frame)), executor="sweep")
+    network = mpvn.VideoNetwork(keras.Model(frame, layer(frame)), executor="layerwise")
 
     def part_at(part: Callable, time: int) -> tf.Tensor:
         there = 0 <= time < frames
@@ -256,12 +256,12 @@ def test_a_window_has_what_is_remembered_the_present_and_what_is_anticipated(
 
 
 LAYERS = {
-    "conv": lambda: TemporalConv2D(4, (3, 3, 3)),
-    "conv, strides": lambda: TemporalConv2D(4, (3, 2, 2), (2, 2, 1), "valid"),
-    "max pool": lambda: TemporalMaxPooling2D((3, 2, 2), (1, 2, 2)),
-    "max pool, same": lambda: TemporalMaxPooling2D((2, 3, 3), (2, 2, 2), "same"),
-    "average pool": lambda: TemporalAveragePooling2D((3, 2, 2), (1, 2, 2)),
-    "average pool, same": lambda: TemporalAveragePooling2D((2, 3, 3), (2, 2, 2), "same"),
+    "conv": lambda: TemporalConv3D(4, (3, 3, 3)),
+    "conv, strides": lambda: TemporalConv3D(4, (3, 2, 2), (2, 2, 1), "valid"),
+    "max pool": lambda: TemporalMaxPooling3D((3, 2, 2), (1, 2, 2)),
+    "max pool, same": lambda: TemporalMaxPooling3D((2, 3, 3), (2, 2, 2), "same"),
+    "average pool": lambda: TemporalAveragePooling3D((3, 2, 2), (1, 2, 2)),
+    "average pool, same": lambda: TemporalAveragePooling3D((2, 3, 3), (2, 2, 2), "same"),
 }
 
 every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
@@ -285,7 +285,7 @@ def test_a_frame_is_a_clip_of_one_frame(
 
 
 def test_a_frame_is_a_clip_of_one_frame_with_symmetric_padding(clip: np.ndarray) -> None:
-    layer = TemporalConv2D(4, (5, 3, 3), temporal_padding="symmetric")
+    layer = TemporalConv3D(4, (5, 3, 3), temporal_padding="symmetric")
     np.testing.assert_allclose(layer(clip[:, 0]), layer(clip[:, :1])[:, 0], rtol=1e-5, atol=1e-6)
 
 
@@ -343,7 +343,7 @@ def test_mixed_precision_computes_in_half_and_keeps_variables_whole(
 
 
 EVERY_ARGUMENT = {
-    TemporalConv2D: {
+    TemporalConv3D: {
         "filters": 5,
         "kernel_size": (3, 2, 1),
         "strides": (2, 1, 3),
@@ -360,13 +360,13 @@ EVERY_ARGUMENT = {
         "kernel_constraint": keras.constraints.MaxNorm(3),
         "bias_constraint": keras.constraints.NonNeg(),
     },
-    TemporalMaxPooling2D: {
+    TemporalMaxPooling3D: {
         "pool_size": (3, 2, 1),
         "strides": (2, 1, 3),
         "padding": "same",
         "temporal_padding": "symmetric",
     },
-    TemporalAveragePooling2D: {
+    TemporalAveragePooling3D: {
         "pool_size": (3, 2, 1),
         "strides": (2, 1, 3),
         "padding": "same",
@@ -376,7 +376,7 @@ EVERY_ARGUMENT = {
 
 
 @pytest.mark.parametrize("cls", EVERY_ARGUMENT, ids=lambda cls: cls.__name__)
-def test_every_argument_survives_serialisation(
+def test_every_argument_survives_serialization(
     cls: type[TemporalLayer], clip: np.ndarray, rng: np.random.Generator
 ) -> None:
     layer = cls(**EVERY_ARGUMENT[cls], name="same_name", trainable=False)
@@ -392,14 +392,14 @@ def test_every_argument_survives_serialisation(
     np.testing.assert_array_equal(again(clip), layer(clip))
 
 
-def test_dilation_and_no_bias_survive_serialisation() -> None:
-    layer = TemporalConv2D(2, 3, dilation_rate=(2, 3), use_bias=False)
-    again = TemporalConv2D.from_config(layer.get_config())
+def test_dilation_and_no_bias_survive_serialization() -> None:
+    layer = TemporalConv3D(2, 3, dilation_rate=(2, 3), use_bias=False)
+    again = TemporalConv3D.from_config(layer.get_config())
     assert (again.dilation_rate, again.use_bias) == ((2, 3), False)
 
 
-def test_regularisers_and_constraints_act(clip: np.ndarray) -> None:
-    layer = TemporalConv2D(
+def test_regularizers_and_constraints_act(clip: np.ndarray) -> None:
+    layer = TemporalConv3D(
         2, 2, kernel_regularizer="l2", activity_regularizer="l1", kernel_constraint="non_neg"
     )
     layer(clip)
@@ -408,23 +408,23 @@ def test_regularisers_and_constraints_act(clip: np.ndarray) -> None:
 
 
 REFUSED = {
-    "no tick": (lambda: TemporalConv2D(1, (0, 1, 1)), "kernel_size.*Received: .0, 1, 1."),
-    "two sizes": (lambda: TemporalConv2D(1, (3, 3)), "kernel_size.*three of them.*Received"),
-    "stride 0": (lambda: TemporalConv2D(1, 1, strides=0), "strides must be.*Received: 0"),
-    "no filters": (lambda: TemporalConv2D(0, 1), "filters must be at least 1. Received: filters=0"),
-    "padding": (lambda: TemporalConv2D(1, 1, padding="causal"), "same.*valid.*Received: 'causal'"),
-    "time": (lambda: TemporalConv2D(1, 1, temporal_padding="same"), "causal.*Received: 'same'"),
-    "dilation 0": (lambda: TemporalConv2D(1, 1, dilation_rate=0), "dilation_rate.*Received: 0"),
+    "no tick": (lambda: TemporalConv3D(1, (0, 1, 1)), "kernel_size.*Received: .0, 1, 1."),
+    "two sizes": (lambda: TemporalConv3D(1, (3, 3)), "kernel_size.*three of them.*Received"),
+    "stride 0": (lambda: TemporalConv3D(1, 1, strides=0), "strides must be.*Received: 0"),
+    "no filters": (lambda: TemporalConv3D(0, 1), "filters must be at least 1. Received: filters=0"),
+    "padding": (lambda: TemporalConv3D(1, 1, padding="causal"), "same.*valid.*Received: 'causal'"),
+    "time": (lambda: TemporalConv3D(1, 1, temporal_padding="same"), "causal.*Received: 'same'"),
+    "dilation 0": (lambda: TemporalConv3D(1, 1, dilation_rate=0), "dilation_rate.*Received: 0"),
     "three dilations": (
-        lambda: TemporalConv2D(1, 1, dilation_rate=(1, 2, 2)),
+        lambda: TemporalConv3D(1, 1, dilation_rate=(1, 2, 2)),
         r"dilation_rate.*Received: \(1, 2, 2\)",
     ),
     "strides and dilation": (
-        lambda: TemporalConv2D(1, 3, strides=(1, 2, 2), dilation_rate=2),
+        lambda: TemporalConv3D(1, 3, strides=(1, 2, 2), dilation_rate=2),
         "strides.*dilation_rate.*Received",
     ),
-    "pool": (lambda: TemporalMaxPooling2D(0), "pool_size.*Received: 0"),
-    "pool padding": (lambda: TemporalAveragePooling2D(padding="full"), "Received: 'full'"),
+    "pool": (lambda: TemporalMaxPooling3D(0), "pool_size.*Received: 0"),
+    "pool padding": (lambda: TemporalAveragePooling3D(padding="full"), "Received: 'full'"),
     "window": (lambda: TemporalLayer(0), "window=0"),
 }
 
@@ -437,7 +437,7 @@ def test_constructor_refuses(make: Callable[[], TemporalLayer], message: str) ->
 
 @pytest.mark.parametrize("shape", [(2, 8, 3), (2, 2, 2, 8, 8, 3)])
 def test_an_input_that_is_neither_frame_nor_clip_is_refused(shape: tuple) -> None:
-    layer = TemporalMaxPooling2D(2)
+    layer = TemporalMaxPooling3D(2)
     with pytest.raises(ValueError, match=r"frames \(rank 4\) or of clips \(rank 5\).*Received"):
         layer.compute_output_shape(shape)
     with pytest.raises(ValueError, match=r"frames \(rank 4\) or of clips \(rank 5\)"):
@@ -445,14 +445,14 @@ def test_an_input_that_is_neither_frame_nor_clip_is_refused(shape: tuple) -> Non
 
 
 def test_a_kernel_larger_than_the_frame_is_refused() -> None:
-    layer = TemporalConv2D(1, (1, 5, 5), padding="valid")
+    layer = TemporalConv3D(1, (1, 5, 5), padding="valid")
     with pytest.raises(ValueError, match="spans 5 pixels does not fit into 4"):
         layer.compute_output_shape((None, 4, 4, 3))
 
 
 def test_unknown_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="channels of the input must be known"):
-        TemporalConv2D(1, 1).build((None, 8, 8, None))
+        TemporalConv3D(1, 1).build((None, 8, 8, None))
 
 
 def test_abstract_methods_name_the_class() -> None:
@@ -465,7 +465,7 @@ def test_abstract_methods_name_the_class() -> None:
 
 def test_a_pool_remembers_the_pooled_map() -> None:
     """What streams keep of a past frame is a quarter of it here, and zeros stay zeros."""
-    layer = TemporalMaxPooling2D((3, 2, 2))
+    layer = TemporalMaxPooling3D((3, 2, 2))
     assert layer.remember(np.zeros((1, 8, 8, 3), "float32")).shape == (1, 4, 4, 3)
-    for pool in (layer, TemporalAveragePooling2D((2, 3, 3), padding="same")):
+    for pool in (layer, TemporalAveragePooling3D((2, 3, 3), padding="same")):
         assert not np.any(pool.remember(np.zeros((1, 8, 8, 3), "float32")))

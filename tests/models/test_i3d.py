@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from random_weights import randomise
+from random_weights import randomize
 
 import mpvn
 from mpvn.models import i3d_inception
@@ -111,7 +111,7 @@ def test_windows_are_those_of_tensorflows_padding(
 ) -> None:
     """Clips of 8n + 1 frames as they are; clips of 8n frames by a plan that begins later."""
     model = i3d_inception((32, 32, 3), classes=5, width=0.125)
-    randomise(model, rng)
+    randomize(model, rng)
     clip = tf.constant(rng.normal(size=(2, frames, 32, 32, 3)), tf.float32)
     expected = keras_i3d(model)(clip)
     network = mpvn.VideoNetwork(model, mpvn.Plan(model, phases=[phase]))

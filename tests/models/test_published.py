@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_weights import randomise
+from random_weights import randomize
 
 import keras_layers
 import mpvn
-from mpvn.graph import read_graph
 from mpvn.models import PUBLISHED, load_frame_model, par_densenet, par_inception
+from mpvn.plan.graph import read_graph
 
 # --- sizes ------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ def small(name: str, options: dict[str, Any], subnetworks: int) -> mpvn.VideoNet
     """A narrow network on frames of 32 pixels with random weights throughout."""
     width = {"vgg8": 0.02, "vgg16": 0.02, "causal_vgg_3d": 0.02}.get(name, 0.1)
     model = PUBLISHED[name].build((32, 32, 3), width=width, **options)
-    randomise(model, np.random.default_rng(4))
+    randomize(model, np.random.default_rng(4))
     return mpvn.VideoNetwork(model, PUBLISHED[name].plan(model, subnetworks))
 
 
@@ -216,7 +216,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-
 def assert_one_meaning(network: mpvn.VideoNetwork, clip: np.ndarray) -> None:
     """Streaming = unroll = sweep, where the network can sweep."""
     steps = streamed(network, clip)
-    for executor in ("unroll",) if network.plan.has_feedback else ("unroll", "sweep"):
+    for executor in ("unroll",) if network.plan.has_feedback else ("unroll", "layerwise"):
         network.executor = executor
         whole, _ = network.run(clip, network.initial_state(len(clip)))
         assert_close(np.asarray(whole), steps)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from random_weights import randomise
+from random_weights import randomize
 
 import mpvn
 from mpvn.models import insert_temporal_shift, shifted_layers, tsm_mobilenet_v2
@@ -43,7 +43,7 @@ def narrow() -> keras.Model:
 
 def network(build: Callable[[], keras.Model]) -> mpvn.VideoNetwork:
     model = build()
-    randomise(model, np.random.default_rng(2))
+    randomize(model, np.random.default_rng(2))
     return mpvn.VideoNetwork(model, mpvn.Plan(model, subnetworks=4, clocks="auto"))
 
 
@@ -117,7 +117,7 @@ def test_training_teaches_the_network_that_streams(rng: np.random.Generator) -> 
     before = np.asarray(first.kernel)
     net.fit(clip, np.zeros((2, 12), "int32"), epochs=2, verbose=0)
     change = np.abs(np.asarray(first.kernel) - before).max(axis=(0, 1, 3))
-    assert change[:2].min() > 0, "what comes from the frame before is learnt too"
+    assert change[:2].min() > 0, "what comes from the frame before is learned too"
     np.testing.assert_allclose(streamed(net, clip), net(clip), rtol=1e-3, atol=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_an_application_is_untouched_and_its_shifted_model_survives_being_saved(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
     model = keras.applications.MobileNetV2(weights=None, input_shape=SIZE, alpha=0.35, classes=6)
-    randomise(model, rng)
+    randomize(model, rng)
     frames = rng.normal(size=(2, *SIZE)).astype("float32")
     before = np.asarray(model(frames))
     shifted = insert_temporal_shift(model, "unidirectional")

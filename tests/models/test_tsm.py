@@ -8,26 +8,26 @@ import golden
 import keras
 import numpy as np
 import pytest
-from random_weights import randomise
+from random_weights import randomize
 
 import mpvn
 from mpvn.models import (
     PUBLISHED,
     insert_temporal_shift,
     shifted_layers,
-    torch_import,
     tsm_mobilenet_v2,
     tsm_resnet,
     tsm_resnet50,
     tsm_resnet101,
 )
+from mpvn.models.torch import load
 
 NAMES = [name for name in PUBLISHED if name.startswith(("tsm_", "non_local_"))]
 
 
 def small(name: str, width: float = 0.05, **options: Any) -> keras.Model:
     model = PUBLISHED[name].build((32, 32, 3), width=width, classes=6, **options)
-    randomise(model, np.random.default_rng(4))
+    randomize(model, np.random.default_rng(4))
     return model
 
 
@@ -54,8 +54,8 @@ def official(
     clip = stored["frames"].transpose(0, 2, 3, 1)[None]
     model = build(clip.shape[2:], classes=stored["logits"].shape[-1], **options)
     weights = golden.weights(shared, name)
-    monkeypatch.setattr(torch_import, "read_checkpoint", lambda path: weights)
-    assert len(torch_import.import_torch(model, "made by rule").loaded) == len(weights)
+    monkeypatch.setattr(load, "read_checkpoint", lambda path: weights)
+    assert len(load.import_torch(model, "made by rule").loaded) == len(weights)
     return mpvn.VideoNetwork(model), stored, clip
 
 
@@ -120,7 +120,7 @@ def test_networks_have_the_parameters_of_torchvision(name: str, parameters: int)
 @pytest.mark.parametrize("name", NAMES)
 def test_streaming_and_sweeping_agree(name: str, rng: np.random.Generator) -> None:
     model = small(name, temporal_padding="causal")
-    network = mpvn.VideoNetwork(model, PUBLISHED[name].plan(model, 3), executor="sweep")
+    network = mpvn.VideoNetwork(model, PUBLISHED[name].plan(model, 3), executor="layerwise")
     clip = rng.normal(size=(2, 5, 32, 32, 3)).astype("float32")
     steps = streamed(network, clip)
     scale = float(np.std(steps))

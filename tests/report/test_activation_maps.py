@@ -1,4 +1,4 @@
-"""Activation maps: their mean is the logit, whatever the plan; colours and sizes of pictures."""
+"""Activation maps: their mean is the logit, whatever the plan; colors and sizes of pictures."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from ml_collections import ConfigDict
 from PIL import Image
-from random_weights import randomise
+from random_weights import randomize
 
 import mpvn
 from keras_layers import TemporalShift
@@ -34,7 +34,7 @@ def classifier(rng: np.random.Generator, direction: str = "", last: str = "") ->
     if last:
         x = layers.Activation(last, name="head.last")(x)
     model = keras.Model(frame, x)
-    randomise(model, rng)
+    randomize(model, rng)
     return model
 
 
@@ -99,19 +99,19 @@ def test_other_classifiers_are_refused(wrong: str) -> None:
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def colour(name: str) -> np.ndarray:
+def color(name: str) -> np.ndarray:
     return np.array(list(bytes.fromhex(name[1:])))
 
 
 def test_the_least_is_dark_and_the_greatest_light_of_a_whole_clip() -> None:
-    """Frames of 8x12 are enlarged 28 times; grey values stay below the colours."""
+    """Frames of 8x12 are enlarged 28 times; gray values stay below the colors."""
     maps = np.zeros((2, 2, 3), "float32")
     maps[0, 0, 0], maps[1, 1, 2] = -3.0, 5.0
     frames = np.zeros((2, 8, 12, 3), np.uint8)
     pictures = overlay(frames, maps)
     assert pictures.shape == (2, 224, 336, 3)
     assert pictures.dtype == np.uint8
-    least, greatest = colour(ramp(256)[0]), colour(ramp(256)[-1])
+    least, greatest = color(ramp(256)[0]), color(ramp(256)[-1])
     np.testing.assert_allclose(pictures[0, 0, 0], 0.6 * least, atol=1)
     np.testing.assert_allclose(pictures[1, -1, -1], 0.6 * greatest, atol=1)
     between = pictures[1, 0, 0].astype(int)
@@ -124,8 +124,8 @@ def test_the_least_is_dark_and_the_greatest_light_of_a_whole_clip() -> None:
 def test_a_map_without_differences_is_dark(rng: np.random.Generator) -> None:
     frames = rng.uniform(-1, 1, (1, 224, 224, 3))
     flat = overlay(frames, np.full((1, 7, 7), 2.0, "float32")).astype(float)
-    tint = flat - 0.6 * colour(ramp(256)[0])
-    assert np.abs(tint - tint[..., :1]).max() < 1.01  # grey, but for the one colour
+    tint = flat - 0.6 * color(ramp(256)[0])
+    assert np.abs(tint - tint[..., :1]).max() < 1.01  # gray, but for the one color
 
 
 def test_a_strip_is_of_pictures_from_the_first_to_the_last() -> None:

@@ -21,9 +21,9 @@ from random_networks import networks, settings_for, to_keras
 from small_models import causal, chain, looping, skipping
 
 from keras_layers.feedback import Feedback
-from mpvn.clock import Clock
 from mpvn.models import multi_scale
 from mpvn.plan import Plan, PlanError
+from mpvn.plan.clock import Clock
 from mpvn.report import architecture, architecture_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -43,7 +43,7 @@ def unit_model() -> keras.Model:
 
 
 def merging() -> keras.Model:
-    """`a` padded, normalised and activated; `b`; then `flat`, `scores` and `best`."""
+    """`a` padded, normalized and activated; `b`; then `flat`, `scores` and `best`."""
     value = frame = keras.Input((8, 8, 3), name="frame")
     value = layers.ZeroPadding2D(1, name="pad")(value)
     value = layers.Conv2D(4, 3, name="a")(value)

@@ -29,13 +29,13 @@ def texts(svg: str) -> list[str]:
 
 def markers(svg: str, number: int) -> list[tuple[float, float]]:
     """Places of the markers of the `number`th line, without those of a legend."""
-    colour = category(number)[0]
+    color = category(number)[0]
     uses = [
         use
         for group in ET.fromstring(svg).iter(f"{SVG}g")
         if "clip-path" in group.attrib
         for use in group.findall(f"{SVG}use")
-        if f"fill: {colour}" in use.get("style", "")
+        if f"fill: {color}" in use.get("style", "")
     ]
     return [(float(use.get("x")), float(use.get("y"))) for use in uses]
 
@@ -206,7 +206,7 @@ def test_figures_have_the_size_and_style_of_the_others() -> None:
         root = ET.fromstring(svg)
         assert (root.get("class"), root.get("width")) == ("mpvn", "760")
         assert root.get("viewBox") == f"0 0 760 {root.get('height')}"
-        assert not re.findall("#0[1-4]0[1-4]0[1-4]", svg)  # every colour that stands for a class
+        assert not re.findall("#0[1-4]0[1-4]0[1-4]", svg)  # every color that stands for a class
         assert "font-family: " not in svg
         for element in root.iter(f"{SVG}text"):
             assert element.get("class") in ("ink", "soft")

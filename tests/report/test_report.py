@@ -212,15 +212,15 @@ def test_a_lane_of_feedback_alone_works_on_no_frame() -> None:
     assert texts(root)[-1].endswith("dashed: on no frame")
 
 
-def test_frames_a_period_apart_differ_in_colour() -> None:
+def test_frames_a_period_apart_differ_in_color() -> None:
     plan = Plan(chain(2), subnetworks=2, clocks=[1, 8])
     slow = [
         box
         for box in of_class(parsed(timeline_figure(plan, 40)), "box")
         if box.get("data-lane") == "1"
     ]
-    colours = [box.get("fill") for box in slow]
-    assert all(one != next_ for one, next_ in zip(colours, colours[1:], strict=False))
+    colors = [box.get("fill") for box in slow]
+    assert all(one != next_ for one, next_ in zip(colors, colors[1:], strict=False))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, True])
@@ -281,13 +281,13 @@ def test_ways_of_different_magnitude_share_a_logarithmic_scale() -> None:
     assert not of_class(root, "outlier")
 
 
-def test_colours_follow_the_order_of_ways() -> None:
-    def colours(*names: str) -> list[str]:
+def test_colors_follow_the_order_of_ways() -> None:
+    def colors(*names: str) -> list[str]:
         root = parsed(latency_figure({name: [1.0, 2.0] for name in names}))
         return [run.get("stroke") for run in of_class(root, "run")]
 
-    assert colours("a", "b", "c")[:2] == colours("a", "b")
-    assert len(set(colours("a", "b", "c"))) == 3
+    assert colors("a", "b", "c")[:2] == colors("a", "b")
+    assert len(set(colors("a", "b", "c"))) == 3
 
 
 @pytest.mark.parametrize(

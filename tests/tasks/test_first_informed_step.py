@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from random_weights import randomise
+from random_weights import randomize
 from small_models import causal_row, chain, looping, skipping
 
 import keras_layers
@@ -29,7 +29,7 @@ def foreseeing() -> keras.Model:
     frame = keras.Input((4, 4, 2), name="frame")
     x = layers.Conv2D(2, 1, name="c0")(frame)
     x = layers.Conv2D(2, 1, name="c1")(x)
-    x = keras_layers.TemporalConv2D(2, (3, 1, 1), temporal_padding="symmetric", name="t")(x)
+    x = keras_layers.TemporalConv3D(2, (3, 1, 1), temporal_padding="symmetric", name="t")(x)
     return keras.Model(frame, x)
 
 
@@ -88,7 +88,7 @@ def test_outputs_are_constant_until_the_step_that_the_plan_names(
     make, expected = CASES[name]
     plan = make()
     assert plan.first_informed_step == expected
-    randomise(plan.graph.model, rng)
+    randomize(plan.graph.model, rng)
     network = VideoNetwork(plan.graph.model, plan)
     noise = rng.normal(size=(1, 10, *plan.graph.tensors[plan.graph.inputs[0]].shape))
     differs = [

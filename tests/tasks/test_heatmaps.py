@@ -22,7 +22,7 @@ def test_maps_are_gaussians_around_visible_joints() -> None:
     joints = np.array([[9.5, 5.5, 1], [0, 0, 1], [16, 8, 0], [31, 23, 1]], "float32")
     maps = render_heatmaps(tf.constant(joints), (24, 32), (6, 8), 1.0)
     assert maps.shape == (6, 8, 4)
-    # The centre of pixels 8 to 11 is 9.5, and that of map pixel 2.
+    # The center of pixels 8 to 11 is 9.5, and that of map pixel 2.
     np.testing.assert_allclose(maps[..., 0], gaussian(2, 1, (6, 8), 1), rtol=1e-5)
     np.testing.assert_allclose(maps[..., 1], gaussian(-0.375, -0.375, (6, 8), 1), rtol=1e-5)
     assert not np.any(maps[..., 2])
@@ -49,7 +49,7 @@ def test_what_is_not_visible_may_be_anywhere() -> None:
 def test_peaks_of_gaussians_are_exact_wherever_they_are(
     logits: bool, sigma: float, rng: np.random.Generator
 ) -> None:
-    """The corners and edges of a map too, up to half a pixel beyond its outer pixels' centres."""
+    """The corners and edges of a map too, up to half a pixel beyond its outer pixels' centers."""
     size = (9, 12)
     places = [(-0.49, -0.49), (11.49, 8.49), (5.0, -0.4), (11.3, 4.0), (3.0, 3.0), (3.499, 2.501)]
     places += [tuple(rng.uniform((-0.5, -0.5), (11.5, 8.5))) for _ in range(60)]
@@ -87,7 +87,7 @@ def test_peaks_stay_at_their_highest_pixel(rng: np.random.Generator) -> None:
             assert np.all(np.abs(found[index, joint, :2] - (x, y)) <= 0.5)
 
 
-def test_beyond_the_neighbours_of_the_highest_pixel_nothing_matters() -> None:
+def test_beyond_the_neighbors_of_the_highest_pixel_nothing_matters() -> None:
     for row, column in np.ndindex(5, 6):
         place = (column + 1.3, row + 0.6)
         maps = np.full((7, 8, 1), 0.1, "float32")
@@ -101,6 +101,6 @@ def test_maps_without_a_peak_give_their_first_pixel() -> None:
         np.testing.assert_array_equal(peaks(tf.constant(maps))[0], [0, 0, maps.max()])
 
 
-def test_maps_must_have_neighbours() -> None:
+def test_maps_must_have_neighbors() -> None:
     with pytest.raises(ValueError, match="at least 3x3. Received: 2x8"):
         peaks(tf.zeros((1, 2, 8, 3)))

@@ -11,9 +11,9 @@ from keras import layers
 
 from mpvn import VideoNetwork
 from mpvn.data import VideoError, VideoSet
-from mpvn.data.sampling import Consecutive, Segments, Whole
-from mpvn.data.video_set import NEVER
-from mpvn.data.views import Views
+from mpvn.data.clips.sampling import Consecutive, Segments, Whole
+from mpvn.data.clips.views import Views
+from mpvn.data.sets.video_set import NEVER
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views
 
 HEIGHT, WIDTH, CLASSES = 6, 9, 4
@@ -86,7 +86,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-# Two clips of three of 12 frames (Segments), and the corners and centre of 6x9 frames, by hand.
+# Two clips of three of 12 frames (Segments), and the corners and center of 6x9 frames, by hand.
 CLIPS = ([2, 6, 10], [0, 4, 8])
 TOPS_AND_LEFTS = ((0, 0), (0, 5), (2, 0), (2, 5), (1, 3))
 TEN = Views(Segments(3), clips=2, crops=10, size=(4, 4), scale=HEIGHT)
@@ -227,7 +227,7 @@ def test_damaged_videos_are_left_out_and_told_of() -> None:
         "noise 3": "noise 3: no pictures",
     }
     with pytest.raises(VideoError, match="noise 1: cut short"):
-        evaluate_views(Network(), noise_set(2, video1="cut short"), TEN, task, damage="error")
+        evaluate_views(Network(), noise_set(2, video1="cut short"), TEN, task, on_error="raise")
     with pytest.raises(VideoError, match="noise: nothing can be read"):
         evaluate_views(Network(), noise_set(1, video0="gone"), TEN, task)
 

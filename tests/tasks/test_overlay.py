@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.sets.video_set import COCO_JOINTS
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
 from mpvn.tasks.overlay import COCO_LIMBS, annotate
 
@@ -32,7 +32,7 @@ TASKS = [
 ]
 
 
-def test_optical_flow_is_shown_in_colours() -> None:
+def test_optical_flow_is_shown_in_colors() -> None:
     """Frames of ten channels, in bytes or floats, as frames, targets and outputs."""
     flow = np.full((SIZE, SIZE, 10), 128, np.uint8)
     flow[:, :16, ::2] = 230  # to the right
@@ -115,7 +115,7 @@ def test_dots_are_where_the_network_says_and_rings_where_joints_are() -> None:
     red, _, blue = plain[middle, middle].astype(int)
     assert blue > red + 100
     rows, columns = np.nonzero((plain != with_joints).any(axis=-1))
-    # The pixel 8.5, 24 of the frame has its centre at 62.5, 171 of the picture.
+    # The pixel 8.5, 24 of the frame has its center at 62.5, 171 of the picture.
     assert rows.mean() == pytest.approx(171, abs=0.6)
     assert columns.mean() == pytest.approx(62.5, abs=0.6)
     assert np.ptp(rows) < 16 and np.ptp(columns) < 16
@@ -146,21 +146,21 @@ def test_limbs_cross_from_side_to_side_at_shoulders_and_hips_only() -> None:
 
 
 def rows_of(logits: list[float], target: int | None, **options: object) -> list[str]:
-    """The bars below the frame as their colours, at their left."""
+    """The bars below the frame as their colors, at their left."""
     task = ActionRecognition(len(logits), **options)
     picture = task.picture(GREY, np.array(logits), target).astype(int)[SIZE * FACTOR + 2 :]
     high = SIZE * FACTOR // 10
-    colours = [picture[number * high + 3, 1] for number in range(len(picture) // high)]
-    return ["green" if g > r + 40 else "orange" if r > b + 40 else "grey" for r, g, b in colours]
+    colors = [picture[number * high + 3, 1] for number in range(len(picture) // high)]
+    return ["green" if g > r + 40 else "orange" if r > b + 40 else "gray" for r, g, b in colors]
 
 
 def test_the_right_class_is_green_and_a_wrong_first_one_orange() -> None:
     logits = [2.0, 4.0, 3.0, 1.0, 0.5]  # the order of the rows is 1, 2, 0
-    assert rows_of(logits, 1) == ["green", "grey", "grey"]
-    assert rows_of(logits, 0) == ["orange", "grey", "green"]
-    assert rows_of(logits, 4) == ["orange", "grey", "green"]  # in place of the third
-    assert rows_of(logits, None) == ["grey", "grey", "grey"]
-    assert rows_of(logits[:2], 1) == ["green", "grey"]
+    assert rows_of(logits, 1) == ["green", "gray", "gray"]
+    assert rows_of(logits, 0) == ["orange", "gray", "green"]
+    assert rows_of(logits, 4) == ["orange", "gray", "green"]  # in place of the third
+    assert rows_of(logits, None) == ["gray", "gray", "gray"]
+    assert rows_of(logits[:2], 1) == ["green", "gray"]
 
 
 def test_bars_are_as_long_as_probabilities() -> None:

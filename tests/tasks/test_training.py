@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from random_weights import randomise
+from random_weights import randomize
 from small_models import chain
 
 from mpvn import Plan, VideoNetwork
@@ -195,6 +195,6 @@ def test_a_delay_names_actions_at_every_step_that_counts(late: int) -> None:
 def test_a_random_network_is_not_a_delay(rng: np.random.Generator) -> None:
     """So that the tests above would see a network whose weights they do not set."""
     network = delay(1, 4, 3)
-    randomise(network, rng)
+    randomize(network, rng)
     batch = {"frames": rng.uniform(-1, 1, (2, 7, 4, 4, 3)).astype("float32")}
     assert Autoencoding(1).score(network(batch["frames"]), batch)["mse"] > 0.01

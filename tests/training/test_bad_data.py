@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drawn_video import write_rendered_video
 from PIL import Image
 
 from mpvn import cli
-from mpvn.data import write_rendered_video
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -103,20 +103,20 @@ def short_videos(root: pathlib.Path) -> list[str]:
 def unreadable_videos(root: pathlib.Path) -> list[str]:
     arguments = set_with(root, jump=8, run=8)
     (root / "jump" / "1.mp4").write_bytes(b"no video")
-    return [*arguments, "--config.data.damage=error"]
+    return [*arguments, "--config.data.on_error=raise"]
 
 
-def misspelt_key(root: pathlib.Path) -> list[str]:
+def misspelled_key(root: pathlib.Path) -> list[str]:
     return ["--config.training.step=3"]
 
 
-def misspelt_set(root: pathlib.Path) -> list[str]:
+def misspelled_set(root: pathlib.Path) -> list[str]:
     return ["--config.data.name=ucf11"]
 
 
-def misspelt_option(root: pathlib.Path) -> list[str]:
-    misspelt = CONFIG.replace('train = {"split"', 'train = {"splt"')
-    (root.parent / "config.py").write_text(misspelt)
+def misspelled_option(root: pathlib.Path) -> list[str]:
+    misspelled = CONFIG.replace('train = {"split"', 'train = {"splt"')
+    (root.parent / "config.py").write_text(misspelled)
     return set_with(root, jump=8, run=8)
 
 
@@ -181,11 +181,11 @@ REFUSED: list[tuple[Data, str]] = [
     (no_class_list, "Mini-Kinetics: expected class_list, a text file"),
     (short_videos, r'0.mp4: it has 8 frames, and a clip needs 12 .* set short="loop"'),
     (unreadable_videos, r"jump/1.mp4: expected a video"),
-    (misspelt_key, 'Did you mean "steps"'),
-    (misspelt_set, "config.data.name: known are .*ucf101.*Received: 'ucf11'"),
+    (misspelled_key, 'Did you mean "steps"'),
+    (misspelled_set, "config.data.name: known are .*ucf101.*Received: 'ucf11'"),
     (one_class, "needs at least 2 classes, and .* has one: jump. Add videos of another"),
     (without_joints, "needs joints, and set has none. Give another .* such as jhmdb or posetrack"),
-    (misspelt_option, "config.data.train: folder takes split, fraction, seed. Received: 'splt'"),
+    (misspelled_option, "config.data.train: folder takes split, fraction, seed. Received: 'splt'"),
     (gap_in_labels, "list.csv: 6 faults:\n  no video has the label 1.*Number from 0 on"),
     (row_without_label, "list.csv: 1 fault:\n  line 3: expected path, label, received 'b.mp4'"),
     (video_not_there, "list.csv: 1 fault:\n  line 3: there is no .*b.mp4"),

@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 import pytest
+from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
 from PIL import Image
 
-from mpvn.data import write_rendered_video
 from mpvn.models import PUBLISHED
 from mpvn.training import SidewaysTrainer, build, load_config
-from mpvn.training.building import build_optimizer
+from mpvn.training.build import build_optimizer
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
 NAMES = [path.stem for path in CONFIGS]
@@ -270,7 +270,7 @@ def test_temporal_shift_s_settings(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "rendered" in name])
 def test_every_seed_is_evaluated_on_the_same_videos(name: str) -> None:
-    from mpvn.training.building import build_videos
+    from mpvn.training.build import build_videos
 
     first, second = (load_config(FILES[name], [f"--config.seed={seed}"]) for seed in (0, 1))
     names = [[v.name for v in build_videos(c, "evaluation").videos] for c in (first, second)]

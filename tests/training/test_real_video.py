@@ -35,7 +35,7 @@ def words(shared: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "words"
 
 
-def test_words_are_learnt_by_heart(
+def test_words_are_learned_by_heart(
     words: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     """With an accuracy far above the chance of 1 in 4; what is stored says the same of them."""

@@ -12,11 +12,11 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from mpvn import Plan, VideoNetwork, cli
-from mpvn.data.sampling import Consecutive, Dense, Segments
+from mpvn.data.clips.sampling import Consecutive, Dense, Segments
 from mpvn.models import tsm_mobilenet_v2
-from mpvn.models.surgery import resized
-from mpvn.training import base_config, build, evaluate, recognise_early, recognise_views, train
-from mpvn.training.building import build_pipeline, build_videos, build_views
+from mpvn.models.surgery.rebuild import resized
+from mpvn.training import base_config, build, evaluate, evaluate_early, recognize_views, train
+from mpvn.training.build import build_pipeline, build_videos, build_views
 
 
 def config(**changes: object) -> ConfigDict:
@@ -40,12 +40,12 @@ def config(**changes: object) -> ConfigDict:
 @pytest.mark.parametrize(
     ("sampling", "training", "evaluation"),
     [
-        ("consecutive", Consecutive(4, short="loop"), Consecutive(4, place="centre", short="loop")),
-        ("segments", Segments(4, short="loop"), Segments(4, "centre", "loop")),
-        ("dense", Dense(4, 8, short="loop"), Dense(4, 8, "centre", "loop")),
+        ("consecutive", Consecutive(4, short="loop"), Consecutive(4, place="center", short="loop")),
+        ("segments", Segments(4, short="loop"), Segments(4, "center", "loop")),
+        ("dense", Dense(4, 8, short="loop"), Dense(4, 8, "center", "loop")),
     ],
 )
-def test_clips_are_random_in_training_and_in_the_centre_otherwise(
+def test_clips_are_random_in_training_and_in_the_center_otherwise(
     sampling: str, training: object, evaluation: object
 ) -> None:
     changes = {"clip.sampling": sampling, "clip.window": 8, "clip.short": "loop"}
@@ -80,10 +80,10 @@ def test_a_config_that_does_not_fit_is_refused(changes: dict, message: str) -> N
 
 
 def test_one_view_of_the_whole_frame_is_the_ordinary_evaluation(tmp_path: pathlib.Path) -> None:
-    """Frames of the network's own size, clips in the centre: the same clips, so the same share."""
+    """Frames of the network's own size, clips in the center: the same clips, so the same share."""
     folder = train(config(), tmp_path / "run")
     experiment = build(folder.config())
-    found = recognise_views(experiment, folder.best)
+    found = recognize_views(experiment, folder.best)
     assert found.numbers.tolist() == list(range(6))
     clips = [batch["frames"] for batch in experiment.evaluation.arrays()]
     logits = [np.asarray(experiment.network(batch)) for batch in clips]
@@ -94,13 +94,13 @@ def test_one_view_of_the_whole_frame_is_the_ordinary_evaluation(tmp_path: pathli
 
 
 TWO_CLIPS = [1, 4, 7, 10, 0, 3, 6, 9]
-"""Of 12 frames: the centres of four parts, and their first frames."""
+"""Of 12 frames: the centers of four parts, and their first frames."""
 
 
 def test_views_of_another_size_go_through_the_same_weights() -> None:
     experiment = build(config(**{"views.clips": 2, "views.scale": 48, "plan.subnetworks": 3}))
     (video, *_) = experiment.evaluation.videos.videos
-    found = recognise_views(experiment, batch_size=1)
+    found = recognize_views(experiment, batch_size=1)
     own = experiment.network
     model = tsm_mobilenet_v2((48, 48, 3), classes=10, **config().model.options)
     model.set_weights(own.frame_model.get_weights())
@@ -124,7 +124,7 @@ def test_a_network_of_one_size_says_so() -> None:
 def test_early_answers_are_means_over_the_steps_so_far() -> None:
     """4 steps of which the first does not count: 10 to 30 % are 1 of 3, 40 to 60 % are 2."""
     experiment = build(config(**{"task.latency": 1}))
-    curve = recognise_early(experiment)
+    curve = evaluate_early(experiment)
     right = np.zeros(4)
     for batch in experiment.evaluation.arrays():
         logits = np.asarray(experiment.network(batch["frames"]))[:, 1:]
@@ -141,16 +141,16 @@ def test_whole_videos_of_other_lengths_answer_early() -> None:
                enumerate(experiment.evaluation.videos.videos)]  # fmt: skip
     videos = dataclasses.replace(experiment.evaluation.videos, videos=lengths)
     experiment.evaluation.videos = videos
-    assert list(recognise_early(experiment)) == list(range(10, 101, 10))
+    assert list(evaluate_early(experiment)) == list(range(10, 101, 10))
 
 
 def test_what_cannot_answer_is_refused() -> None:
     offline = build(config(**{"model.options.temporal_padding": "symmetric"}))
     with pytest.raises(ValueError, match="looks into the future"):
-        recognise_early(offline)
+        evaluate_early(offline)
     other = build(config(**{"task.name": "autoencoding", "model.name": "autoencoder",
                             "model.options": {}}))  # fmt: skip
-    for ask in (recognise_early, recognise_views):
+    for ask in (evaluate_early, recognize_views):
         with pytest.raises(ValueError, match="config.task.name=action. Received: Autoencoding"):
             ask(other)
 

@@ -116,7 +116,7 @@ def test_damaged_videos_are_told_of_and_the_next_is_shown(
 
 
 def test_long_videos_are_cut(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpvn.training.training.MOST_SHOWN", 3)
+    monkeypatch.setattr("mpvn.training.run.MOST_SHOWN", 3)
     folder, experiment = begun(tmp_path, config(**{"task.latency": 2}))
     evaluated(folder, experiment, 4, best=True)
     seen: list[int] = []

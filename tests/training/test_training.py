@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 import pytest
+from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
 
 from mpvn import cli
-from mpvn.data import write_rendered_video
 from mpvn.training import RunFolder, base_config, build, evaluate, load_config, override, train
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -110,7 +110,7 @@ def config_file(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "config.py"
     path.write_text(
         "import sys\n"
-        f"sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})\n"
+        f"sys.path[:0] = {[str(p) for p in pathlib.Path(__file__).parents[:2]]!r}\n"
         "from test_training import small_config\n"
         "def get_config():\n"
         "    config = small_config(training__deterministic=True, training__steps=40,\n"
@@ -177,11 +177,11 @@ def test_a_finished_run_stays_as_it_is(tmp_path: pathlib.Path) -> None:
 # --- trainers of their own ----------------------------------------------------------------------
 
 TRAINERS = {
-    "sideways, every 4 steps": {"training.trainer": "sideways", "training.episode": 4},
+    "sideways, every 4 steps": {"training.trainer": "sideways", "training.update_every": 4},
     "bp in real time": {
         "training.trainer": "bp",
         "training.realtime": True,
-        "training.episode": 1,
+        "training.update_every": 1,
     },
     "gpipe": {
         "training.trainer": "gpipe",
@@ -213,7 +213,7 @@ def test_trainers_go_on_where_they_were_stopped(
     name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The state of all optimizers, seeds and statistics are in a checkpoint."""
-    from mpvn.training import training
+    from mpvn.training import run as training
 
     class Power(Exception):
         """Fails."""
@@ -292,7 +292,7 @@ def test_a_run_learns_from_a_teacher(tmp_path: pathlib.Path) -> None:
     assert np.isfinite(last["loss"])
     first = next(row for row in folder.rows() if row["split"] == "train")
     assert first["loss"] > first["cross_entropy"] + 1e-4  # the distance is part of it
-    assert evaluate(build(teacher.config()), teacher.best) == before  # the teacher learnt nothing
+    assert evaluate(build(teacher.config()), teacher.best) == before  # the teacher learned nothing
     with pytest.raises(ValueError, match="is no folder of a run"):
         build(small_config(teacher=str(tmp_path / "nobody")))
     unfinished = RunFolder(tmp_path / "unfinished")
@@ -376,7 +376,7 @@ def test_a_run_refuses(change: str, message: str, tmp_path: pathlib.Path) -> Non
         train(config, tmp_path / "run")
 
 
-def test_misspelt_keys_and_values_are_refused() -> None:
+def test_misspelled_keys_and_values_are_refused() -> None:
     path = CONFIGS / "rendered_keypoints.py"
     assert load_config(path, ["--config.seed=4"]).seed == 4
     for option, message in {

@@ -7,21 +7,21 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
 
 from mpvn import cli
-from mpvn.data import write_rendered_video
 from mpvn.tasks import fuse
 from mpvn.training import (
     RunFolder,
     base_config,
     build,
     evaluate,
-    recognise_together,
-    recognise_views,
+    evaluate_ensemble,
+    recognize_views,
     train,
 )
-from mpvn.training.building import build_videos
+from mpvn.training.build import build_videos
 
 pytest.importorskip("cv2", reason="optical flow is computed by OpenCV: the extra flow")
 
@@ -111,7 +111,7 @@ def test_the_report_of_a_run_on_flow_says_what_is_seen(
     for name, says in (("flow", True), ("rgb", False)):
         folder = runs[name]
         report = write_run_report(folder, build(folder.config(), to_train=False)).read_text()
-        assert ("Frames are optical flow: the colour is the direction" in report) == says
+        assert ("Frames are optical flow: the color is the direction" in report) == says
 
 
 def test_the_flow_stream_begins_with_the_rgb_stream(runs: dict[str, RunFolder]) -> None:
@@ -140,7 +140,7 @@ def test_weights_for_other_pixels_are_refused(runs: dict[str, RunFolder]) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"augmentation.hue": 0.1}, "only RGB frames have colours.* Leave at 0: hue"),
+        ({"augmentation.hue": 0.1}, "only RGB frames have colors.* Leave at 0: hue"),
         ({"data.flow.method": "brox"}, "method must be one of dis, tvl1. Received: 'brox'"),
     ],
 )
@@ -159,9 +159,9 @@ def test_without_a_stack_there_is_no_flow() -> None:
 def test_several_networks_answer_together(runs: dict[str, RunFolder]) -> None:
     experiments = [build(folder.config(), to_train=False) for folder in runs.values()]
     checkpoints = [folder.best for folder in runs.values()]
-    each, together = recognise_together(experiments, checkpoints, [1, 1.5, 0.5])
+    each, together = evaluate_ensemble(experiments, checkpoints, [1, 1.5, 0.5])
     alone = [
-        recognise_views(experiment, folder.best)
+        recognize_views(experiment, folder.best)
         for experiment, folder in zip(experiments, runs.values(), strict=True)
     ]
     for found, expected in zip(each, alone, strict=True):
@@ -196,7 +196,7 @@ def test_the_command_evaluates_several_runs_and_all_together(
     for folder in runs.values():
         own = folder.config()
         own.views.clips = 2
-        recognitions.append(recognise_views(build(own, to_train=False), folder.best))
+        recognitions.append(recognize_views(build(own, to_train=False), folder.best))
     for row, found in zip(stored["runs"], recognitions, strict=True):
         assert row["metrics"] == pytest.approx(found.metrics())
     assert stored["metrics"] == pytest.approx(fuse(recognitions, [1, 1.5, 1]).metrics())
@@ -250,4 +250,4 @@ def test_networks_that_cannot_be_compared_are_refused(changes: dict, message: st
             tree[name] = value
     experiments = [build(asked, to_train=False), build(other, to_train=False)]
     with pytest.raises(ValueError, match=message):
-        recognise_together(experiments, [None, None])
+        evaluate_ensemble(experiments, [None, None])

@@ -17,20 +17,20 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.sets.video_set import NEVER, VideoSet
 
 _GRIDS = {"localize": 6, "localize_4x4": 4, "localize_8x8": 8}
 _SEVERAL_LABELS = ("actions_present", "actions_order_uniq")
 _SPLITS = ("train", "val", "train_subsetT", "train_subsetV")
 _MEND = (
-    "Unpack videos.zip and lists.zip of one version, for localisation all_actions or "
+    "Unpack videos.zip and lists.zip of one version, for localization all_actions or "
     "all_actions_cameramotion, of https://github.com/rohitgirdhar/CATER in one folder: it then "
     "holds videos/CATER_new_000001.avi, ... and lists/localize/train.txt and val.txt."
 )
 
 
 def cater(root: str | os.PathLike[str], split: str = "train", task: str = "localize") -> VideoSet:
-    """One split of CATER's localisation.
+    """One split of CATER's localization.
 
     Class `n` is column `n % side` and row `n // side` of the grid, 36 classes of 6 x 6 cells. The
     camera looks at the grid from a corner that varies, so that no cell has a mirror image.

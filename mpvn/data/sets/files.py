@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mpvn.data.frames import Decoded, VideoError, upright_pictures
-from mpvn.data.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
-from mpvn.data.sources import ImageFolder
-from mpvn.data.video import frame_rate
-from mpvn.data.video_set import Frames, Joints
+from mpvn.data.sets.video_set import Frames, Joints
+from mpvn.data.video.frames import Decoded, VideoError, upright_pictures
+from mpvn.data.video.reader import frame_rate
+from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
+from mpvn.data.video.sources import ImageFolder
 
 
 class FileVideo:
     """A `Video` over a file or a folder of images, which are first touched when they are asked for.
 
     Its frames are those of `VideoReader(path)`, in its order, upright and in RGB. Where they are in
-    the file is found once and kept; `read` then decodes no more than it must (`mpvn.data.seeking`).
+    the file is found once and kept; `read` then decodes no more than needed.
 
     Args:
         path: A video file, or a folder of images in natural order.

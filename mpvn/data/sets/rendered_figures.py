@@ -1,7 +1,7 @@
 """The rendered figures as a data set of `tensorflow_datasets`, for whoever reads theirs that way.
 
 Nothing is downloaded: building it renders the videos and stores them, without loss. To train with
-this package, `mpvn.data.figures.rendered_figures` serves the same videos without storing any.
+this package, `mpvn.data.rendered_figures` serves the same videos without storing any.
 
     import mpvn.data.sets.rendered_figures  # Registers it.
     videos = tfds.load("rendered_figures/small", split="train")
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mpvn.data.figures import ACTIONS, rendered_figures
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.rendered.figures import ACTIONS, rendered_figures
+from mpvn.data.sets.video_set import COCO_JOINTS
 
 
 @dataclasses.dataclass(eq=False)
 class RenderedFiguresConfig(tfds.core.BuilderConfig):
-    """Which videos: the arguments of `mpvn.data.figures.rendered_figures`.
+    """Which videos: the arguments of `mpvn.data.rendered.figures.rendered_figures`.
 
     Attributes:
         videos: number of videos by split, of "train", "validation" and "test".
@@ -45,7 +45,7 @@ class RenderedFigures(tfds.core.GeneratorBasedBuilder):
 
     An example holds
         video: uint8 `[frames, height, width, 3]`, RGB;
-        label: int64, an index of `mpvn.data.figures.ACTIONS`;
+        label: int64, an index of `mpvn.data.rendered.figures.ACTIONS`;
         joints: float32 `[frames, 17, 3]`, those of COCO: x and y in pixels from the left upper
             corner, and 1 where the joint is visible, else 0;
         fps: float32, frames per second.

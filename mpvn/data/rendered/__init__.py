@@ -1,0 +1,1 @@
+"""Rendered figures: the data set that the package makes itself."""

@@ -1,0 +1,1 @@
+"""Video files, cameras and network streams: frames in and out."""

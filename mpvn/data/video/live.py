@@ -1,0 +1,157 @@
+"""The newest frame of a live source, for a consumer that may be slower than the source.
+
+A network that takes 50 ms a frame and a camera that gives one every 33 ms must not drift apart:
+frames that came and went while the consumer was busy are dropped, and counted. One thread decodes
+ahead and keeps a single frame, so memory does not grow and the delay stays below one frame.
+
+What it does not do well: every frame is decoded, also those dropped (later frames build on them);
+a source that blocks without a timeout of its own blocks `close()` as well.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Protocol, Self, runtime_checkable
+
+from mpvn.data.video.reader import Frame
+
+
+@runtime_checkable
+class TimedFrames(Protocol):
+    """What `realtime=True` needs of a reader; `VideoReader` has it."""
+
+    def timed(self) -> Iterator[tuple[float, Frame]]:
+        """Yields `(seconds since the first frame, frame)`."""
+        ...
+
+
+class LiveSource:
+    """An iterator of the newest frames of `reader`; what nobody took in time is dropped.
+
+    The background thread starts at the first `next()` and ends with the source or with `close()`,
+    which also closes the reader. For one consumer.
+
+    Args:
+        reader: A `VideoReader`, or any iterable of frames `uint8 [height, width, 3]`.
+        realtime: Whether to hold each frame back until its own time, counted from the first: a file
+            then behaves like a camera. The reader must have `timed()`.
+
+    Raises:
+        TypeError: `realtime` with a reader that does not tell times.
+        Exception: While iterating, whatever the reader raised, after the last frame before it.
+
+    Example:
+        >>> with LiveSource(VideoReader("camera:0", size=(224, 224))) as frames:
+        ...     for frame in frames:  # uint8 [224, 224, 3], RGB
+        ...         ...
+    """
+
+    def __init__(self, reader: Iterable[Frame], *, realtime: bool = False) -> None:
+        self._reader = reader
+        self._timed: TimedFrames | None = None
+        if realtime:
+            if not isinstance(reader, TimedFrames):
+                raise TypeError(
+                    "realtime=True: expected a reader with a method timed() that yields (seconds, "
+                    f"frame), such as VideoReader, received {type(reader).__name__}."
+                )
+            self._timed = reader
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mpvn-live", daemon=True)
+        self._started = False
+        # Below: shared with the thread, under the condition.
+        self._changed = threading.Condition()
+        self._newest: Frame | None = None
+        self._ended = False
+        self._error: Exception | None = None
+        self._delivered = 0
+        self._dropped = 0
+
+    @property
+    def delivered(self) -> int:
+        """Number of frames handed to the consumer so far."""
+        return self._delivered
+
+    @property
+    def dropped(self) -> int:
+        """Number of frames decoded that the consumer was too late for."""
+        return self._dropped
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        """Waits for a frame newer than the last one returned, `uint8 [height, width, 3]`."""
+        if not self._started and not self._stop.is_set():
+            self._started = True
+            self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._ended)
+            frame, self._newest = self._newest, None
+            if frame is not None:
+                self._delivered += 1
+                return frame
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stops and joins the thread, then closes the reader. A waiting frame counts as dropped."""
+        self._stop.set()
+        if self._started:
+            self._thread.join()
+        with self._changed:
+            self._dropped += self._newest is not None
+            self._newest = None
+            self._ended = True
+            self._changed.notify_all()
+        _close(self._reader)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        frames: Iterator[Frame] | None = None
+        error: Exception | None = None
+        try:
+            frames = iter(self._reader) if self._timed is None else self._paced(self._timed)
+            for frame in frames:
+                if self._stop.is_set():
+                    break
+                with self._changed:
+                    self._dropped += self._newest is not None
+                    self._newest = frame
+                    self._changed.notify_all()
+        except Exception as raised:  # Belongs to the consumer, whatever it is.
+            error = raised
+        finally:
+            _close(frames)
+            with self._changed:
+                self._error = error
+                self._ended = True
+                self._changed.notify_all()
+
+    def _paced(self, reader: TimedFrames) -> Iterator[Frame]:
+        """Each frame no sooner than its time; ends at once when stopped."""
+        timed = reader.timed()
+        try:
+            start = time.monotonic()
+            for seconds, frame in timed:
+                if self._stop.wait(max(0.0, start + seconds - time.monotonic())):
+                    return
+                yield frame
+        finally:
+            _close(timed)
+
+
+def _close(thing: object) -> None:
+    """Closes generators and readers; plain iterables have nothing to close."""
+    close = getattr(thing, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,1 @@
+"""Functions that rebuild a Keras model with layers replaced or inserted."""

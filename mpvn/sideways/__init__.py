@@ -1,0 +1,1 @@
+"""Depth-parallel training: Sideways, Skip-Sideways, GPipe, and the schedules that they follow."""

@@ -1,0 +1,211 @@
+"""Many runs: a grid of keys, trained or evaluated, a process each.
+
+A process for each run, for TensorFlow keeps what it once traced, and dtype policy and determinism
+are a process's own. Runs go on where they were stopped, and those that are done are not begun.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tqdm
+from ml_collections import ConfigDict
+
+from mpvn.files import write_whole
+from mpvn.network import VideoNetwork
+from mpvn.streaming import stream_speeds
+from mpvn.training.build import build
+from mpvn.training.config import load_config, override
+from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
+
+Grid = Mapping[str, Sequence[Any]]
+"""Values to try by dotted key of a config."""
+
+RESULTS = "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        folder: of the run, or of the evaluation.
+        source: a config file, to train; the folder of a run, to evaluate its network rewired.
+        overrides: `"--config.key=value"`.
+    """
+
+    folder: pathlib.Path
+    source: pathlib.Path
+    overrides: tuple[str, ...]
+
+    @property
+    def rewired(self) -> bool:
+        """Whether a trained network is evaluated under another plan."""
+        return self.source.is_dir()
+
+    @property
+    def done(self) -> bool:
+        """Whether just this is there already."""
+        if self.rewired:
+            results = self.folder / RESULTS
+            if not results.exists():
+                return False
+            before = from_json(json.loads(results.read_text())["config"])
+            return as_json(before) == as_json(self.config)
+        return RunFolder(self.folder).has_finished(self.config)
+
+    @functools.cached_property
+    def config(self) -> ConfigDict:
+        """What the run was asked to be."""
+        if self.rewired:
+            return override(RunFolder(self.source).config(), self.overrides)
+        return load_config(self.source, self.overrides)
+
+    @property
+    def result(self) -> dict[str, float]:
+        """Loss and metrics of the last evaluation."""
+        if self.rewired:
+            return json.loads((self.folder / RESULTS).read_text())["metrics"]
+        rows = RunFolder(self.folder).rows()
+        *_, last = (row for row in rows if row["split"] == "evaluation")
+        return {key: value for key, value in last.items() if key not in ("step", "split")}
+
+    @property
+    def command(self) -> list[str]:
+        """What runs it."""
+        start = [sys.executable, "-m", "mpvn.cli"]
+        if self.rewired:
+            results = ["--json", str(self.folder / RESULTS)]
+            return [*start, "eval", str(self.source), *results, *self.overrides]
+        place = ["--config", str(self.source), "--run", str(self.folder)]
+        return [*start, "train", *place, *self.overrides]
+
+
+def default_grid(config: str | os.PathLike) -> Grid:
+    """What `get_grid()` of a config file returns.
+
+    Raises:
+        ValueError: it has none.
+    """
+    found = runpy.run_path(os.fspath(config)).get("get_grid") if os.path.isfile(config) else None
+    if found is None:
+        raise ValueError(
+            f"{os.fspath(config)} has no get_grid(): say what to try, such as "
+            "--grid plan.subnetworks=1,2,4 --grid seed=0,1,2"
+        )
+    return found()
+
+
+def grid_cells(
+    folder: str | os.PathLike,
+    source: str | os.PathLike,
+    grid: Grid,
+    overrides: Sequence[str] = (),
+) -> list[Cell]:
+    """A cell for each combination of the grid's values, in a folder named after them.
+
+    Raises:
+        ValueError: a key or value that the config does not take.
+    """
+    cells = []
+    for values in itertools.product(*grid.values()):
+        chosen = [f"{key}={value}" for key, value in zip(grid, values, strict=True)]
+        options = (*overrides, *(f"--config.{choice}" for choice in chosen))
+        cell = Cell(pathlib.Path(folder, ",".join(chosen)), pathlib.Path(source), options)
+        _ = cell.config
+        cells.append(cell)
+    return cells
+
+
+def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
+    """Runs what is not done, `jobs` at a time, with a bar.
+
+    Raises:
+        ValueError: runs that failed; the others are done.
+        KeyboardInterrupt: the runs that were going have left checkpoints.
+    """
+    cells = list(cells)
+    waiting = [cell for cell in cells if not cell.done]
+    failed = []
+    with (
+        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
+        tqdm.tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="run") as bar,
+    ):
+        going = {pool.submit(_run, cell, jobs): cell for cell in waiting}
+        try:
+            for done in concurrent.futures.as_completed(going):
+                bar.update()
+                if done.result():
+                    failed.append(f"{going[done].folder}: {done.result()}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(cells)} runs failed:\n  " + "\n  ".join(failed))
+
+
+def _run(cell: Cell, jobs: int) -> str:
+    """Runs a cell in a process of its own; what it said last, if it failed."""
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+    limits = {name: str(threads) for name in names} if jobs > 1 else {}
+    log = cell.folder / "log.txt"
+    with log.open("a") as lines:
+        code = subprocess.run(
+            cell.command, stdout=lines, stderr=lines, env={**os.environ, **limits}, check=False
+        ).returncode
+    said = log.read_text(errors="replace").strip().splitlines() or [""]
+    return said[-1] or f"exit code {code}" if code else ""
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def collect(cells: Iterable[Cell], grid: Grid) -> list[dict[str, Any]]:
+    """A row for each cell that is done: its values of the grid's keys, and its metrics."""
+    rows = []
+    for cell in cells:
+        if cell.done:
+            values = flat(cell.config.to_dict())
+            rows.append({**{key: values[key] for key in grid}, **cell.result})
+    return rows
+
+
+def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:
+    """Adds to each row how fast its network streams on this machine, and what its plan says.
+
+    `frames/s` (measured, batch of one, median over rounds in which the networks take turns),
+    `clock_speedup` and `parallel_bound` (of the plan, in multiply-adds), and
+    `information_latency` (the slowest path, in steps). Networks of one architecture and plan are
+    measured once.
+    """
+    keys = [
+        json.dumps([as_json(cell.config)[part] for part in ("model", "plan")]) for cell in cells
+    ]
+    networks: dict[str, VideoNetwork] = {}
+    for key, cell in zip(keys, cells, strict=True):
+        if key not in networks:
+            networks[key] = build(cell.config, to_train=False).network
+    speeds = stream_speeds(list(networks.values()), rounds)
+    found = dict(zip(networks, speeds, strict=True))
+    for row, key in zip(rows, keys, strict=True):
+        plan = networks[key].plan
+        row["frames/s"] = found[key]
+        row["clock_speedup"] = plan.clock_speedup
+        row["parallel_bound"] = 1 / plan.balance_bound
+        row["information_latency"] = plan.information_latency[1]
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as JSON, one a line."""
+    write_whole(path, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")

@@ -1,0 +1,161 @@
+"""Rematerialization: the same numbers, from a second computation of each subnetwork's inside."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from random_weights import randomize
+
+import keras_layers
+from mpvn import Plan, VideoNetwork
+
+CUTS = ["second", "third"]
+
+
+def forward_model() -> keras.Model:
+    """Batch norm, dropout, a memory of two ticks, and a skip over two boundaries."""
+    frame = keras.Input((6, 6, 2), name="frame")
+    x = layers.Conv2D(3, 3, padding="same", name="first")(frame)
+    skip = x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    x = layers.Conv2D(3, 3, padding="same", activation="tanh", name="second")(x)
+    x = layers.Dropout(0.4, seed=7, name="dropout")(x)
+    x = keras_layers.TemporalConv3D(3, (2, 3, 3), name="third")(x)
+    x = layers.BatchNormalization(momentum=0.5, name="last_norm")(x)
+    return keras.Model(frame, layers.Add(name="sum")([skip, x]))
+
+
+def feedback_model() -> keras.Model:
+    frame = keras.Input((6, 6, 2), name="frame")
+    said = keras_layers.Feedback("sum", (6, 6, 3), name="said")(frame)
+    x = layers.Concatenate(name="join")([frame, said])
+    skip = x = layers.Conv2D(3, 3, padding="same", activation="tanh", name="first")(x)
+    x = layers.Dropout(0.4, seed=7, name="second")(x)
+    x = layers.Conv2D(3, 1, activation="tanh", name="third")(x)
+    return keras.Model(frame, layers.Add(name="sum")([skip, x]))
+
+
+CASES: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
+    "layerwise, sequential": (forward_model, {}, "layerwise"),
+    "layerwise, pipelined": (forward_model, {"subnetworks": CUTS}, "layerwise"),
+    "layerwise, clocks": (forward_model, {"subnetworks": CUTS, "clocks": [1, 2, 2]}, "layerwise"),
+    "unroll, sequential": (forward_model, {}, "unroll"),
+    "unroll, pipelined": (forward_model, {"subnetworks": CUTS}, "unroll"),
+    "unroll, clocks": (forward_model, {"subnetworks": CUTS, "clocks": [1, 2, 2]}, "unroll"),
+    "feedback": (feedback_model, {"subnetworks": CUTS}, "unroll"),
+}
+
+
+def network(case: str, rematerialize: bool) -> VideoNetwork:
+    build, options, executor = CASES[case]
+    keras.utils.set_random_seed(3)
+    model = build()
+    randomize(model, np.random.default_rng(4))
+    plan = Plan(model, **options)
+    return VideoNetwork(model, plan, executor=executor, rematerialize=rematerialize)
+
+
+def trained_on(one: VideoNetwork, rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    """All that a pass forward and back makes, from a state that has seen something."""
+    clip = tf.constant(rng.normal(size=(2, 7, 6, 6, 2)), one.compute_dtype)
+    state = {name: value for name, value in one.initial_state(2).items() if name != "step"}
+    names = sorted(state)
+    past = [tf.constant(rng.normal(size=state[n].shape), state[n].dtype) for n in names]
+    weights = [variable.value for variable in one.trainable_variables]
+    with tf.GradientTape() as tape:
+        tape.watch([clip, *past])
+        begun = dict(zip(names, past, strict=True)) | {"step": tf.constant(0, tf.int64)}
+        outputs, after = one.run(clip, begun, training=True)
+        ends = [after[name] for name in names]
+        loss = tf.add_n([tf.reduce_sum(tf.sin(tf.cast(x, tf.float32))) for x in [outputs, *ends]])
+    gradients = tape.gradient(loss, [clip, *past, *weights], unconnected_gradients="zero")
+    return {
+        "outputs": [outputs.numpy(), *(end.numpy() for end in ends)],
+        "gradients": [gradient.numpy() for gradient in gradients],
+        "variables": [np.asarray(variable) for variable in one.variables],
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_gradients_and_statistics_stay_what_they_were(case: str) -> None:
+    """Dropout drops the same twice, and batch norm counts once."""
+    found, expected = (
+        trained_on(network(case, rematerialize), np.random.default_rng(5))
+        for rematerialize in (True, False)
+    )
+    untouched = [np.asarray(variable) for variable in network(case, False).variables]
+    assert any(
+        not np.array_equal(a, b) for a, b in zip(untouched, expected["variables"], strict=True)
+    ), "training moves statistics, or the seed"
+    for what, values in expected.items():
+        for number, (ours, theirs) in enumerate(zip(found[what], values, strict=True)):
+            assert np.isfinite(theirs).all()
+            np.testing.assert_allclose(
+                ours, theirs, rtol=1e-4, atol=2e-4, err_msg=f"{what} {number}"
+            )
+    assert sum(np.abs(gradient).max() > 1e-3 for gradient in expected["gradients"]) > 5
+
+
+@pytest.mark.parametrize("case", ["layerwise, clocks", "unroll, clocks"])
+@pytest.mark.usefixtures("restore_dtype_policy")
+def test_mixed_precision(case: str) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    found, expected = (
+        trained_on(network(case, rematerialize), np.random.default_rng(5))
+        for rematerialize in (True, False)
+    )
+    largest = max(np.abs(gradient.astype(np.float32)).max() for gradient in expected["gradients"])
+    for ours, theirs in zip(found["gradients"], expected["gradients"], strict=True):
+        assert np.abs(ours.astype(np.float32) - theirs.astype(np.float32)).max() < 0.02 * largest
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Counting(layers.Layer):
+    """Twice its input; counts how often it is traced."""
+
+    calls = 0
+
+    def call(self, inputs: Any) -> Any:
+        Counting.calls += 1
+        return 2.0 * inputs
+
+
+@pytest.mark.parametrize("rematerialize", [False, True])
+def test_the_inside_is_computed_again_in_the_backward_pass_only(rematerialize: bool) -> None:
+    frame = keras.Input((2,))
+    model = keras.Model(frame, layers.Dense(2)(Counting()(layers.Dense(2)(frame))))
+    one = VideoNetwork(model, executor="layerwise", rematerialize=rematerialize)
+    clip = tf.ones((1, 3, 2))
+    Counting.calls = 0
+    one(clip)
+    assert Counting.calls == 1
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(one(clip, training=True))
+    assert Counting.calls == 2
+    tape.gradient(loss, one.trainable_variables)
+    assert Counting.calls == 2 + rematerialize
+
+
+@pytest.mark.parametrize("case", ["layerwise, pipelined", "unroll, clocks", "feedback"])
+def test_fit_takes_the_same_steps(case: str, rng: np.random.Generator) -> None:
+    clips = rng.normal(size=(4, 6, 6, 6, 2)).astype("float32")
+    targets = rng.normal(size=(4, 6, 6, 6, 3)).astype("float32")
+    weights = []
+    for rematerialize in (True, False):
+        one = network(case, rematerialize)
+        one.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+        one.fit(clips, targets, batch_size=2, epochs=2, shuffle=False, verbose=0)
+        weights.append([np.asarray(variable) for variable in one.variables])
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_choice_is_saved_and_can_be_changed() -> None:
+    one = network("layerwise, pipelined", True)
+    again = VideoNetwork.from_config(one.get_config())
+    assert again.rematerialize
+    again.rematerialize = False
+    assert not again.get_config()["rematerialize"]

@@ -1,0 +1,185 @@
+"""Temporal shifts inserted in image networks: found, shared, and what the paper says they are."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from absl import logging
+from keras import layers
+from random_weights import randomize
+
+import mpvn
+from keras_layers.temporal_shift import TemporalShift
+from mpvn.models import insert_temporal_shift, shifted_layers
+
+
+def residual_model(name: str = "images") -> keras.Model:
+    """An identity block, a block with a convolution in its shortcut, a skip around both; `+`."""
+    frame = keras.Input((8, 8, 3), name="frame")
+    stem = x = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(frame)
+    y = layers.Conv2D(4, 1, activation="relu", name="a1")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="a2")(y)
+    x = a = layers.ReLU(name="a")(layers.Add(name="a_add")([x, y]))
+    y = layers.Conv2D(4, 1, activation="relu", name="b1")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="b2")(y)
+    x = layers.Conv2D(8, 1, name="b0")(a) + y
+    x = layers.Add(name="around")([stem, x])
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    model = keras.Model(frame, layers.Dense(5, name="scores")(x), name=name)
+    randomize(model, np.random.default_rng(3))
+    return model
+
+
+def shifted_by_hand(clip: np.ndarray, fold: int) -> np.ndarray:
+    """[T, ...]: the first channels come from the frame before."""
+    before = np.concatenate([np.zeros_like(clip[:1]), clip[:-1]])
+    return np.concatenate([before[..., :fold], clip[..., fold:]], axis=-1)
+
+
+def by_hand(model: keras.Model, frames: np.ndarray, placement: str) -> np.ndarray:
+    """The residual model with a uni-directional shift of 1/4, over the frames of one clip."""
+
+    def run(name: str, x: np.ndarray) -> np.ndarray:
+        return np.asarray(model.get_layer(name)(x))
+
+    def block(x: np.ndarray, first: str, second: str, shortcut: str | None) -> np.ndarray:
+        shifted = shifted_by_hand(x, 2)
+        kept = shifted if placement == "in_place" else x
+        identity = run(shortcut, kept) if shortcut else kept
+        return identity + run(second, run(first, shifted))
+
+    stem = run("stem", frames)
+    x = np.maximum(block(stem, "a1", "a2", None), 0)
+    x = stem + block(x, "b1", "b2", "b0")
+    return run("scores", x.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+@pytest.mark.parametrize("where", [None, ["a1", "b1"]])
+def test_a_shifted_network_is_the_definition(
+    placement: str, where: list[str] | None, rng: np.random.Generator
+) -> None:
+    model = residual_model()
+    if where and placement == "in_place":
+        where = ["b1"]  # what a1 reads, the skip around both reads too
+    shifted = insert_temporal_shift(model, "unidirectional", 4, placement, where=where)
+    clip = rng.normal(size=(1, 5, 8, 8, 3)).astype("float32")
+    network = mpvn.VideoNetwork(shifted)
+    state, steps = network.initial_state(1), []
+    for time in range(5):
+        outputs, state = network.step(clip[:, time], state)
+        steps.append(outputs)
+    np.testing.assert_allclose(network(clip), np.stack(steps, 1), rtol=1e-5, atol=1e-6)
+    if where != ["b1"]:
+        expected = by_hand(model, clip[0], placement)
+        np.testing.assert_allclose(network(clip)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_shared_and_the_original_is_untouched(rng: np.random.Generator) -> None:
+    model = residual_model()
+    images = rng.normal(size=(4, 8, 8, 3)).astype("float32")
+    config, expected = model.get_config(), np.asarray(model(images))
+    names = mpvn.Plan(model).graph.names
+    shifted = insert_temporal_shift(model)
+    assert {id(weight) for weight in shifted.weights} == {id(weight) for weight in model.weights}
+    assert model.get_config() == config
+    assert mpvn.Plan(model).graph.names == names
+    np.testing.assert_array_equal(model(images), expected)
+    shifted.get_layer("stem").kernel.assign(np.zeros((3, 3, 3, 8)))
+    assert np.abs(model(images) - expected).max() > 0.01
+
+
+def test_it_survives_being_saved(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    shifted = insert_temporal_shift(residual_model(), "bidirectional", 3, "in_place")
+    shifted.save(tmp_path / "shifted.keras")
+    loaded = keras.saving.load_model(tmp_path / "shifted.keras")
+    clip = rng.normal(size=(1, 4, 8, 8, 3)).astype("float32")
+    found, expected = (mpvn.VideoNetwork(model)(clip) for model in (loaded, shifted))
+    np.testing.assert_array_equal(found, expected)
+    assert [layer.divisor for layer in shifted_layers(loaded).values()] == [3, 3]
+
+
+def test_with_time_in_the_batch_it_trains_like_an_image_model(rng: np.random.Generator) -> None:
+    model = residual_model()
+    folded = insert_temporal_shift(model, divisor=4, segments=4)
+    clips = rng.normal(size=(2, 4, 8, 8, 3)).astype("float32")
+    expected = mpvn.VideoNetwork(insert_temporal_shift(model, divisor=4))(clips)
+    frames = clips.reshape(8, 8, 8, 3)
+    np.testing.assert_allclose(folded(frames), np.reshape(expected, (8, 5)), rtol=1e-4, atol=1e-5)
+    folded.compile("sgd", "mse")
+    folded.fit(frames, np.zeros((8, 5)), batch_size=4, shuffle=False, verbose=0)
+
+
+def test_it_says_what_it_shifted(caplog: pytest.LogCaptureFixture) -> None:
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.INFO)
+    try:
+        with caplog.at_level("INFO", logger="absl"):
+            shifted = insert_temporal_shift(residual_model(), every=2)
+    finally:
+        logging.set_verbosity(verbosity)
+    assert "images_shifted: bidirectional shift of 1/8 before a1" in caplog.text
+    assert list(shifted_layers(shifted)) == ["a1"]
+    assert shifted_layers(residual_model()) == {}
+
+
+APPLICATIONS = {
+    "ResNet50": (16, "conv5_block3_1_conv"),
+    "ResNet101": (18, "conv4_block23_1_conv"),
+    "ResNet50V2": (16, "conv5_block3_1_conv"),
+    "MobileNetV2": (10, "block_15_expand"),
+    "MobileNetV3Small": (6, "expanded_conv_10_expand"),
+    "EfficientNetV2B0": (15, "block6h_expand_conv"),
+}
+"""Blocks that are shifted, and the convolution of one of them: the last, or the last of a stage."""
+
+
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_residual_blocks_of_keras_are_found(name: str, placement: str) -> None:
+    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
+    shifted = insert_temporal_shift(model, "unidirectional", 8, placement)
+    count, one = APPLICATIONS[name]
+    if (name, placement) == ("ResNet101", "in_place"):
+        count = 33  # as in the official code
+    shifts = [layer for layer in shifted.layers if isinstance(layer, TemporalShift)]
+    assert len(shifts) == len(shifted_layers(shifted)) == count
+    assert f"{one}_shift" in {layer.name for layer in shifts}
+    if placement == "residual":
+        assert one in shifted_layers(shifted)
+    assert len(shifted.weights) == len(model.weights)
+
+
+def test_a_shift_has_the_dtype_of_what_it_feeds(restore_dtype_policy: None) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = residual_model()
+    keras.config.set_dtype_policy("float32")
+    for shift in shifted_layers(insert_temporal_shift(model)).values():
+        assert shift.compute_dtype == "bfloat16"
+
+
+def two_streams() -> keras.Model:
+    inputs = [keras.Input((8, 8, 8), name=name) for name in ("image", "flow")]
+    merged = layers.Add(name="merge")(
+        [layers.Conv2D(8, 1, name="image_conv")(inputs[0]), inputs[1]]
+    )
+    return keras.Model(inputs, merged, name="streams")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (residual_model, {"placement": "block"}, "residual, in_place. Received: 'block'"),
+        (residual_model, {"where": ["a1", "c9"]}, "of 'images' .* such as stem.*Received: c9"),
+        (residual_model, {"where": []}, "Received: none"),
+        (residual_model, {"where": ["a_add"]}, "read one map.*Received: a_add"),
+        (residual_model, {"every": 0}, "every must be at least 1. Received: 0"),
+        (residual_model, {"divisor": 9}, "'a1_shift'.*at least 9. Received: 8"),
+        (residual_model, {"direction": "backwards"}, "Received: 'backwards'"),
+        (two_streams, {}, "no residual block was found in 'streams'.*where="),
+    ],
+)
+def test_what_cannot_be_done_is_refused(make: object, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        insert_temporal_shift(make(), **options)

@@ -1,0 +1,107 @@
+"""Shortcuts put into chains of units: who reads whom, with whose weights, and what is refused."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from random_weights import randomize
+
+from mpvn import Plan, VideoNetwork
+from mpvn.models import full_res, insert_shortcuts, simple_cnn, vgg8
+from mpvn.training import SidewaysTrainer
+
+
+def chain(widths: tuple[int, ...] = (4, 4, 4, 4, 4)) -> keras.Model:
+    x = frame = keras.Input((3,))
+    for index, width in enumerate(widths):
+        x = layers.Dense(width, "tanh", name=f"unit{index}.dense")(x)
+    model = keras.Model(frame, x, name="chain")
+    randomize(model, np.random.default_rng(0))
+    return model
+
+
+@pytest.mark.parametrize("offsets", [(2,), (3,), (3, 2)])
+def test_units_read_units_further_back(offsets: tuple, rng: np.random.Generator) -> None:
+    model = chain()
+    skipping = insert_shortcuts(model, offsets, "add")
+    frame = rng.normal(size=(2, 3)).astype("float32")
+    made: list = []
+    for index in range(5):
+        read = sum(made[index - k] for k in (1, *offsets) if k <= index) if index else frame
+        kernel, bias = model.get_layer(f"unit{index}.dense").get_weights()
+        made.append(np.tanh(read @ kernel + bias))
+    np.testing.assert_allclose(skipping(frame), made[-1], rtol=1e-5)
+    assert np.abs(np.asarray(model(frame)) - made[-1]).max() > 1e-2  # as it was
+    for index in range(5):
+        assert skipping.get_layer(f"unit{index}.dense") is model.get_layer(f"unit{index}.dense")
+
+
+def test_subnetworks_begin_with_their_merges() -> None:
+    skipping = insert_shortcuts(chain())
+    plan = Plan(skipping, 5, partition="units")
+    assert plan.boundaries == ("unit1.dense", "unit2.dense", "unit3.merge", "unit4.merge")
+    assert plan.information_latency == (2, 4)  # 0 -> 3 -> 4, and 0 -> 1 -> 2 -> 3 -> 4
+
+
+def test_a_shortcut_brings_the_fresher_frame(rng: np.random.Generator) -> None:
+    """Steps 2 after a change it is seen, as by the shortcut, and not before."""
+    skipping = insert_shortcuts(chain())
+    network = VideoNetwork(skipping, Plan(skipping, 5, partition="units"))
+    clip = np.repeat(rng.normal(size=(1, 1, 3)), 9, axis=1).astype("float32")
+    changed = clip.copy()
+    changed[:, 3:] += 1
+    moved = np.abs(np.asarray(network(clip)) - np.asarray(network(changed))).max(axis=(0, 2))
+    np.testing.assert_array_equal(moved > 1e-6, np.arange(9) >= 5)
+
+
+def test_inner_readers_of_a_unit_read_the_merge(rng: np.random.Generator) -> None:
+    """A residual unit: its identity is merged as its branch is."""
+    frame = keras.Input((3,))
+    a = layers.Dense(3, name="a")(frame)
+    b = layers.Dense(3, name="b")(a)
+    c = layers.Dense(3, name="c")(b)
+    model = keras.Model(frame, layers.Add(name="sum")([c, b]))
+    skipping = insert_shortcuts(model, (2,), "add", starts=["b", "c"])
+    x = rng.normal(size=(2, 3)).astype("float32")
+    first = model.get_layer("a")(x)
+    second = model.get_layer("b")(first)
+    merged = first + second
+    np.testing.assert_allclose(skipping(x), model.get_layer("c")(merged) + merged, rtol=1e-5)
+
+
+@pytest.mark.parametrize("build", [simple_cnn, vgg8, full_res])
+def test_published_chains_take_shortcuts(build, tmp_path: pathlib.Path) -> None:
+    """They build, stream, train by Sideways, and are saved with their merges."""
+    model = insert_shortcuts(build((32, 32, 3), width=0.05))
+    units = {name.partition(".")[0] for name in Plan(model).nodes}
+    network = VideoNetwork(model, Plan(model, len(units), partition="units"))
+    clip = np.random.default_rng(0).normal(size=(1, 17, 32, 32, 3)).astype("float32")
+    made = SidewaysTrainer(network)
+    made.compile("sgd", "mse")
+    targets = np.zeros(network.compute_output_shape(clip.shape), "float32")
+    before = [layer.get_weights() for layer in model.layers if layer.name.endswith(".merge")]
+    made.fit(clip, targets, verbose=0)
+    after = [layer.get_weights() for layer in model.layers if layer.name.endswith(".merge")]
+    assert len(before) == len(units) - 3
+    for ours, theirs in zip(before, after, strict=True):
+        assert np.abs(ours[0] - theirs[0]).max() > 0
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_allclose(again(clip), network(clip), rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least 2, for offset 1 is the chain.*\(1,\)"):
+        insert_shortcuts(chain(), (1,))
+    with pytest.raises(ValueError, match="merge must be one of add, project"):
+        insert_shortcuts(chain(), merge="concatenate")
+    with pytest.raises(ValueError, match="has 5 units: none lies 5 after another"):
+        insert_shortcuts(chain(), (5,))
+    with pytest.raises(ValueError, match="has no units.*starts="):
+        insert_shortcuts(keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3)))
+    with pytest.raises(ValueError, match="starts must name nodes.*Received: nowhere"):
+        insert_shortcuts(chain(), starts=["nowhere"])
+    with pytest.raises(ValueError, match="cannot add a shortcut of 4 channels to the chain's 5"):
+        insert_shortcuts(chain((4, 4, 5, 5)), (2,), "add")
