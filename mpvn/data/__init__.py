@@ -6,10 +6,10 @@ RGB. Readers of data sets are in `mpvn.data.sets`, clips for training in `mpvn.d
 
 from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.sets.flow import optical_flow
-from mpvn.data.sets.video_set import Video, VideoSet
 from mpvn.data.video.live import LiveSource
 from mpvn.data.video.reader import VideoError, VideoReader
 from mpvn.data.video.writer import VideoWriter, draw_text
+from mpvn.data.video_set import Video, VideoSet
 
 __all__ = [
     "LiveSource",

@@ -19,7 +19,7 @@ import tqdm
 from mpvn.data.clips.augmentation import NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.views import Views
-from mpvn.data.sets.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NEVER, VideoSet
 from mpvn.tasks.action import ActionRecognition, among_top
 from mpvn.tasks.task import check_count
 

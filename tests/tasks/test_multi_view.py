@@ -13,7 +13,7 @@ from mpvn import VideoNetwork
 from mpvn.data import VideoError, VideoSet
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
 from mpvn.data.clips.views import Views
-from mpvn.data.sets.video_set import NEVER
+from mpvn.data.video_set import NEVER
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views
 
 HEIGHT, WIDTH, CLASSES = 6, 9, 4

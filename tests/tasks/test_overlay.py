@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpvn.data.sets.video_set import COCO_JOINTS
+from mpvn.data.video_set import COCO_JOINTS
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
 from mpvn.tasks.overlay import COCO_LIMBS, annotate
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.sets.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NEVER, VideoSet
 
 Clip = dict[str, tf.Tensor]
 FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from mpvn.data.clips.augmentation import Preparation
 from mpvn.data.clips.sampling import Sampling
-from mpvn.data.sets.video_set import Video, VideoSet
 from mpvn.data.video.frames import VideoError
+from mpvn.data.video_set import Video, VideoSet
 
 
 class ClipPipeline:

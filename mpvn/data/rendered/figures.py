@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mpvn.data.rendered.poses import perform
 from mpvn.data.rendered.scenes import Indices, Scene, Wanderer, occluder
-from mpvn.data.sets.video_set import COCO_JOINTS, Frames, Joints, VideoSet
+from mpvn.data.video_set import COCO_JOINTS, Frames, Joints, VideoSet
 
 ACTIONS = (
     "arm_up",

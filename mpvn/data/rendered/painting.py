@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mpvn.data.sets.video_set import COCO_JOINTS
+from mpvn.data.video_set import COCO_JOINTS
 
 Floats = npt.NDArray[np.float32]
 

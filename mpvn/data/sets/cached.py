@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpvn.data.sets.video_set import Frames, SeenVideo, VideoSet
+from mpvn.data.video_set import Frames, SeenVideo, VideoSet
 
 
 def in_memory(videos: VideoSet) -> VideoSet:

@@ -17,7 +17,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.sets.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NEVER, VideoSet
 
 _GRIDS = {"localize": 6, "localize_4x4": 4, "localize_8x8": 8}
 _SEVERAL_LABELS = ("actions_present", "actions_order_uniq")

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpvn.data.sets.flow_images import FlowImages, flow_images
-from mpvn.data.sets.video_set import Frames, SeenVideo, VideoSet
 from mpvn.data.video.frames import VideoError
+from mpvn.data.video_set import Frames, SeenVideo, VideoSet
 
 METHODS = ("dis", "tvl1")
 

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from mpvn.data.sets.layout import VIDEO_SUFFIXES
-from mpvn.data.sets.video_set import Frames
 from mpvn.data.video.frames import VideoError
+from mpvn.data.video_set import Frames
 from mpvn.files import write_whole
 
 QUALITY = 95

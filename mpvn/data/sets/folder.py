@@ -13,7 +13,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     videos_in,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _SPLITS = ("train", "val", "test")
 _MEND = (

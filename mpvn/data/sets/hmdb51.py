@@ -12,7 +12,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 SPLITS = {"train": "1", "test": "2"}
 _MEND = (

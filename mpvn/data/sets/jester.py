@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mpvn.data.sets.layout import folder_among
 from mpvn.data.sets.twenty_bn import frame_folders
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _MEND = (
     "Unpack the videos so that there is root/20bn-jester-v1/1/00001.jpg, ..., and put beside that "

@@ -20,7 +20,7 @@ from mpvn.data.sets.layout import (
     read_lines,
     read_text,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")

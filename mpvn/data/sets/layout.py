@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpvn.data.sets.video_set import NEVER
 from mpvn.data.video.sources import IMAGE_SUFFIXES
+from mpvn.data.video_set import NEVER
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}

@@ -14,8 +14,8 @@ import numpy as np
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import choice, folder_among, has_images, raise_faults, read_json
-from mpvn.data.sets.video_set import Joints, VideoSet
 from mpvn.data.video.sources import DEFAULT_FPS, images_in
+from mpvn.data.video_set import Joints, VideoSet
 
 _MEND = (
     "Unpack images and annotations of PoseTrack 2018 in one folder: it then holds "

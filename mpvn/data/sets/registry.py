@@ -14,7 +14,7 @@ from mpvn.data.sets.posetrack import posetrack
 from mpvn.data.sets.something_something import something_something
 from mpvn.data.sets.table import table
 from mpvn.data.sets.ucf101 import ucf101
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
     {

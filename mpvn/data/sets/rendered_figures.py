@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from mpvn.data.rendered.figures import ACTIONS, rendered_figures
-from mpvn.data.sets.video_set import COCO_JOINTS
+from mpvn.data.video_set import COCO_JOINTS
 
 
 @dataclasses.dataclass(eq=False)

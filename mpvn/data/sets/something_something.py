@@ -16,7 +16,7 @@ from mpvn.data.sets.layout import (
     read_json,
 )
 from mpvn.data.sets.twenty_bn import frame_folders, named_list, split_list
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _PREFIX = "something-something-v"
 _MEND_1 = (

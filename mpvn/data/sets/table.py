@@ -15,7 +15,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_text,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _MEND = (
     "Give lines of a path and a label, separated by a comma, such as walking/01.mp4,walking, and "

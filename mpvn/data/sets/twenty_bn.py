@@ -14,7 +14,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 FPS = 12.0
 """Frames per second of the folders of frames."""

@@ -12,7 +12,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 _MEND = (
     "Unpack UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip, of "

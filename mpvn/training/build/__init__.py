@@ -17,7 +17,7 @@ from mpvn.data.clips.montage import montage
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Dense, Segments, MultiClipSampling, Whole
 from mpvn.data.sets.registry import SETS
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 from mpvn.data.clips.views import Views
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork

@@ -11,8 +11,8 @@ import tensorflow as tf
 from mpvn.data.clips.augmentation import Augmentation, NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Whole
-from mpvn.data.sets.video_set import NEVER, VideoSet
 from mpvn.data.video.frames import VideoError
+from mpvn.data.video_set import NEVER, VideoSet
 
 # --- a data set that shows every mistake --------------------------------------------------------
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
 from mpvn.data.clips.views import Views, crops, scaled
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 
 def numbered(height: int, width: int, steps: int = 2) -> np.ndarray:

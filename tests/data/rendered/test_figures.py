@@ -21,7 +21,7 @@ from mpvn.data.rendered.figures import (
     FigureVideo,
     rendered_figures,
 )
-from mpvn.data.sets.video_set import COCO_JOINTS, VideoSet
+from mpvn.data.video_set import COCO_JOINTS, VideoSet
 
 EVERYTHING = {"objects": 2, "occlusion": True, "cuts": True}
 LEFT = [COCO_JOINTS.index(f"left_{part}") for part in ("elbow", "wrist", "knee", "ankle")]

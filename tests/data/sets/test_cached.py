@@ -11,7 +11,7 @@ from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive
 from mpvn.data.sets.cached import in_memory
-from mpvn.data.sets.video_set import Video, VideoSet
+from mpvn.data.video_set import Video, VideoSet
 
 
 @dataclasses.dataclass(frozen=True)

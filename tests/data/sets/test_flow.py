@@ -18,7 +18,7 @@ from mpvn.data.clips.views import Views
 from mpvn.data.sets import flow as flow_module
 from mpvn.data.sets.cached import in_memory
 from mpvn.data.sets.flow import flow_picture, optical_flow, quantized
-from mpvn.data.sets.video_set import VideoSet
+from mpvn.data.video_set import VideoSet
 
 pytest.importorskip("cv2", reason="optical flow is computed by OpenCV: the extra flow")
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mpvn.data import VideoError
 from mpvn.data.sets.flow import optical_flow
 from mpvn.data.sets.flow_images import flow_images
-from mpvn.data.sets.video_set import Video, VideoSet
+from mpvn.data.video_set import Video, VideoSet
 
 pytest.importorskip("cv2", reason="optical flow is computed by OpenCV: the extra flow")
 

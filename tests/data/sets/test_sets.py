@@ -20,7 +20,7 @@ from PIL import Image
 from mpvn.data import VideoWriter
 from mpvn.data.sets.layout import mirrored_by_words, raise_faults
 from mpvn.data.sets.registry import SETS
-from mpvn.data.sets.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NEVER, VideoSet
 
 FRAMES = 8
 SIZE = (32, 48)
