@@ -10,7 +10,7 @@ from typing import Any
 
 from reporting import environment, insert_table, markdown
 
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 from mpvn.training.hyperparameter_sweep import Cell, run_cells
 
 SEEDS = (0, 1, 2)
@@ -62,7 +62,7 @@ def measure(
     print(markdown(result["rows"]))
     if not asked.small:
         (here / "results").mkdir(exist_ok=True)
-        write_whole(here / "results" / f"{section}.json", json.dumps(result, indent=1) + "\n")
+        write_atomically(here / "results" / f"{section}.json", json.dumps(result, indent=1) + "\n")
         insert_table(here / "README.md", section, result)
     return done
 

@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
-from mpvn.files import write_whole  # noqa: E402
+from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
 from mpvn.training.hyperparameter_sweep import Cell, run_cells  # noqa: E402
 
@@ -171,7 +171,7 @@ def main() -> None:
             asked,
         )
         if not asked.small:
-            write_whole(HERE / f"{task}.svg", figure(task, done))
+            write_atomically(HERE / f"{task}.svg", figure(task, done))
 
 
 if __name__ == "__main__":

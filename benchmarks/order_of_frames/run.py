@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
-from mpvn.files import write_whole  # noqa: E402
+from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
 from mpvn.tasks import Recognition  # noqa: E402
 from mpvn.training import RunFolder, build, evaluate_early, recognize_views  # noqa: E402
@@ -122,8 +122,8 @@ def main() -> None:
     cells = [(name, [cell(name, seed, asked) for seed in seeds]) for name in NETWORKS]
     done = measure(HERE, SECTION, cells, row, asked)
     if not asked.small:
-        write_whole(HERE / "training.svg", training_figure(done))
-        write_whole(HERE / "early.svg", early_figure(done))
+        write_atomically(HERE / "training.svg", training_figure(done))
+        write_atomically(HERE / "early.svg", early_figure(done))
 
 
 if __name__ == "__main__":

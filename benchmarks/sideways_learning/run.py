@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
 
-from mpvn.files import write_whole  # noqa: E402
+from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
 from mpvn.training.hyperparameter_sweep import Cell  # noqa: E402
 
@@ -195,7 +195,7 @@ def main() -> None:
             asked,
         )
         if name == "robustness" and not asked.small:
-            write_whole(HERE / "robustness.svg", robustness_figure(done))
+            write_atomically(HERE / "robustness.svg", robustness_figure(done))
 
 
 if __name__ == "__main__":

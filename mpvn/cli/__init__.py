@@ -82,7 +82,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.training_figure and frames is None:
         raise _Mistake("--training-figure needs the number of frames: give --training M, too")
     _, plan = _model_and_plan(arguments)
-    from mpvn.files import write_whole
+    from mpvn.files import write_atomically
     from mpvn.report import architecture_figure
     from mpvn.report.summary import summary
     from mpvn.report.training_schedule import training_schedule_figure, training_schedule_text
@@ -96,14 +96,14 @@ def _plan(arguments: argparse.Namespace) -> int:
             columns = shutil.get_terminal_size().columns
             print(f"\n{training_schedule_text(plan.subnetworks, frames, columns)}")
         if arguments.json:
-            write_whole(arguments.json, json.dumps(plan.get_config(), indent=1) + "\n")
+            write_atomically(arguments.json, json.dumps(plan.get_config(), indent=1) + "\n")
             print(f"\nwritten to {arguments.json}")
         if arguments.figure:
-            write_whole(arguments.figure, architecture_figure(plan))
+            write_atomically(arguments.figure, architecture_figure(plan))
             print(f"\nwritten to {arguments.figure}")
         if arguments.training_figure:
             drawn = training_schedule_figure(plan.subnetworks, frames)
-            write_whole(arguments.training_figure, drawn)
+            write_atomically(arguments.training_figure, drawn)
             print(f"\nwritten to {arguments.training_figure}")
     return 0
 
@@ -177,7 +177,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _eval(arguments: argparse.Namespace) -> int:
     _quiet_tensorflow()
-    from mpvn.files import write_whole
+    from mpvn.files import write_atomically
     from mpvn.training import RunFolder, as_json, build, override
 
     if len(arguments.runs) > 1 or arguments.fusion_weights:
@@ -193,7 +193,7 @@ def _eval(arguments: argparse.Namespace) -> int:
             print(experiment.evaluation.report(), file=sys.stderr)
         if arguments.json:
             results = {"config": as_json(config), "metrics": found}
-            write_whole(arguments.json, json.dumps(results, indent=1) + "\n")
+            write_atomically(arguments.json, json.dumps(results, indent=1) + "\n")
         if arguments.activations:
             from mpvn.report.activation_maps import write_activations
 
@@ -204,7 +204,7 @@ def _eval(arguments: argparse.Namespace) -> int:
 
 def _eval_together(arguments: argparse.Namespace) -> int:
     """Each of several runs, and their fusion."""
-    from mpvn.files import write_whole
+    from mpvn.files import write_atomically
     from mpvn.training import RunFolder, as_json, build, evaluate_ensemble, override
 
     if not arguments.views:
@@ -235,7 +235,7 @@ def _eval_together(arguments: argparse.Namespace) -> int:
                 "fusion_weights": weights,
                 "metrics": together.metrics(),
             }
-            write_whole(arguments.json, json.dumps(results, indent=1) + "\n")
+            write_atomically(arguments.json, json.dumps(results, indent=1) + "\n")
     return 0
 
 
@@ -254,7 +254,7 @@ def _evaluated(
     arguments: argparse.Namespace, experiment: Any, checkpoint: pathlib.Path
 ) -> dict[str, float]:
     """Metrics by whole videos or clips, by views, or by the share of the video that was seen."""
-    from mpvn.files import write_whole
+    from mpvn.files import write_atomically
     from mpvn.report.early_recognition import early_recognition_figure
     from mpvn.training import evaluate, evaluate_early, recognize_views
 
@@ -263,7 +263,7 @@ def _evaluated(
     if arguments.early is None:
         return evaluate(experiment, checkpoint)
     curve = evaluate_early(experiment, checkpoint)
-    write_whole(arguments.early, early_recognition_figure({experiment.network.name: curve}))
+    write_atomically(arguments.early, early_recognition_figure({experiment.network.name: curve}))
     print(f"written to {arguments.early}")
     return {f"accuracy at {percent} %": share for percent, share in curve.items()}
 

@@ -16,13 +16,12 @@ default serving signature is `step`.
 import os
 import pathlib
 import re
-import shutil
-import uuid
 
 import keras
 import tensorflow as tf
 
 from mpvn import executors
+from mpvn.files import AtomicPath
 from mpvn.network import STEP, VideoNetwork
 from mpvn.plan.graph import Tensor
 
@@ -51,12 +50,8 @@ def export_network(network: VideoNetwork, path: str | os.PathLike) -> None:
         "init_states", signatures.init_states, [tf.TensorSpec((), tf.int32, name="batch_size")]
     )
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        archive.write_out(str(partial), verbose=False)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with AtomicPath(target) as folder:
+        archive.write_out(str(folder), verbose=False)
 
 
 class _Signatures:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from mpvn.data import VideoWriter, draw_text
 from mpvn.data.clips.pipeline import ClipPipeline
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
 from mpvn.plan.graph import Graph, Node
 from mpvn.report.theme import ramp
@@ -159,7 +159,7 @@ def write_activations(
         path = folder / f"{int(clip['number'][0])}.png"
         png = io.BytesIO()
         Image.fromarray(strip(pictures)).save(png, "png")
-        write_whole(path, png.getvalue())
+        write_atomically(path, png.getvalue())
         with VideoWriter(path.with_suffix(".mp4"), FPS) as video:
             for picture in pictures:
                 video.write(draw_text(picture, lines))

@@ -20,7 +20,7 @@ import markupsafe
 import numpy as np
 from PIL import Image
 
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 
 _SVG = "{http://www.w3.org/2000/svg}svg"
 _SMALL_FRAME = 128
@@ -85,7 +85,7 @@ def write_report(
         frames=[_frame(image, caption, n) for n, (image, caption) in enumerate(frames)],
         notes=notes or {},
     )
-    write_whole(path, page)
+    write_atomically(path, page)
     return path
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 
 _ABOUT = "about"
 
@@ -35,7 +35,7 @@ def save_checkpoint(
     arrays[_ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
-    write_whole(path, packed.getvalue())
+    write_atomically(path, packed.getvalue())
 
 
 def load_checkpoint(

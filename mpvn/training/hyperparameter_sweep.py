@@ -20,7 +20,7 @@ from typing import Any
 import tqdm
 from ml_collections import ConfigDict
 
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
@@ -208,4 +208,4 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows as JSON, one a line."""
-    write_whole(path, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    write_atomically(path, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")

@@ -23,7 +23,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import mpvn
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 from mpvn.training.config import base_config
 
 
@@ -56,8 +56,8 @@ class RunFolder:
                 f"{self.path} holds a run of another config: {', '.join(differing[:5])} "
                 "differ. Give another --run, or delete the folder"
             )
-        write_whole(self._config, json.dumps(as_json(config), indent=1) + "\n")
-        write_whole(self.path / "versions.json", json.dumps(_versions(), indent=1) + "\n")
+        write_atomically(self._config, json.dumps(as_json(config), indent=1) + "\n")
+        write_atomically(self.path / "versions.json", json.dumps(_versions(), indent=1) + "\n")
 
     def differing(self, config: ConfigDict) -> list[str]:
         """Keys in which the run that is there, if any, was asked to be another."""
@@ -108,12 +108,12 @@ class RunFolder:
     def add_damaged(self, found: Mapping[str, str]) -> None:
         """Keeps in mind videos that could not be read."""
         if found:
-            write_whole(self._damaged, json.dumps({**self.damaged, **found}, indent=1) + "\n")
+            write_atomically(self._damaged, json.dumps({**self.damaged, **found}, indent=1) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drops metrics of later steps than a run goes on from."""
         kept = [json.dumps(row) for row in self.rows() if row["step"] <= step]
-        write_whole(self._metrics, "".join(line + "\n" for line in kept))
+        write_atomically(self._metrics, "".join(line + "\n" for line in kept))
 
 
 def as_json(config: ConfigDict) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from PIL import Image
 from mpvn.data.sets.layout import VIDEO_SUFFIXES
 from mpvn.data.video.frames import VideoError
 from mpvn.data.video_set import Frames
-from mpvn.files import write_whole
+from mpvn.files import write_atomically
 
 QUALITY = 95
 
@@ -82,7 +82,7 @@ class FlowImages:
             path.parent.mkdir(parents=True, exist_ok=True)
             jpeg = io.BytesIO()
             Image.fromarray(np.ascontiguousarray(plane)).save(jpeg, "jpeg", quality=QUALITY)
-            write_whole(path, jpeg.getvalue())
+            write_atomically(path, jpeg.getvalue())
 
     def _paths(self, pair: int) -> list[pathlib.Path]:
         folder, first = self._place

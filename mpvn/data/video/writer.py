@@ -10,7 +10,6 @@ player shows); there is no sound; frames are evenly spaced in time.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +24,9 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data.video.reader import Frame, VideoError, frame_rate
+from mpvn.files import AtomicPath
 
-SUFFIXES = (".mp4", ".mov", ".mkv")
+_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names, by suffix
 _BT709 = 1  # The same number in FFmpeg's tables of matrices, primaries and transfer curves.
 _LIMITED_RANGE = 1
 
@@ -56,9 +56,9 @@ class VideoWriter:
         self, path: str | os.PathLike[str], fps: float | Fraction, *, crf: int = 18
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in SUFFIXES:
+        if self.path.suffix.lower() not in _FORMATS:
             raise VideoError(
-                f"{self.path}: expected a file name ending in {', '.join(SUFFIXES)}, received "
+                f"{self.path}: expected a file name ending in {', '.join(_FORMATS)}, received "
                 f"{self.path.suffix or 'no ending'!r}. Rename it."
             )
         if not self.path.parent.is_dir():
@@ -70,9 +70,7 @@ class VideoWriter:
             raise VideoError(f"crf: expected 0 to 51, received {crf}.")
         self._rate = frame_rate(fps)
         self._crf = crf
-        self._temporary = self.path.with_name(
-            f".{self.path.stem}.{uuid.uuid4().hex[:8]}.partial{self.path.suffix}"
-        )
+        self._file = AtomicPath(self.path)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] | None = None
@@ -112,7 +110,7 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(None))
             self._container.close()
-            os.replace(self._temporary, self.path)
+            self._file.commit()
         except BaseException:
             self.abort()
             raise
@@ -127,7 +125,7 @@ class VideoWriter:
             if self._container is not None:
                 self._container.close()
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._file.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +158,12 @@ class VideoWriter:
             )
 
     def _open(self, height: int, width: int) -> tuple[OutputContainer, VideoStream]:
-        container = av.open(str(self._temporary), "w", options={"movflags": "faststart"})
+        container = av.open(
+            str(self._file.temporary),
+            "w",
+            format=_FORMATS[self.path.suffix.lower()],
+            options={"movflags": "faststart"},
+        )
         if "libx264" in av.codecs_available:
             stream = container.add_stream(
                 "libx264", rate=self._rate, options={"crf": str(self._crf)}
