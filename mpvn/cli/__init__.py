@@ -168,7 +168,7 @@ def _train(arguments: argparse.Namespace) -> int:
             return EXIT_INTERRUPTED
         *_, last = folder.rows()
         _print_metrics(last)
-        for reason in folder.damaged.values():
+        for reason in folder.skipped.values():
             print(f"left out: {reason}", file=sys.stderr)
         report = write_run_report(folder, build(folder.config(), to_train=False))
         print(f"written to {folder.path}; see {report}")
@@ -189,7 +189,7 @@ def _eval(arguments: argparse.Namespace) -> int:
         found = _evaluated(arguments, experiment, getattr(folder, arguments.checkpoint))
         print(experiment.network.plan)
         _print_metrics(found)
-        if experiment.evaluation.damaged:
+        if experiment.evaluation.skipped:
             print(experiment.evaluation.report(), file=sys.stderr)
         if arguments.json:
             results = {"config": as_json(config), "metrics": found}
@@ -223,7 +223,7 @@ def _eval_together(arguments: argparse.Namespace) -> int:
             _print_metrics(found.metrics())
         print(f"together, weights {', '.join(f'{weight:g}' for weight in weights)}")
         _print_metrics(together.metrics())
-        for reason in together.damaged.values():
+        for reason in together.skipped.values():
             print(f"left out: {reason}", file=sys.stderr)
         if arguments.json:
             rows = zip(arguments.runs, configs, each, strict=True)

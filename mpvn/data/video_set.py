@@ -14,8 +14,8 @@ import numpy.typing as npt
 Frames = npt.NDArray[np.uint8]
 Joints = npt.NDArray[np.float32]
 
-NEVER = -1
-"""In `VideoSet.mirrored`: a mirror image of this class is no class of the set."""
+NO_MIRROR = -1
+"""In `VideoSet.mirrored_labels`: a mirror image of this class is no class of the set."""
 
 COCO_JOINTS = (
     "nose",
@@ -78,7 +78,7 @@ class Video(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class SeenVideo:
+class VideoWrapper:
     """A video seen in another way: a `Video`, once a subclass says how it is read.
 
     Attributes:
@@ -115,7 +115,8 @@ class VideoSet:
         name: of the data set, with its split.
         videos: the videos.
         classes: names of the classes, in the order of the labels; empty without labels.
-        mirrored: by label, that of the mirror image, or `NEVER`; None if every class is its own.
+        mirrored_labels: by label, that of the mirror image, or `NO_MIRROR`; None if every class is
+            its own.
         joints: names of the joints; empty without joints. Mirror images swap those whose names
             begin with `left_` and `right_`.
         channels: of the frames; 3 are RGB.
@@ -126,7 +127,7 @@ class VideoSet:
     name: str
     videos: Sequence[Video]
     classes: tuple[str, ...] = ()
-    mirrored: tuple[int, ...] | None = None
+    mirrored_labels: tuple[int, ...] | None = None
     joints: tuple[str, ...] = ()
     channels: int = 3
     horizontal: tuple[int, ...] = ()
@@ -134,10 +135,10 @@ class VideoSet:
     def __post_init__(self) -> None:
         if not len(self.videos):
             raise ValueError(f"{self.name}: there are no videos")
-        if self.mirrored is not None and len(self.mirrored) != len(self.classes):
+        if self.mirrored_labels is not None and len(self.mirrored_labels) != len(self.classes):
             raise ValueError(
-                f"{self.name}: mirrored must tell of each of {len(self.classes)} classes. "
-                f"Received: {len(self.mirrored)}"
+                f"{self.name}: mirrored_labels must tell of each of {len(self.classes)} classes. "
+                f"Received: {len(self.mirrored_labels)}"
             )
         if not set(self.horizontal) <= set(range(self.channels)):
             raise ValueError(

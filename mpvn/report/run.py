@@ -45,7 +45,7 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
         words += f" Below, a video for evaluation by the best weights. {experiment.task.legend}"
         if experiment.evaluation.videos.channels != 3:
             words += " Frames are optical flow: the color is the direction, and rest is black."
-    folder.add_damaged(experiment.evaluation.damaged)
+    folder.add_skipped(experiment.evaluation.skipped)
     lead = _result(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)
     if done < config.training.steps:
@@ -119,7 +119,7 @@ def _notes(folder: RunFolder, experiment: Experiment) -> dict[str, str]:
     versions = json.loads((folder.path / "versions.json").read_text())
     notes = {
         "config, where it is not the default": "\n".join(changes),
-        "damaged videos": "\n".join(folder.damaged.values()),
+        "skipped videos": "\n".join(folder.skipped.values()),
         **{f"plan: {name}": value for name, value in summary(experiment.network.plan).items()},
         "versions": "\n".join(f"{name} {value}" for name, value in versions.items()),
     }

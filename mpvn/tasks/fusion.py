@@ -24,7 +24,7 @@ def fuse(
         weights: by network, none below 0; default: all the same.
 
     Returns:
-        Scores of the videos that all have; why the others are left out is in `damaged`.
+        Scores of the videos that all have; why the others are left out is in `skipped`.
 
     Raises:
         ValueError: nothing to fuse, weights out of range, other classes or labels, or no video that
@@ -48,8 +48,8 @@ def fuse(
         )
     scores = np.stack([found.scores[row] for found, row in by_network])  # [networks, N, classes]
     fused = np.average(scores, axis=0, weights=shares).astype(np.float32)
-    damaged = {name: why for found in recognitions for name, why in found.damaged.items()}
-    return Recognition(numbers, labels[0], fused, damaged)
+    skipped = {name: why for found in recognitions for name, why in found.skipped.items()}
+    return Recognition(numbers, labels[0], fused, skipped)
 
 
 def fusion_weights(networks: int, weights: Sequence[float] | None = None) -> list[float]:

@@ -19,7 +19,7 @@ import tqdm
 from mpvn.data.clips.augmentation import NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.views import Views
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NO_MIRROR, VideoSet
 from mpvn.tasks.action import ActionRecognition, among_top
 from mpvn.tasks.task import check_count
 
@@ -31,16 +31,16 @@ class Recognition:
     As in `ClipAccuracy`, another class with the same score makes a video wrong.
 
     Attributes:
-        numbers: of the videos in the set, int64 `[N]`; those that were damaged are left out.
+        numbers: of the videos in the set, int64 `[N]`; those that were skipped are left out.
         labels: int32 `[N]`.
         scores: float32 `[N, classes]`.
-        damaged: why videos were left out, by name.
+        skipped: why videos were skipped, by name.
     """
 
     numbers: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
-    damaged: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def top(self, count: int) -> float:
         """Share of videos whose label is among the `count` classes of the highest scores."""
@@ -104,7 +104,7 @@ def evaluate_views(
     check_count("batch_size", batch_size, 1)
     classes = _classes_by_view(videos, views, task)
     pipeline = ClipPipeline(
-        videos, views.spread, NoAugmentation(), on_error=on_error, threads=threads
+        videos, views.multi_clip, NoAugmentation(), on_error=on_error, threads=threads
     )
     numbers, labels, scores = [], [], []
     with tqdm.tqdm(total=len(videos.videos), unit="video", dynamic_ncols=True) as bar:
@@ -116,9 +116,9 @@ def evaluate_views(
             scores.append(np.take_along_axis(said, classes, axis=1).mean(axis=0))
             numbers.append(example["number"][0])
             labels.append(example["label"][0])
-            bar.update(int(numbers[-1]) + 1 - bar.n)  # past damaged ones, too
+            bar.update(int(numbers[-1]) + 1 - bar.n)  # past skipped ones, too
         bar.update(len(videos.videos) - bar.n)
-    return Recognition(np.array(numbers), np.array(labels), np.array(scores), pipeline.damaged)
+    return Recognition(np.array(numbers), np.array(labels), np.array(scores), pipeline.skipped)
 
 
 def _classes_by_view(videos: VideoSet, views: Views, task: ActionRecognition) -> np.ndarray:
@@ -129,9 +129,9 @@ def _classes_by_view(videos: VideoSet, views: Views, task: ActionRecognition) ->
             "must be the same"
         )
     own = np.arange(task.classes)
-    mirrored = own if videos.mirrored is None else np.array(videos.mirrored)
-    if any(views.mirrored) and NEVER in mirrored:
-        name = videos.classes[mirrored.tolist().index(NEVER)]
+    mirrored = own if videos.mirrored_labels is None else np.array(videos.mirrored_labels)
+    if any(views.mirrored) and NO_MIRROR in mirrored:
+        name = videos.classes[mirrored.tolist().index(NO_MIRROR)]
         raise ValueError(
             f"the mirror image of {name!r} is no class of {videos.name}, so that mirror images "
             f"cannot be averaged. Take 5 crops or fewer. Received: crops={views.crops}"

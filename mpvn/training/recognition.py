@@ -53,7 +53,7 @@ def recognize_views(
         batch_size=batch_size,
         on_error=pipeline.on_error,
     )
-    pipeline.damaged.update(found.damaged)
+    pipeline.skipped.update(found.skipped)
     return found
 
 

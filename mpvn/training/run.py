@@ -174,7 +174,7 @@ def _record(
     folder.write(**row)
     board.scalars(row)
     for pipeline in (experiment.training, experiment.evaluation):
-        folder.add_damaged(pipeline.damaged)
+        folder.add_skipped(pipeline.skipped)
 
 
 def _evaluate_if_due(

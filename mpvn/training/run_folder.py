@@ -3,7 +3,7 @@
 config.json      every key
 versions.json    packages and machine
 metrics.jsonl    a line per evaluation and per report of the loss
-damaged.json     videos that could not be read, if any
+skipped.json     videos that could not be read, if any
 checkpoints/     last.npz, best.npz
 network.keras    the trained network, for `mpvn stream` and `mpvn export`
 report.html      curves, figures, examples
@@ -40,7 +40,7 @@ class RunFolder:
         self.best = self.path / "checkpoints" / "best.npz"
         self.network = self.path / "network.keras"
         self._config = self.path / "config.json"
-        self._damaged = self.path / "damaged.json"
+        self._skipped = self.path / "skipped.json"
         self._metrics = self.path / "metrics.jsonl"
 
     def begin(self, config: ConfigDict) -> None:
@@ -101,14 +101,14 @@ class RunFolder:
                 continue
 
     @property
-    def damaged(self) -> dict[str, str]:
+    def skipped(self) -> dict[str, str]:
         """Videos that could not be read in training or evaluation, and why."""
-        return json.loads(self._damaged.read_text()) if self._damaged.exists() else {}
+        return json.loads(self._skipped.read_text()) if self._skipped.exists() else {}
 
-    def add_damaged(self, found: Mapping[str, str]) -> None:
+    def add_skipped(self, found: Mapping[str, str]) -> None:
         """Keeps in mind videos that could not be read."""
         if found:
-            write_atomically(self._damaged, json.dumps({**self.damaged, **found}, indent=1) + "\n")
+            write_atomically(self._skipped, json.dumps({**self.skipped, **found}, indent=1) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drops metrics of later steps than a run goes on from."""

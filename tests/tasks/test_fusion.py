@@ -52,7 +52,7 @@ def test_videos_are_matched_by_number_and_those_that_one_lacks_are_told() -> Non
     assert found.labels.tolist() == [1, 1, 0]
     both = [recognition([0, 3, 4], seed).scores for seed in (1, 2)]
     np.testing.assert_allclose(found.scores, np.mean(both, axis=0), rtol=1e-6)
-    assert found.damaged == {"b": "b: cut short", "c": "c: gone"}
+    assert found.skipped == {"b": "b: cut short", "c": "c: gone"}
 
 
 RGB = recognition(WHOLE, 1)

@@ -13,7 +13,7 @@ from mpvn import VideoNetwork
 from mpvn.data import VideoError, VideoSet
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
 from mpvn.data.clips.views import Views
-from mpvn.data.video_set import NEVER
+from mpvn.data.video_set import NO_MIRROR
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views
 
 HEIGHT, WIDTH, CLASSES = 6, 9, 4
@@ -127,7 +127,7 @@ def test_scores_are_the_mean_over_views_and_steps(
     assert found.scores.dtype == np.float32
     assert found.numbers.tolist() == [0, 1, 2]
     assert found.labels.tolist() == [0, 1, 2]
-    assert found.damaged == {}
+    assert found.skipped == {}
 
 
 def test_only_steps_that_count_are_averaged() -> None:
@@ -222,7 +222,7 @@ def test_damaged_videos_are_left_out_and_told_of() -> None:
     found = evaluate_views(Network(), videos, TEN, task)
     assert found.numbers.tolist() == [0, 2]
     assert found.labels.tolist() == [0, 2]
-    assert found.damaged == {
+    assert found.skipped == {
         "noise 1": "noise 1: cut short",
         "noise 3": "noise 3: no pictures",
     }
@@ -247,7 +247,7 @@ def test_errors_of_the_network_are_its_own() -> None:
         ({"task": ActionRecognition(5)}, "the task has 5 classes, and noise 4"),
         ({"task": ActionRecognition(CLASSES, latency=3)}, "first that does is 3.* of 3 frames"),
         (
-            {"videos": noise_set(1, mirrored=(0, 1, NEVER, 3))},
+            {"videos": noise_set(1, mirrored=(0, 1, NO_MIRROR, 3))},
             "mirror image of 'up' is no class of noise.*5 crops or fewer. Received: crops=10",
         ),
         (
@@ -264,6 +264,6 @@ def test_what_does_not_fit_is_refused(options: dict, message: str) -> None:
 
 def test_sets_with_classes_that_have_no_mirror_image_take_five_crops() -> None:
     views = dataclasses.replace(TEN, crops=5)
-    videos = noise_set(1, mirrored=(0, 1, NEVER, 3))
+    videos = noise_set(1, mirrored=(0, 1, NO_MIRROR, 3))
     found = evaluate_views(Network(), videos, views, ActionRecognition(CLASSES))
     assert found.scores.shape == (1, CLASSES)

@@ -110,7 +110,7 @@ def test_damaged_videos_are_told_of_and_the_next_is_shown(
 
     monkeypatch.setattr(type(first), "read", damaged)
     page = write_run_report(folder, experiment).read_text()
-    assert list(folder.damaged) == [first.name]
+    assert list(folder.skipped) == [first.name]
     assert "cut off in the middle" in page
     assert page.count("<img") == 5
 

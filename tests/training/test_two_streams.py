@@ -84,7 +84,7 @@ def test_flow_in_memory_and_on_disk_is_trained_on(tmp_path: pathlib.Path) -> Non
     asked.data.train = {"fraction": 0.7}
     asked.data.evaluation = {"split": "val", "fraction": 0.7}
     folder = train(asked, tmp_path / "run")
-    assert folder.damaged == {}
+    assert folder.skipped == {}
     kept = list((tmp_path / "flow").rglob("flow_[xy]_*.jpg"))
     assert {path.parts[len(tmp_path.parts) + 1] for path in kept} == {"dis_2"}
     assert len(kept) % 18 == 0  # x and y of nine pairs of frames

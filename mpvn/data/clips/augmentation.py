@@ -10,13 +10,13 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NO_MIRROR, VideoSet
 
 Clip = dict[str, tf.Tensor]
 FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
 
 
-class Preparation(Protocol):
+class ClipTransform(Protocol):
     """What is done to the frames of a clip."""
 
     def check(self, videos: VideoSet) -> None:
@@ -113,10 +113,10 @@ class Augmentation:
         flipped = tf.constant(False)
         if self.flip:
             flipped = tf.random.stateless_uniform([], seed) < 0.5
-        if label is None or videos.mirrored is None:
+        if label is None or videos.mirrored_labels is None:
             return flipped, label
-        mirrored = tf.gather(tf.constant(videos.mirrored, label.dtype), label)
-        flipped &= mirrored != NEVER
+        mirrored = tf.gather(tf.constant(videos.mirrored_labels, label.dtype), label)
+        flipped &= mirrored != NO_MIRROR
         return flipped, tf.where(flipped, mirrored, label)
 
     def _box(self, shape: tf.Tensor, size_seed: tf.Tensor, place_seed: tf.Tensor) -> tf.Tensor:

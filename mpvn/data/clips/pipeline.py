@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.clips.augmentation import Preparation
+from mpvn.data.clips.augmentation import ClipTransform
 from mpvn.data.clips.sampling import Sampling
 from mpvn.data.video.frames import VideoError
 from mpvn.data.video_set import Video, VideoSet
@@ -31,13 +31,13 @@ class ClipPipeline:
         training: whether examples go on for ever, shuffled anew in each epoch, in whole batches;
             otherwise every video comes once, in order.
         on_error: what becomes of videos that cannot be read, or are too short: `"skip"` leaves them
-            out and tells of them in `damaged` (in training the next video of the epoch stands in,
+            out and tells of them in `skipped` (in training the next video of the epoch stands in,
             so that batches stay where they are), `"raise"` stops.
         threads: how many videos are decoded at the same time; default: one per core.
 
     Attributes:
         videos, sampling, augmentation, batch_size, on_error: as given.
-        damaged: why videos were left out, by name.
+        skipped: why videos were left out, by name.
         failure: what stopped the pipeline, for TensorFlow hides it in errors of its own.
 
     Raises:
@@ -48,7 +48,7 @@ class ClipPipeline:
         self,
         videos: VideoSet,
         sampling: Sampling,
-        augmentation: Preparation,
+        augmentation: ClipTransform,
         batch_size: int = 1,
         *,
         seed: int = 0,
@@ -71,20 +71,12 @@ class ClipPipeline:
         self.augmentation = augmentation
         self.batch_size = batch_size
         self.on_error = on_error
-        self.damaged: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
         self.failure: VideoError | None = None
         self._seed = seed
         self._training = training
         self._threads = threads or os.cpu_count() or 1
         self._orders: dict[int, np.ndarray] = {}
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of an epoch, if no video is damaged."""
-        count = len(self.videos.videos)
-        if self._training:
-            return max(1, count // self.batch_size)
-        return -(-count // self.batch_size)
 
     def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
         """The batches from example `start` on, `batches` of them at most.
@@ -122,7 +114,7 @@ class ClipPipeline:
 
     def report(self) -> str:
         """What was left out, for reading; empty if nothing was."""
-        lines = [f"  {reason}" for _, reason in sorted(self.damaged.items())]
+        lines = [f"  {reason}" for _, reason in sorted(self.skipped.items())]
         if not lines:
             return ""
         return "\n".join([f"left out {len(lines)} of {len(self.videos.videos)} videos:", *lines])
@@ -151,7 +143,7 @@ class ClipPipeline:
                 return *self._clip(video, rng), np.bool_(True)
             except (VideoError, ValueError, OSError) as fault:
                 self._note(video, fault)
-        if len(self.damaged) == len(self.videos.videos):
+        if len(self.skipped) == len(self.videos.videos):
             self.failure = VideoError(f"{self.videos.name}: nothing can be read:\n{self.report()}")
             raise self.failure
         length = self.sampling.frames or 1
@@ -168,7 +160,7 @@ class ClipPipeline:
             return
         order = self._order(epoch)
         for index in [*order[place:], *order[:place]]:
-            if videos[index].name not in self.damaged:
+            if videos[index].name not in self.skipped:
                 yield videos[index]
 
     def _clip(self, video: Video, rng: np.random.Generator) -> tuple[Any, ...]:
@@ -201,7 +193,7 @@ class ClipPipeline:
         """Raises, or remembers that `video` is left out."""
         said = str(fault)
         message = said if said.startswith(video.name) else f"{video.name}: {said}"
-        self.damaged[video.name] = message
+        self.skipped[video.name] = message
         if self.on_error == "raise":
             self.failure = VideoError(message)
             raise self.failure from fault

@@ -193,17 +193,17 @@ class Whole:
     """All frames of the video, up to a number: evaluation in *Massively Parallel Video Networks*.
 
     Attributes:
-        most: frames of the longest clip; of longer videos, the first are taken.
+        max_frames: frames of the longest clip; of longer videos, the first are taken.
         fps: as `Consecutive`.
     """
 
-    most: int = 250
+    max_frames: int = 250
     fps: float | None = None
 
     frames = None
 
     def __post_init__(self) -> None:
-        _check(most=self.most)
+        _check(max_frames=self.max_frames)
 
     def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
         return self.clips(frame_count, fps, 1)[0]
@@ -212,7 +212,7 @@ class Whole:
         if count != 1:
             raise ValueError(f"a whole video is one clip, count must be 1. Received: {count!r}")
         distance = 1.0 if self.fps is None else fps / self.fps
-        length = min(self.most, int((frame_count - 1) / distance + 1e-9) + 1)
+        length = min(self.max_frames, int((frame_count - 1) / distance + 1e-9) + 1)
         # [T] -> [1, T]
         return np.floor(np.arange(length) * distance + 1e-9).astype(np.int64)[None]
 

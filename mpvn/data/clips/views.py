@@ -80,7 +80,7 @@ class Views:
             )
 
     @property
-    def spread(self) -> MultiClip:
+    def multi_clip(self) -> MultiClip:
         """The sampling of all clips."""
         return MultiClip(self.sampling, self.clips)
 
@@ -93,7 +93,7 @@ class Views:
         """The views of a video, float32 `[T, h, w, C]` between -1 and 1, made one clip at a time.
 
         Args:
-            frames: uint8 `[clips * T, H, W, C]`, as `spread` samples them.
+            frames: uint8 `[clips * T, H, W, C]`, as `multi_clip` samples them.
             horizontal: as `VideoSet`.
 
         Raises:

@@ -226,7 +226,9 @@ def rendered_figures(
     if not directions:
         either = tuple(map(_EitherWay, videos))
         return VideoSet(name, either, classes=UNDIRECTED_ACTIONS, joints=COCO_JOINTS)
-    return VideoSet(name, videos, classes=ACTIONS, mirrored=MIRRORED_ACTIONS, joints=COCO_JOINTS)
+    return VideoSet(
+        name, videos, classes=ACTIONS, mirrored_labels=MIRRORED_ACTIONS, joints=COCO_JOINTS
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpvn.data.video_set import Frames, SeenVideo, VideoSet
+from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 
 def in_memory(videos: VideoSet) -> VideoSet:
@@ -18,11 +18,11 @@ def in_memory(videos: VideoSet) -> VideoSet:
 
     What cannot be read is not kept: it fails each time.
     """
-    return dataclasses.replace(videos, videos=tuple(_Kept(video) for video in videos.videos))
+    return dataclasses.replace(videos, videos=tuple(_Cached(video) for video in videos.videos))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kept(SeenVideo):
+class _Cached(VideoWrapper):
     """A video whose frames stay where they were read to."""
 
     @functools.cached_property

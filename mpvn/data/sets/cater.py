@@ -17,7 +17,7 @@ from mpvn.data.sets.layout import (
     raise_faults,
     read_lines,
 )
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NO_MIRROR, VideoSet
 
 _GRIDS = {"localize": 6, "localize_4x4": 4, "localize_8x8": 8}
 _SEVERAL_LABELS = ("actions_present", "actions_order_uniq")
@@ -71,4 +71,4 @@ def cater(root: str | os.PathLike[str], split: str = "train", task: str = "local
             videos.append(FileVideo(video, int(number)))
     raise_faults(str(path), faults, _MEND)
     classes = tuple(f"column {n % side}, row {n // side}" for n in range(side * side))
-    return VideoSet(f"CATER {task} {split}", videos, classes, (NEVER,) * len(classes))
+    return VideoSet(f"CATER {task} {split}", videos, classes, (NO_MIRROR,) * len(classes))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mpvn.data.sets.flow_images import FlowImages, flow_images
 from mpvn.data.video.frames import VideoError
-from mpvn.data.video_set import Frames, SeenVideo, VideoSet
+from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 METHODS = ("dis", "tvl1")
 
@@ -80,7 +80,7 @@ def optical_flow(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Flow(SeenVideo):
+class _Flow(VideoWrapper):
     """A video seen as optical flow.
 
     Pair n is of its frames n and n + 1; frame i shows the pairs i to i + stack - 1.

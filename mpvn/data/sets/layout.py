@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mpvn.data.video.sources import IMAGE_SUFFIXES
-from mpvn.data.video_set import NEVER
+from mpvn.data.video_set import NO_MIRROR
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
@@ -130,10 +130,12 @@ class Listing:
 def mirrored_by_words(classes: Sequence[str]) -> tuple[int, ...] | None:
     """By class, the one with left and right, or the sense of turning, exchanged in its name.
 
-    `NEVER` where no class has that name. None if all classes are their own mirror image.
+    `NO_MIRROR` where no class has that name. None if all classes are their own mirror image.
     """
     numbers = {name: number for number, name in enumerate(classes)}
-    mirrored = tuple(numbers.get(_MIRRORED_WORD.sub(_exchanged, name), NEVER) for name in classes)
+    mirrored = tuple(
+        numbers.get(_MIRRORED_WORD.sub(_exchanged, name), NO_MIRROR) for name in classes
+    )
     return None if mirrored == tuple(range(len(classes))) else mirrored
 
 

@@ -12,7 +12,7 @@ from mpvn.data.clips.augmentation import Augmentation, NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Whole
 from mpvn.data.video.frames import VideoError
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NO_MIRROR, VideoSet
 
 # --- a data set that shows every mistake --------------------------------------------------------
 
@@ -238,7 +238,7 @@ def test_every_frame_of_a_clip_is_treated_alike() -> None:
 
 def test_labels_are_those_of_the_mirror_image() -> None:
     """Class 0 becomes 1 and 1 becomes 0; class 2 has no mirror image and is never flipped."""
-    videos = marked_set(6, mirrored=(1, 0, NEVER))
+    videos = marked_set(6, mirrored=(1, 0, NO_MIRROR))
     augmentation = Augmentation((HEIGHT, WIDTH), flip=True)
     options = RANDOM | {"augmentation": augmentation, "batch_size": 6}
     became: dict[int, set[tuple[int, bool]]] = {0: set(), 1: set(), 2: set()}

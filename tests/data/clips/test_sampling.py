@@ -122,7 +122,7 @@ def test_videos_shorter_than_a_window() -> None:
 
 def test_whole_videos_end_at_the_longest_clip() -> None:
     assert indices(Whole(), 4) == [0, 1, 2, 3]
-    assert len(indices(Whole(most=250), 400)) == 250
+    assert len(indices(Whole(max_frames=250), 400)) == 250
     assert indices(Whole(fps=12.5), 7) == [0, 2, 4, 6]
     assert indices(Whole(fps=50), 2) == [0, 0, 1]
     assert clips(Whole(), 3, 1) == [[0, 1, 2]]

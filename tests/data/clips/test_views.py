@@ -135,7 +135,7 @@ def test_views_come_clip_by_clip_and_crop_by_crop() -> None:
     assert found.shape == (6, 2, 6, 6, 3)
     assert found[:, 0, 0, 0, 1].tolist() == [0, 2, 4, 0, 2, 4]  # leftmost columns
     assert found[:, :, 0, 0, 2].tolist() == 3 * [[0, 1]] + 3 * [[2, 3]]  # steps
-    assert views.spread.frames == 4
+    assert views.multi_clip.frames == 4
 
 
 def test_the_whole_frame_is_one_view() -> None:

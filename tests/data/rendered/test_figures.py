@@ -102,7 +102,7 @@ def test_a_mirror_image_shows_the_class_that_is_said() -> None:
     for video in videos.videos:
         joints = all_joints(video)[:, videos.mirrored_joints]
         joints[..., 0] = 63 - joints[..., 0]
-        assert action_seen_in(joints) == ACTIONS[videos.mirrored[video.label]], video
+        assert action_seen_in(joints) == ACTIONS[videos.mirrored_labels[video.label]], video
 
 
 @pytest.mark.parametrize("label", range(10), ids=ACTIONS)
@@ -325,7 +325,7 @@ def test_the_set_names_classes_and_joints() -> None:
     videos = rendered_figures(3, frames=20, fps=10, size=(40, 50), split="test")
     assert isinstance(videos, VideoSet)
     assert (videos.classes, videos.joints) == (ACTIONS, COCO_JOINTS)
-    assert videos.mirrored == MIRRORED_ACTIONS
+    assert videos.mirrored_labels == MIRRORED_ACTIONS
     video = videos.videos[2]
     assert (video.label, video.frame_count, video.fps) == (2, 20, 10)
     assert "test" in videos.name and "walk_left" in video.name

@@ -20,7 +20,7 @@ from PIL import Image
 from mpvn.data import VideoWriter
 from mpvn.data.sets.layout import mirrored_by_words, raise_faults
 from mpvn.data.sets.registry import SETS
-from mpvn.data.video_set import NEVER, VideoSet
+from mpvn.data.video_set import NO_MIRROR, VideoSet
 
 FRAMES = 8
 SIZE = (32, 48)
@@ -113,7 +113,7 @@ class TestFolder:
     def test_classes_in_the_order_of_their_names(self, classes: Path) -> None:
         videos = SETS["folder"](classes)
         assert (videos.name, videos.classes) == ("set", ("jump", "wave"))
-        assert (videos.mirrored, videos.joints) == (None, ())
+        assert (videos.mirrored_labels, videos.joints) == (None, ())
         expected = [(0, 120 + 10 * n) for n in range(10)] + [(1, 20 + 10 * n) for n in range(10)]
         assert levels(videos) == expected
 
@@ -140,7 +140,7 @@ class TestFolder:
         train, val = SETS["folder"](fake.root, "train"), SETS["folder"](fake.root, "val")
         assert (train.name, val.name) == ("set train", "set val")
         assert train.classes == val.classes == ("left hand", "turn left", "turn right")
-        assert train.mirrored == (NEVER, 2, 1)
+        assert train.mirrored_labels == (NO_MIRROR, 2, 1)
         assert levels(train) == [(0, 80), (1, 40), (2, 60)]
         assert levels(val) == [(0, 180), (1, 140), (2, 160)]
         assert_frames(train, 25)
@@ -282,7 +282,7 @@ class TestUCF101:
 
     def test_folds(self, ucf101: Fake) -> None:
         train = SETS["ucf101"](ucf101.root)
-        assert (train.name, train.mirrored) == ("UCF101 train 1", None)
+        assert (train.name, train.mirrored_labels) == ("UCF101 train 1", None)
         assert train.classes == ("ApplyEyeMakeup", "Archery", "BabyCrawling")
         assert levels(train) == [
             (n, 20 + 60 * n + 10 * group) for n in range(3) for group in (2, 1)
@@ -512,7 +512,7 @@ class TestSomethingSomething:
     def test_version_1(self, first: Fake) -> None:
         train = SETS["something_something_v1"](first.root)
         assert train.name == "Something-Something V1 train"
-        assert (train.classes, train.mirrored) == (self.CLASSES, (1, 0, 2, NEVER))
+        assert (train.classes, train.mirrored_labels) == (self.CLASSES, (1, 0, 2, NO_MIRROR))
         assert levels(train) == [(2, 60), (1, 80)]
         assert_frames(train, 12)
         assert levels(SETS["something_something_v1"](first.root, "val")) == [(0, 100)]
@@ -520,7 +520,7 @@ class TestSomethingSomething:
     def test_version_2(self, second: Fake) -> None:
         train = SETS["something_something_v2"](second.root)
         assert train.name == "Something-Something V2 train"
-        assert (train.classes, train.mirrored) == (self.CLASSES, (1, 0, 2, NEVER))
+        assert (train.classes, train.mirrored_labels) == (self.CLASSES, (1, 0, 2, NO_MIRROR))
         assert levels(train) == [(1, 60), (3, 80)]
         assert_frames(train, 25)
         assert levels(SETS["something_something_v2"](second.root, "val")) == [(0, 100)]
@@ -589,7 +589,7 @@ class TestJester:
             fake.images(f"20bn-jester-v1/{identifier}", level)
         train = SETS["jester"](fake.root)
         assert (train.name, train.classes) == ("Jester train", self.CLASSES)
-        assert train.mirrored == (1, 0, 2, 4, 3, 6, 5, 7)
+        assert train.mirrored_labels == (1, 0, 2, 4, 3, 6, 5, 7)
         assert levels(train) == [(1, 60), (7, 80)]
         assert_frames(train, 12)
         assert levels(SETS["jester"](fake.root, "val")) == [(5, 100)]
@@ -613,7 +613,7 @@ class TestCATER:
         train = SETS["cater"](cater.root)
         assert (train.name, len(train.classes)) == ("CATER localize train", 36)
         assert train.classes[14] == "column 2, row 2"
-        assert train.mirrored == (NEVER,) * 36
+        assert train.mirrored_labels == (NO_MIRROR,) * 36
         assert levels(train) == [(35, 60), (0, 80)]
         assert_frames(train, 25)
         assert levels(SETS["cater"](cater.root, "val")) == [(14, 100)]
@@ -793,9 +793,9 @@ class TestLayout:
             (("left", "right"), (1, 0)),
             (("swipe_left", "swipe_right", "up"), (1, 0, 2)),
             (("Turning CLOCKWISE", "Turning COUNTERCLOCKWISE"), (1, 0)),
-            (("left to right", "right to left", "left"), (1, 0, NEVER)),
+            (("left to right", "right to left", "left"), (1, 0, NO_MIRROR)),
             (("upright", "bright", "cleft"), None),
-            (("counter-clockwise", "clockwise"), (NEVER, NEVER)),
+            (("counter-clockwise", "clockwise"), (NO_MIRROR, NO_MIRROR)),
         ],
     )
     def test_mirror_images_by_words(
