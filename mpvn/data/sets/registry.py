@@ -1,9 +1,10 @@
-"""The readers of data sets by name, for whoever takes the name of one: a command, a setting."""
+"""The data sets by name, for commands and configs."""
 
 import functools
 import types
 from collections.abc import Callable, Mapping
 
+from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.sets.cater import cater
 from mpvn.data.sets.folder import folder
 from mpvn.data.sets.hmdb51 import hmdb51
@@ -18,6 +19,7 @@ from mpvn.data.video_set import VideoSet
 
 SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
     {
+        "rendered_figures": rendered_figures,
         "cater": cater,
         "csv": table,
         "folder": folder,
@@ -33,4 +35,13 @@ SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
         "ucf101": ucf101,
     }
 )
-"""Each takes the path of the data first, then `split`; the rest is told in its own docstring."""
+"""Functions that return a `VideoSet`, by the name of the data set.
+
+Each takes the path of the data, then options such as `split`; its docstring lists them.
+`rendered_figures` reads no files and takes no path.
+"""
+
+
+def needs_path(name: str) -> bool:
+    """Return whether `SETS[name]` reads files, and so takes their path as its first argument."""
+    return SETS[name] is not rendered_figures

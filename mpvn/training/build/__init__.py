@@ -10,13 +10,12 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from mpvn.data.clips.augmentation import Augmentation
-from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.sets.flow import optical_flow
 from mpvn.data.sets.cached import in_memory
 from mpvn.data.clips.montage import montage
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Dense, Segments, MultiClipSampling, Whole
-from mpvn.data.sets.registry import SETS
+from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.data.video_set import VideoSet
 from mpvn.data.clips.views import Views
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
@@ -168,28 +167,22 @@ def build_videos(config: ConfigDict, split: str) -> VideoSet:
 def _read_videos(config: ConfigDict, split: str) -> VideoSet:
     data = config.data
     options = dict(data.train if split == "train" else data.evaluation)
-    if data.name == "rendered_figures":
+    if data.name not in SETS:
+        raise ValueError(f"config.data.name: known are {', '.join(SETS)}. Received: {data.name!r}")
+    if needs_path(data.name) and not data.path:
+        raise ValueError(f"config.data.path must say where {data.name} is on disk")
+    _check_options(data.name, split, options)
+    if not needs_path(data.name):
         size = (config.model.size, config.model.size)
         place = "train" if split == "train" else "validation"
-        _check_options(data.name, split, rendered_figures, options)
-        return rendered_figures(**{"seed": config.seed, "size": size, "split": place, **options})
-    if data.name not in SETS:
-        known = ", ".join(["rendered_figures", *SETS])
-        raise ValueError(f"config.data.name: known are {known}. Received: {data.name!r}")
-    if not data.path:
-        raise ValueError(f"config.data.path must say where {data.name} is on disk")
+        return SETS[data.name](**{"seed": config.seed, "size": size, "split": place, **options})
     options.setdefault("split", "train" if split == "train" else "test")
-    reader = SETS[data.name]
-    _check_options(data.name, split, reader, options)
-    return reader(data.path, **options)
+    return SETS[data.name](data.path, **options)
 
 
-def _check_options(
-    name: str, key: str, reader: Callable[..., VideoSet], options: Mapping[str, Any]
-) -> None:
-    """Raises ValueError for what is no argument of `reader`, or its first: where the data is."""
-    known = list(inspect.signature(reader).parameters)
-    known = known if reader is rendered_figures else known[1:]
+def _check_options(name: str, key: str, options: Mapping[str, Any]) -> None:
+    """Raises ValueError for what is no argument of the set, or its first: where the data is."""
+    known = list(inspect.signature(SETS[name]).parameters)[needs_path(name) :]
     for option in options:
         if option not in known:
             raise ValueError(

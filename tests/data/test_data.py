@@ -1,0 +1,32 @@
+"""What `mpvn.data` offers: its public names, and the registry of data sets."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+from mpvn.data import SETS, rendered_figures
+from mpvn.data.sets.registry import needs_path
+
+
+def test_importing_does_not_import_tensorflow() -> None:
+    # `mpvn/__init__.py` does import TensorFlow: an empty package stands in for it.
+    program = (
+        "import sys, types\n"
+        "package = types.ModuleType('mpvn'); package.__path__ = ['mpvn']\n"
+        "sys.modules['mpvn'] = package\n"
+        "import mpvn.data\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)\n"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+
+
+def test_sets_take_a_path_first_except_the_rendered_one() -> None:
+    assert not needs_path("rendered_figures")
+    assert SETS["rendered_figures"] is rendered_figures
+    for name in SETS.keys() - {"rendered_figures"}:
+        path, split, *_ = inspect.signature(SETS[name]).parameters
+        assert needs_path(name)
+        assert path in ("root", "path")
+        assert split == "split"
