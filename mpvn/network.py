@@ -90,10 +90,10 @@ class VideoNetwork(keras.Model):
         if not isinstance(plan, Plan):
             raise TypeError(f"plan must be a Plan or None. Received: {plan!r}")
         if plan.graph.model is not frame_model:
-            plan = Plan(frame_model, **plan.get_config())
+            plan = plan.over(frame_model)
         if any(plan.devices):
             frame_model = place(frame_model, plan)
-            plan = Plan(frame_model, **plan.get_config())
+            plan = plan.over(frame_model)
         self.autocast = False  # inputs go to the frame model in its own dtype
         self.frame_model = frame_model
         self.plan = plan

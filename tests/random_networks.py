@@ -430,7 +430,7 @@ def _close_feedback(draw: st.DrawFn, net: Builder, feedback: str) -> None:
 class Settings:
     """What to ask of a plan: its arguments by name, as plain data."""
 
-    subnetworks: int | tuple[str, ...]
+    boundaries: tuple[str, ...]
     clocks: Mapping[str, int] | Sequence[int] | None
     phases: Mapping[str, int] | Sequence[int] | str | None
     head: str | None = None
@@ -472,8 +472,8 @@ def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Set
         phases: Any = {name: draw(st.integers(0, rates[name] - 1)) for name in rates}
     else:
         phases = draw(st.sampled_from([None, "aligned", "chain"]))
-    subnetworks = tuple(name for name in order if name in begins)
-    return Settings(subnetworks if begins else 1, clocks, phases, head)
+    boundaries = tuple(name for name in order if name in begins)
+    return Settings(boundaries, clocks, phases, head)
 
 
 def lowest_rate(

@@ -44,5 +44,5 @@ def network(modules: list[reference.Dense], shortcuts: tuple = (), **options: An
         made.append(dense_layer(index)(read[0]))
     model = keras.Model(frame, made[-1])
     set_modules(model, modules)
-    plan = Plan(model, starts)
+    plan = Plan(model, boundaries=starts)
     return VideoNetwork(model, plan, dtype="float64", **options)

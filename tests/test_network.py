@@ -24,7 +24,7 @@ def network(rng: np.random.Generator) -> VideoNetwork:
     x = keras_layers.TemporalConv3D(2, (3, 1, 1), name="t2")(x)
     x = layers.Add(name="sum")([first, x])
     model = keras.Model(frame, layers.GlobalAveragePooling2D(name="pool")(x), name="small")
-    network = VideoNetwork(model, Plan(model, ["c1", "t2"], clocks=[1, 2, 4]))
+    network = VideoNetwork(model, Plan(model, boundaries=["c1", "t2"], clocks=[1, 2, 4]))
     randomize(network, rng)
     return network
 
@@ -346,7 +346,7 @@ def test_a_clip_of_unknown_length_may_end_before_a_node_ticks(
     """A node without ticks, read every second tick, was sliced from the wrong end."""
     model = causal_row((2, 1), (2, 2), (2, 2))
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    plan = Plan(model, ["t1", "t2"], phases=phases)
+    plan = Plan(model, boundaries=["t1", "t2"], phases=phases)
     network = VideoNetwork(model, plan, executor=executor)
     traced = tf.function(network, input_signature=[tf.TensorSpec((None, None, 4, 4, 2))])
     clip = rng.normal(size=(2, 9, 4, 4, 2)).astype("float32")

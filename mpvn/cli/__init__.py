@@ -361,14 +361,10 @@ def _model_and_plan(arguments: argparse.Namespace) -> tuple[Any, Any]:
         asked = [getattr(arguments, name) is not None for name in _PLAN_OPTIONS]
         if frame_model.plan is not None and not any(asked):
             return frame_model, frame_model.plan
-        subnetworks: Any = arguments.subnetworks
-        if arguments.boundaries is not None:
-            if subnetworks is not None:
-                raise ValueError("give --subnetworks or --boundaries, not both")
-            subnetworks = arguments.boundaries.split(",")
         return frame_model, Plan(
             frame_model.model,
-            1 if subnetworks is None else subnetworks,
+            arguments.subnetworks,
+            boundaries=arguments.boundaries and arguments.boundaries.split(","),
             partition=arguments.partition or frame_model.partition,
             clocks=None if arguments.clocks == "none" else _list_or_word(arguments.clocks),
             phases=_list_or_word(arguments.phases),

@@ -13,7 +13,7 @@ from keras import layers
 
 import keras_layers
 from mpvn.models.parts import convolution
-from mpvn.plan.partition import HEAD_UNIT
+from mpvn.plan.units import HEAD_UNIT
 
 LOGITS = f"{HEAD_UNIT}.logits"
 """Name of the node that makes the heatmaps, by which they are fed back."""

@@ -18,7 +18,7 @@ from mpvn.models.surgery.rebuild import preceded
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.plan.graph import read_graph
-from mpvn.plan.partition import UNIT_SEPARATOR
+from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224
 """Height and width of the frames for networks that do not say."""

@@ -12,35 +12,13 @@ from mpvn.plan.graph import Graph, Node
 Rates = tuple[int, ...]
 """One clock rate per node."""
 
-
-WAYS = ("equal", "balanced", "units")
-"""How a number of subnetworks can be cut."""
+PARTITIONS = ("equal", "balanced", "units")
+"""The ways to divide nodes among a number of subnetworks."""
 
 
 def equal_starts(count: int, parts: int) -> list[int]:
     """First index of each of `parts` runs of (almost) equally many of `count` items."""
     return [part * count // parts for part in range(parts)]
-
-
-UNIT_SEPARATOR = "."
-"""Nodes called `unit.part` make up the unit `unit`."""
-
-HEAD_UNIT = "head"
-"""The unit that is a model's head."""
-
-
-def units(names: Sequence[str]) -> dict[str, int]:
-    """Index of the first node of each unit, by the unit's name, from node names in plan order.
-
-    A unit is a run of nodes called `unit.part`, such as a block of a published network. What has
-    another name belongs to the unit before it. No units if the first node is in none.
-    """
-    found: dict[str, int] = {}
-    for index, name in enumerate(names):
-        unit, separator, _ = name.partition(UNIT_SEPARATOR)
-        if separator and unit not in found:
-            found[unit] = index
-    return found if 0 in found.values() else {}
 
 
 def balanced_starts(costs: Sequence[float], parts: int) -> list[int]:

@@ -30,9 +30,10 @@ class Plan:
 
     Args:
         model: a functional Keras model over one frame, of fixed frame size.
-        subnetworks: how many parallel subnetworks (1 is the sequential network), or the names of
-            the nodes at which subnetworks 1, 2, ... begin.
-        partition: how a number of subnetworks is cut: `"equal"`, equally many nodes each;
+        subnetworks: number of parallel subnetworks. Default 1, the sequential network.
+        boundaries: names of the nodes at which subnetworks 1, 2, ... begin, instead of
+            `subnetworks`.
+        partition: how `subnetworks` are cut: `"equal"`, equally many nodes each;
             `"balanced"`, the dearest as cheap as possible in multiply-adds per step; or `"units"`,
             equally many units each, nodes called `unit.part` being a unit (the published networks
             are built so, and the papers cut them so). The head counts as a unit.
@@ -66,8 +67,9 @@ class Plan:
     def __init__(
         self,
         model: keras.Model,
-        subnetworks: int | Sequence[str] = 1,
+        subnetworks: int | None = None,
         *,
+        boundaries: Sequence[str] | None = None,
         partition: str = "equal",
         clocks: None | str | Sequence[int] | Mapping[str, int] = None,
         phases: None | str | Sequence[int] | Mapping[str, int] = None,
@@ -75,7 +77,7 @@ class Plan:
         head: str | None = None,
     ) -> None:
         self.graph: Graph = read_graph(model)
-        draft = Draft(self.graph, subnetworks, partition, clocks, phases, devices, head)
+        draft = Draft(self.graph, subnetworks, boundaries, partition, clocks, phases, devices, head)
         if draft.faults:
             lines = "\n".join(f"  - {fault}" for fault in draft.faults)
             raise PlanError(f"this plan does not fit the model {model.name!r}:\n{lines}")
@@ -254,12 +256,24 @@ class Plan:
     def get_config(self) -> dict[str, Any]:
         """The plan as plain data; `Plan(model, **config)` makes it again."""
         return {
-            "subnetworks": list(self.boundaries),
+            "boundaries": list(self.boundaries),
             "clocks": {name: clock.rate for name, clock in self.clock_of.items()},
             "phases": {name: clock.phase for name, clock in self.clock_of.items()},
             "devices": list(self.devices) if any(self.devices) else None,
             "head": self.head,
         }
+
+    def over(self, model: keras.Model) -> "Plan":
+        """Return the same plan for another model.
+
+        Args:
+            model: a model with nodes of the same names, such as a clone, a copy for another frame
+                size, or the same layers with more outputs.
+
+        Raises:
+            PlanError: the plan does not fit `model`.
+        """
+        return Plan(model, **self.get_config())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.get_config() == other.get_config()

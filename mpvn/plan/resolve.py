@@ -10,10 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpvn.plan import partition
 from mpvn.plan.clock import EVERY_STEP, Clock
 from mpvn.plan.cost import multiply_adds
 from mpvn.plan.graph import Graph, Node
+from mpvn.plan.partition import (
+    PARTITIONS,
+    Rates,
+    auto_rates,
+    balanced_starts,
+    chained_offsets,
+    equal_starts,
+    inherited_rates,
+    least_rate,
+)
+from mpvn.plan.units import HEAD_UNIT, units
 
 
 class Draft:
@@ -32,7 +42,8 @@ class Draft:
         self,
         graph: Graph,
         subnetworks: Any,
-        how: Any,
+        boundaries: Any,
+        partition: Any,
         clocks: Any,
         phases: Any,
         devices: Any,
@@ -40,20 +51,20 @@ class Draft:
     ) -> None:
         self._graph = graph
         self.faults: list[str] = []
-        self._units = partition.units(graph.names)
-        if head is None and how == "units":
+        self._units = units(graph.names)
+        if head is None and partition == "units":
             head = self._head_unit()
         self.head = head
         head_start = None if head is None else self._index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
         by_node = self._rates_by_node(clocks)
-        self.starts = self._make_starts(subnetworks, how, by_node)
+        self.starts = self._make_starts(subnetworks, boundaries, partition, by_node)
         self.subnetwork = tuple(
             len(self.starts) if index >= self._body else sum(index >= s for s in self.starts) - 1
             for index in range(len(graph.nodes))
         )
-        # A list per subnetwork is held against the number asked for, even if that has a fault.
-        asked = len(subnetworks) + 1 if _is_list(subnetworks) else len(self.starts)
+        # A list per subnetwork must be as long as the boundaries say, even if one has a fault.
+        asked = len(boundaries) + 1 if _is_list(boundaries) else len(self.starts)
         self._rates = by_node or self._rates_by_subnetwork(clocks, asked)
         self.clocks = self._make_clocks(phases, asked)
         self.devices = self._make_devices(devices, asked)
@@ -62,12 +73,12 @@ class Draft:
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _rates_by_node(self, clocks: Any) -> partition.Rates | None:
+    def _rates_by_node(self, clocks: Any) -> Rates | None:
         """Rates that do not depend on the boundaries; None if they do."""
         if _is_list(clocks):
             return None
         if isinstance(clocks, str) and clocks == "auto":
-            return partition.auto_rates(self._graph)
+            return auto_rates(self._graph)
         given: dict[str, int] = {}
         if isinstance(clocks, Mapping):
             for name, rate in clocks.items():
@@ -77,34 +88,43 @@ class Draft:
                     given[name] = rate
         elif clocks is not None:
             self._fault(f'clocks must be None, "auto", a list or a mapping, got {clocks!r}')
-        return partition.inherited_rates(self._graph, lambda node, _: given.get(node.name))
+        return inherited_rates(self._graph, lambda node, _: given.get(node.name))
 
-    def _rates_by_subnetwork(self, clocks: Any, asked: int) -> partition.Rates:
+    def _rates_by_subnetwork(self, clocks: Any, asked: int) -> Rates:
         rates = self._checked_list(clocks, "clocks", "rate >= 1", 1, asked)
         if rates is None:
-            return partition.inherited_rates(self._graph, lambda node, inherited: None)
+            return inherited_rates(self._graph, lambda node, inherited: None)
         return tuple((*rates, 1)[own] for own in self.subnetwork)
 
-    def _make_starts(self, subnetworks: Any, how: Any, rates: partition.Rates | None) -> list[int]:
+    def _make_starts(
+        self, subnetworks: Any, boundaries: Any, partition: Any, rates: Rates | None
+    ) -> list[int]:
         body = self._body
-        if how not in partition.WAYS:
-            self._fault(f"partition must be one of {', '.join(partition.WAYS)}, got {how!r}")
-        if _is_list(subnetworks):
-            return self._starts_by_name(subnetworks)
-        if how == "units":
+        if partition not in PARTITIONS:
+            self._fault(f"partition must be one of {', '.join(PARTITIONS)}, got {partition!r}")
+        if boundaries is not None:
+            return self._starts_by_name(subnetworks, boundaries)
+        subnetworks = 1 if subnetworks is None else subnetworks
+        if not _is_count(subnetworks, 0):
+            self._fault(
+                f"subnetworks: expected an int. Received: {subnetworks!r}. Pass the names of the "
+                "nodes at which subnetworks begin as boundaries=[...]"
+            )
+            return [0]
+        if partition == "units":
             return self._starts_by_unit(subnetworks)
         if not _is_count(subnetworks, 1) or subnetworks > body:
             self._fault(
                 f"subnetworks: the model has {body} nodes to share, so between 1 and {body} "
-                f"subnetworks are possible (or a list of boundary names), got {subnetworks!r}"
+                f"subnetworks are possible, got {subnetworks!r}"
             )
             return [0]
-        if how == "balanced":
+        if partition == "balanced":
             shared = rates or (1,) * body
             nodes = self._graph.nodes[:body]
             costs = [multiply_adds(self._graph, node) / shared[node.index] for node in nodes]
-            return partition.balanced_starts(costs, subnetworks)
-        return partition.equal_starts(body, subnetworks)
+            return balanced_starts(costs, subnetworks)
+        return equal_starts(body, subnetworks)
 
     def _starts_by_unit(self, subnetworks: Any) -> list[int]:
         body = {unit: start for unit, start in self._units.items() if start < self._body}
@@ -121,17 +141,25 @@ class Draft:
         else:
             count = len(body) + (self._body < len(self._graph.nodes))  # the head counts as one
             starts = list(body.values())
-            return [starts[unit] for unit in partition.equal_starts(count, subnetworks)]
+            return [starts[unit] for unit in equal_starts(count, subnetworks)]
         return [0]
 
     def _head_unit(self) -> str | None:
         """First node of the unit that is the head; None if there is none."""
-        index = self._units.get(partition.HEAD_UNIT)
+        index = self._units.get(HEAD_UNIT)
         return None if index is None else self._graph.names[index]
 
-    def _starts_by_name(self, names: Sequence[str]) -> list[int]:
-        starts = []
-        for name in names:
+    def _starts_by_name(self, subnetworks: Any, boundaries: Any) -> list[int]:
+        if subnetworks is not None:
+            self._fault(
+                "expected either subnetworks or boundaries, not both. Received: "
+                f"subnetworks={subnetworks!r}, boundaries={boundaries!r}"
+            )
+        if not _is_list(boundaries):
+            self._fault(f"boundaries: expected a list of node names. Received: {boundaries!r}")
+            return [0]
+        starts: list[int] = []
+        for name in boundaries:
             index = self._index_of(name, "boundary")
             if index in starts:
                 self._fault(f"boundary: {name!r} is named twice")
@@ -150,7 +178,7 @@ class Draft:
         if _is_list(phases):
             offsets = self._checked_list(phases, "phases", "offset >= 0", 0, asked) or offsets
         elif chained:
-            offsets = partition.chained_offsets(self._graph, self.subnetwork, parts)
+            offsets = chained_offsets(self._graph, self.subnetwork, parts)
         if not (phases is None or phases in ("aligned", "chain") or not isinstance(phases, str)):
             self._fault(f'phases must be "aligned", "chain", a list or a mapping, got {phases!r}')
         given = self._phases_by_node(phases) if isinstance(phases, Mapping) else {}
@@ -209,7 +237,7 @@ class Draft:
             self._check_feedback(node)
 
     def _check_rate(self, node: Node) -> None:
-        least = partition.least_rate(self._graph, node, self._rates)
+        least = least_rate(self._graph, node, self._rates)
         mine, stride = self._rates[node.index], node.temporal_stride
         if stride > 1 and mine != least * stride:
             self._fault(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mpvn.plan import Plan
-from mpvn.plan.partition import units
+from mpvn.plan.units import units
 from mpvn.report import svg
 from mpvn.report.slots import Link, Slot, slots_and_links
 

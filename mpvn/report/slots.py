@@ -13,7 +13,7 @@ import keras
 from mpvn.plan import Plan
 from mpvn.plan.clock import EVERY_STEP, Clock
 from mpvn.plan.graph import Node, Tensor
-from mpvn.plan.partition import UNIT_SEPARATOR
+from mpvn.plan.units import UNIT_SEPARATOR
 
 
 @dataclasses.dataclass

@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
-from mpvn.plan.partition import equal_starts, units
+from mpvn.plan.partition import equal_starts
+from mpvn.plan.units import units
 
 LAYERS = 3
 """How many layers are compared if none are named."""
@@ -144,8 +145,7 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
     if len(model.outputs) != 1:
         raise ValueError(f"{network.name!r} has {len(model.outputs)} outputs; expected one")
     wider = keras.Model(model.input, [model.outputs[0], *taps], name=model.name)
-    plan = Plan(wider, **network.plan.get_config())
-    return VideoNetwork(wider, plan, network.executor, network.rematerialize)
+    return VideoNetwork(wider, network.plan.over(wider), network.executor, network.rematerialize)
 
 
 def _check_shapes(student: VideoNetwork, teacher: VideoNetwork, layers: Sequence[str]) -> None:

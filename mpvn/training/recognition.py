@@ -16,7 +16,6 @@ import tqdm
 
 from mpvn.models.surgery.rebuild import resized
 from mpvn.network import VideoNetwork
-from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, fuse, online_accuracy
 from mpvn.tasks.fusion import fusion_weights
 from mpvn.training.build import Experiment
@@ -171,5 +170,4 @@ class _AnySize:
         if own.frame_model.input_shape[1:3] == size:
             return own
         frame_model = resized(own.frame_model, size)
-        plan = Plan(frame_model, **own.plan.get_config())
-        return VideoNetwork(frame_model, plan, executor=own.executor)
+        return VideoNetwork(frame_model, own.plan.over(frame_model), executor=own.executor)

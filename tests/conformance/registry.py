@@ -185,7 +185,7 @@ def feedback() -> mpvn.VideoNetwork:
     x = layers.Conv2D(4, 3, padding="same", activation="tanh")(x)
     opinion = layers.Conv2D(3, 1, activation="tanh", name="opinion")(x)
     model = keras.Model(frame, opinion)
-    return mpvn.VideoNetwork(model, mpvn.Plan(model, ["opinion"], clocks=[1, 2]))
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, boundaries=["opinion"], clocks=[1, 2]))
 
 
 def two_ends() -> mpvn.VideoNetwork:
@@ -197,7 +197,7 @@ def two_ends() -> mpvn.VideoNetwork:
     mask = layers.Conv2D(1, 1, name="mask_logits")(x)
     score = layers.Dense(2, name="score_logits")(layers.GlobalAveragePooling2D()(x))
     model = keras.Model({"image": image, "flow": flow}, {"mask": mask, "score": score})
-    plan = mpvn.Plan(model, ["both"], clocks=[1, 2], phases="aligned")
+    plan = mpvn.Plan(model, boundaries=["both"], clocks=[1, 2], phases="aligned")
     return mpvn.VideoNetwork(model, plan)
 
 

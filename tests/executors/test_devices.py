@@ -33,7 +33,7 @@ for weight in model.weights:
     if "float" in weight.dtype:
         weight.assign(np.random.uniform(0.2, 1.0, weight.shape) - ("kernel" in weight.path) * 0.6)
 
-cuts = dict(subnetworks=["second"], clocks=[1, 2])
+cuts = dict(boundaries=["second"], clocks=[1, 2])
 plain = VideoNetwork(model, Plan(model, **cuts), executor="layerwise")
 placed = VideoNetwork(
     model, Plan(model, **cuts, devices=["/CPU:0", "/CPU:1"]), executor="layerwise"
@@ -137,7 +137,7 @@ def network(devices):
     x = layers.Conv2D(3, 3, activation="tanh", name="first")(frame)
     x = layers.Conv2D(3, 3, activation="tanh", name="second")(x)
     model = keras.Model(frame, layers.GlobalAveragePooling2D(name="last")(x))
-    return VideoNetwork(model, Plan(model, ["second"], devices=devices))
+    return VideoNetwork(model, Plan(model, boundaries=["second"], devices=devices))
 
 rng = np.random.default_rng(0)
 clip = tf.constant(rng.normal(size=(2, 6, 6, 6, 2)), tf.float32)

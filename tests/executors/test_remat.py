@@ -40,12 +40,12 @@ def feedback_model() -> keras.Model:
 
 CASES: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
     "layerwise, sequential": (forward_model, {}, "layerwise"),
-    "layerwise, pipelined": (forward_model, {"subnetworks": CUTS}, "layerwise"),
-    "layerwise, clocks": (forward_model, {"subnetworks": CUTS, "clocks": [1, 2, 2]}, "layerwise"),
+    "layerwise, pipelined": (forward_model, {"boundaries": CUTS}, "layerwise"),
+    "layerwise, clocks": (forward_model, {"boundaries": CUTS, "clocks": [1, 2, 2]}, "layerwise"),
     "unroll, sequential": (forward_model, {}, "unroll"),
-    "unroll, pipelined": (forward_model, {"subnetworks": CUTS}, "unroll"),
-    "unroll, clocks": (forward_model, {"subnetworks": CUTS, "clocks": [1, 2, 2]}, "unroll"),
-    "feedback": (feedback_model, {"subnetworks": CUTS}, "unroll"),
+    "unroll, pipelined": (forward_model, {"boundaries": CUTS}, "unroll"),
+    "unroll, clocks": (forward_model, {"boundaries": CUTS, "clocks": [1, 2, 2]}, "unroll"),
+    "feedback": (feedback_model, {"boundaries": CUTS}, "unroll"),
 }
 
 

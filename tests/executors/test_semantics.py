@@ -129,7 +129,11 @@ def subject(network: Network, asked: Settings) -> Subject:
     """Builds a network with the package."""
     model = to_keras(network)
     plan = mpvn.Plan(
-        model, asked.subnetworks, clocks=asked.clocks, phases=asked.phases, head=asked.head
+        model,
+        boundaries=asked.boundaries,
+        clocks=asked.clocks,
+        phases=asked.phases,
+        head=asked.head,
     )
     names = [node.name for node in network.flat]
     clocks = {name: (plan.clock_of[name].rate, plan.clock_of[name].phase) for name in names}
@@ -201,13 +205,13 @@ def case(make: Callable[[], Case]) -> Callable[[], Case]:
 
 
 def ask(
-    subnetworks: int | tuple[str, ...] = 1,
+    boundaries: tuple[str, ...] = (),
     clocks: dict[str, int] | None = None,
     phases: Any = "aligned",
     head: str | None = None,
 ) -> Settings:
     """Settings of a plan; all phases are 0 unless said otherwise."""
-    return Settings(subnetworks, clocks, phases, head)
+    return Settings(boundaries, clocks, phases, head)
 
 
 def chain(*, temporal: tuple[str, ...] = (), window: int = 3) -> Network:
@@ -545,15 +549,18 @@ def test_plan_is_what_was_asked_for(data: st.DataObject) -> None:
     order = mpvn.Plan(model, 1).nodes
     asked = data.draw(settings_for(network, order))
     plan = mpvn.Plan(
-        model, asked.subnetworks, clocks=asked.clocks, phases=asked.phases, head=asked.head
+        model,
+        boundaries=asked.boundaries,
+        clocks=asked.clocks,
+        phases=asked.phases,
+        head=asked.head,
     )
     nodes = {node.name: node for node in network.flat}
     assert tuple(plan.nodes) == tuple(order)
     in_head = order.index(asked.head) if asked.head else len(order)
-    begins = () if isinstance(asked.subnetworks, int) else asked.subnetworks
     index = 0
     for position, name in enumerate(order):
-        index += name in begins
+        index += name in asked.boundaries
         if position < in_head and name in nodes:
             assert plan.subnetwork_of[name] == index, name
     named = asked.clocks if isinstance(asked.clocks, dict) else {}

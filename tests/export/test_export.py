@@ -70,7 +70,7 @@ def network() -> mpvn.VideoNetwork:
     scores = keras.layers.Dense(5, name="scores")(keras.layers.Concatenate()([pooled, back]))
     model = keras.Model(inputs, {"scores": scores, "map": merged})
     randomize(model)
-    plan = mpvn.Plan(model, ["pool", "up", "merge"], clocks="auto")
+    plan = mpvn.Plan(model, boundaries=["pool", "up", "merge"], clocks="auto")
     return mpvn.VideoNetwork(model, plan)
 
 

@@ -191,7 +191,7 @@ def test_a_head_learns_with_what_it_reads(rng: np.random.Generator) -> None:
     randomize(model, rng)
     one = VideoNetwork(
         model,
-        Plan(model, ["module1", "module2"], head="head"),
+        Plan(model, boundaries=["module1", "module2"], head="head"),
         gradient="sideways",
         dtype="float64",
     )
@@ -214,7 +214,7 @@ def test_a_head_sends_back_without_delay(moving: tuple, rng: np.random.Generator
     both = layers.Add(dtype="float64", name="head")([first, dense_layer(1)(first)])
     model = keras.Model(frame, both)
     set_modules(model, modules)
-    plan = Plan(model, ["module1"], head="head")
+    plan = Plan(model, boundaries=["module1"], head="head")
     one = VideoNetwork(model, plan, gradient="sideways", dtype="float64")
     found = gradients(one, clip, targets, by_module(model, 2))
     before, sent = np.zeros((2, WIDTH)), np.zeros((2, WIDTH))
@@ -258,7 +258,9 @@ def test_masks_are_by_the_slowest_path(wiring: Wiring, rng: np.random.Generator)
     model = keras.Model(frame, [made[index] for index in ends])
     randomize(model, rng)
     names = ["merge4" if len(reads[i]) > 1 else f"module{i}" for i in sorted(reads)]
-    network = VideoNetwork(model, Plan(model, names), gradient="sideways", dtype="float64")
+    network = VideoNetwork(
+        model, Plan(model, boundaries=names), gradient="sideways", dtype="float64"
+    )
     assert network._sideways.starts[:-1] == starts
     one = rng.normal(size=(2, 1, WIDTH))
     found = []
@@ -357,7 +359,7 @@ def test_mixed_precision_is_close(rng: np.random.Generator) -> None:
         x = layers.Conv2D(3, 3, activation="tanh", name="second")(x)
         model = keras.Model(frame, layers.Conv2D(2, 1, name="third")(x))
         randomize(model, np.random.default_rng(1))
-        one = VideoNetwork(model, Plan(model, ["second", "third"]), gradient="sideways")
+        one = VideoNetwork(model, Plan(model, boundaries=["second", "third"]), gradient="sideways")
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.cast(one(clip, training=True), "float32") ** 2)
         found[policy] = tape.gradient(loss, [v.value for v in model.trainable_variables])
@@ -369,14 +371,14 @@ def test_mixed_precision_is_close(rng: np.random.Generator) -> None:
 def clocked() -> tuple:
     frame = keras.Input((WIDTH,))
     model = keras.Model(frame, layers.Dense(2, name="last")(layers.Dense(2)(frame)))
-    return model, Plan(model, ["last"], clocks=[1, 2])
+    return model, Plan(model, boundaries=["last"], clocks=[1, 2])
 
 
 def remembering() -> tuple:
     frame = keras.Input((6, 6, 2))
     x = keras_layers.TemporalConv3D(2, (2, 1, 1), name="past")(frame)
     model = keras.Model(frame, layers.Conv2D(2, 1, name="last")(x))
-    return model, Plan(model, ["last"])
+    return model, Plan(model, boundaries=["last"])
 
 
 def feeding_back() -> tuple:
@@ -384,7 +386,7 @@ def feeding_back() -> tuple:
     said = keras_layers.Feedback("last", (2,), name="said")(frame)
     x = layers.Concatenate()([frame, said])
     model = keras.Model(frame, layers.Dense(2, name="last")(x))
-    return model, Plan(model, ["last"])
+    return model, Plan(model, boundaries=["last"])
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_layer_network_and_boundaries_are_the_same(rng: np.random.Generator) -> 
     frame = keras.Input((4, 4, 2), dtype="float64")
     model = keras.Model(frame, modules[2](modules[1](modules[0](frame))))
     nodes = Plan(model).nodes
-    plan = Plan(model, [nodes[1], nodes[4]])
+    plan = Plan(model, boundaries=[nodes[1], nodes[4]])
     network = VideoNetwork(model, plan, gradient="sideways", dtype="float64")
     with tf.GradientTape() as tape:
         x = tf.constant(clip)

@@ -36,7 +36,7 @@ def test_a_sequential_grid_works_at_every_step() -> None:
 
 def test_a_chain_of_slow_subnetworks_is_a_staircase() -> None:
     """Costs 256, 512, 1024: of 1792 in all, 14, 29 and 57 %."""
-    plan = Plan(chain(2, 4, 4), ["c1", "c2"], clocks=[1, 2, 4])
+    plan = Plan(chain(2, 4, 4), boundaries=["c1", "c2"], clocks=[1, 2, 4])
     assert plan.grid().splitlines() == [
         "step   0  1  2   cost",
         "   0   █  .  .    14 %",
@@ -47,7 +47,7 @@ def test_a_chain_of_slow_subnetworks_is_a_staircase() -> None:
 
 
 def test_aligned_phases_put_all_work_into_one_step() -> None:
-    plan = Plan(chain(2, 4, 4), ["c1", "c2"], clocks=[1, 2, 4], phases="aligned")
+    plan = Plan(chain(2, 4, 4), boundaries=["c1", "c2"], clocks=[1, 2, 4], phases="aligned")
     assert plan.grid().splitlines() == [
         "step   0  1  2   cost",
         "   0   █  █  █   100 %",
@@ -299,11 +299,23 @@ def test_a_sequential_network_without_memory_keeps_nothing() -> None:
 
 def test_a_plan_survives_json() -> None:
     model = chain(2, 2, 2, 2)
-    plan = Plan(model, ["c1", "c2"], clocks=[1, 2, 4], phases="chain", head="c3")
+    plan = Plan(model, boundaries=["c1", "c2"], clocks=[1, 2, 4], phases="chain", head="c3")
     again = Plan(model, **json.loads(json.dumps(plan.get_config())))
     assert again == plan
     assert hash(again) == hash(plan)
-    assert again != Plan(model, ["c1", "c2"], clocks=[1, 2, 4], phases="aligned", head="c3")
+    assert again != Plan(
+        model, boundaries=["c1", "c2"], clocks=[1, 2, 4], phases="aligned", head="c3"
+    )
+
+
+def test_a_plan_applies_to_another_model_with_the_same_nodes() -> None:
+    plan = Plan(chain(2, 2, 2), 2, clocks={"c1": 2}, head="c2")
+    other = chain(2, 2, 2, size=16)
+    again = plan.over(other)
+    assert again == plan
+    assert again.graph.model is other
+    with pytest.raises(PlanError, match="no node is called 'c2'"):
+        plan.over(chain(2, 2))
 
 
 def test_a_printed_plan_says_its_latency() -> None:
@@ -317,13 +329,15 @@ def test_a_printed_plan_says_its_latency() -> None:
 # --- what a plan refuses ------------------------------------------------------------------------
 
 REFUSED = {
-    "unknown boundary": ({"subnetworks": ["c9"]}, "boundary: no node is called 'c9'.*like 'c"),
-    "empty first": ({"subnetworks": ["c0"]}, "boundary: 'c0' is the first node"),
-    "boundary in head": ({"subnetworks": ["c2"], "head": "c2"}, "'c2' is in the head"),
-    "named twice": ({"subnetworks": ["c1", "c1"]}, "'c1'.* named twice"),
+    "unknown boundary": ({"boundaries": ["c9"]}, "boundary: no node is called 'c9'.*like 'c"),
+    "empty first": ({"boundaries": ["c0"]}, "boundary: 'c0' is the first node"),
+    "boundary in head": ({"boundaries": ["c2"], "head": "c2"}, "'c2' is in the head"),
+    "named twice": ({"boundaries": ["c1", "c1"]}, "'c1'.* named twice"),
     "too many": ({"subnetworks": 4}, "the model has 3 nodes.*got 4"),
     "none": ({"subnetworks": 0}, "between 1 and 3.*got 0"),
-    "a name alone": ({"subnetworks": "c1"}, "subnetworks.*list of.*names.*got 'c1'"),
+    "a name alone": ({"boundaries": "c1"}, "boundaries.*list of.*names.*Received: 'c1'"),
+    "names as subnetworks": ({"subnetworks": ["c1"]}, "expected an int.*as boundaries="),
+    "both": ({"subnetworks": 2, "boundaries": ["c1"]}, "either subnetworks or boundaries"),
     "partition": (
         {"subnetworks": 2, "partition": "fair"},
         "one of equal, balanced, units, got 'fair'",
@@ -389,7 +403,7 @@ def test_a_plan_refuses_a_subclassed_model() -> None:
 
 def test_all_faults_come_in_one_error() -> None:
     with pytest.raises(PlanError) as raised:
-        Plan(chain(2, 2, 2), ["c7", "c8"], clocks={"c9": 0}, head="c6")
+        Plan(chain(2, 2, 2), boundaries=["c7", "c8"], clocks={"c9": 0}, head="c6")
     for fault in ("head: no node is called 'c6'", "'c7'", "'c8'", "'c9'", "the rate of 'c9'"):
         assert fault in str(raised.value)
     with pytest.raises(PlanError) as raised:
@@ -400,7 +414,7 @@ def test_all_faults_come_in_one_error() -> None:
 
 def test_a_fault_of_the_boundaries_does_not_hide_one_of_the_clocks_or_devices() -> None:
     with pytest.raises(PlanError) as raised:
-        Plan(chain(2, 2, 2), ["c9"], phases="random", devices=["/GPU:first"])
+        Plan(chain(2, 2, 2), boundaries=["c9"], phases="random", devices=["/GPU:first"])
     for fault in ("'c9'", "'random'", "'/GPU:first'"):
         assert fault in str(raised.value)
 

@@ -62,7 +62,7 @@ def test_behind_boundaries_maps_come_as_late_as_logits(
     """Boundaries before the mean and before the dense layer; or the head in step with the rest."""
     model = classifier(rng, "unidirectional")
     boundaries = ["second.conv"] if head else ["second.conv", "head.mean", "head.logits"]
-    network = mpvn.VideoNetwork(model, mpvn.Plan(model, boundaries, head=head))
+    network = mpvn.VideoNetwork(model, mpvn.Plan(model, boundaries=boundaries, head=head))
     frames = rng.uniform(-1, 1, (7, 12, 8, 3)).astype("float32")
     maps, outputs = ActivationMapper(network)(frames)
     bias = np.asarray(model.get_layer("head.logits").bias)

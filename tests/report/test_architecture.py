@@ -87,14 +87,14 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "vectors": lambda: Plan(keras.Sequential([keras.Input((7,)), layers.Dense(2)])),
     "chain": lambda: Plan(chain(3, 4, 5, 6, 7), 5, clocks=[1, 1, 2, 2, 4]),
     "period": lambda: Plan(chain(*range(2, 14)), 12, clocks=[1] * 4 + [3] * 4 + [48] * 4),
-    "skip": lambda: Plan(skipping(), ["c1", "c2"], clocks=[1, 2, 4]),
-    "skip into head": lambda: Plan(skipping(), ["c2"], head="sum"),
+    "skip": lambda: Plan(skipping(), boundaries=["c1", "c2"], clocks=[1, 2, 4]),
+    "skip into head": lambda: Plan(skipping(), boundaries=["c2"], head="sum"),
     "feedback": lambda: Plan(looping(), 2),
     "sequential feedback": lambda: Plan(looping(source="merge")),
     "feedbacks": lambda: Plan(two_loops(), 3),
     "feedbacks and head": lambda: Plan(two_loops(), 2, head="mean"),
     "temporal": lambda: Plan(causal((3, 1), (2, 2), (2, 1)), 2),
-    "merging": lambda: Plan(merging(), ["a_relu", "b"]),
+    "merging": lambda: Plan(merging(), boundaries=["a_relu", "b"]),
     "units": lambda: Plan(unit_model(), 3, partition="units", clocks=[1, 2, 3]),
     "MobileNetV2": lambda: Plan(application("MobileNetV2"), 4, clocks="auto"),
     "InceptionV3": lambda: Plan(application("InceptionV3"), 12, partition="balanced"),
@@ -323,7 +323,7 @@ def test_the_figure_of_a_random_network_says_what_its_plan_says(data: st.DataObj
     asked = data.draw(settings_for(network, Plan(model, 1).nodes))
     options = {"clocks": asked.clocks, "phases": asked.phases, "head": asked.head}
     try:
-        plan = Plan(model, asked.subnetworks, **options)
+        plan = Plan(model, boundaries=asked.boundaries, **options)
     except PlanError:
         reject()  # which plans fit is tested elsewhere
     root = drawn(plan)
@@ -345,7 +345,7 @@ def test_what_only_changes_values_shares_the_bar_of_what_it_reads() -> None:
 
 
 def test_a_boundary_or_a_clock_ends_a_bar() -> None:
-    plan = Plan(merging(), ["a_relu"], clocks={"best": 2})
+    plan = Plan(merging(), boundaries=["a_relu"], clocks={"best": 2})
     assert [bar.nodes for bar in bars(drawn(plan))][1:] == [
         ("a", "a_norm"),
         ("a_relu", "b_pad"),
@@ -373,7 +373,7 @@ def test_bars_are_as_long_as_their_maps_are_large_and_faint_without_multiply_add
 
 
 def test_a_tooltip_names_nodes_shape_work_subnetwork_and_clock() -> None:
-    plan = Plan(skipping(), ["c1", "c2"], clocks=[1, 2, 4])
+    plan = Plan(skipping(), boundaries=["c1", "c2"], clocks=[1, 2, 4])
     titles = {bar.nodes[0]: bar.element.findtext(f"{SVG}title") for bar in bars(drawn(plan))}
     assert titles["c1"].split("\n")[1:] == [
         "8 × 8 × 2, 256 multiply-adds",

@@ -60,8 +60,8 @@ def plans() -> list[Plan]:
         Plan(chain(3), subnetworks=3),
         Plan(chain(4), subnetworks=3, clocks={"b": 2, "c": 4}, head="d"),
         Plan(chain(17), subnetworks=16, clocks={"c": 3, "m": 6}),
-        Plan(skipping(), subnetworks=["b", "c"]),
-        Plan(feeding_back(), subnetworks=["b"]),
+        Plan(skipping(), boundaries=["b", "c"]),
+        Plan(feeding_back(), boundaries=["b"]),
         Plan(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.ReLU()])),  # costs nothing
     ]
 
@@ -198,11 +198,11 @@ def test_a_subnetwork_half_at_work_is_shown_on_the_frame_that_half_works_on() ->
 
 def test_what_is_fed_back_does_not_hide_the_frame_worked_on() -> None:
     # A feedback has no age, and a timeline could not be drawn where one stood last at work.
-    assert staircase(Plan(feeding_back(), subnetworks=["b"]), 3) == ["0 1 2", "z 0 1"]
+    assert staircase(Plan(feeding_back(), boundaries=["b"]), 3) == ["0 1 2", "z 0 1"]
 
 
 def test_a_lane_of_feedback_alone_works_on_no_frame() -> None:
-    root = parsed(timeline_figure(Plan(feeding_back(), subnetworks=["last", "b"]), 3))
+    root = parsed(timeline_figure(Plan(feeding_back(), boundaries=["last", "b"]), 3))
     fed_back = [box for box in of_class(root, "box") if box.get("data-lane") == "1"]
     assert len(fed_back) == 3
     for box in fed_back:
@@ -230,7 +230,7 @@ def test_a_timeline_has_a_positive_number_of_steps(steps: object) -> None:
 
 
 def test_the_network_names_work_and_what_crosses_each_boundary() -> None:
-    plan = Plan(skipping(), subnetworks=["b", "c"])
+    plan = Plan(skipping(), boundaries=["b", "c"])
     root = parsed(network_figure(plan))
     work = [int(lane.get("data-cost")) for lane in of_class(root, "lane")]
     assert work == [36 * 9 * 2 * 3, 36 * 9 * 3 * 5, 36 * 9 * 5 * 3]
@@ -252,7 +252,7 @@ def test_a_head_stands_below_the_subnetworks() -> None:
 
 
 def test_what_is_fed_back_is_named_and_crosses_no_boundary() -> None:
-    root = parsed(network_figure(Plan(feeding_back(), subnetworks=["b"])))
+    root = parsed(network_figure(Plan(feeding_back(), boundaries=["b"])))
     assert "output, b fed back" in texts(root)
     # `last` itself is read across the boundary, like `a`.
     assert of_class(root, "boundary")[0].text == "216 values in 2 tensors"

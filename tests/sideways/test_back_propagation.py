@@ -27,7 +27,7 @@ def network(batch_norm: bool = False) -> VideoNetwork:
     x = layers.Add(name="third")([first, x])
     model = keras.Model(frame, layers.Dense(2)(layers.Flatten()(x)))
     randomize(model, np.random.default_rng(5))
-    return VideoNetwork(model, Plan(model, ["second", "third"]))
+    return VideoNetwork(model, Plan(model, boundaries=["second", "third"]))
 
 
 def fit(made: Any, *arrays: np.ndarray, rate: float = 0.02) -> dict[str, float]:

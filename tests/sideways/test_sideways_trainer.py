@@ -129,7 +129,7 @@ def test_it_is_the_form_of_whole_clips(moving: tuple, rng: np.random.Generator) 
         x = layers.Concatenate(name="join")([a, b, c])
         model = keras.Model(frame, layers.Dense(2, name="head", kernel_regularizer="l2")(x))
         randomize(model, np.random.default_rng(3))
-        plan = Plan(model, ["b", "c"], head="join")
+        plan = Plan(model, boundaries=["b", "c"], head="join")
         return VideoNetwork(model, plan, gradient="sideways")
 
     clip, targets = (x.astype("float32") for x in moving)
@@ -155,7 +155,7 @@ def test_networks_of_two_outputs_learn_from_both(moving: tuple) -> None:
         late = layers.Dense(3, "tanh", name="late")(early)
         model = keras.Model(frame, {"early": early, "late": late})
         randomize(model, np.random.default_rng(3))
-        return VideoNetwork(model, Plan(model, ["late"]), gradient="sideways")
+        return VideoNetwork(model, Plan(model, boundaries=["late"]), gradient="sideways")
 
     clip, targets = (x.astype("float32") for x in moving)
     wanted = {"early": targets[..., :2], "late": targets}
@@ -196,7 +196,7 @@ def test_it_is_the_layer_with_batch_norm(rng: np.random.Generator) -> None:
     for a, b in zip(own, theirs, strict=True):
         a.set_weights(b.get_weights())
     names = Plan(model).nodes
-    net = VideoNetwork(model, Plan(model, [names[2], names[4]]))
+    net = VideoNetwork(model, Plan(model, boundaries=[names[2], names[4]]))
     counts = (np.arange(9) >= 2).astype("float32") * np.ones((3, 1), "float32")
     layer.compile(keras.optimizers.SGD(0.1), "mse")
     fit(layer, clip, targets, counts)
@@ -272,7 +272,7 @@ def test_dropout_drops_the_same_forward_and_backward() -> None:
     x = layers.Dropout(0.5, seed=1, name="drop")(layers.Dense(64, name="a")(frame))
     model = keras.Model(frame, layers.Dense(1, name="b")(x))
     randomize(model, np.random.default_rng(0))
-    net = VideoNetwork(model, Plan(model, ["b"]))
+    net = VideoNetwork(model, Plan(model, boundaries=["b"]))
     made = SidewaysTrainer(net, update_every=1)
     made.compile(keras.optimizers.SGD(0.1), "mse")
     clip, targets = np.ones((1, 3, 4), "float32"), np.zeros((1, 3, 1), "float32")
@@ -368,7 +368,7 @@ def test_other_wrong_arguments_are_refused(rng: np.random.Generator) -> None:
         frame = keras.Input((3,))
         x = layers.Dense(3, activity_regularizer="l2")(frame)
         model = keras.Model(frame, layers.Dense(3, name="last")(x))
-        adding = SidewaysTrainer(VideoNetwork(model, Plan(model, ["last"])))
+        adding = SidewaysTrainer(VideoNetwork(model, Plan(model, boundaries=["last"])))
         adding.compile("sgd", "mse")
         fit(adding, np.zeros((1, 5, 3), "float32"), np.zeros((1, 5, 3), "float32"))
     made = trainer(net)

@@ -44,12 +44,12 @@ def second_look() -> keras.Model:
 CASES: dict[str, tuple[Callable[[], Plan], int]] = {
     "sequential": (lambda: Plan(chain(2, 2)), 0),
     "chain": (lambda: Plan(chain(2, 2, 2, 2), 4), 3),
-    "head": (lambda: Plan(chain(2, 2, 2), ["c1"], head="c2"), 1),
-    "skip": (lambda: Plan(skipping(), ["c1", "c2", "sum"]), 1),
-    "frame read late": (lambda: Plan(second_look(), ["c1", "both"]), 0),
-    "clocks, chain": (lambda: Plan(chain(2, 2, 2), ["c1", "c2"], clocks=[1, 2, 4]), 2),
+    "head": (lambda: Plan(chain(2, 2, 2), boundaries=["c1"], head="c2"), 1),
+    "skip": (lambda: Plan(skipping(), boundaries=["c1", "c2", "sum"]), 1),
+    "frame read late": (lambda: Plan(second_look(), boundaries=["c1", "both"]), 0),
+    "clocks, chain": (lambda: Plan(chain(2, 2, 2), boundaries=["c1", "c2"], clocks=[1, 2, 4]), 2),
     "clocks, aligned": (
-        lambda: Plan(chain(2, 2, 2), ["c1", "c2"], clocks=[1, 2, 4], phases="aligned"),
+        lambda: Plan(chain(2, 2, 2), boundaries=["c1", "c2"], clocks=[1, 2, 4], phases="aligned"),
         4,
     ),
     "clocks, one subnetwork": (
@@ -57,14 +57,17 @@ CASES: dict[str, tuple[Callable[[], Plan], int]] = {
         3,
     ),
     "a late phase": (
-        lambda: Plan(chain(2, 2, 2), ["c1", "c2"], clocks=[3, 3, 3], phases=[2, 0, 2]),
+        lambda: Plan(chain(2, 2, 2), boundaries=["c1", "c2"], clocks=[3, 3, 3], phases=[2, 0, 2]),
         5,
     ),
-    "temporal strides": (lambda: Plan(causal_row((2, 2), (3, 2)), ["t1"]), 1),
-    "strides, aligned": (lambda: Plan(causal_row((2, 2), (3, 2)), ["t1"], phases="aligned"), 4),
-    "feedback": (lambda: Plan(looping(), ["opinion"]), 1),
+    "temporal strides": (lambda: Plan(causal_row((2, 2), (3, 2)), boundaries=["t1"]), 1),
+    "strides, aligned": (
+        lambda: Plan(causal_row((2, 2), (3, 2)), boundaries=["t1"], phases="aligned"),
+        4,
+    ),
+    "feedback": (lambda: Plan(looping(), boundaries=["opinion"]), 1),
     "quick feedback": (
-        lambda: Plan(quick_feedback(), ["c1", "c2", "said"]),
+        lambda: Plan(quick_feedback(), boundaries=["c1", "c2", "said"]),
         1,
     ),
     "foresight": (

@@ -55,7 +55,7 @@ def test_fitting_lowers_the_loss(
     keras.config.set_dtype_policy(policy)
     make_task, make_model = CASES[name]
     task, model = make_task(latency=1), make_model()
-    network = VideoNetwork(model, Plan(model, ["c1"], head="head"))
+    network = VideoNetwork(model, Plan(model, boundaries=["c1"], head="head"))
     network.compile(keras.optimizers.Adam(0.01), task.loss, metrics=task.metrics())
     data = clips(rng).map(task.prepare)
     losses = network.fit(data, epochs=8, shuffle=False, verbose=0).history
@@ -88,7 +88,7 @@ def test_a_compiled_network_comes_back_from_its_file(
 ) -> None:
     make_task, make_model = CASES[name]
     task, model = make_task(latency=1), make_model()
-    network = VideoNetwork(model, Plan(model, ["c1"]))
+    network = VideoNetwork(model, Plan(model, boundaries=["c1"]))
     network.compile("sgd", task.loss, metrics=task.metrics())
     data = clips(rng).map(task.prepare)
     network.fit(data, shuffle=False, verbose=0)
@@ -179,7 +179,7 @@ def test_a_delay_names_actions_at_every_step_that_counts(late: int) -> None:
     pooled = layers.GlobalAveragePooling2D(name="mean")(late_one.output)
     model = keras.Model(late_one.input, pooled)
     starts = [f"c{index}" for index in range(1, late + 1)]
-    network = VideoNetwork(model, Plan(model, starts, head="mean"))
+    network = VideoNetwork(model, Plan(model, boundaries=starts, head="mean"))
     label = np.array([0, 1, 2])
     frames = np.broadcast_to(np.eye(3)[:, None, None, None], (3, 6, 2, 2, 3)).astype("float32")
     batch = {"frames": frames, "label": label}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from mpvn import Plan, VideoNetwork, cli
+from mpvn import VideoNetwork, cli
 from mpvn.data.clips.sampling import Consecutive, Dense, Segments
 from mpvn.models import tsm_mobilenet_v2
 from mpvn.models.surgery.rebuild import resized
@@ -104,7 +104,7 @@ def test_views_of_another_size_go_through_the_same_weights() -> None:
     own = experiment.network
     model = tsm_mobilenet_v2((48, 48, 3), classes=10, **config().model.options)
     model.set_weights(own.frame_model.get_weights())
-    network = VideoNetwork(model, Plan(model, **own.plan.get_config()))
+    network = VideoNetwork(model, own.plan.over(model))
     clips = tf.stack(list(experiment.views.of(video.read(range(12))[TWO_CLIPS])))
     expected = np.asarray(network(clips)).mean(axis=(0, 1))
     np.testing.assert_allclose(found.scores[0], expected, rtol=1e-3, atol=1e-4)

@@ -13,7 +13,7 @@ import keras
 from keras_layers.shortcut_merge import ShortcutMerge
 from mpvn.models.surgery.rebuild import rebuilt
 from mpvn.plan.graph import Node, read_graph
-from mpvn.plan.partition import UNIT_SEPARATOR, units
+from mpvn.plan.units import UNIT_SEPARATOR, units
 
 MERGES = ("add", "project")
 

@@ -20,7 +20,7 @@ from mpvn.data.video_set import VideoSet
 from mpvn.data.clips.views import Views
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
-from mpvn.plan.partition import UNIT_SEPARATOR
+from mpvn.plan.units import UNIT_SEPARATOR
 from mpvn.plan import Plan
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
 from mpvn.tasks.task import Batch
