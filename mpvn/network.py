@@ -8,23 +8,12 @@ import tensorflow as tf
 
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
+from mpvn.executors.choose import check_executor, choose_executor
 from mpvn.executors.step import State
 from mpvn.placement import place
 from mpvn.plan import Plan
 from mpvn.plan.graph import Graph, Tensor
 from mpvn.sideways.rules import SidewaysRules
-
-EXECUTORS = ("auto", "unroll", "layerwise")
-
-_UNROLLED_SIDEWAYS = (
-    'gradient="sideways" runs layer after layer, where a boundary is a shift along time: set '
-    'executor="layerwise" or "auto", or gradient="exact"'
-)
-
-LAYERWISE_BYTES = 6 * 2**20
-"""Largest activation of a clip up to which `"auto"` sweeps; see benchmarks/streaming."""
-
-_BatchNorm = keras.layers.BatchNormalization
 
 STEP = "step"
 """Name of the state's step counter, the only tensor of a state without a batch axis."""
@@ -116,17 +105,7 @@ class VideoNetwork(keras.Model):
 
     @executor.setter
     def executor(self, name: str) -> None:
-        if name not in EXECUTORS:
-            raise ValueError(f"executor must be one of {EXECUTORS}. Received: {name!r}")
-        if name == "layerwise" and self.plan.has_feedback:
-            raise ValueError('a network with feedback runs step by step: executor="unroll"')
-        if name == "unroll" and not self.plan.causal:
-            raise ValueError(
-                'a network that looks into the future runs by executor="layerwise" only'
-            )
-        if name == "unroll" and self._sideways:
-            raise ValueError(_UNROLLED_SIDEWAYS)
-        self._executor = name
+        self._executor = check_executor(name, self.plan, bool(self._sideways))
 
     @property
     def rematerialize(self) -> bool:
@@ -147,8 +126,7 @@ class VideoNetwork(keras.Model):
     @gradient.setter
     def gradient(self, name: str) -> None:
         sideways = SidewaysRules(self.plan) if check_gradient(name) == "sideways" else None
-        if sideways and self.executor == "unroll":
-            raise ValueError(_UNROLLED_SIDEWAYS)
+        check_executor(self.executor, self.plan, bool(sideways))
         self._sideways = sideways
 
     # --- clips ------------------------------------------------------------------------------
@@ -186,35 +164,16 @@ class VideoNetwork(keras.Model):
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
         arguments = self.plan, clip, slots, phase, training, self._twice(training)
-        if self._is_layerwise(clip, training):
+        batch, steps = clip[0].shape[:2]
+        sideways = bool(self._sideways)
+        executor = choose_executor(self.executor, self.plan, batch, steps, training, sideways)
+        if executor == "layerwise":
             return executors.layerwise(*arguments, self._sideways)
         return executors.unroll(*arguments)
 
     def _twice(self, training: bool | None) -> bool:
         """Whether segments are computed again for a gradient: in inference nobody asks for one."""
         return self.rematerialize and bool(training)
-
-    def _is_layerwise(self, clip: list[tf.Tensor], training: bool | None) -> bool:
-        if self.executor != "auto" or self._sideways:
-            return self.executor != "unroll"
-        if self.plan.has_feedback or not self.plan.causal:
-            return not self.plan.has_feedback
-        if any(getattr(n.operation, "activity_regularizer", None) for n in self.graph.nodes):
-            return True  # unroll cannot collect the losses that layers add
-        if training and any(isinstance(n.operation, _BatchNorm) for n in self.graph.nodes):
-            return True  # statistics of the clip, whatever its size, and not of each step
-        batch, steps = clip[0].shape[:2]
-        return self._largest_activation * (batch or 1) * (steps or 16) <= LAYERWISE_BYTES
-
-    @functools.cached_property
-    def _largest_activation(self) -> int:
-        """Bytes of the largest tensor that one frame makes, spread over its clock's period."""
-        sizes = []
-        for tensor in self.graph.tensors:
-            spec = tf.TensorSpec(tensor.shape, tensor.dtype)
-            rate = self.plan.clock(self.graph.producer(tensor.index)).rate
-            sizes.append(spec.shape.num_elements() * spec.dtype.size // rate)
-        return max(sizes)
 
     # --- streams ----------------------------------------------------------------------------
 

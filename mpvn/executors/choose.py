@@ -1,0 +1,95 @@
+"""Which executor runs a clip: step by step, or layer by layer.
+
+Both compute the same values, so the choice is about speed and memory, except for batch norm in
+training: layer by layer it takes its statistics over the whole clip, as the layers of a 3D network
+do; step by step it takes them over each frame.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from mpvn.plan import Plan
+
+EXECUTORS = ("auto", "unroll", "layerwise")
+
+LAYERWISE_BYTES = 6 * 2**20
+"""Largest activation of a clip up to which `"auto"` runs layer by layer; see
+benchmarks/streaming."""
+
+_ASSUMED_STEPS = 16  # for clips of unknown length
+
+
+def check_executor(executor: str, plan: Plan, sideways: bool = False) -> str:
+    """Return `executor` if it can run `plan`.
+
+    Args:
+        executor: one of `EXECUTORS`.
+        plan: the plan to run.
+        sideways: whether gradients cross boundaries by Sideways.
+
+    Raises:
+        ValueError: the name is unknown, or this executor cannot run the plan.
+    """
+    if executor not in EXECUTORS:
+        raise ValueError(f"Invalid executor. Expected one of {EXECUTORS}. Received: {executor!r}.")
+    if executor == "layerwise" and plan.has_feedback:
+        raise ValueError(
+            'executor="layerwise" cannot run a network with feedback, whose first layer waits for '
+            'its last. Set executor="unroll" or "auto".'
+        )
+    if executor == "unroll" and not plan.causal:
+        raise ValueError(
+            'executor="unroll" cannot run a network that looks into the future. Set '
+            'executor="layerwise" or "auto".'
+        )
+    if executor == "unroll" and sideways:
+        raise ValueError(
+            'executor="unroll" cannot train with gradient="sideways", which shifts gradients along '
+            'the time axis of whole clips. Set executor="layerwise" or "auto", or gradient="exact".'
+        )
+    return executor
+
+
+def choose_executor(
+    executor: str,
+    plan: Plan,
+    batch: int | None,
+    steps: int | None,
+    training: bool | None = None,
+    sideways: bool = False,
+) -> str:
+    """Return `"unroll"` or `"layerwise"`: `executor` itself, or what `"auto"` stands for.
+
+    Args:
+        executor: one of `EXECUTORS`, as checked by `check_executor`.
+        plan: the plan to run.
+        batch: number of clips, None if unknown.
+        steps: frames of a clip, None if unknown.
+        training: as in Keras.
+        sideways: whether gradients cross boundaries by Sideways.
+    """
+    if executor != "auto":
+        return executor
+    if plan.has_feedback:
+        return "unroll"
+    if sideways or not plan.causal:
+        return "layerwise"
+    layers = [node.operation for node in plan.graph.nodes]
+    if any(getattr(layer, "activity_regularizer", None) for layer in layers):
+        return "layerwise"  # unroll cannot collect the losses that layers add
+    if training and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+        return "layerwise"  # statistics over the clip, whatever its size, not over each frame
+    size = _largest_activation(plan) * (batch or 1) * (steps or _ASSUMED_STEPS)
+    return "layerwise" if size <= LAYERWISE_BYTES else "unroll"
+
+
+def _largest_activation(plan: Plan) -> int:
+    """Bytes of the largest tensor that one frame needs, averaged over its clock's period."""
+    return max(
+        math.prod(tensor.shape)
+        * tf.as_dtype(tensor.dtype).size
+        // plan.clock(plan.graph.producer(tensor.index)).rate
+        for tensor in plan.graph.tensors
+    )
