@@ -1,49 +1,69 @@
-"""The contract of a layer that looks back in time, and the one way to run such a layer.
+"""The base class of layers that look back in time, and one way to run them.
 
-A temporal layer sees a *window*: the newest frame and the `window - 1` ticks of its input before it
-(*Massively Parallel Video Networks*, section 3.3). Whoever runs the layer collects the window: this
-class over a clip, or an executor of `mpvn` frame by frame. The layer only says how long it is, how
-often it ticks, what of a past or a future input is worth having, and what comes out of a window. So
-streaming and training cannot drift apart: there is one `compute`.
+A temporal layer reads a *window*: the present frame and the `window - 1` frames before it
+(*Massively Parallel Video Networks*, section 3.2). The caller collects the window: `call` does so
+for a clip, and an executor of `mpvn` does so frame by frame. The layer only defines how long the
+window is, how often the layer runs, what to keep of past and future frames, and how to compute an
+output from a window. Training and streaming share this one `compute`, so they cannot drift apart.
 
-What it does not do well: the layer alone runs a clip by folding time into the batch, which holds
-`window - 1` shifted copies at once of what the layer has of the other frames.
+What it does not do well: over a clip, the layer folds time into the batch, which keeps
+`window - 1` shifted copies of the remembered frames in memory at once.
 """
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-PADDINGS = ("causal", "symmetric")
+TEMPORAL_PADDINGS = ("causal", "symmetric")
+"""Where the window of a temporal layer lies.
+
+- `"causal"`: the window ends at the present frame. Frames before the start of the clip are zeros.
+  The layer can stream.
+- `"symmetric"`: the window is centered on the present frame; an even window has one more frame
+  after it than before it. Frames before the start and after the end of the clip are zeros. The
+  layer needs whole clips.
+"""
+
+
+def check_temporal_padding(temporal_padding: str, owner: str) -> None:
+    """Raise a `ValueError` that names `owner` unless `temporal_padding` is a known value."""
+    if temporal_padding not in TEMPORAL_PADDINGS:
+        raise ValueError(
+            f"Invalid temporal_padding of {owner}. Expected one of {TEMPORAL_PADDINGS}. "
+            f"Received: {temporal_padding!r}"
+        )
 
 
 class TemporalLayer(keras.layers.Layer):
-    """A layer whose output depends on the last `window` ticks of its input.
+    """A layer whose output depends on the present frame and on the frames around it.
 
-    Subclasses implement `compute` and `compute_frame_output_shape`, and may override `remember` and
-    `anticipate`.
+    Subclasses implement `compute` and `compute_frame_output_shape`. They may override `remember`
+    and `anticipate`.
 
     Args:
-        window: how many ticks of its input the layer sees, the newest included; at least 1.
-        temporal_stride: the layer ticks once in this many ticks of its input; at least 1.
-        temporal_padding: `"causal"` (the window ends at the newest frame, zeros before the start)
-            or `"symmetric"` (the window is centerd, zeros at both ends: offline use only).
+        window: Number of frames that the layer sees, including the present one; at least 1.
+        temporal_stride: The layer computes one output for every `temporal_stride` frames; at
+            least 1.
+        temporal_padding: `"causal"` (the window ends at the present frame) or `"symmetric"` (it is
+            centered on it, for whole clips only); see `TEMPORAL_PADDINGS`.
 
     Call arguments:
-        inputs: a frame, rank `frame_rank`, seen with an empty past; a clip with a time axis after
-            the batch axis, rank `frame_rank + 1`; or, from an executor, a list: the window itself.
+        inputs: One of
+            - a batch of frames, of rank `frame_rank`; their past and future are zeros;
+            - a batch of clips, of rank `frame_rank + 1`, with the time axis after the batch axis;
+            - from an executor: a list, the window itself, as in `compute`.
 
     Output shape:
-        Of a frame, `compute_frame_output_shape`; of a clip of T frames, the same with a time axis
-        of `ceil(T / temporal_stride)` ticks.
+        For frames, `compute_frame_output_shape`. For clips of T frames, the same with a time axis
+        of `ceil(T / temporal_stride)` after the batch axis.
 
     Raises:
-        ValueError: `window`, `temporal_stride` or `temporal_padding` out of range, or an input of
-            another rank.
+        ValueError: If `window`, `temporal_stride` or `temporal_padding` is out of range, or the
+            input has another rank.
     """
 
     frame_rank = 4
-    """Rank of one batch of frames, `[B, H, W, C]`."""
+    """Rank of a batch of frames, `[B, H, W, C]`."""
 
     def __init__(
         self,
@@ -55,61 +75,64 @@ class TemporalLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         if window < 1 or temporal_stride < 1:
             raise ValueError(
-                f"layer {self.name!r}: window and temporal stride must be at least 1. "
+                f"Invalid window or temporal stride of layer {self.name!r}. Expected at least 1. "
                 f"Received: window={window}, temporal_stride={temporal_stride}"
             )
-        if temporal_padding not in PADDINGS:
-            raise ValueError(
-                f"layer {self.name!r}: temporal_padding must be one of {PADDINGS}. "
-                f"Received: {temporal_padding!r}"
-            )
+        check_temporal_padding(temporal_padding, f"layer {self.name!r}")
         self.window = window
         self.temporal_stride = temporal_stride
         self.temporal_padding = temporal_padding
 
     @property
     def lookahead(self) -> int:
-        """How many ticks of the future the window holds: 0 unless padding is symmetric."""
+        """Number of future frames in the window; 0 if the padding is causal."""
         return self.window // 2 if self.temporal_padding == "symmetric" else 0
 
     @property
     def lookback(self) -> int:
-        """How many ticks of the past the window holds."""
+        """Number of past frames in the window."""
         return self.window - 1 - self.lookahead
 
     def remember(self, frame):
-        """What of a past input `frame` is kept until it leaves the window; all of it by default.
+        """Return what to keep of a past frame until it leaves the window.
 
-        Must map zeros to zeros, for the past is zero before the start.
+        By default this is the whole frame. Frames before the start are zeros, so this function must
+        map zeros to zeros.
+
+        Args:
+            frame: A batch of frames `[B, ...]`, of rank `frame_rank`.
+
+        Returns:
+            A tensor `[B, ...]`.
         """
         return frame
 
     def anticipate(self, frame):
-        """What of a future `frame` is seen, with symmetric padding; all of it by default.
+        """Return what to read of a future frame, with symmetric padding.
 
-        Must map zeros to zeros, for the future is zero after the end.
+        By default this is the whole frame. Frames after the end are zeros, so this function must
+        map zeros to zeros. Arguments and return value are those of `remember`.
         """
         return frame
 
     def split_window(self, window):
-        """The frames of a window before the present one, that one, and those after it."""
+        """Return the past frames of a window, its present frame, and its future frames."""
         return window[: self.lookback], window[self.lookback], window[self.lookback + 1 :]
 
     def compute(self, window):
-        """The output of a window.
+        """Return the output for a window.
 
         Args:
-            window: `self.window` tensors, oldest first. The present frame is whole. Those before it
-                are what `remember` returned; with symmetric padding, the `lookahead` after it are
-                what `anticipate` returned.
+            window: List of `self.window` tensors `[B, ...]`, oldest first: `lookback` results of
+                `remember`, the whole present frame, and `lookahead` results of `anticipate`.
 
         Returns:
-            One batch of output frames.
+            A batch of output frames `[B, ...]`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement compute(window)")
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
-        """Shape of the output for a frame of `frame_shape`, both with the batch axis."""
+        """Return the output shape for a batch of frames of shape `frame_shape`."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement compute_frame_output_shape(frame_shape)"
         )
@@ -127,24 +150,24 @@ class TemporalLayer(keras.layers.Layer):
         batch, time, *frame = ops.shape(clip)
         frames = ops.reshape(clip, (-1, *frame))  # [B, T, ...] -> [B*T, ...]
 
-        def padded(seen, before, after):
-            """[B*T, ...] -> [B, before + T + after, ...], zeros outside the clip."""
-            seen = ops.reshape(seen, (batch, time, *ops.shape(seen)[1:]))
-            around = [[0, 0], [before, after]] + [[0, 0]] * (len(seen.shape) - 2)
-            return ops.pad(seen, around)
+        def pad_time(frames, before, after):
+            """Pad with zeros: [B*T, ...] -> [B, before + T + after, ...]."""
+            clip = ops.reshape(frames, (batch, time, *ops.shape(frames)[1:]))
+            paddings = [[0, 0], [before, after]] + [[0, 0]] * (len(clip.shape) - 2)
+            return ops.pad(clip, paddings)
 
-        def at_ticks(clip, first):
-            """Frame `first + t * stride` for every tick t: [B, T', ...] -> [B*ticks, ...]."""
+        def every_stride(clip, first):
+            """Take the frames first + t * stride: [B, T', ...] -> [B*ceil(T/stride), ...]."""
             clip = clip[:, first : first + time : self.temporal_stride]
             return ops.reshape(clip, (-1, *ops.shape(clip)[2:]))
 
-        window = [frames if self.temporal_stride == 1 else at_ticks(clip, 0)]
+        window = [frames if self.temporal_stride == 1 else every_stride(clip, 0)]
         if self.lookback:
-            past = padded(self.remember(frames), self.lookback, 0)
-            window = [at_ticks(past, first) for first in range(self.lookback)] + window
+            past = pad_time(self.remember(frames), self.lookback, 0)
+            window = [every_stride(past, first) for first in range(self.lookback)] + window
         if self.lookahead:
-            future = padded(self.anticipate(frames), 0, self.lookahead)
-            window += [at_ticks(future, 1 + further) for further in range(self.lookahead)]
+            future = pad_time(self.anticipate(frames), 0, self.lookahead)
+            window += [every_stride(future, 1 + distance) for distance in range(self.lookahead)]
         outputs = self.compute(window)
         ticks = -(-time // self.temporal_stride)
         # [B*ticks, ...] -> [B, ticks, ...]
@@ -158,11 +181,12 @@ class TemporalLayer(keras.layers.Layer):
         return (batch, ticks, *self.compute_frame_output_shape((batch, *frame))[1:])
 
     def _is_clip(self, shape) -> bool:
-        """Whether an input of `shape` is a clip; raises for what is neither clip nor frame."""
+        """Return whether `shape` is that of clips. Raise a `ValueError` if it is not of frames."""
         if len(shape) not in (self.frame_rank, self.frame_rank + 1):
             raise ValueError(
-                f"layer {self.name!r} takes a batch of frames (rank {self.frame_rank}) or of clips "
-                f"(rank {self.frame_rank + 1}). Received: shape={tuple(shape)}"
+                f"Invalid input of layer {self.name!r}. Expected a batch of frames (rank "
+                f"{self.frame_rank}) or of clips (rank {self.frame_rank + 1}). "
+                f"Received: shape={tuple(shape)}"
             )
         return len(shape) == self.frame_rank + 1
 
@@ -176,17 +200,23 @@ class TemporalLayer(keras.layers.Layer):
 
 
 def is_temporal(layer: object) -> bool:
-    """Whether `layer` looks back in time (a temporal kernel of 1 with stride 1 does not)."""
+    """Return whether `layer` sees more than the present frame, or skips frames."""
     return isinstance(layer, TemporalLayer) and (layer.window > 1 or layer.temporal_stride > 1)
 
 
 def compresses(layer: TemporalLayer) -> bool:
-    """Whether `layer` keeps less than the whole of a past input."""
+    """Return whether `layer` overrides `remember`, to keep less than whole past frames."""
     return type(layer).remember is not TemporalLayer.remember
 
 
 def remembered_spec(layer: TemporalLayer, shape: tuple, dtype: str) -> tf.TensorSpec:
-    """Shape and dtype of what `layer` remembers of one input of `shape` (with batch axis)."""
+    """Return the shape and dtype of what `layer` remembers of a batch of frames.
+
+    Args:
+        layer: A built temporal layer.
+        shape: Shape of the frames, with the batch axis.
+        dtype: Dtype of the frames.
+    """
     traced = tf.function(layer.remember, autograph=False)
-    kept = traced.get_concrete_function(tf.TensorSpec(shape, dtype)).structured_outputs
-    return tf.TensorSpec(kept.shape, kept.dtype)
+    outputs = traced.get_concrete_function(tf.TensorSpec(shape, dtype)).structured_outputs
+    return tf.TensorSpec(outputs.shape, outputs.dtype)

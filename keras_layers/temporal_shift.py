@@ -1,48 +1,51 @@
-"""The temporal shift: some channels of a frame are those of its neighbors.
+"""The temporal shift: neighboring frames exchange some of their channels.
 
-*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), section 3: the
-2D convolution that comes after then mixes frames, at no parameter and no multiply-add. What a
-stream keeps of a frame are the channels that the next one takes over (section 3.3), no more.
+*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), section 3. The 2D
+convolution after the shift mixes frames, without any additional parameter or multiply-add. A stream
+keeps only the channels of a frame that move to the next frame (section 4.2).
 
-What it does not do well: offline, a bi-directional shift streams nothing, for it needs the future;
-and channels are moved in memory, which costs time where a network is bound by it.
+What it does not do well: a symmetric shift needs the next frame, so it cannot stream. And the layer
+copies the channels in memory, which takes time in networks whose speed memory bandwidth limits.
 """
 
 import keras
 from keras import ops
 
-from keras_layers.temporal import TemporalLayer
-
-DIRECTIONS = {"bidirectional": "symmetric", "unidirectional": "causal"}
-"""Directions, and the temporal padding that each amounts to."""
+from keras_layers.temporal import TemporalLayer, check_temporal_padding
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class TemporalShift(TemporalLayer):
-    """Exchanges channels between neighboring frames.
+    """Moves some channels to the neighboring frames.
 
-    Of `fold = C // divisor`: bi-directional, channels `[0:fold]` come from the next frame and
-    `[fold:2 * fold]` from the one before; uni-directional, `[0:fold]` come from the one before. The
-    other channels stay, and outside the clip all are zero.
+    With `fold = C // divisor`:
+
+    - `"symmetric"` (in the paper: bi-directional): channels `[0:fold]` come from the next frame
+      and channels `[fold:2 * fold]` come from the previous frame.
+    - `"causal"` (in the paper: uni-directional): channels `[0:fold]` come from the previous frame.
+
+    The other channels stay in place. Frames outside the clip are zeros.
 
     Args:
-        direction: `"bidirectional"` (offline: whole clips) or `"unidirectional"` (streams too).
-        divisor: the share of the channels that moves one way; at least 1, and 2 if bi-directional.
-        segments: None, or the frames per clip of inputs whose time is folded into the batch.
+        temporal_padding: `"symmetric"` (for whole clips only) or `"causal"` (can stream).
+        divisor: Each shift moves `1 / divisor` of the channels. At least 1 if causal, 2 if
+            symmetric.
+        segments: Number of frames of each clip, for inputs whose time axis is folded into the
+            batch axis; or None.
 
     Call arguments:
-        inputs: frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point; or, with
-            `segments`, `[B * segments, H, W, C]`.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point; with `segments`,
+            also folded clips `[B * segments, H, W, C]`.
 
     Output shape:
-        That of the inputs.
+        The shape of the inputs.
 
     Raises:
-        ValueError: an argument out of range, fewer channels than `divisor`, or a batch that is no
-            multiple of `segments`.
+        ValueError: If an argument is out of range, the input has fewer channels than `divisor`, or
+            the batch size is not a multiple of `segments`.
 
     Example:
-        >>> layer = TemporalShift("unidirectional", divisor=4)
+        >>> layer = TemporalShift("causal", divisor=4)
         >>> clip = keras.ops.reshape(keras.ops.arange(1.0, 9.0), (1, 2, 1, 1, 4))
         >>> layer(clip)[0, :, 0, 0].numpy().tolist()
         [[0.0, 2.0, 3.0, 4.0], [1.0, 6.0, 7.0, 8.0]]
@@ -50,24 +53,24 @@ class TemporalShift(TemporalLayer):
 
     def __init__(
         self,
-        direction: str = "bidirectional",
+        temporal_padding: str = "symmetric",
         divisor: int = 8,
         segments: int | None = None,
         **kwargs: object,
     ) -> None:
-        if direction not in DIRECTIONS:
+        check_temporal_padding(temporal_padding, "a temporal shift")
+        shifts = 2 if temporal_padding == "symmetric" else 1
+        if divisor < shifts:
             raise ValueError(
-                f"direction must be one of {', '.join(DIRECTIONS)}. Received: {direction!r}"
-            )
-        ways = 2 if direction == "bidirectional" else 1
-        if divisor < ways:
-            raise ValueError(
-                f"divisor must be at least {ways} for a {direction} shift. Received: {divisor}"
+                f"Invalid divisor of a {temporal_padding} shift. Expected at least {shifts}. "
+                f"Received: {divisor}"
             )
         if segments is not None and segments < 1:
-            raise ValueError(f"segments must be None or at least 1. Received: {segments}")
-        super().__init__(1 + ways, 1, DIRECTIONS[direction], **kwargs)
-        self.direction = direction
+            raise ValueError(
+                "Invalid segments of a temporal shift. Expected None or at least 1. "
+                f"Received: {segments}"
+            )
+        super().__init__(1 + shifts, 1, temporal_padding, **kwargs)
         self.divisor = divisor
         self.segments = segments
 
@@ -75,25 +78,25 @@ class TemporalShift(TemporalLayer):
         channels = input_shape[-1]
         if channels is None or channels < self.divisor:
             raise ValueError(
-                f"layer {self.name!r}: to shift 1/{self.divisor} of the channels there must be at "
-                f"least {self.divisor}. Received: {channels}"
+                f"Layer {self.name!r} cannot shift 1/{self.divisor} of the channels. Expected at "
+                f"least {self.divisor} channels. Received: {channels}"
             )
         self.fold = channels // self.divisor
 
     def remember(self, frame):
-        return frame[..., self._taken : self._taken + self.fold]
+        return frame[..., self._forward : self._forward + self.fold]
 
     def anticipate(self, frame):
         return frame[..., : self.fold]
 
     @property
-    def _taken(self) -> int:
-        """The first of the channels that the next frame takes."""
+    def _forward(self) -> int:
+        """Index of the first channel that moves to the next frame."""
         return self.fold * self.lookahead
 
     def compute(self, window):
         past, present, *future = window
-        stays = present[..., self._taken + self.fold :]
+        stays = present[..., self._forward + self.fold :]
         return ops.concatenate([*future, past, stays], axis=-1)
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
@@ -105,8 +108,9 @@ class TemporalShift(TemporalLayer):
             return super().call(inputs)
         if inputs.shape[0] is not None and inputs.shape[0] % self.segments:
             raise ValueError(
-                f"layer {self.name!r}: a batch of clips of {self.segments} frames must be a "
-                f"multiple of {self.segments}. Received: {inputs.shape[0]}"
+                f"Invalid batch size for layer {self.name!r}, whose inputs are clips of "
+                f"{self.segments} frames. Expected a multiple of {self.segments}. "
+                f"Received: {inputs.shape[0]}"
             )
         # [B*T, ...] -> [B, T, ...] -> [B*T, ...]
         clip = ops.reshape(inputs, (-1, self.segments, *ops.shape(inputs)[1:]))
@@ -114,11 +118,5 @@ class TemporalShift(TemporalLayer):
 
     def get_config(self) -> dict:
         config = super().get_config()
-        for name in ("window", "temporal_stride", "temporal_padding"):
-            del config[name]
-        return {
-            **config,
-            "direction": self.direction,
-            "divisor": self.divisor,
-            "segments": self.segments,
-        }
+        del config["window"], config["temporal_stride"]
+        return {**config, "divisor": self.divisor, "segments": self.segments}

@@ -361,8 +361,7 @@ class VideoNetwork(keras.Model):
         if not self.plan.causal:
             raise ValueError(
                 f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
-                'stream. Build it with temporal_padding="causal"; inserted shifts with '
-                'direction="unidirectional"'
+                'stream. Build it with temporal_padding="causal"'
             )
 
 

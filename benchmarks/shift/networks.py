@@ -28,23 +28,23 @@ class VariantShift(TemporalShift):
     Args:
         variant: the way.
         convolution: the 1x1 convolution after the shift, which a fused variant does too.
-        direction, divisor, name: as of `TemporalShift`.
+        temporal_padding, divisor, name: as of `TemporalShift`.
     """
 
     def __init__(
         self,
         variant: Variant,
         convolution: keras.layers.Conv2D,
-        direction: str,
+        temporal_padding: str,
         divisor: int,
         name: str | None = None,
     ) -> None:
-        super().__init__(direction, divisor, name=name)
+        super().__init__(temporal_padding, divisor, name=name)
         self._variant = variant
         self._convolution = convolution
 
     def call(self, inputs):
-        if self.direction == "unidirectional":
+        if self.temporal_padding == "causal":
             return super().call(inputs)
         clip = ops.expand_dims(inputs, 0)  # [T, ...] -> [1, T, ...]
         return ops.squeeze(self._variant.clip(clip, self.fold, *self._kernel()), 0)

@@ -39,8 +39,8 @@ SHARES = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2), Fraction(1))
 PAPER = {Fraction(1, 8): "3 %", Fraction(1): "13.7 %"}
 """Overhead of ResNet-50 over clips of 8 frames on a CPU, figure 2a of the paper."""
 
-WAYS = {"bidirectional": 2, "unidirectional": 1}
-MODES = {"bidirectional": f"clips of {FRAMES}", "unidirectional": "streams"}
+WAYS = {"symmetric": 2, "causal": 1}
+MODES = {"symmetric": f"clips of {FRAMES}", "causal": "streams"}
 
 PLAIN = "no shift"
 NOTHING_OWN = "as concatenation"
@@ -56,20 +56,20 @@ def alone(small: bool) -> list[dict[str, Any]]:
     from variants import VARIANTS
 
     rows = []
-    for direction in WAYS:
+    for padding in WAYS:
         totals = dict.fromkeys(("convolution alone", "a copy", *VARIANTS), 0.0)
         for (side, channels), (filters, count) in RESNET50_SHIFTS.items():
             size = (7, channels // 8, filters // 8) if small else (side, channels, filters)
-            runners = shifts_alone(direction, *size)
-            steps = 1 if direction == "bidirectional" else 5
+            runners = shifts_alone(padding, *size)
+            steps = 1 if padding == "symmetric" else 5
             seconds = take_turns(runners, steps, rounds=2 if small else 25)
             cost = {way: 1000 * statistics.median(s) / steps for way, s in seconds.items()}
             for way in VARIANTS.keys() & cost:
                 cost[way] -= cost["convolution alone"]
             for way in totals:
                 totals[way] += count * cost.get(way, math.nan)
-            rows.append(row_of_costs(direction, f"{count} of {side}x{side}x{channels}", cost))
-        rows.append(row_of_costs(direction, "all of ResNet-50", totals))
+            rows.append(row_of_costs(padding, f"{count} of {side}x{side}x{channels}", cost))
+        rows.append(row_of_costs(padding, "all of ResNet-50", totals))
     return rows
 
 
@@ -80,8 +80,8 @@ def networks(small: bool) -> list[dict[str, Any]]:
     costs = {}
     for network in ["MobileNetV2"] if small else NETWORKS:
         base, frames = network_and_clip(network, small)
-        for direction, mode in MODES.items():
-            over_clips = direction == "bidirectional"
+        for padding, mode in MODES.items():
+            over_clips = padding == "symmetric"
             make = clips_by_variant if over_clips else streams_by_variant
             steps = 1 if over_clips else FRAMES
             seconds = take_turns(make(base, frames), steps, rounds=1 if small else 9)
@@ -100,14 +100,14 @@ def overhead(small: bool) -> list[dict[str, Any]]:
     rows = []
     for network in ["MobileNetV2"] if small else NETWORKS:
         base, frames = network_and_clip(network, small)
-        for direction, mode in MODES.items():
-            over_clips = direction == "bidirectional"
+        for padding, mode in MODES.items():
+            over_clips = padding == "symmetric"
             steps = 1 if over_clips else FRAMES
-            runners = by_share(base, frames, direction)
+            runners = by_share(base, frames, padding)
             seconds = take_turns(runners, steps, rounds=1 if small else 15)
             for share in (None, *SHARES):
                 way = str(share) if share else PLAIN
-                each_way = share / WAYS[direction] if share else None
+                each_way = share / WAYS[padding] if share else None
                 compared = network == "ResNet-50" and over_clips
                 rows.append(
                     {
@@ -130,7 +130,7 @@ QUESTIONS = {"alone": alone, "networks": networks, "overhead": overhead}
 # --- what is timed --------------------------------------------------------------------------
 
 
-def shifts_alone(direction: str, side: int, channels: int, filters: int) -> Runners:
+def shifts_alone(padding: str, side: int, channels: int, filters: int) -> Runners:
     """A convolution, a copy of the map, and the convolution after each way to shift."""
     import tensorflow as tf
     from variants import VARIANTS, convolved
@@ -138,7 +138,7 @@ def shifts_alone(direction: str, side: int, channels: int, filters: int) -> Runn
     clip = tf.random.stateless_normal((1, FRAMES, side, side, channels), seed=(0, 0))
     kernel = tf.random.stateless_normal((channels, filters), seed=(0, 1))
     fold = channels // 8
-    if direction == "bidirectional":
+    if padding == "symmetric":
         inputs: tuple = (clip,)
     else:
         inputs = clip[:, 0, ..., :fold], clip[:, 1]
@@ -155,7 +155,7 @@ def shifts_alone(direction: str, side: int, channels: int, filters: int) -> Runn
         "a copy": lambda *inputs: tf.nn.relu(inputs[-1]),
         **{way: by(variant) for way, variant in VARIANTS.items()},
     }
-    if direction == "unidirectional":
+    if padding == "causal":
         functions = {w: f for w, f in functions.items() if w not in VARIANTS or VARIANTS[w].frame}
     traced = {
         way: tf.function(function, autograph=False).get_concrete_function(*inputs)
@@ -185,7 +185,7 @@ def clips_by_variant(base: Any, frames: Any) -> Runners:
 
     models = {PLAIN: with_shifts(base, lambda *_: None, FRAMES)}
     for way, variant in VARIANTS.items():
-        replace = lambda name, reader, v=variant: VariantShift(v, reader, "bidirectional", 8, name)  # noqa: E731
+        replace = lambda name, reader, v=variant: VariantShift(v, reader, "symmetric", 8, name)  # noqa: E731
         models[way] = with_shifts(base, replace, FRAMES, variant.fused)
     inputs = tf.constant(frames)
     traced = {way: tf.function(model, autograph=False) for way, model in models.items()}
@@ -201,22 +201,22 @@ def streams_by_variant(base: Any, frames: Any) -> Runners:
     for way, variant in VARIANTS.items():
         if variant.frame is None:
             continue
-        replace = lambda name, reader, v=variant: VariantShift(v, reader, "unidirectional", 8, name)  # noqa: E731
+        replace = lambda name, reader, v=variant: VariantShift(v, reader, "causal", 8, name)  # noqa: E731
         runners[way] = streaming(with_shifts(base, replace, fused=variant.fused), frames)
     return runners
 
 
-def by_share(base: Any, frames: Any, direction: str) -> Runners:
+def by_share(base: Any, frames: Any, padding: str) -> Runners:
     """The network as users run it, without shifts and with the layer, for each share."""
     from networks import with_shifts
 
     from keras_layers.temporal_shift import TemporalShift
 
-    run = over_clips if direction == "bidirectional" else streaming
+    run = over_clips if padding == "symmetric" else streaming
     runners = {PLAIN: run(with_shifts(base, lambda *_: None), frames)}
     for share in SHARES:
-        divisor = (WAYS[direction] / share).numerator
-        shift = lambda name, _, d=divisor: TemporalShift(direction, d, name=name)  # noqa: E731
+        divisor = (WAYS[padding] / share).numerator
+        shift = lambda name, _, d=divisor: TemporalShift(padding, d, name=name)  # noqa: E731
         runners[str(share)] = run(with_shifts(base, shift), frames)
     return runners
 
@@ -244,10 +244,10 @@ def streaming(model: Any, frames: Any) -> Callable[[], Any]:
 # --- tables ---------------------------------------------------------------------------------
 
 
-def row_of_costs(direction: str, where: str, milliseconds: dict[str, float]) -> dict[str, Any]:
+def row_of_costs(padding: str, where: str, milliseconds: dict[str, float]) -> dict[str, Any]:
     from variants import VARIANTS
 
-    row = {"mode": MODES[direction], "shifts": where}
+    row = {"mode": MODES[padding], "shifts": where}
     for way in ("convolution alone", "a copy", *VARIANTS):
         cost = milliseconds.get(way, math.nan)
         row[f"{way}, ms"] = NOTHING_OWN if math.isnan(cost) else f"{cost:.2f}"

@@ -20,7 +20,8 @@ import numpy as np
 from keras import layers
 
 from keras_layers.non_local import NonLocal
-from keras_layers.temporal_shift import DIRECTIONS, TemporalShift
+from keras_layers.temporal import TEMPORAL_PADDINGS
+from keras_layers.temporal_shift import TemporalShift
 from mpvn.models.heads import action_head
 from mpvn.models.parts import check_frame
 from mpvn.models.resnet import BLOCKS, LAYOUTS, MOBILENET_BLOCKS, bottleneck, convolved, stem
@@ -227,9 +228,9 @@ class _Shifts:
     placement: str
 
     def __post_init__(self) -> None:
-        if self.padding not in DIRECTIONS.values() or self.placement not in PLACEMENTS:
+        if self.padding not in TEMPORAL_PADDINGS or self.placement not in PLACEMENTS:
             raise ValueError(
-                f"{self.network}: temporal_padding must be one of {', '.join(DIRECTIONS.values())}"
+                f"{self.network}: temporal_padding must be one of {', '.join(TEMPORAL_PADDINGS)}"
                 f", and placement one of {', '.join(PLACEMENTS)}. Received: "
                 f"temporal_padding={self.padding!r}, placement={self.placement!r}"
             )
@@ -240,8 +241,7 @@ class _Shifts:
         """What the shortcut and the residual branch of a block read, shifted or not."""
         if not (self.shift and here):
             return x, x
-        (direction,) = (way for way, padding in DIRECTIONS.items() if padding == self.padding)
-        shifted = TemporalShift(direction, self.divisor, name=f"{unit}.shift")(x)
+        shifted = TemporalShift(self.padding, self.divisor, name=f"{unit}.shift")(x)
         return (shifted if self.placement == "in_place" else x), shifted
 
 

@@ -230,8 +230,7 @@ class Draft:
         if node.temporal and node.temporal.lookahead and len(self.starts) > 1:
             self._fault(
                 f"{node.name!r} looks into the future (symmetric temporal padding) and cannot be "
-                'in a pipelined plan; use 1 subnetwork, or temporal_padding="causal" '
-                '(direction="unidirectional" of inserted shifts)'
+                'in a pipelined plan; use 1 subnetwork, or temporal_padding="causal"'
             )
         if node.feedback_source:
             self._check_feedback(node)

@@ -271,10 +271,8 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
         )
     },
     "keras_layers.TemporalShift": {
-        "unidirectional": Case(
-            lambda: keras_layers.TemporalShift("unidirectional", 2), ONE, trained=False
-        ),
-        "bidirectional": Case(lambda: keras_layers.TemporalShift(divisor=2), ONE, trained=False),
+        "causal": Case(lambda: keras_layers.TemporalShift("causal", 2), ONE, trained=False),
+        "symmetric": Case(lambda: keras_layers.TemporalShift(divisor=2), ONE, trained=False),
     },
     "mpvn.Clock": "a pair of ints, no layer: tests/test_network.py",
     "mpvn.NetworkCell": {"clocked": Case(network_cell, {"": FRAME})},

@@ -222,7 +222,7 @@ SYMMETRIC = {
     "max pool": lambda: TemporalMaxPooling3D((3, 2, 2), temporal_padding="symmetric"),
     "average pool": lambda: TemporalAveragePooling3D((4, 2, 2), 1, temporal_padding="symmetric"),
     "non-local": lambda: NonLocal(frames=2, subsample=2, temporal_padding="symmetric"),
-    "shift": lambda: TemporalShift("bidirectional", 3),
+    "shift": lambda: TemporalShift("symmetric", 3),
 }
 
 

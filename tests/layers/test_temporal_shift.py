@@ -21,12 +21,12 @@ def channels_last(frames: np.ndarray) -> np.ndarray:
     return np.moveaxis(frames, 1, -1)
 
 
-def by_hand(clip: np.ndarray, divisor: int, direction: str) -> np.ndarray:
+def by_hand(clip: np.ndarray, divisor: int, temporal_padding: str) -> np.ndarray:
     """Frame by frame and channel by channel, from the paper's figure 1."""
     shifted = np.zeros_like(clip)
     fold = clip.shape[-1] // divisor
     sources = [-1] * fold
-    if direction == "bidirectional":
+    if temporal_padding == "symmetric":
         sources = [1] * fold + [-1] * fold
     sources += [0] * (clip.shape[-1] - len(sources))
     for time in range(clip.shape[1]):
@@ -47,7 +47,7 @@ def test_the_shift_is_the_official_one(folded: bool, shared: pathlib.Path) -> No
     for name in cases:
         divisor, frames = map(int, re.match(r"in_div(\d+)_n\d+_t(\d+)", name).groups())
         inputs, expected = (channels_last(stored[n]) for n in (name, name.replace("in", "out", 1)))
-        layer = TemporalShift("bidirectional", divisor, segments=frames if folded else None)
+        layer = TemporalShift("symmetric", divisor, segments=frames if folded else None)
         if folded:
             found = layer(inputs)
         else:
@@ -72,20 +72,20 @@ def test_its_gradient_is_the_official_one(shared: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("divisor", [1, 2, 3, 8])
-@pytest.mark.parametrize("direction", ["unidirectional", "bidirectional"])
+@pytest.mark.parametrize("temporal_padding", ["causal", "symmetric"])
 def test_every_executor_shifts_by_the_definition(
-    direction: str, divisor: int, rng: np.random.Generator
+    temporal_padding: str, divisor: int, rng: np.random.Generator
 ) -> None:
-    if (direction, divisor) == ("bidirectional", 1):
+    if (temporal_padding, divisor) == ("symmetric", 1):
         return
     clip = rng.normal(size=(2, 5, 3, 2, 9)).astype("float32")
-    expected = by_hand(clip, divisor, direction)
-    np.testing.assert_array_equal(TemporalShift(direction, divisor)(clip), expected)
+    expected = by_hand(clip, divisor, temporal_padding)
+    np.testing.assert_array_equal(TemporalShift(temporal_padding, divisor)(clip), expected)
     frame = keras.Input((3, 2, 9))
-    model = keras.Model(frame, TemporalShift(direction, divisor)(frame))
+    model = keras.Model(frame, TemporalShift(temporal_padding, divisor)(frame))
     network = mpvn.VideoNetwork(model, executor="layerwise")
     np.testing.assert_array_equal(network(clip), expected)
-    if direction == "bidirectional":
+    if temporal_padding == "symmetric":
         with pytest.raises(ValueError, match="looks into the future"):
             network.initial_state(2)
         return
@@ -105,7 +105,7 @@ def test_a_shift_across_boundaries_and_clocks(rng: np.random.Generator) -> None:
     x = frame = keras.Input((4, 4, 3))
     for index in range(3):
         x = layers.Conv2D(8, 3, padding="same", activation="tanh", name=f"u{index}.c")(x)
-        x = TemporalShift("unidirectional", 4, name=f"u{index}.shift")(x)
+        x = TemporalShift("causal", 4, name=f"u{index}.shift")(x)
     model = keras.Model(frame, x)
     plan = mpvn.Plan(model, 3, partition="units", clocks=[1, 2, 2])
     network = mpvn.VideoNetwork(model, plan)
@@ -120,12 +120,12 @@ def test_a_shift_across_boundaries_and_clocks(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("way", ["layer", "layerwise", "step"])
-@pytest.mark.parametrize("direction", ["unidirectional", "bidirectional"])
-def test_only_what_moves_is_padded_and_cut(direction: str, way: str) -> None:
+@pytest.mark.parametrize("temporal_padding", ["causal", "symmetric"])
+def test_only_what_moves_is_padded_and_cut(temporal_padding: str, way: str) -> None:
     """Whole clips were once padded and cut for the present frame and the next: five copies."""
-    if (direction, way) == ("bidirectional", "step"):
+    if (temporal_padding, way) == ("symmetric", "step"):
         return
-    shift = TemporalShift(direction, 8)
+    shift = TemporalShift(temporal_padding, 8)
     frame = keras.Input((6, 5, 32))
     network = mpvn.VideoNetwork(keras.Model(frame, shift(frame)), executor="layerwise")
     if way == "step":
@@ -141,12 +141,12 @@ def test_only_what_moves_is_padded_and_cut(direction: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 4])
-@pytest.mark.parametrize("direction", ["unidirectional", "bidirectional"])
+@pytest.mark.parametrize("temporal_padding", ["causal", "symmetric"])
 def test_compiled_and_of_unknown_sizes_it_shifts_and_learns_alike(
-    direction: str, frames: int, rng: np.random.Generator
+    temporal_padding: str, frames: int, rng: np.random.Generator
 ) -> None:
     clip = rng.normal(size=(2, frames, 3, 2, 8)).astype("float32")
-    layer, expected = TemporalShift(direction, 4), by_hand(clip, 4, direction)
+    layer, expected = TemporalShift(temporal_padding, 4), by_hand(clip, 4, temporal_padding)
     layer(clip)
 
     def shift_and_gradient(clip):
@@ -157,7 +157,7 @@ def test_compiled_and_of_unknown_sizes_it_shifts_and_learns_alike(
         return shifted, tape.gradient(loss, clip)
 
     unknown = [tf.TensorSpec((None, None, None, None, 8))]
-    there_and_back = np.where(by_hand(np.ones_like(clip), 4, direction), 1.0, 0.0)
+    there_and_back = np.where(by_hand(np.ones_like(clip), 4, temporal_padding), 1.0, 0.0)
     for arguments in ({"jit_compile": True}, {"input_signature": unknown}):
         shifted, gradient = tf.function(shift_and_gradient, **arguments)(tf.constant(clip))
         np.testing.assert_array_equal(shifted, expected)
@@ -172,27 +172,27 @@ def test_any_float_dtype(dtype: str, rng: np.random.Generator) -> None:
     shifted = TemporalShift(divisor=4, dtype=dtype)(clip)
     assert shifted.dtype == dtype
     as_float = tf.cast(clip, "float64").numpy()
-    expected = by_hand(as_float, 4, "bidirectional")
+    expected = by_hand(as_float, 4, "symmetric")
     np.testing.assert_array_equal(tf.cast(shifted, "float64"), expected)
 
 
 def test_every_argument_survives_serialization() -> None:
-    layer = TemporalShift("unidirectional", 3, 5, name="shift")
+    layer = TemporalShift("causal", 3, 5, name="shift")
     config = json.loads(json.dumps(layer.get_config()))
     again = TemporalShift.from_config(config)
-    assert (again.direction, again.divisor, again.segments) == ("unidirectional", 3, 5)
+    assert (again.temporal_padding, again.divisor, again.segments) == ("causal", 3, 5)
     assert again.get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [
-        (("both",), None, "bidirectional, unidirectional. Received: 'both'"),
-        (("bidirectional", 1), None, "at least 2 .* Received: 1"),
-        (("unidirectional", 0), None, "at least 1 .* Received: 0"),
-        (("bidirectional", 8, 0), None, "segments.*Received: 0"),
-        ((), (2, 4, 4, 7), "1/8 of the channels .* at least 8. Received: 7"),
-        (("bidirectional", 8, 3), (4, 2, 2, 8), "multiple of 3. Received: 4"),
+        (("both",), None, "'causal', 'symmetric'.*Received: 'both'"),
+        (("symmetric", 1), None, "at least 2. Received: 1"),
+        (("causal", 0), None, "at least 1. Received: 0"),
+        (("symmetric", 8, 0), None, "segments.*Received: 0"),
+        ((), (2, 4, 4, 7), "1/8 of the channels.*at least 8 channels. Received: 7"),
+        (("symmetric", 8, 3), (4, 2, 2, 8), "multiple of 3. Received: 4"),
         ((), (2, 4, 8), r"frames \(rank 4\) or of clips"),
     ],
 )

@@ -20,7 +20,7 @@ SIZE = (32, 32, 3)
 
 def of_keras() -> keras.Model:
     model = keras.applications.MobileNetV2(weights=None, input_shape=SIZE, alpha=0.35, classes=6)
-    return insert_temporal_shift(model, "unidirectional")
+    return insert_temporal_shift(model, "causal")
 
 
 def published() -> keras.Model:
@@ -38,7 +38,7 @@ def narrow() -> keras.Model:
         x = layers.Add(name=f"add{block}")([x, y])
     x = layers.GlobalAveragePooling2D(name="mean")(x)
     model = keras.Model(frame, layers.Dense(5, name="scores")(x), name="narrow")
-    return insert_temporal_shift(model, "unidirectional", 4)
+    return insert_temporal_shift(model, "causal", 4)
 
 
 def network(build: Callable[[], keras.Model]) -> mpvn.VideoNetwork:
@@ -128,7 +128,7 @@ def test_an_application_is_untouched_and_its_shifted_model_survives_being_saved(
     randomize(model, rng)
     frames = rng.normal(size=(2, *SIZE)).astype("float32")
     before = np.asarray(model(frames))
-    shifted = insert_temporal_shift(model, "unidirectional")
+    shifted = insert_temporal_shift(model, "causal")
     np.testing.assert_array_equal(model(frames), before)
     assert {id(weight) for weight in shifted.weights} == {id(weight) for weight in model.weights}
     shifted.save(tmp_path / "shifted.keras")

@@ -21,12 +21,12 @@ from mpvn.training import base_config, build, train
 CLASSES = 5
 
 
-def classifier(rng: np.random.Generator, direction: str = "", last: str = "") -> keras.Model:
+def classifier(rng: np.random.Generator, temporal_padding: str = "", last: str = "") -> keras.Model:
     """Two convolutions and a head, with a temporal shift between and an activation at the end."""
     x = frame = keras.Input((12, 8, 3), name="frame")
     x = layers.Conv2D(8, 3, 2, activation="relu", name="first.conv")(x)
-    if direction:
-        x = TemporalShift(direction, 4, name="second.shift")(x)
+    if temporal_padding:
+        x = TemporalShift(temporal_padding, 4, name="second.shift")(x)
     x = layers.Conv2D(6, 2, name="second.conv")(x)
     x = layers.GlobalAveragePooling2D(name="head.mean")(x)
     x = layers.Dropout(0.5, name="head.dropout")(x)
@@ -38,11 +38,11 @@ def classifier(rng: np.random.Generator, direction: str = "", last: str = "") ->
     return model
 
 
-@pytest.mark.parametrize("direction", ["", "unidirectional", "bidirectional"])
+@pytest.mark.parametrize("temporal_padding", ["", "causal", "symmetric"])
 def test_the_mean_over_a_map_and_the_bias_are_the_logit(
-    direction: str, rng: np.random.Generator
+    temporal_padding: str, rng: np.random.Generator
 ) -> None:
-    network = mpvn.VideoNetwork(classifier(rng, direction))
+    network = mpvn.VideoNetwork(classifier(rng, temporal_padding))
     frames = rng.uniform(-1, 1, (6, 12, 8, 3)).astype("float32")
     maps, outputs = ActivationMapper(network)(frames)
     assert maps.shape == (6, 4, 2, CLASSES)
@@ -52,7 +52,7 @@ def test_the_mean_over_a_map_and_the_bias_are_the_logit(
     np.testing.assert_array_equal(outputs, np.asarray(network(frames[None]))[0])
     # The frames in another order: other maps, beyond the order, if and only if there is a shift.
     turned, _ = ActivationMapper(network)(frames[::-1])
-    assert np.allclose(turned[::-1], maps, atol=1e-5) == (direction == "")
+    assert np.allclose(turned[::-1], maps, atol=1e-5) == (temporal_padding == "")
 
 
 @pytest.mark.parametrize("head", [None, "head.mean"])
@@ -60,7 +60,7 @@ def test_behind_boundaries_maps_come_as_late_as_logits(
     head: str | None, rng: np.random.Generator
 ) -> None:
     """Boundaries before the mean and before the dense layer; or the head in step with the rest."""
-    model = classifier(rng, "unidirectional")
+    model = classifier(rng, "causal")
     boundaries = ["second.conv"] if head else ["second.conv", "head.mean", "head.logits"]
     network = mpvn.VideoNetwork(model, mpvn.Plan(model, boundaries=boundaries, head=head))
     frames = rng.uniform(-1, 1, (7, 12, 8, 3)).astype("float32")

@@ -32,7 +32,7 @@ _Edges = list[tuple[int, Node]]
 
 def insert_temporal_shift(
     model: keras.Model,
-    direction: str = "bidirectional",
+    temporal_padding: str = "symmetric",
     divisor: int = 8,
     placement: str = "residual",
     *,
@@ -45,7 +45,7 @@ def insert_temporal_shift(
 
     Args:
         model: a functional model over one frame; it stays as it is.
-        direction: `"bidirectional"` (offline) or `"unidirectional"` (streams too).
+        temporal_padding: `"symmetric"` (offline) or `"causal"` (streams too).
         divisor: the share of the channels that moves one way; see `keras_layers.TemporalShift`.
         placement: `"residual"`: what the first convolution of the residual branch reads is shifted,
             and the identity is not; `"in_place"`: both read the block's input shifted.
@@ -81,7 +81,7 @@ def insert_temporal_shift(
     shifts: dict[tuple[int, int], TemporalShift] = {}
     for first, edges in blocks.items():
         shift = TemporalShift(
-            direction,
+            temporal_padding,
             divisor,
             segments,
             dtype=graph.by_name[first].operation.dtype_policy,
@@ -90,7 +90,7 @@ def insert_temporal_shift(
         shifts.update({(tensor, reader.index): shift for tensor, reader in edges})
     shifted = rebuilt(graph, _through(shifts), name or f"{model.name}_shifted")
     said = ", ".join(shifted_layers(shifted))
-    logging.info("%s: %s shift of 1/%d before %s", shifted.name, direction, divisor, said)
+    logging.info("%s: %s shift of 1/%d before %s", shifted.name, temporal_padding, divisor, said)
     return shifted
 
 

@@ -63,7 +63,7 @@ def test_a_shifted_network_is_the_definition(
     model = residual_model()
     if where and placement == "in_place":
         where = ["b1"]  # what a1 reads, the skip around both reads too
-    shifted = insert_temporal_shift(model, "unidirectional", 4, placement, where=where)
+    shifted = insert_temporal_shift(model, "causal", 4, placement, where=where)
     clip = rng.normal(size=(1, 5, 8, 8, 3)).astype("float32")
     network = mpvn.VideoNetwork(shifted)
     state, steps = network.initial_state(1), []
@@ -91,7 +91,7 @@ def test_weights_are_shared_and_the_original_is_untouched(rng: np.random.Generat
 
 
 def test_it_survives_being_saved(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
-    shifted = insert_temporal_shift(residual_model(), "bidirectional", 3, "in_place")
+    shifted = insert_temporal_shift(residual_model(), "symmetric", 3, "in_place")
     shifted.save(tmp_path / "shifted.keras")
     loaded = keras.saving.load_model(tmp_path / "shifted.keras")
     clip = rng.normal(size=(1, 4, 8, 8, 3)).astype("float32")
@@ -119,7 +119,7 @@ def test_it_says_what_it_shifted(caplog: pytest.LogCaptureFixture) -> None:
             shifted = insert_temporal_shift(residual_model(), every=2)
     finally:
         logging.set_verbosity(verbosity)
-    assert "images_shifted: bidirectional shift of 1/8 before a1" in caplog.text
+    assert "images_shifted: symmetric shift of 1/8 before a1" in caplog.text
     assert list(shifted_layers(shifted)) == ["a1"]
     assert shifted_layers(residual_model()) == {}
 
@@ -139,7 +139,7 @@ APPLICATIONS = {
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_residual_blocks_of_keras_are_found(name: str, placement: str) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
-    shifted = insert_temporal_shift(model, "unidirectional", 8, placement)
+    shifted = insert_temporal_shift(model, "causal", 8, placement)
     count, one = APPLICATIONS[name]
     if (name, placement) == ("ResNet101", "in_place"):
         count = 33  # as in the official code
@@ -175,8 +175,8 @@ def two_streams() -> keras.Model:
         (residual_model, {"where": []}, "Received: none"),
         (residual_model, {"where": ["a_add"]}, "read one map.*Received: a_add"),
         (residual_model, {"every": 0}, "every must be at least 1. Received: 0"),
-        (residual_model, {"divisor": 9}, "'a1_shift'.*at least 9. Received: 8"),
-        (residual_model, {"direction": "backwards"}, "Received: 'backwards'"),
+        (residual_model, {"divisor": 9}, "'a1_shift'.*at least 9 channels. Received: 8"),
+        (residual_model, {"temporal_padding": "backwards"}, "Received: 'backwards'"),
         (two_streams, {}, "no residual block was found in 'streams'.*where="),
     ],
 )
