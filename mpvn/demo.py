@@ -24,6 +24,7 @@ import tqdm
 from ml_collections import ConfigDict
 
 from mpvn.data import VideoReader, VideoWriter, draw_text, rendered_figures
+from mpvn.pixels import to_signed
 from mpvn.report import latency_figure, timeline_figure, write_report
 from mpvn.report.plots import Point, lines_figure
 from mpvn.report.summary import summary
@@ -197,7 +198,7 @@ def _contestant(
     """The network of `experiment` with the weights of `run`; or what `rewired` says it is."""
     network, rows = experiment.network, list(run.rows())
     load_checkpoint(run.best, network)
-    stream = Stream(network, _scaled)
+    stream = Stream(network, to_signed)
     return Contestant(
         name,
         [] if rewired else rows,
@@ -220,10 +221,6 @@ def _video(video: str | os.PathLike | None, frames: int) -> list[np.ndarray]:
         return list(itertools.islice(reader, frames))
 
 
-def _scaled(frame: np.ndarray) -> np.ndarray:
-    return frame.astype(np.float32) / 127.5 - 1
-
-
 def _take_turns(contestants: Sequence[Contestant], clip: list[np.ndarray]) -> None:
     """Streams the clip through all, a segment each, so that a busy machine slows all alike."""
     segments = [clip[start : start + SEGMENT] for start in range(0, len(clip), SEGMENT)]
@@ -237,7 +234,7 @@ def _take_turns(contestants: Sequence[Contestant], clip: list[np.ndarray]) -> No
 
 def _check(contestant: Contestant, clip: list[np.ndarray]) -> float:
     """Largest difference, relative to the outputs, between streaming and the clip at once."""
-    frames = np.stack([_scaled(frame) for frame in clip[:CHECKED]])
+    frames = np.stack([to_signed(frame) for frame in clip[:CHECKED]])
     network: Any = contestant.experiment.network
     whole = network(frames[None])[0].numpy()
     return float(np.abs(np.stack(contestant.said[:CHECKED]) - whole).max() / np.abs(whole).max())

@@ -16,19 +16,13 @@ import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one
 from mpvn.models.published import PUBLISHED
 from mpvn.models.surgery.rebuild import preceded
 from mpvn.network import VideoNetwork
+from mpvn.pixels import RANGES
 from mpvn.plan import Plan
 from mpvn.plan.graph import read_graph
 from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224
 """Height and width of the frames for networks that do not say."""
-
-PIXELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "0..255": lambda frame: frame,
-    "0..1": lambda frame: frame / np.float32(255),
-    "-1..1": lambda frame: frame / np.float32(127.5) - np.float32(1),
-}
-"""Ranges to which frames uint8 may be scaled."""
 
 
 class ModelError(ValueError):
@@ -112,9 +106,9 @@ def load_frame_model(
             `PUBLISHED`, or the name of a network of `keras.applications`, upper or lower case.
         size: height and width of the frames, not for saved models; default 224.
         weights: not for saved models: None (random), `"imagenet"` (downloaded), or a path.
-        pixels: a key of `PIXELS`; the default is what the weights were trained with, -1..1 for
-            published networks without weights and for saved `VideoNetwork`s, as `mpvn train` writes
-            them, and 0..255 for other saved models.
+        pixels: a key of `mpvn.pixels.RANGES`; the default is what the weights were trained with,
+            -1..1 for published networks without weights and for saved `VideoNetwork`s, as `mpvn
+            train` writes them, and 0..255 for other saved models.
         options: arguments of the function that makes the network, not for saved models.
         channels: of the frames, not for saved models: 3 are RGB.
 
@@ -131,22 +125,22 @@ def load_frame_model(
             )
         loaded = _load_file(path)
         if isinstance(loaded, VideoNetwork):
-            return LoadedModel(loaded.frame_model, PIXELS[pixels or "-1..1"], loaded.plan)
-        return LoadedModel(loaded, PIXELS[pixels or "0..255"])
+            return LoadedModel(loaded.frame_model, RANGES[pixels or "-1..1"], loaded.plan)
+        return LoadedModel(loaded, RANGES[pixels or "0..255"])
     key = str(name).lower()
     shape = (size or SIZE, size or SIZE, channels)
     if key in PUBLISHED:
         return _published(key, shape, weights, pixels, dict(options or {}))
     builder = _application(str(name))
     model = _build(builder, shape, {"weights": weights, **(options or {})})
-    return LoadedModel(model, PIXELS[pixels] if pixels else _preprocessing(builder))
+    return LoadedModel(model, RANGES[pixels] if pixels else _preprocessing(builder))
 
 
 def _published(
     name: str, shape: tuple[int, int, int], weights: str | None, pixels: str, options: dict
 ) -> LoadedModel:
     architecture = PUBLISHED[name]
-    prepare = PIXELS[pixels or "-1..1"]
+    prepare = RANGES[pixels or "-1..1"]
     if weights is not None:
         sources = {known: at.application or at.torchvision for known, at in PUBLISHED.items()}
         if not sources[name]:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data import draw_text
 from mpvn.data.sets.flow import flow_picture
+from mpvn.pixels import to_uint8
 
 SHORTEST = 448
 """Frames of `annotate` are enlarged until their shorter side has this many pixels."""
@@ -97,8 +98,7 @@ def enlarged(frame: Any, shortest: int = SHORTEST_OF_PICTURE) -> np.ndarray:
     """
     pixels = np.asarray(frame)
     if pixels.dtype != np.uint8:
-        shown = np.clip(np.nan_to_num(pixels.astype(np.float32)), -1, 1)
-        pixels = np.rint(127.5 * (shown + 1)).astype(np.uint8)
+        pixels = to_uint8(pixels)
     if pixels.shape[-1] != 3:
         pixels = flow_picture(pixels)
     factor = -(-shortest // min(pixels.shape[:2]))

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.data.video_set import NO_MIRROR, VideoSet
+from mpvn.pixels import to_unit, unit_to_signed
 
 Clip = dict[str, tf.Tensor]
 FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
@@ -191,12 +192,12 @@ def resized(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     Returns:
         float32 `[T, *size, C]` between 0 and 1, give or take rounding.
     """
-    return tf.image.resize(tf.cast(frames, tf.float32) / 255.0, size, antialias=True)
+    return tf.image.resize(to_unit(tf.cast(frames, tf.float32)), size, antialias=True)
 
 
 def normalized(frames: tf.Tensor) -> tf.Tensor:
     """Frames between 0 and 1 as networks take them: float32 between -1 and 1."""
-    return 2.0 * tf.clip_by_value(frames, 0.0, 1.0) - 1.0
+    return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
 
 
 def mirrored(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:

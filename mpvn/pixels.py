@@ -1,0 +1,54 @@
+"""Pixel ranges: how frames are scaled for networks, and back.
+
+Video files and data sets give pixels as uint8, 0 to 255. The networks and tasks of this package
+take floats from -1 to 1; networks of other origin may take 0 to 1, or 0 to 255. The functions
+accept NumPy arrays and TensorFlow tensors of any shape, and compute in float32.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def to_unit(frames: Any) -> Any:
+    """Scale pixels from 0..255 to 0..1.
+
+    Args:
+        frames: uint8 array, or float32 array or tensor.
+
+    Returns:
+        float32 array or tensor of the same shape.
+    """
+    return frames / np.float32(255)
+
+
+def to_signed(frames: Any) -> Any:
+    """Scale pixels from 0..255 to -1..1; arguments and return value as in `to_unit`."""
+    return frames / np.float32(127.5) - np.float32(1)
+
+
+def unit_to_signed(frames: Any) -> Any:
+    """Scale float32 pixels from 0..1 to -1..1."""
+    return frames * np.float32(2) - np.float32(1)
+
+
+def to_uint8(frames: np.ndarray) -> np.ndarray:
+    """Scale pixels from -1..1 to uint8 0..255, rounded to the nearest integer.
+
+    Args:
+        frames: Float array. Values outside -1..1 are clipped; NaN becomes 0, medium gray.
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    clipped = np.clip(np.nan_to_num(frames.astype(np.float32)), -1, 1)
+    return np.rint(127.5 * (clipped + 1)).astype(np.uint8)
+
+
+RANGES: dict[str, Callable[[Any], Any]] = {
+    "0..255": lambda frames: frames,
+    "0..1": to_unit,
+    "-1..1": to_signed,
+}
+"""For each pixel range that a network may take, the function that scales 0..255 to it."""

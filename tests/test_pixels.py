@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpvn import pixels
+
+ALL_VALUES = np.arange(256, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", pixels.RANGES)
+def test_each_range_spans_its_ends_evenly(name: str) -> None:
+    low, high = map(float, name.split(".."))
+    scaled = pixels.RANGES[name](ALL_VALUES)
+    np.testing.assert_allclose(scaled, np.linspace(low, high, 256), atol=1e-7 * high)
+    assert name == "0..255" or scaled.dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [pixels.to_unit, pixels.to_signed, pixels.unit_to_signed])
+def test_arrays_and_tensors_get_equal_values(scale) -> None:
+    frames = ALL_VALUES.astype(np.float32)
+    tensor = scale(tf.constant(frames))
+    assert tensor.dtype == tf.float32
+    np.testing.assert_array_equal(tensor, scale(frames))
+
+
+def test_every_uint8_value_survives_a_round_trip() -> None:
+    np.testing.assert_array_equal(pixels.to_uint8(pixels.to_signed(ALL_VALUES)), ALL_VALUES)
+    signed = pixels.unit_to_signed(pixels.to_unit(ALL_VALUES))
+    np.testing.assert_array_equal(pixels.to_uint8(signed), ALL_VALUES)
+
+
+def test_values_outside_the_range_are_clipped() -> None:
+    frames = np.array([-3, 3, np.nan, np.inf, -np.inf])
+    assert pixels.to_uint8(frames).tolist() == [0, 255, 128, 255, 0]
