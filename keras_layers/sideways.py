@@ -25,7 +25,7 @@ import tensorflow as tf
 from keras import ops
 from keras.src.backend import AutocastScope  # no public way to read a variable in its own dtype
 
-from keras_layers.shortcut_merge import ShortcutMerge
+from keras_layers.shortcut_merge import ShortcutMerge, check_shortcuts
 
 Tensors = list[tf.Tensor]
 
@@ -44,8 +44,8 @@ class Sideways(keras.layers.Layer):
         modules: Keras layers or models, each from frames `[B, ...]` to frames, of known sizes.
         shortcuts: offsets k >= 2. Module l reads module l - k besides module l - 1, for all l > k:
             offset 3, the paper's, keeps two clips apart whose frames alternate, 2 mixes them.
-        merge: what a module makes of several inputs, as `ShortcutMerge`: `"add"`, `"concatenate"`
-            or `"project"`.
+        merge: how shortcuts join the main input: `"project"`, `"add"` or `"concatenate"`; see
+            `ShortcutMerge`.
 
     Call arguments:
         inputs: clips `[B, T, ...]`.
@@ -69,7 +69,7 @@ class Sideways(keras.layers.Layer):
         self,
         modules: Sequence[keras.layers.Layer],
         shortcuts: Sequence[int] = (),
-        merge: str = "add",
+        merge: str = "project",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,11 +79,7 @@ class Sideways(keras.layers.Layer):
                 f"layer {self.name!r} needs modules, each only once. Received: "
                 f"{[module.name for module in modules]}"
             )
-        if any(not isinstance(offset, int) or offset < 2 for offset in shortcuts):
-            raise ValueError(
-                f"layer {self.name!r}: shortcuts are offsets of at least 2, for offset 1 is the "
-                f"chain. Received: {shortcuts}"
-            )
+        check_shortcuts(shortcuts, f"layer {self.name!r}")
         self.modules = modules
         self.shortcuts = tuple(shortcuts)
         self.merge = merge

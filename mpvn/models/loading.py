@@ -14,7 +14,7 @@ import numpy as np
 
 import mpvn.cell  # noqa: F401 (Keras must know the class to load files with one)
 from mpvn.models.published import PUBLISHED
-from mpvn.models.surgery.rebuild import preceded
+from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
 from mpvn.plan import Plan
@@ -86,7 +86,7 @@ class LoadedModel:
         change = keras.layers.Rescaling(
             scale.tolist(), offset.tolist(), name=f"{unit}.pixels" if separator else "pixels"
         )
-        return preceded(
+        return with_preprocessing(
             self.model, lambda frame: change(keras.ops.flip(frame, -1) if turned else frame)
         )
 

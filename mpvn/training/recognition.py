@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tqdm
 
-from mpvn.models.surgery.rebuild import resized
+from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.network import VideoNetwork
 from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, fuse, online_accuracy
 from mpvn.tasks.fusion import fusion_weights
@@ -169,5 +169,5 @@ class _AnySize:
         own = self._network
         if own.frame_model.input_shape[1:3] == size:
             return own
-        frame_model = resized(own.frame_model, size)
+        frame_model = with_frame_size(own.frame_model, size)
         return VideoNetwork(frame_model, own.plan.over(frame_model), executor=own.executor)

@@ -454,13 +454,13 @@ class Noise(layers.Dropout):
     [
         (lambda: Sideways([]), "needs modules"),
         (lambda: Sideways([layers.ReLU()] * 2), "only once"),
-        (lambda: Sideways([layers.ReLU()], [1]), "offsets of at least 2"),
-        (lambda: Sideways([layers.ReLU()], merge="sum"), "merge must be one of"),
+        (lambda: Sideways([layers.ReLU()], [1]), "ints of at least 2"),
+        (lambda: Sideways([layers.ReLU()], merge="sum"), "Invalid merge"),
         (lambda: Sideways([layers.ReLU()])(tf.ones((2, 3))), "takes clips"),
         (lambda: Sideways([layers.ReLU()])(keras.Input((None, None, 2))), "of known size"),
         (
-            lambda: Sideways(shrinking(), [2])(tf.ones((1, 9, 7, 7, 2))),
-            "module 'c': cannot add.*'project'",
+            lambda: Sideways(shrinking(), [2], "add")(tf.ones((1, 9, 7, 7, 2))),
+            "module 'c': Cannot add.*'project'",
         ),
         (
             lambda: Sideways(

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from mpvn import VideoNetwork, cli
 from mpvn.data.clips.sampling import Consecutive, Dense, Segments
 from mpvn.models import tsm_mobilenet_v2
-from mpvn.models.surgery.rebuild import resized
+from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.training import base_config, build, evaluate, evaluate_early, recognize_views, train
 from mpvn.training.build import build_pipeline, build_videos, build_views
 
@@ -114,8 +114,10 @@ def test_a_network_of_one_size_says_so() -> None:
     frame = keras.Input((8, 8, 3), name="frame")
     x = keras.layers.Flatten(name="flat")(frame)
     model = keras.Model(frame, keras.layers.Dense(2, name="dense")(x), name="rigid")
-    with pytest.raises(ValueError, match="'rigid' was made for frames of 8x8, .* do not take 8x12"):
-        resized(model, (8, 12))
+    with pytest.raises(
+        ValueError, match="'rigid' was built for frames of 8x8, .*accept frames of 8x12"
+    ):
+        with_frame_size(model, (8, 12))
 
 
 # --- early answers ------------------------------------------------------------------------------

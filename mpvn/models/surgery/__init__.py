@@ -1,1 +1,1 @@
-"""Functions that rebuild a Keras model with layers replaced or inserted."""
+"""Functions that derive a new model from a Keras model: with layers inserted or replaced."""

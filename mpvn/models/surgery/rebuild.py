@@ -1,5 +1,7 @@
-"""A functional model built again from its own layers, with something put between or before them, or
-over frames of another size."""
+"""Rebuilds a functional model from its own layers, with operations inserted before them.
+
+The new model shares the layers and weights of the old one. It may also take frames of another size.
+"""
 
 from collections.abc import Callable
 
@@ -8,19 +10,20 @@ import keras
 from mpvn.plan.graph import Graph, Node, read_graph
 
 Read = Callable[[dict[int, keras.KerasTensor], int, Node], keras.KerasTensor]
-"""From all that has been made, by index, a tensor and who reads it: what is read in its place."""
+"""Returns what a node of the new model reads, from the tensors computed so far (by index), the
+index of the tensor that the node reads in the old model, and the node."""
 
 
-def rebuilt(
+def rebuild(
     graph: Graph, read: Read, name: str, size: tuple[int, int] | None = None
 ) -> keras.Model:
-    """The model of `graph`, of the same layers and weights, whose nodes read by `read`.
+    """Build a model with the layers and weights of a graph, whose nodes read what `read` returns.
 
     Args:
-        graph: of a model over one frame.
-        read: what each node reads.
-        name: of the new model.
-        size: height and width of its frames; default: those of the model.
+        graph: Graph of a model over one frame.
+        read: Returns what a node reads in place of a tensor.
+        name: Name of the new model.
+        size: Height and width of its frames. Defaults to those of the old model.
     """
     values: dict[int, keras.KerasTensor] = {}
     for tensor, source in zip(graph.inputs, graph.model.inputs, strict=True):
@@ -36,46 +39,47 @@ def rebuilt(
     return keras.Model(inputs, outputs, name=name)
 
 
-def resized(model: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """A model over frames of another size that shares the layers and weights of `model`.
+def with_frame_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """Build a model over frames of another size that shares the layers and weights of `model`.
 
     Args:
-        model: a functional model over one frame `[B, H, W, C]`; it stays as it is.
-        size: height and width of the frames.
+        model: A functional model over one frame `[B, H, W, C]`. It is not changed.
+        size: Height and width of the new frames.
 
     Raises:
-        ValueError: a layer of `model` takes maps of one size only.
+        ValueError: If a layer of `model` takes maps of one size only.
     """
     try:
-        return rebuilt(
+        return rebuild(
             read_graph(model), lambda values, tensor, _: values[tensor], model.name, size
         )
-    except ValueError as refused:
-        own = model.inputs[0].shape[1:3]
+    except ValueError as error:
+        height, width = model.inputs[0].shape[1:3]
         raise ValueError(
-            f"{model.name!r} was made for frames of {own[0]}x{own[1]}, and its layers do not take "
-            f"{size[0]}x{size[1]}: {refused}"
-        ) from refused
+            f"{model.name!r} was built for frames of {height}x{width}, and its layers do not "
+            f"accept frames of {size[0]}x{size[1]}: {error}"
+        ) from error
 
 
-def preceded(
-    model: keras.Model, before: Callable[[keras.KerasTensor], keras.KerasTensor]
+def with_preprocessing(
+    model: keras.Model, preprocess: Callable[[keras.KerasTensor], keras.KerasTensor]
 ) -> keras.Model:
-    """A model with the layers and weights of `model` that reads what `before` makes of its frame.
+    """Build a model that applies `preprocess` to its frame, then the layers of `model`.
 
     Args:
-        model: a functional model over one frame `[B, H, W, C]`; it stays as it is.
-        before: from the frame to one of the same shape.
+        model: A functional model over one frame `[B, H, W, C]`. It is not changed; the new model
+            shares its layers and weights.
+        preprocess: Function from a frame to a frame of the same shape.
     """
     graph = read_graph(model)
     (frame,) = graph.inputs
-    made: dict[int, keras.KerasTensor] = {}
+    preprocessed: list[keras.KerasTensor] = []
 
     def read(values: dict[int, keras.KerasTensor], tensor: int, _: Node) -> keras.KerasTensor:
         if tensor != frame:
             return values[tensor]
-        if frame not in made:
-            made[frame] = before(values[frame])
-        return made[frame]
+        if not preprocessed:
+            preprocessed.append(preprocess(values[frame]))
+        return preprocessed[0]
 
-    return rebuilt(graph, read, model.name)
+    return rebuild(graph, read, model.name)

@@ -1,33 +1,48 @@
-"""Temporal shifts in a network that has none: any residual image model becomes a video model.
+"""Adds temporal shifts to a network: any residual image model becomes a video model.
 
-*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), section 3.2. A
-residual block is found where an addition joins two paths that part further up: the path of more
-convolutions is the residual branch. Of skips around whole blocks, the innermost count.
+*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), section 3.3.2. A
+residual block is where an addition joins two paths that start at the same node. The path with more
+convolutions is the residual branch. If skip connections are nested, the innermost block counts.
 
-What it does not do well: a block that joins its paths by other means than an addition has to be
-named; and since layers are shared, `layer.output` stays that of the network they come from.
+What it does not do well: blocks that join their paths by other operations than an addition must be
+named. And the new model shares its layers, so `layer.output` is still the output in the old model.
 """
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 from absl import logging
 from keras import layers
 
 from keras_layers.temporal_shift import TemporalShift
-from mpvn.models.surgery.rebuild import Read, rebuilt
+from mpvn.models.surgery.rebuild import Read, rebuild
 from mpvn.plan.graph import Graph, Node, read_graph
 
 PLACEMENTS = ("residual", "in_place")
+"""What reads the shifted channels.
+
+- `"residual"`: only the first convolution of the residual branch; the identity is not shifted.
+- `"in_place"`: both paths of the block.
+"""
 
 DEEP_STAGE = 22
-"""Blocks of one shape in a row from which every second one is shifted: ResNet-101 has 23, or 22."""
+"""Number of consecutive blocks of one output shape from which, by default, every second one is
+shifted: ResNet-101 has 23, or 22."""
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 _Edges = list[tuple[int, Node]]
-"""Tensors, and who reads them."""
+"""Tensors to shift, each with a node that reads it."""
+
+
+class _Block(NamedTuple):
+    """A residual block: output shape, name of the branch's first convolution, edges to shift."""
+
+    shape: tuple
+    first: str
+    edges: _Edges
 
 
 def insert_temporal_shift(
@@ -41,45 +56,33 @@ def insert_temporal_shift(
     segments: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """A model that shares the layers and weights of `model`, with temporal shifts in its blocks.
+    """Build a model that shares the layers and weights of `model`, with shifts in its blocks.
 
     Args:
-        model: a functional model over one frame; it stays as it is.
-        temporal_padding: `"symmetric"` (offline) or `"causal"` (streams too).
-        divisor: the share of the channels that moves one way; see `keras_layers.TemporalShift`.
-        placement: `"residual"`: what the first convolution of the residual branch reads is shifted,
-            and the identity is not; `"in_place"`: both read the block's input shifted.
-        where: names of the first layers of the residual branches; default: all that are found.
-        every: shifts one in so many of the blocks of one shape that follow each other; default: 2
-            for residual placement if there is a row as long as ResNet-101's, else 1.
-        segments: as of `TemporalShift`, for training with time folded into the batch.
-        name: of the new model; default: that of `model` with `_shifted`.
+        model: A functional model over one frame. It is not changed.
+        temporal_padding, divisor, segments: As in `keras_layers.TemporalShift`.
+        placement: `"residual"` or `"in_place"`; see `PLACEMENTS`.
+        where: Names of the first layers of the residual branches to shift. Defaults to the
+            branches of all blocks that are found.
+        every: Shift every `every`-th of consecutive blocks with the same output shape. Defaults to
+            2 for residual placement in networks as deep as ResNet-101, else 1.
+        name: Name of the new model. Defaults to the name of `model` with `_shifted` appended.
 
     Returns:
-        A functional model, its shifts called after the layer that reads them; `shifted_layers`
-        lists them, and so does the log.
+        A functional model. Each shift is called after the layer that reads it. `shifted_layers`
+        lists the shifts, and so does the log.
 
     Raises:
-        ValueError: no residual block was found, `where` names what is not there, or a block has
-            fewer channels than `divisor`.
+        ValueError: If an argument is out of range, no residual block is found, `where` names
+            unknown layers, or a block has fewer channels than `divisor`.
     """
     if placement not in PLACEMENTS:
         raise ValueError(
-            f"placement must be one of {', '.join(PLACEMENTS)}. Received: {placement!r}"
+            f"Invalid placement. Expected one of {PLACEMENTS}. Received: {placement!r}"
         )
     graph = read_graph(model)
-    in_place = placement == "in_place"
-    if where is None:
-        blocks = _chosen(list(_residual_blocks(graph, in_place)), every, in_place)
-    else:
-        blocks = _named_blocks(graph, where, in_place)
-    if not blocks:
-        raise ValueError(
-            f"no residual block was found in {model.name!r}: an addition of two paths of which one "
-            "has more convolutions. Name the first layers of the branches to shift with where=[...]"
-        )
     shifts: dict[tuple[int, int], TemporalShift] = {}
-    for first, edges in blocks.items():
+    for first, edges in _edges_to_shift(graph, placement == "in_place", where, every).items():
         shift = TemporalShift(
             temporal_padding,
             divisor,
@@ -88,51 +91,72 @@ def insert_temporal_shift(
             name=f"{first.replace('/', '_').replace(':', '_')}_shift",
         )
         shifts.update({(tensor, reader.index): shift for tensor, reader in edges})
-    shifted = rebuilt(graph, _through(shifts), name or f"{model.name}_shifted")
-    said = ", ".join(shifted_layers(shifted))
-    logging.info("%s: %s shift of 1/%d before %s", shifted.name, temporal_padding, divisor, said)
+    shifted = rebuild(graph, _read_through(shifts), name or f"{model.name}_shifted")
+    names = ", ".join(shifted_layers(shifted))
+    logging.info("%s: %s shift of 1/%d before %s", shifted.name, temporal_padding, divisor, names)
     return shifted
 
 
 def shifted_layers(model: keras.Model) -> dict[str, TemporalShift]:
-    """The temporal shifts of `model`, by the name of the layer that reads them.
+    """Return the temporal shifts of `model` by the name of the layer that reads them.
 
-    With placement `"in_place"`, of the first layer in plan order that does.
+    If several layers read a shift (placement `"in_place"`), it is the first one in plan order.
     """
     graph = read_graph(model)
-    found: dict[str, TemporalShift] = {}
+    shifts: dict[str, TemporalShift] = {}
     for node in graph.nodes:
         for source in graph.producers(node):
             shift = source.operation
-            if isinstance(shift, TemporalShift) and shift not in found.values():
-                found[node.name] = shift
-    return found
+            if isinstance(shift, TemporalShift) and shift not in shifts.values():
+                shifts[node.name] = shift
+    return shifts
 
 
-def _residual_blocks(graph: Graph, in_place: bool) -> Iterator[tuple[tuple, str, _Edges]]:
-    """Shape of each block's output, its first convolution, and the edges to shift."""
-    above = _ancestors(graph)
-    for node in filter(_adds, graph.nodes):
+def _edges_to_shift(
+    graph: Graph, in_place: bool, where: Sequence[str] | None, every: int | None
+) -> dict[str, _Edges]:
+    """Return the edges to shift in each block, by the name of the branch's first layer."""
+    if where is not None:
+        return _named_blocks(graph, where, in_place)
+    blocks = list(_residual_blocks(graph, in_place))
+    if not blocks:
+        raise ValueError(
+            f"No residual block was found in {graph.model.name!r}. Expected an addition of two "
+            "paths, one with more convolutions than the other. Name the first layers of the "
+            "branches to shift with where=[...]."
+        )
+    stages = [list(stage) for _, stage in itertools.groupby(blocks, lambda block: block.shape)]
+    if every is None:
+        deep = max(map(len, stages)) >= DEEP_STAGE
+        every = 2 if deep and not in_place else 1
+    if every < 1:
+        raise ValueError(f"Invalid every. Expected at least 1. Received: {every}")
+    return {block.first: block.edges for stage in stages for block in stage[::every]}
+
+
+def _residual_blocks(graph: Graph, in_place: bool) -> Iterator[_Block]:
+    ancestors = _ancestors(graph)
+    for node in filter(_is_addition, graph.nodes):
         ends = [graph.producer(tensor) for tensor in node.inputs]
-        paths = [above[end.index] | {end.index} if end else set() for end in ends]
+        paths = [ancestors[end.index] | {end.index} if end else set() for end in ends]
         fork = max(paths[0] & paths[1], default=None)
         if fork is None:
             continue
-        before = above[fork] | {fork}
+        before = ancestors[fork] | {fork}
         branches = [[graph.nodes[index] for index in sorted(path - before)] for path in paths]
         inside = [*branches[0], *branches[1]]
         shorter, longer = sorted(map(_convolutions, branches), key=len)
-        if len(shorter) == len(longer) or any(map(_adds, inside)):
+        if len(shorter) == len(longer) or any(map(_is_addition, inside)):
             continue
         first = longer[0]
         tensor = graph.nodes[fork].outputs[0] if in_place else first.inputs[0]
         readers = [*inside, node] if in_place else [first]
         edges = [(tensor, reader) for reader in readers if tensor in reader.inputs]
-        yield graph.tensors[node.outputs[0]].shape, first.name, edges
+        yield _Block(graph.tensors[node.outputs[0]].shape, first.name, edges)
 
 
-def _adds(node: Node) -> bool:
-    """Whether `node` adds two maps: by the layer, or by `+`."""
+def _is_addition(node: Node) -> bool:
+    """Return whether `node` adds two different tensors, by a layer or by `+`."""
     return type(node.operation).__name__ == "Add" and len(set(node.inputs)) == 2
 
 
@@ -141,33 +165,20 @@ def _convolutions(branch: list[Node]) -> list[Node]:
 
 
 def _ancestors(graph: Graph) -> list[set[int]]:
-    """Indices of all nodes that each node stems from."""
-    above: list[set[int]] = []
+    """Return, for each node, the indices of all nodes that it depends on."""
+    ancestors: list[set[int]] = []
     for node in graph.nodes:
         direct = [producer.index for producer in graph.producers(node)]
-        above.append(set(direct).union(*(above[index] for index in direct)))
-    return above
-
-
-def _chosen(
-    blocks: list[tuple[tuple, str, _Edges]], every: int | None, in_place: bool
-) -> dict[str, _Edges]:
-    """One in `every` block of each stage, by the name of its first convolution."""
-    stages = [list(stage) for _, stage in itertools.groupby(blocks, lambda block: block[0])]
-    if every is None:
-        deep = max(map(len, stages), default=0) >= DEEP_STAGE
-        every = 2 if deep and not in_place else 1
-    if every < 1:
-        raise ValueError(f"every must be at least 1. Received: {every}")
-    return {first: edges for stage in stages for _, first, edges in stage[::every]}
+        ancestors.append(set(direct).union(*(ancestors[index] for index in direct)))
+    return ancestors
 
 
 def _named_blocks(graph: Graph, where: Sequence[str], in_place: bool) -> dict[str, _Edges]:
-    unknown = [name for name in where if len(getattr(graph.by_name.get(name), "inputs", ())) != 1]
-    if unknown or not where:
+    invalid = [name for name in where if len(getattr(graph.by_name.get(name), "inputs", ())) != 1]
+    if invalid or not where:
         raise ValueError(
-            f"where must name layers of {graph.model.name!r} that read one map, such as "
-            f"{', '.join(graph.names[:3])}. Received: {', '.join(unknown) or 'none'}"
+            f"Invalid where. Expected names of layers of {graph.model.name!r} that read one map, "
+            f"such as {', '.join(graph.names[:3])}. Received: {', '.join(invalid) or 'none'}"
         )
     blocks = {}
     for name in where:
@@ -177,8 +188,8 @@ def _named_blocks(graph: Graph, where: Sequence[str], in_place: bool) -> dict[st
     return blocks
 
 
-def _through(shifts: dict[tuple[int, int], TemporalShift]) -> Read:
-    """A way of reading in which some readers read some tensors through a shift."""
+def _read_through(shifts: dict[tuple[int, int], TemporalShift]) -> Read:
+    """Return a function for `rebuild` that shifts the given (tensor, reader) edges."""
     shifted: dict[tuple[int, TemporalShift], keras.KerasTensor] = {}
 
     def read(values: dict[int, keras.KerasTensor], tensor: int, reader: Node) -> keras.KerasTensor:

@@ -170,14 +170,14 @@ def two_streams() -> keras.Model:
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (residual_model, {"placement": "block"}, "residual, in_place. Received: 'block'"),
-        (residual_model, {"where": ["a1", "c9"]}, "of 'images' .* such as stem.*Received: c9"),
+        (residual_model, {"placement": "block"}, "'residual', 'in_place'.*Received: 'block'"),
+        (residual_model, {"where": ["a1", "c9"]}, "of 'images' .*such as stem.*Received: c9"),
         (residual_model, {"where": []}, "Received: none"),
         (residual_model, {"where": ["a_add"]}, "read one map.*Received: a_add"),
-        (residual_model, {"every": 0}, "every must be at least 1. Received: 0"),
+        (residual_model, {"every": 0}, "Invalid every.*Received: 0"),
         (residual_model, {"divisor": 9}, "'a1_shift'.*at least 9 channels. Received: 8"),
         (residual_model, {"temporal_padding": "backwards"}, "Received: 'backwards'"),
-        (two_streams, {}, "no residual block was found in 'streams'.*where="),
+        (two_streams, {}, "No residual block was found in 'streams'.*where="),
     ],
 )
 def test_what_cannot_be_done_is_refused(make: object, options: dict, message: str) -> None:

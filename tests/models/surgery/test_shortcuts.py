@@ -93,15 +93,17 @@ def test_published_chains_take_shortcuts(build, tmp_path: pathlib.Path) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least 2, for offset 1 is the chain.*\(1,\)"):
+    with pytest.raises(ValueError, match=r"at least 2, because.*Received: \(1,\)"):
         insert_shortcuts(chain(), (1,))
-    with pytest.raises(ValueError, match="merge must be one of add, project"):
+    with pytest.raises(ValueError, match="number of channels.*Received: 'concatenate'"):
         insert_shortcuts(chain(), merge="concatenate")
-    with pytest.raises(ValueError, match="has 5 units: none lies 5 after another"):
+    with pytest.raises(ValueError, match="more than 5 units.*Received: 5 units"):
         insert_shortcuts(chain(), (5,))
     with pytest.raises(ValueError, match="has no units.*starts="):
         insert_shortcuts(keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3)))
-    with pytest.raises(ValueError, match="starts must name nodes.*Received: nowhere"):
+    with pytest.raises(ValueError, match="Expected names of nodes.*Received: nowhere"):
         insert_shortcuts(chain(), starts=["nowhere"])
-    with pytest.raises(ValueError, match="cannot add a shortcut of 4 channels to the chain's 5"):
+    with pytest.raises(
+        ValueError, match="Cannot add a shortcut with 4 channels to a main input with 5"
+    ):
         insert_shortcuts(chain((4, 4, 5, 5)), (2,), "add")
