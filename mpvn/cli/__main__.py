@@ -1,6 +1,8 @@
-"""`python -m mpvn.cli`: the command `mpvn`."""
+"""`python -m mpvn.cli` is the command `mpvn`."""
+
+import sys
 
 from mpvn.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

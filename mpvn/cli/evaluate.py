@@ -1,0 +1,154 @@
+"""`mpvn eval`: evaluate one run, or several runs and their fusion."""
+
+import argparse
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from mpvn.cli.metrics import print_metrics, write_json
+from mpvn.cli.mistakes import Mistake, as_mistakes
+from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.startup import import_tensorflow
+from mpvn.files import write_atomically
+
+if TYPE_CHECKING:
+    from mpvn.training import Experiment
+
+EXAMPLES = """\
+mpvn eval runs/rendered_keypoints
+mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2
+mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
+mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
+mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mpvn eval`."""
+    summary = "evaluate a trained network, also rewired to another plan without training"
+    parser = add_command(commands, "eval", run, summary, EXAMPLES)
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="the folder of a run; with --views, several runs are evaluated, each with its own "
+        "config, and fused: RGB and optical flow, or clips of 8 and 16 frames",
+    )
+    protocol = parser.add_mutually_exclusive_group()
+    protocol.add_argument(
+        "--views",
+        action="store_true",
+        help="actions: average several clips and crops of each video (config.views)",
+    )
+    protocol.add_argument(
+        "--early",
+        metavar="FILE",
+        help="actions, streaming networks: accuracy after 10 to 100 percent of each video, also "
+        "drawn as SVG",
+    )
+    parser.add_argument(
+        "--fusion-weights",
+        metavar="W,W,...",
+        help="several runs: the weight of each run's scores (default: equal weights)",
+    )
+    parser.add_argument(
+        "--activations",
+        metavar="FOLDER",
+        help="actions: also write class activation maps of three videos",
+    )
+    parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
+    parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
+    parser.set_defaults(takes_overrides=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, and print and write the metrics."""
+    several = len(arguments.runs) > 1 or arguments.fusion_weights
+    if several and not arguments.views:
+        raise Mistake("several runs are fused by their scores for views. Add --views.")
+    if several and arguments.activations:
+        raise Mistake("--activations takes one run. Evaluate that run alone.")
+    import_tensorflow()
+    with as_mistakes():
+        if several:
+            _evaluate_together(arguments)
+        else:
+            _evaluate_one(arguments)
+    return 0
+
+
+def _evaluate_one(arguments: argparse.Namespace) -> None:
+    from mpvn.training import RunFolder, as_json, build, override
+
+    folder = RunFolder(*arguments.runs)
+    config = override(folder.config(), arguments.overrides)
+    experiment = build(config, to_train=False)
+    metrics = _metrics(arguments, experiment, getattr(folder, arguments.checkpoint))
+    print(experiment.network.plan)
+    print_metrics(metrics)
+    if experiment.evaluation.skipped:
+        print(experiment.evaluation.report(), file=sys.stderr)
+    if arguments.json:
+        write_json(arguments.json, {"config": as_json(config), "metrics": metrics})
+    if arguments.activations:
+        from mpvn.report.activation_maps import write_activations
+
+        for path in write_activations(experiment, arguments.activations):
+            print(f"written to {path}")
+
+
+def _metrics(
+    arguments: argparse.Namespace, experiment: "Experiment", checkpoint: pathlib.Path
+) -> dict[str, float]:
+    """Return metrics for whole videos, for views, or for the beginnings of videos."""
+    from mpvn.report.early_recognition import early_recognition_figure
+    from mpvn.training import evaluate, evaluate_early, recognize_views
+
+    if arguments.views:
+        return recognize_views(experiment, checkpoint).metrics()
+    if arguments.early is None:
+        return evaluate(experiment, checkpoint)
+    curve = evaluate_early(experiment, checkpoint)
+    write_atomically(arguments.early, early_recognition_figure({experiment.network.name: curve}))
+    print(f"written to {arguments.early}")
+    return {f"accuracy at {percent} %": accuracy for percent, accuracy in curve.items()}
+
+
+def _evaluate_together(arguments: argparse.Namespace) -> None:
+    from mpvn.training import RunFolder, as_json, build, evaluate_ensemble, override
+
+    weights = _weights(arguments.fusion_weights, len(arguments.runs))
+    folders = [RunFolder(run) for run in arguments.runs]
+    configs = [override(folder.config(), arguments.overrides) for folder in folders]
+    experiments = [build(config, to_train=False) for config in configs]
+    checkpoints = [getattr(folder, arguments.checkpoint) for folder in folders]
+    results, fused = evaluate_ensemble(experiments, checkpoints, weights)
+    for run, result in zip(arguments.runs, results, strict=True):
+        print(run)
+        print_metrics(result.metrics())
+    print(f"fused with weights {', '.join(f'{weight:g}' for weight in weights)}")
+    print_metrics(fused.metrics())
+    for reason in fused.skipped.values():
+        print(f"skipped: {reason}", file=sys.stderr)
+    if arguments.json:
+        rows = zip(arguments.runs, configs, results, strict=True)
+        runs = [
+            {"run": run, "config": as_json(config), "metrics": result.metrics()}
+            for run, config, result in rows
+        ]
+        summary = {"runs": runs, "fusion_weights": weights, "metrics": fused.metrics()}
+        write_json(arguments.json, summary)
+
+
+def _weights(text: str | None, runs: int) -> list[float]:
+    """Return one weight per run, parsed from text such as "1,1.5"; equal weights for None."""
+    from mpvn.tasks.fusion import fusion_weights
+
+    if not text:
+        return fusion_weights(runs, None)
+    try:
+        weights = [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--fusion-weights: expected numbers such as 1,1.5. Received: {text!r}"
+        ) from None
+    return fusion_weights(runs, weights)

@@ -1,0 +1,29 @@
+"""`mpvn export`: write a SavedModel that streams without this package."""
+
+import argparse
+
+from mpvn.cli.mistakes import as_mistakes
+from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
+from mpvn.cli.parsers import Commands, add_command
+
+EXAMPLES = "mpvn export MobileNetV2 served/1 --subnetworks 4 --clocks auto"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mpvn export`."""
+    summary = "write a SavedModel that streams without this package"
+    parser = add_command(commands, "export", run, summary, EXAMPLES)
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("path", metavar="FOLDER", help="the folder to create")
+    add_model_and_plan_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export the network."""
+    loaded, plan = load_model_and_plan(arguments)
+    from mpvn.network import VideoNetwork
+
+    with as_mistakes():
+        VideoNetwork(loaded.model, plan).export(arguments.path)
+    print(f"written to {arguments.path}: signatures init_states, step, clip")
+    return 0

@@ -1,0 +1,133 @@
+"""The model and plan options that `plan`, `stream` and `export` share."""
+
+import argparse
+import ast
+from typing import TYPE_CHECKING, Any
+
+from mpvn.cli.mistakes import as_mistakes
+from mpvn.cli.startup import import_tensorflow
+
+if TYPE_CHECKING:
+    from mpvn.models.loading import LoadedModel
+    from mpvn.plan import Plan
+
+MODEL_HELP = "a .keras file, a published network (see mpvn models), or a keras.applications name"
+
+_PLAN_OPTIONS = ("subnetworks", "boundaries", "partition", "clocks", "phases", "head")
+
+
+def add_model_and_plan_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `load_model_and_plan` reads, besides the model itself."""
+    _add_plan_options(parser)
+    _add_model_options(parser)
+
+
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "plan", "a saved VideoNetwork keeps its plan unless one of these options is given"
+    )
+    group.add_argument("--subnetworks", type=int, help="parallel subnetworks (default: 1)")
+    group.add_argument("--boundaries", metavar="A,B,...", help="the first nodes of subnetworks 1..")
+    group.add_argument(
+        "--partition",
+        choices=["equal", "balanced", "units"],
+        help="default: units for published networks, else equal",
+    )
+    group.add_argument(
+        "--clocks",
+        metavar="auto|none|1,2,...",
+        help="clock rates (default: from the model's temporal strides)",
+    )
+    group.add_argument(
+        "--phases", metavar="aligned|chain|0,1,...", help="default: chain, aligned for 1 subnetwork"
+    )
+    group.add_argument("--head", metavar="NODE", help="the first node of the head")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--size", type=int, help="frame size, not for saved models (default: 224)")
+    group.add_argument(
+        "--weights",
+        help="not for saved models: imagenet (downloads), or a weights file, which for tsm_* may "
+        "be a PyTorch file; default: random",
+    )
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="argument of the network's builder, such as classes=51; may be repeated",
+    )
+    group.add_argument(
+        "--pixels",
+        choices=["0..255", "0..1", "-1..1"],
+        default="",
+        help="range of the input values (default: what the network expects; for saved models, "
+        "-1..1 for a VideoNetwork, as mpvn train writes it, else 0..255)",
+    )
+
+
+def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Plan]":
+    """Load the model and build the plan from the command's arguments.
+
+    Raises:
+        Mistake: If the model cannot be loaded or the plan is impossible.
+    """
+    import_tensorflow()
+    from mpvn.models import load_frame_model
+
+    with as_mistakes():
+        loaded = load_frame_model(
+            arguments.model,
+            arguments.size,
+            arguments.weights,
+            arguments.pixels,
+            dict(_option(text) for text in arguments.option),
+        )
+        has_plan_options = any(getattr(arguments, name) is not None for name in _PLAN_OPTIONS)
+        if loaded.plan is not None and not has_plan_options:
+            return loaded, loaded.plan
+        return loaded, _build_plan(loaded, arguments)
+
+
+def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
+    from mpvn.plan import Plan
+
+    subnetworks: Any = arguments.subnetworks
+    if arguments.boundaries is not None:
+        if subnetworks is not None:
+            raise ValueError(
+                "Expected --subnetworks or --boundaries, not both. Received: "
+                f"--subnetworks {subnetworks} --boundaries {arguments.boundaries}"
+            )
+        subnetworks = arguments.boundaries.split(",")
+    return Plan(
+        loaded.model,
+        1 if subnetworks is None else subnetworks,
+        partition=arguments.partition or loaded.partition,
+        clocks=None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
+        phases=_integers_or_text(arguments.phases),
+        head=arguments.head,
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Return the name and value of NAME=VALUE. A value that is not a Python literal is a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"--option: expected NAME=VALUE, such as classes=51. Received: {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _integers_or_text(text: str | None) -> Any:
+    """Return a list of integers for text such as "1,2,4"; any other text as it is."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if all(part.strip().lstrip("-").isdigit() for part in parts):
+        return [int(part) for part in parts]
+    return text

@@ -1,0 +1,34 @@
+"""The parser of one command: help text, examples, and the function to run."""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add the command `name` and return its parser.
+
+    Args:
+        commands: The subparsers of `mpvn`.
+        name: Name of the command.
+        run: Runs the command from its parsed arguments and returns the exit code.
+        summary: One line for the list of commands, in lower case.
+        examples: Command lines for the end of the help text, separated by newlines.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser

@@ -1,0 +1,135 @@
+"""`mpvn stream`: run a network over a video, frame by frame."""
+
+import argparse
+import contextlib
+import itertools
+import pathlib
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mpvn.cli.mistakes import Mistake, as_mistakes
+from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
+from mpvn.cli.parsers import Commands, add_command
+
+if TYPE_CHECKING:
+    from mpvn.data import VideoReader, VideoWriter
+    from mpvn.models.loading import LoadedModel
+    from mpvn.plan import Plan
+    from mpvn.streaming import Stream, StreamStatistics
+
+EXAMPLES = """\
+mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output annotated.mp4
+mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto
+mpvn stream camera:0 --model my_model.keras --output annotated.mp4
+mpvn stream walk.mp4 --model my_network.keras --realtime"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mpvn stream`."""
+    summary = "stream a video through a network, frame by frame"
+    parser = add_command(commands, "stream", run, summary, EXAMPLES)
+    parser.add_argument(
+        "video", metavar="VIDEO", help="a file, a folder of images, camera:0, /dev/video0, or a URL"
+    )
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
+    parser.add_argument("--fps", type=float, help="resample to this frame rate (default: keep it)")
+    parser.add_argument("--frames", type=int, help="stop after this many frames")
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="play a file at its frame rate and drop frames that the network is too slow for",
+    )
+    parser.add_argument(
+        "--skip-damage", action="store_true", help="skip the damaged frames of a file"
+    )
+    add_model_and_plan_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Stream the video and print statistics."""
+    if arguments.frames is not None and arguments.frames < 1:
+        raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
+    loaded, plan = load_model_and_plan(arguments)
+    from mpvn.data import LiveSource, VideoError
+
+    try:
+        with contextlib.ExitStack() as stack:
+            reader, writer = _open(arguments, loaded, stack)
+            frames: Any = reader
+            if is_live := arguments.realtime or not _is_file(arguments.video):
+                frames = stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
+            stream = _network_stream(loaded, plan)
+            limits = (reader.frame_count, arguments.frames)
+            total = min((limit for limit in limits if limit), default=None)
+            _run_stream(stream, itertools.islice(frames, arguments.frames), total, writer)
+    except VideoError as error:  # While reading the source, or when closing the output.
+        raise Mistake(str(error)) from error
+    _print_statistics(stream.statistics)
+    if is_live:
+        print(f"dropped {frames.dropped} frames that arrived faster than the network could run")
+    if arguments.output:
+        print(f"written to {arguments.output}")
+    return 0
+
+
+def _is_file(source: str) -> bool:
+    return pathlib.Path(source).exists() and not source.startswith("/dev/")
+
+
+def _open(
+    arguments: argparse.Namespace, loaded: "LoadedModel", stack: contextlib.ExitStack
+) -> "tuple[VideoReader, VideoWriter | None]":
+    """Open the source, and the output if there is one."""
+    from mpvn.data import VideoReader, VideoWriter
+
+    with as_mistakes():
+        strict = not arguments.skip_damage
+        reader = VideoReader(arguments.video, size=loaded.size, fps=arguments.fps, strict=strict)
+        stack.enter_context(reader)
+        if not arguments.output:
+            return reader, None
+        writer = VideoWriter(arguments.output, fps=reader.fps or 25)
+        return reader, stack.enter_context(writer)
+
+
+def _network_stream(loaded: "LoadedModel", plan: "Plan") -> "Stream":
+    from mpvn.network import VideoNetwork
+    from mpvn.streaming import Stream
+
+    with as_mistakes():
+        network = VideoNetwork(loaded.model, plan)
+        print(f"tracing {loaded.model.name} ...", file=sys.stderr)
+        return Stream(network, loaded.prepare)
+
+
+def _run_stream(
+    stream: "Stream", frames: Iterable[Any], total: int | None, writer: "VideoWriter | None"
+) -> None:
+    """Run the stream until its end or Ctrl-C."""
+    import tqdm
+
+    from mpvn.streaming import stream_frames
+    from mpvn.tasks.overlay import annotate
+
+    steps = stream_frames(stream, frames)
+    with contextlib.suppress(KeyboardInterrupt):
+        for frame, outputs in tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True):
+            if writer is not None:
+                lines = [f"{1000 * stream.statistics.latencies[-1]:.1f} ms"]
+                writer.write(annotate(frame, outputs, lines))
+
+
+def _print_statistics(statistics: "StreamStatistics") -> None:
+    if not statistics.frames:
+        print("no frames")
+        return
+    worst = 1000 * max(statistics.latencies)
+    percentiles = ", ".join(f"{p} % {statistics.percentile(p):.1f}" for p in (50, 95, 99))
+    print(
+        f"{statistics.frames} frames in {statistics.seconds:.1f} s "
+        f"({statistics.frames / statistics.seconds:.1f} frames/s with reading and drawing)\n"
+        f"network: {statistics.frames_per_second:.1f} frames/s\n"
+        f"latency per step in ms: {percentiles}, worst {worst:.1f}"
+    )

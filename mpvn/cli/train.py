@@ -1,0 +1,57 @@
+"""`mpvn train`: train a network from a config."""
+
+import argparse
+import pathlib
+import sys
+
+from mpvn.cli.metrics import print_metrics
+from mpvn.cli.mistakes import as_mistakes
+from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.startup import import_tensorflow
+
+EXAMPLES = """\
+mpvn train --config configs/rendered_keypoints.py
+mpvn train --config configs/rendered_keypoints.py --run runs/wide --config.model.options.width=0.25
+mpvn train --config configs/rendered_keypoints.py --config.plan.subnetworks=4
+mpvn train --config configs/sideways_rendered_autoencoding.py --trainer sideways"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mpvn train`."""
+    summary = "train a network, or resume a run that was interrupted"
+    parser = add_command(commands, "train", run, summary, EXAMPLES)
+    parser.add_argument("--config", required=True, metavar="FILE", help="a file of configs/")
+    parser.add_argument(
+        "--run", metavar="FOLDER", help="default: runs/ and the name of the config file"
+    )
+    parser.add_argument(
+        "--trainer",
+        choices=["bp", "gpipe", "sideways"],
+        help="back-propagation of single frames, GPipe, or Sideways (config.training.trainer); "
+        "default: from the config, usually exact gradients through time",
+    )
+    parser.set_defaults(takes_overrides=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, print the last metrics, and write the report of the run."""
+    import_tensorflow()
+    from mpvn.report.run import write_run_report
+    from mpvn.training import Interrupted, build, load_config, train
+
+    with as_mistakes():
+        config = load_config(arguments.config, arguments.overrides)
+        if arguments.trainer:
+            config.training.trainer = arguments.trainer
+        path = arguments.run or pathlib.Path("runs") / pathlib.Path(arguments.config).stem
+        try:
+            folder = train(config, path)
+        except Interrupted as interrupted:
+            raise KeyboardInterrupt(str(interrupted)) from interrupted
+        *_, last = folder.rows()
+        print_metrics(last)
+        for reason in folder.skipped.values():
+            print(f"skipped: {reason}", file=sys.stderr)
+        report = write_run_report(folder, build(folder.config(), to_train=False))
+        print(f"written to {folder.path}; see {report}")
+    return 0
