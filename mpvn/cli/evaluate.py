@@ -125,7 +125,7 @@ def _evaluate_together(arguments: argparse.Namespace) -> None:
     for run, result in zip(arguments.runs, results, strict=True):
         print(run)
         print_metrics(result.metrics())
-    print(f"fused with weights {', '.join(f'{weight:g}' for weight in weights)}")
+    print(f"fused, weights {', '.join(f'{weight:g}' for weight in weights)}")
     print_metrics(fused.metrics())
     for reason in fused.skipped.values():
         print(f"skipped: {reason}", file=sys.stderr)

@@ -156,7 +156,7 @@ def test_the_command_writes_strips_and_videos(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     run, folder = train(config(), tmp_path / "run"), tmp_path / "seen" / "run"
-    assert cli._run(cli._parse(["mpvn", "eval", str(run.path), "--activations", str(folder)])) == 0
+    assert cli.main(["eval", str(run.path), "--activations", str(folder)]) == 0
     said = capsys.readouterr().out
     names = [f"{number}.{suffix}" for number in range(3) for suffix in ("mp4", "png")]
     assert sorted(path.name for path in folder.iterdir()) == names

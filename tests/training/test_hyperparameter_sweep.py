@@ -27,7 +27,7 @@ def config_file(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def run(*arguments: str) -> int:
-    return cli._run(cli._parse(["mpvn", *arguments]))
+    return cli.main(arguments)
 
 
 def test_a_sweep_trains_resumes_rewires_and_reports(

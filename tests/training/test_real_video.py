@@ -43,11 +43,11 @@ def test_words_are_learned_by_heart(
     config.write_text(CONFIG)
     options = [f"--config.data.path={words}", "--config.data.evaluation.split=train"]
     arguments = ["train", "--config", str(config), "--run", str(run), *options]
-    assert cli._run(cli._parse(["mpvn", *arguments])) == 0
+    assert cli.main(arguments) == 0
     trained = metrics(capsys.readouterr().out)
     assert trained["clip_top1"] == 1.0
     assert trained["accuracy"] > 0.5
-    assert cli._run(cli._parse(["mpvn", "eval", str(run), "--checkpoint=last"])) == 0
+    assert cli.main(["eval", str(run), "--checkpoint=last"]) == 0
     assert metrics(capsys.readouterr().out)["clip_top1"] == trained["clip_top1"]
 
 

@@ -161,7 +161,7 @@ def test_what_cannot_answer_is_refused() -> None:
 
 
 def run(*arguments: str) -> int:
-    return cli._run(cli._parse(["mpvn", *arguments]))
+    return cli.main(arguments)
 
 
 def test_the_command_evaluates_by_views_and_early(

@@ -332,10 +332,10 @@ def test_the_command_trains_and_evaluates(
     run = tmp_path / "run"
     options = ["--config.training.steps=4", "--config.training.deterministic=False"]
     arguments = ["train", "--config", str(config_file), "--run", str(run), *options]
-    assert cli._run(cli._parse(["mpvn", *arguments])) == 0
+    assert cli.main(arguments) == 0
     assert f"written to {run}" in capsys.readouterr().out
     arguments = ["eval", str(run), "--config.plan.subnetworks=8", "--config.task.latency=2"]
-    assert cli._run(cli._parse(["mpvn", *arguments])) == 0
+    assert cli.main(arguments) == 0
     assert "subnetworks: 8" in capsys.readouterr().out
 
 

@@ -173,7 +173,7 @@ def test_several_networks_answer_together(runs: dict[str, RunFolder]) -> None:
 
 
 def run(*arguments: str) -> int:
-    return cli._run(cli._parse(["mpvn", *arguments]))
+    return cli.main(arguments)
 
 
 def test_the_command_evaluates_several_runs_and_all_together(
@@ -185,7 +185,7 @@ def test_the_command_evaluates_several_runs_and_all_together(
     assert run("eval", *paths, *options, "--json", str(results)) == 0
     said = capsys.readouterr().out
     assert [said.index(path + "\n") for path in paths] == sorted(said.index(p) for p in paths)
-    assert "together, weights 1, 1.5, 1" in said
+    assert "fused, weights 1, 1.5, 1" in said
     stored = json.loads(results.read_text())
     assert [row["run"] for row in stored["runs"]] == paths
     assert [row["config"]["clip"]["frames"] for row in stored["runs"]] == [4, 4, 6]

@@ -1,0 +1,91 @@
+"""The command as a process: help, exit codes, quiet start, closed pipes, interrupts."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from command_line import mpvn, process_arguments
+
+from mpvn import cli
+
+
+def test_help_shows_examples_and_does_not_import_tensorflow() -> None:
+    _, *arguments = process_arguments("stream", "--help")
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
+    )
+    assert "examples:" in result.stdout
+    assert "mpvn" in result.stderr
+    assert "tensorflow" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["plan", "stream", "export", "models", "train", "eval", "sweep", "demo"]
+)
+def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        mpvn(name, "--help")
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: mpvn {name}")
+    assert f"examples:\n  mpvn {name}" in printed
+
+
+def test_unknown_option_is_an_error_unless_the_command_takes_overrides(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        mpvn("models", "--config.seed=1")
+    assert exit_.value.code == cli.EXIT_MISTAKE
+    assert "unrecognized arguments: --config.seed=1" in capsys.readouterr().err
+
+
+def test_process_prints_the_plan_and_no_startup_messages(model: pathlib.Path) -> None:
+    result = subprocess.run(
+        process_arguments("plan", model), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "step   0   cost" in result.stdout
+
+
+def test_mistake_ends_the_process_with_code_2() -> None:
+    result = subprocess.run(
+        process_arguments("plan", "MobileNetV9"), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == cli.EXIT_MISTAKE
+    assert result.stderr.startswith("mpvn: 'MobileNetV9' is neither a file, nor a published")
+
+
+def test_closed_pipe_is_not_an_error(model: pathlib.Path) -> None:
+    """`mpvn plan ... | head` ended with a stack trace."""
+    process = subprocess.Popen(
+        process_arguments("plan", model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.wait() == cli.EXIT_PIPE_CLOSED
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_interrupted_training_ends_with_one_message(
+    command: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """An interrupted demo ended with a stack trace."""
+    from mpvn import demo, training
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise training.Interrupted("stopped after 3 batches")
+
+    config = tmp_path / "config.py"
+    config.write_text("from mpvn.training import base_config as get_config\n")
+    monkeypatch.setattr(training, "train", interrupted)
+    monkeypatch.setattr(demo, "train", interrupted)
+    options = ["--config", config] if command == "train" else ["--output", tmp_path / "demo"]
+    assert mpvn(command, *options) == cli.EXIT_INTERRUPTED
+    assert capsys.readouterr().err.endswith("mpvn: stopped after 3 batches\n")

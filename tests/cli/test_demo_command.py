@@ -1,0 +1,24 @@
+"""`mpvn demo`: the report and the video of a short demo."""
+
+import pathlib
+
+import pytest
+from command_line import assert_mistake, mpvn
+
+from mpvn.data import VideoReader
+
+
+def test_demo_writes_its_report(
+    video: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mpvn("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo") == 0
+    assert "4 subnetworks, latency 2" in capsys.readouterr().out
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert page.count("<img") == 10
+    with VideoReader(tmp_path / "demo" / "seen.mp4") as annotated:
+        assert sum(1 for _ in annotated) == 12
+
+
+def test_demo_rejects_impossible_sizes(tmp_path: pathlib.Path) -> None:
+    assert_mistake("Received: frames=0", "demo", "--frames", 0, "--output", tmp_path / "demo")

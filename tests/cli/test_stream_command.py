@@ -1,0 +1,202 @@
+"""`mpvn stream` and `mpvn export`: statistics, annotated videos, bad sources, flat memory."""
+
+import os
+import pathlib
+import subprocess
+import time
+
+import keras
+import numpy as np
+import psutil
+import pytest
+from command_line import assert_mistake, mpvn, process_arguments
+from drawn_video import write_rendered_video
+
+import keras_layers
+from mpvn import Plan, VideoNetwork
+from mpvn.data import VideoReader
+from mpvn.models import PUBLISHED
+
+
+def test_stream_prints_statistics_and_writes_an_annotated_video(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    target = tmp_path / "annotated.mp4"
+    options = ["--subnetworks", 2, "--clocks", "1,2", "--output", target]
+    assert mpvn("stream", video, "--model", model, *options) == 0
+    printed = capsys.readouterr().out
+    assert "12 frames" in printed
+    assert "latency per step in ms: 50 %" in printed
+    with VideoReader(target) as annotated:
+        assert sum(1 for _ in annotated) == 12
+        assert min(annotated.height, annotated.width) >= 448
+
+
+def test_saved_video_network_keeps_its_plan_unless_options_are_given(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    frame_model = keras.saving.load_model(model)
+    path = tmp_path / "network.keras"
+    VideoNetwork(frame_model, Plan(frame_model, 4)).save(path)
+    assert mpvn("plan", path) == 0
+    assert "information latency                3 steps" in capsys.readouterr().out
+    assert mpvn("plan", path, "--clocks", "none") == 0
+    assert "information latency                0 steps" in capsys.readouterr().out
+    assert mpvn("stream", video, "--model", path, "--frames", 5) == 0
+    assert "5 frames" in capsys.readouterr().out
+
+
+def test_interrupt_before_the_first_frame_leaves_no_file_and_no_stack_trace(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closing an output without frames raised an error that nothing caught."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpvn.streaming.Stream.step", interrupted)
+    target = tmp_path / "annotated.mp4"
+    assert_mistake("frame", "stream", video, "--model", model, "--output", target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_realtime_reports_dropped_frames(
+    model: pathlib.Path, video: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mpvn("stream", video, "--model", model, "--realtime") == 0
+    assert "dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"), [("bottle-detection", 1189), ("one-by-one-person-detection", 1394)]
+)
+def test_real_videos_stream_to_their_end(
+    name: str, frames: int, model: pathlib.Path, shared: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    video = shared / "clips" / "stream" / f"{name}.mp4"
+    if not video.exists():
+        pytest.skip(f"optional data: there is no {video}")
+    assert mpvn("stream", video, "--model", model, "--subnetworks", 3, "--clocks", "auto") == 0
+    assert f"{frames} frames in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_stream_by_name(
+    name: str, video: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    subnetworks = PUBLISHED[name].subnetworks[-1]
+    output = tmp_path / "annotated.mp4"
+    arguments = ["stream", video, "--model", name, "--size", 32, "--option", "width=0.05"]
+    arguments += ["--subnetworks", subnetworks, "--output", output, "--frames", 3]
+    code = mpvn(*arguments)
+    if subnetworks == 1:  # An offline network: it streams with causal padding.
+        assert code == 2
+        assert 'temporal_padding="causal"' in capsys.readouterr().err
+        code = mpvn(*arguments, "--option", "temporal_padding=causal")
+    assert code == 0
+    assert "3 frames in" in capsys.readouterr().out
+    with VideoReader(output) as annotated:
+        assert len(list(annotated)) == 3
+        pictures = 2 if name in ("autoencoder", "full_res") else 1  # Frame and output, or frame.
+        assert annotated.width == pictures * annotated.height
+
+
+def test_export_writes_a_saved_model(
+    model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mpvn("export", model, tmp_path / "served" / "1", "--subnetworks", 2) == 0
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+    assert "signatures init_states, step, clip" in capsys.readouterr().out
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "truncated", "missing", "camera"])
+def test_source_that_is_not_a_video_gets_one_message(
+    kind: str, model: pathlib.Path, video: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    contents = {
+        "empty": b"",
+        "text": b"not a video\n" * 100,
+        "truncated": video.read_bytes()[: video.stat().st_size // 2],
+    }
+    source: object = "camera:77" if kind == "camera" else tmp_path / f"{kind}.mp4"
+    if kind in contents:
+        source.write_bytes(contents[kind])
+    assert_mistake("expected", "stream", source, "--model", model)
+
+
+def vector_model() -> keras.Model:
+    vector = keras.Input((10,))
+    return keras.Model(vector, keras.layers.Dense(2)(vector))
+
+
+def open_size_model() -> keras.Model:
+    frame = keras.Input((None, None, 3))
+    return keras.Model(frame, keras.layers.Conv2D(2, 3)(frame))
+
+
+def dangling_feedback_model() -> keras.Model:
+    frame = keras.Input((16, 16, 3))
+    back = keras_layers.Feedback("nowhere", (4,))(frame)
+    return keras.Model(frame, keras.layers.Concatenate()([back, back]))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (vector_model, r"inputs of shape \[None, 10\]"),
+        (open_size_model, "fixed frame size|of fixed size"),
+        (dangling_feedback_model, "'nowhere'"),
+        (None, "could not be loaded"),
+    ],
+)
+def test_model_that_cannot_stream_gets_one_message(
+    build: object, message: str, video: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "model.keras"
+    if build is None:
+        path.write_bytes(b"PK nothing")
+    else:
+        build().save(path)
+    assert_mistake(message, "stream", video, "--model", path)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_memory_stays_flat_over_a_long_stream(model: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Sample the resident memory of a process that streams 3000 frames."""
+    path = tmp_path / "long.mp4"
+    write_rendered_video(path, frames=3000, size=(32, 48))
+    options = ["--subnetworks", 3, "--clocks", "auto"]
+    process = subprocess.Popen(
+        process_arguments("stream", path, "--model", model, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    resident, watched = [], psutil.Process(process.pid)
+    while process.poll() is None:
+        try:
+            resident.append(watched.memory_info().rss / 2**20)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    printed, _ = process.communicate()
+    assert "3000 frames" in printed
+    steps = resident[-len(resident) // 3 :]
+    # Compare medians; leave out the last samples, when the process exits.
+    middle, last = np.median(steps[: len(steps) // 3]), np.median(steps[-len(steps) // 3 : -5])
+    assert last - middle < 10, f"{middle:.0f} MiB, then {last:.0f} MiB"
