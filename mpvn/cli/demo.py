@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--subnetworks", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=96, help="default: %(default)s")
     parser.add_argument(
-        "--steps", type=int, default=160, help="training steps (default: %(default)s)"
+        "--steps", type=int, default=160, help="batches to train (default: %(default)s)"
     )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
 

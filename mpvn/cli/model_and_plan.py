@@ -94,17 +94,10 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
     from mpvn.plan import Plan
 
-    subnetworks: Any = arguments.subnetworks
-    if arguments.boundaries is not None:
-        if subnetworks is not None:
-            raise ValueError(
-                "Expected --subnetworks or --boundaries, not both. Received: "
-                f"--subnetworks {subnetworks} --boundaries {arguments.boundaries}"
-            )
-        subnetworks = arguments.boundaries.split(",")
     return Plan(
         loaded.model,
-        1 if subnetworks is None else subnetworks,
+        arguments.subnetworks,
+        boundaries=arguments.boundaries and arguments.boundaries.split(","),
         partition=arguments.partition or loaded.partition,
         clocks=None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
         phases=_integers_or_text(arguments.phases),
