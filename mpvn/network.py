@@ -409,7 +409,7 @@ class _TracedStep:
             self._training,
             self._rematerialize,
         )
-        self._plan.graph.take_losses()  # tensors of this trace, of no use outside
+        self._plan.graph.pop_losses()  # tensors of this trace, of no use outside
         return [*outputs, *(after[name] for name in names), tensors[-1] + 1]
 
 

@@ -7,7 +7,7 @@ import keras_layers
 
 
 def chain(*filters: int, size: int = 8, channels: int = 2) -> keras.Model:
-    """1x1 convolutions c0, c1, ... in a row: `size * size * in * out` multiply-adds each."""
+    """1x1 convolutions c0, c1, ... in a row, of `size * size * in * out` multiply-adds each."""
     x = frame = keras.Input((size, size, channels), name="frame")
     for index, count in enumerate(filters):
         x = layers.Conv2D(count, 1, name=f"c{index}")(x)
@@ -15,7 +15,7 @@ def chain(*filters: int, size: int = 8, channels: int = 2) -> keras.Model:
 
 
 def skipping() -> keras.Model:
-    """c0 -> c1 -> c2 -> sum, and c0 -> sum: a skip over the boundaries between."""
+    """c0 -> c1 -> c2 -> sum, and a skip connection c0 -> sum."""
     frame = keras.Input((8, 8, 2), name="frame")
     first = x = layers.Conv2D(2, 1, name="c0")(frame)
     for name in ("c1", "c2"):
@@ -23,29 +23,37 @@ def skipping() -> keras.Model:
     return keras.Model(frame, layers.Add(name="sum")([first, x]), name="skipping")
 
 
-def causal(*layers_: tuple[int, int]) -> keras.Model:
-    """A stack of temporal convolutions of (kernel, stride) in time."""
+def unit_model(*names: str) -> keras.Model:
+    """1x1 convolutions in a row, with the given names."""
+    x = frame = keras.Input((4, 4, 2))
+    for name in names:
+        x = layers.Conv2D(2, 1, name=name)(x)
+    return keras.Model(frame, x, name="unit_model")
+
+
+def causal(*temporal: tuple[int, int]) -> keras.Model:
+    """Temporal convolutions t0, t1, ... in a row, of the given (kernel, stride), with 1 filter."""
     x = frame = keras.Input((4, 4, 1), name="frame")
-    for index, (kernel, stride) in enumerate(layers_):
+    for index, (kernel, stride) in enumerate(temporal):
         x = keras_layers.TemporalConv3D(1, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
     return keras.Model(frame, x, name="causal")
 
 
 def looping(shape: tuple[int, ...] = (8, 8, 3), source: str = "opinion") -> keras.Model:
-    """Reads at its entry what its exit said one step before."""
+    """Feeds the output of the node `source` back to the entry, one step late."""
     frame = keras.Input((8, 8, 3), name="frame")
-    said = keras_layers.Feedback(source, shape, name="loop")(frame)
+    feedback = keras_layers.Feedback(source, shape, name="loop")(frame)
     x = layers.Conv2D(3, 1, name="entry")(frame)
     if shape == (8, 8, 3):
-        x = layers.Add(name="merge")([x, said])
+        x = layers.Add(name="merge")([x, feedback])
     else:
-        x = layers.Add(name="merge")([x, layers.Conv2D(3, 1, name="fit")(said)])
+        x = layers.Add(name="merge")([x, layers.Conv2D(3, 1, name="fit")(feedback)])
     opinion = layers.Conv2D(3, 1, activation="tanh", name="opinion")(x)
     return keras.Model(frame, opinion, name="looping")
 
 
 def causal_row(*temporal: tuple[int, int]) -> keras.Model:
-    """Temporal convolutions t0, t1, ... in a row, of the given kernels and strides."""
+    """Temporal convolutions t0, t1, ... in a row, of the given (kernel, stride), with 2 filters."""
     x = frame = keras.Input((4, 4, 2))
     for index, (kernel, stride) in enumerate(temporal):
         x = keras_layers.TemporalConv3D(2, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)

@@ -217,7 +217,7 @@ def test_what_is_no_plan_is_refused() -> None:
 def test_a_plan_of_an_equal_model_is_taken_over_and_of_another_refused() -> None:
     plan = Plan(chain(2, 2), 2)
     assert VideoNetwork(chain(2, 2), plan).plan == plan
-    with pytest.raises(PlanError, match="no node is called 'c1'"):
+    with pytest.raises(PlanError, match="no node is named 'c1'"):
         VideoNetwork(chain(2), plan)
 
 

@@ -125,7 +125,7 @@ class _LayerwiseRun:
         reads = [read for node in nodes for read in histories.reads(node)]
         tensors = dict.fromkeys(read.tensor for read in reads if read.tensor not in made)
         looked_up = [history for read in reads for history in (read.held, read.past) if history]
-        histories_used = dict.fromkeys([*looked_up, *histories.made_by(nodes)])
+        histories_used = dict.fromkeys([*looked_up, *histories.produced_by(nodes)])
         slots = [slot for history in histories_used for slot in history.slots]
         return [("ticks", tensor) for tensor in tensors] + [("before", slot) for slot in slots]
 
@@ -134,7 +134,7 @@ class _LayerwiseRun:
         histories = self.plan.histories
         outside = {read.tensor for read in histories.reads_outside(nodes)}
         tensors = [tensor for node in nodes for tensor in node.outputs if tensor in outside]
-        slots = [slot for history in histories.made_by(nodes) for slot in history.slots]
+        slots = [slot for history in histories.produced_by(nodes) for slot in history.slots]
         return [("ticks", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
 
     def _call(self, node: Node) -> list[tf.Tensor]:
@@ -202,7 +202,7 @@ class _LayerwiseRun:
 
     def _clock(self, node: Node | None) -> Clock:
         """Clock of `node` in steps of the clip."""
-        return self.plan.clock(node).begun_at(self.phase)
+        return self.plan.clock(node).starting_at(self.phase)
 
     def _none(self, tensor: int) -> tf.Tensor:
         about = self.plan.graph.tensors[tensor]

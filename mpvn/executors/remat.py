@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 import tensorflow as tf
 
-from mpvn.plan.graph import Node, surrounded, surroundings
+from mpvn.plan.graph import Node, call_context, restored_context
 
 if TYPE_CHECKING:
     from mpvn.plan import Plan
@@ -150,12 +150,12 @@ class _Segment:
         self._seeds = [v for v in variables if not tf.as_dtype(v.dtype).is_floating]
         self._weights = [v for v in variables if tf.as_dtype(v.dtype).is_floating]
         self._empty = _with_values(run, {})
-        self._around = surroundings()
+        self._around = call_context()
         self._scope = _Scope(())
 
     def arguments(self, values: dict[Place, tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """The arguments at this time: what enters, and the weights."""
-        with surrounded({}):  # by no dtype that variables are cast to
+        with restored_context({}):  # by no dtype that variables are cast to
             seeds, weights = (
                 [tf.convert_to_tensor(variable.value) for variable in variables]
                 for variables in (self._seeds, self._weights)
@@ -166,9 +166,9 @@ class _Segment:
         entered = len(self._entering)
         run = _with_values(self._empty, dict(zip(self._entering, arguments[:entered], strict=True)))
         variables = [*self._seeds, *self._weights]
-        with surrounded({}):
+        with restored_context({}):
             scope = _Scope(zip(variables, arguments[entered:], strict=True))
-        with surrounded(self._around), scope:
+        with restored_context(self._around), scope:
             for node in self._nodes:
                 scope.layer = node.operation
                 run.node(node)

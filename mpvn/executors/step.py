@@ -132,7 +132,7 @@ class StepRun:
         histories = self.plan.histories
         reads = [read for node in nodes for read in histories.reads(node)]
         places = [place for read in reads for place in _places(read)]
-        places += [("before", slot) for h in histories.made_by(nodes) for slot in h.slots[1:]]
+        places += [("before", slot) for h in histories.produced_by(nodes) for slot in h.slots[1:]]
         made = {("now", tensor) for node in nodes for tensor in node.outputs}
         return [place for place in dict.fromkeys(places) if place not in made]
 
@@ -141,7 +141,7 @@ class StepRun:
         histories = self.plan.histories
         fresh = {read.tensor for read in histories.reads_outside(nodes) if read.held is None}
         tensors = [tensor for node in nodes for tensor in node.outputs if tensor in fresh]
-        slots = [slot for history in histories.made_by(nodes) for slot in history.slots]
+        slots = [slot for history in histories.produced_by(nodes) for slot in history.slots]
         return [("now", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
 
     def _call(self, node: Node) -> list[tf.Tensor]:

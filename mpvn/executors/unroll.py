@@ -56,7 +56,7 @@ def unroll(
         {name: plan.histories.specs[name].shape for name in state},
         [tf.TensorShape(None)] * len(written),
     )
-    plan.graph.take_losses()
+    plan.graph.pop_losses()
     whole = steps // plan.period * plan.period
     if length is None or length >= 2 * plan.period:
         _, state, written = tf.while_loop(
@@ -80,7 +80,7 @@ def unroll(
             shape_invariants=shapes,
             parallel_iterations=parallel_iterations,
         )
-    adding = plan.graph.take_losses()
+    adding = plan.graph.pop_losses()
     if adding and training:
         raise ValueError(
             f"the layers {', '.join(adding)} add losses (an activity regularizer, or add_loss), "

@@ -1,18 +1,16 @@
-"""How old the information is that a plan's nodes hold, and how far back they see.
+"""The age of information in a schedule, and how far back its nodes see.
 
-All follows from clocks, delays and windows, node by node in plan order: what a node holds at a step
-was computed at its last tick, from what its producers held then (or, across a boundary, one step
-before). In the steady state everything repeats with the plan's period.
+All functions go through the nodes in plan order and use clocks, delays and windows. At any step, a
+node holds the value of its last tick, computed from what its producers held then (or one step
+before, across a boundary). In the steady state, everything repeats with the schedule's period.
 """
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from mpvn.plan.graph import Node
-
-if TYPE_CHECKING:
-    from mpvn.plan import Plan
+from mpvn.plan.schedule import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,152 +37,165 @@ class Ages:
 
 
 _FRAME = Ages((0,), (0,))
-"""The frame itself is always new."""
+"""Ages of the input frame: always new."""
 
 
-def node_ages(plan: "Plan") -> list[Ages | None]:
-    """Ages of what each node holds; None for what stems from feedback alone.
+def node_ages(schedule: Schedule) -> list[Ages | None]:
+    """Return the ages of each node's value; None for nodes that depend on feedback alone.
 
-    What is fed back is left out: it is older than anything that comes straight from a frame, and
-    without bound.
+    Feedback edges do not count: information that comes through feedback is older than information
+    that comes straight from a frame, and its age has no bound.
     """
     ages: list[Ages | None] = []
-    for node in plan.graph.nodes:
+    for node in schedule.graph.nodes:
         newest, oldest = [], []
-        for step in range(plan.period):
-            tick = plan.clock(node).last(step)
-            seen = []
-            for producer in plan.graph.sources(node):
-                delay = plan.delay(producer, node)
-                at = (tick - delay) % plan.period
+        for step in range(schedule.period):
+            tick = schedule.clock(node).last(step)
+            arrivals = []
+            for producer in schedule.graph.sources(node):
+                delay = schedule.delay(producer, node)
+                read_at = (tick - delay) % schedule.period
                 source = _FRAME if producer is None else ages[producer.index]
                 if source is not None:
                     new, old = source.newest, source.oldest
-                    seen.append((delay + new[at % len(new)], delay + old[at % len(old)]))
-            if seen:
-                newest.append(step - tick + min(new for new, _ in seen))
-                oldest.append(step - tick + max(old for _, old in seen))
+                    arrivals.append(
+                        (delay + new[read_at % len(new)], delay + old[read_at % len(old)])
+                    )
+            if arrivals:
+                newest.append(step - tick + min(new for new, _ in arrivals))
+                oldest.append(step - tick + max(old for _, old in arrivals))
         ages.append(Ages(tuple(newest), tuple(oldest)) if newest else None)
     return ages
 
 
-def output_ages(plan: "Plan") -> dict[str, Ages]:
-    """Ages of each output of the model, by the name of the node that makes it."""
-    found = {}
-    for tensor in plan.graph.outputs:
-        node = plan.graph.producer(tensor)
-        of_node = plan.node_ages[node.index] if node is not None else _FRAME
-        if of_node is not None:
-            found[plan.graph.tensors[tensor].name] = of_node
-    return found
+def output_ages(schedule: Schedule, ages: Sequence[Ages | None]) -> dict[str, Ages]:
+    """Return the ages of each output of the model, by the name of its tensor.
+
+    Args:
+        schedule: the schedule.
+        ages: ages of its nodes, from `node_ages`.
+    """
+    of_outputs = {}
+    for tensor in schedule.graph.outputs:
+        node = schedule.graph.producer(tensor)
+        of_output = _FRAME if node is None else ages[node.index]
+        if of_output is not None:
+            of_outputs[schedule.graph.tensors[tensor].name] = of_output
+    return of_outputs
 
 
-def information_latency(plan: "Plan") -> tuple[int, int]:
-    """Fewest and most boundaries on a path from the frame to an output, feedback left out."""
+def information_latency(schedule: Schedule) -> tuple[int, int]:
+    """Return the fewest and the most boundaries from the frame to an output, without feedback."""
     paths: list[tuple[int, int] | None] = []
-    for node in plan.graph.nodes:
-        seen = []
-        for producer in plan.graph.sources(node):
-            delay = plan.delay(producer, node)
+    for node in schedule.graph.nodes:
+        arrivals = []
+        for producer in schedule.graph.sources(node):
+            delay = schedule.delay(producer, node)
             path = (0, 0) if producer is None else paths[producer.index]
             if path is not None:
-                seen.append((delay + path[0], delay + path[1]))
-        paths.append((min(f for f, _ in seen), max(m for _, m in seen)) if seen else None)
-    found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
-    ends = [(0, 0) if node is None else paths[node.index] for node in found]
+                arrivals.append((delay + path[0], delay + path[1]))
+        if arrivals:
+            paths.append((min(few for few, _ in arrivals), max(many for _, many in arrivals)))
+        else:
+            paths.append(None)
+    producers = [schedule.graph.producer(tensor) for tensor in schedule.graph.outputs]
+    ends = [(0, 0) if node is None else paths[node.index] for node in producers]
     reached = [end for end in ends if end is not None] or [(0, 0)]
-    return min(few for few, _ in reached), max(most for _, most in reached)
+    return min(few for few, _ in reached), max(many for _, many in reached)
 
 
-def first_informed_step(plan: "Plan") -> int:
-    """The first step at which every output can depend on a frame; before it, outputs are constants.
+def first_informed_step(schedule: Schedule) -> int:
+    """Return the first step at which every output can depend on a frame.
 
-    A clip begins at step 0 with all memories zero. Information reaches a node at its first tick at
-    which something that it reads is informed. Outputs that no frame ever reaches are left out.
+    Before it, at least one output is a constant. A clip starts at step 0 with all states zero.
+    Information reaches a node at its first tick at which one of its sources is informed. Outputs
+    that no frame ever reaches are ignored.
     """
-    informed = [math.inf] * len(plan.graph.nodes)
+    informed = [math.inf] * len(schedule.graph.nodes)
     before: list[float] = []
-    while informed != before:  # feedback reads later nodes: again, until nothing comes earlier
+    while informed != before:  # feedback reads later nodes: repeat until nothing changes
         before = list(informed)
-        for node in plan.graph.nodes:
-            arrivals = (_arrival(plan, node, source, informed) for source in _read(plan, node))
+        for node in schedule.graph.nodes:
+            arrivals = (_arrival(schedule, node, s, informed) for s in _sources(schedule, node))
             arrival = min(arrivals, default=math.inf)
             if arrival < math.inf:
-                clock = plan.clock(node)
+                clock = schedule.clock(node)
                 informed[node.index] = arrival + (clock.phase - arrival) % clock.rate
-    found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
-    steps = [0 if node is None else informed[node.index] for node in found]
+    producers = [schedule.graph.producer(tensor) for tensor in schedule.graph.outputs]
+    steps = [0 if node is None else informed[node.index] for node in producers]
     return int(max((step for step in steps if step < math.inf), default=0))
 
 
-def _read(plan: "Plan", node: Node) -> list[Node | None]:
-    """What `node` reads, None standing for a frame; of a feedback, what it feeds back."""
+def _sources(schedule: Schedule, node: Node) -> list[Node | None]:
+    """Return the nodes that `node` reads, feedback included; None stands for a frame."""
     if node.feedback_source:
-        return [plan.graph.by_name[node.feedback_source]]
-    return plan.graph.sources(node)
+        return [schedule.graph.by_name[node.feedback_source]]
+    return schedule.graph.sources(node)
 
 
-def _arrival(plan: "Plan", node: Node, source: Node | None, informed: list[float]) -> float:
-    """The first step at which `node` sees an informed value of `source`."""
-    delay = 1 if node.feedback_source else plan.delay(source, node)
-    ahead = node.temporal.lookahead * plan.clock(source).rate if node.temporal else 0
+def _arrival(
+    schedule: Schedule, node: Node, source: Node | None, informed: Sequence[float]
+) -> float:
+    """Return the first step at which `node` sees an informed value of `source`."""
+    delay = 1 if node.feedback_source else schedule.delay(source, node)
+    ahead = node.temporal.lookahead * schedule.clock(source).rate if node.temporal else 0
     return max(0, (0 if source is None else informed[source.index]) + delay - ahead)
 
 
-def receptive_field(plan: "Plan") -> int | None:
-    """Frames from the oldest to the newest that an output can see; None with feedback."""
-    if plan.has_feedback:
+def receptive_field(schedule: Schedule) -> int | None:
+    """Return the number of frames that an output can see, oldest to newest; None with feedback."""
+    if schedule.has_feedback:
         return None
-    # reach[n][s]: (age of the oldest frame, age of the newest) that node n saw, at step s
+    # reach[node][step]: ages of the oldest and of the newest frame that the node has seen
     reach: list[list[tuple[int, int]]] = []
-    for node in plan.graph.nodes:
+    for node in schedule.graph.nodes:
         ahead = node.temporal.lookahead if node.temporal else 0
         row = []
-        for step in range(plan.period):
-            tick = plan.clock(node).last(step)
+        for step in range(schedule.period):
+            tick = schedule.clock(node).last(step)
             ends = []
             for tensor in node.inputs:
-                producer = plan.graph.producer(tensor)
-                clock = plan.clock(producer)
-                newest = clock.last(tick - plan.delay(producer, node)) + ahead * clock.rate
+                producer = schedule.graph.producer(tensor)
+                clock = schedule.clock(producer)
+                newest = clock.last(tick - schedule.delay(producer, node)) + ahead * clock.rate
                 oldest = newest - (node.window - 1) * clock.rate
-                source = [(0, 0)] * plan.period if producer is None else reach[producer.index]
+                source = [(0, 0)] * schedule.period if producer is None else reach[producer.index]
                 ends.append(
                     (
-                        step - oldest + source[oldest % plan.period][0],
-                        step - newest + source[newest % plan.period][1],
+                        step - oldest + source[oldest % schedule.period][0],
+                        step - newest + source[newest % schedule.period][1],
                     )
                 )
             row.append((max(old for old, _ in ends), min(new for _, new in ends)))
         reach.append(row)
-    found = [plan.graph.producer(tensor) for tensor in plan.graph.outputs]
-    spans = [old - new + 1 for node in found if node for old, new in reach[node.index]]
+    producers = [schedule.graph.producer(tensor) for tensor in schedule.graph.outputs]
+    spans = [old - new + 1 for node in producers if node for old, new in reach[node.index]]
     return max(spans, default=1)
 
 
-def seen_ticks(plan: "Plan") -> list[frozenset[int]]:
-    """For each node, the steps of a period at which what it computes is ever read.
+def ticks_read(schedule: Schedule) -> list[frozenset[int]]:
+    """Return, for each node, the steps of a period at which it computes a value that is read.
 
-    A tick is read if an output or a tick that is itself read looks at it before the next one
-    replaces it. What feeds back is read at every tick.
+    A tick is read if an output, or a tick that is itself read, uses its value before the next tick
+    replaces it. Sources of feedback are read at every tick.
     """
-    seen: list[set[int]] = [set() for _ in plan.graph.nodes]
+    ticks: list[set[int]] = [set() for _ in schedule.graph.nodes]
 
-    def look(producer: Node | None, step: int, window: int) -> None:
+    def mark(producer: Node | None, step: int, window: int) -> None:
         if producer is not None:
-            clock = plan.clock(producer)
+            clock = schedule.clock(producer)
             for lag in range(window):
-                seen[producer.index].add((clock.last(step) - lag * clock.rate) % plan.period)
+                ticks[producer.index].add((clock.last(step) - lag * clock.rate) % schedule.period)
 
-    sources = {node.feedback_source for node in plan.graph.nodes}
-    for step in range(plan.period):
-        for tensor in plan.graph.outputs:
-            look(plan.graph.producer(tensor), step, 1)
-        for node in plan.graph.nodes:
-            if node.name in sources:
-                look(node, step, 1)
-    for node in reversed(plan.graph.nodes):
-        for step in sorted(seen[node.index]):
-            for producer in plan.graph.sources(node):
-                look(producer, step - plan.delay(producer, node), node.window)
-    return [frozenset(ticks) for ticks in seen]
+    feedback_sources = {node.feedback_source for node in schedule.graph.nodes}
+    for step in range(schedule.period):
+        for tensor in schedule.graph.outputs:
+            mark(schedule.graph.producer(tensor), step, 1)
+        for node in schedule.graph.nodes:
+            if node.name in feedback_sources:
+                mark(node, step, 1)
+    for node in reversed(schedule.graph.nodes):
+        for step in sorted(ticks[node.index]):
+            for producer in schedule.graph.sources(node):
+                mark(producer, step - schedule.delay(producer, node), node.window)
+    return [frozenset(steps) for steps in ticks]

@@ -1,4 +1,4 @@
-"""Clocks: when a node computes."""
+"""Clocks: the steps at which a node computes."""
 
 import math
 from collections.abc import Iterable
@@ -6,29 +6,29 @@ from typing import NamedTuple
 
 
 class Clock(NamedTuple):
-    """Ticks at the steps `t` with `t % rate == phase`; between ticks the last value is held."""
+    """Ticks at every step `t` with `t % rate == phase`. A node holds its value between ticks."""
 
     rate: int
     phase: int = 0
 
     def ticks(self, step):
-        """Whether the clock ticks at `step` (an int, or an integer tensor)."""
+        """Return whether the clock ticks at `step` (an int, or an integer tensor)."""
         return step % self.rate == self.phase
 
     def last(self, step: int) -> int:
-        """The newest tick not after `step`."""
+        """Return the last tick at or before `step`."""
         return step - (step - self.phase) % self.rate
 
     def within(self, other: "Clock") -> bool:
-        """Whether `other` ticks whenever this clock does."""
+        """Return whether `other` ticks whenever this clock does."""
         return self.rate % other.rate == 0 and self.phase % other.rate == other.phase
 
-    def begun_at(self, phase: int) -> "Clock":
-        """The same clock in steps counted from `phase` on."""
-        return Clock(self.rate, (self.phase - phase) % self.rate)
+    def starting_at(self, step: int) -> "Clock":
+        """Return the same clock with steps counted from `step`."""
+        return Clock(self.rate, (self.phase - step) % self.rate)
 
     def count(self, steps):
-        """Ticks among the first `steps` steps (an int, or an integer tensor)."""
+        """Return the number of ticks in the first `steps` steps (an int, or an integer tensor)."""
         return (steps - self.phase + self.rate - 1) // self.rate
 
 
@@ -36,5 +36,5 @@ EVERY_STEP = Clock(1, 0)
 
 
 def period(clocks: Iterable[Clock]) -> int:
-    """Steps after which all `clocks` repeat."""
+    """Return the number of steps after which all `clocks` repeat."""
     return math.lcm(1, *(clock.rate for clock in clocks))

@@ -1,11 +1,13 @@
-"""Multiply-adds of a node for one frame, counted from its weights and shapes."""
+"""Counts multiply-adds from weights and shapes: of a node, and of the steps of a schedule."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 
 from keras_layers.temporal_conv import TemporalConv3D
 from mpvn.plan.graph import Graph, Node
+from mpvn.plan.schedule import Schedule
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -17,12 +19,11 @@ _CONVOLUTIONS = (
 
 
 def multiply_adds(graph: Graph, node: Node) -> int:
-    """Multiply-adds of one tick of `node` on one frame.
+    """Return the multiply-adds of one tick of `node` on one frame.
 
-    Convolutions (grouped, depthwise, separable, transposed and temporal ones too) and dense layers
-    are counted; everything else is taken as free, as usual. A layer of another kind is counted by
-    its own method `multiply_adds(input_shape, output_shape)`, shapes without batch axis, if it has
-    one.
+    Counts dense layers and convolutions (also grouped, depthwise, separable, transposed and
+    temporal ones); everything else is free, as usual. A custom layer is counted by its own method
+    `multiply_adds(input_shape, output_shape)`, if it has one. These shapes have no batch axis.
     """
     layer = node.operation
     output = graph.tensors[node.outputs[0]].shape
@@ -42,6 +43,21 @@ def multiply_adds(graph: Graph, node: Node) -> int:
 
 
 def _positions(layer, output: tuple[int, ...]) -> tuple[int, ...]:
-    """Spatial positions of the output at which the kernel is applied."""
+    """Return the spatial shape of the output, where the kernel is applied."""
     channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
     return output[1:] if channels_first else output[:-1]
+
+
+def costs_by_step(schedule: Schedule, node_costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the multiply-adds `[period][subnetworks]`; the head counts with the last subnetwork.
+
+    Args:
+        schedule: the schedule.
+        node_costs: multiply-adds of one tick of each node, in plan order.
+    """
+    rows = [[0] * schedule.subnetworks for _ in range(schedule.period)]
+    for node, cost in zip(schedule.graph.nodes, node_costs, strict=True):
+        clock = schedule.clock(node)
+        for step in range(clock.phase, schedule.period, clock.rate):
+            rows[step][schedule.column(node)] += cost
+    return tuple(tuple(row) for row in rows)

@@ -1,13 +1,12 @@
-"""Reads a functional Keras model over one frame into nodes and the tensors between them.
+"""Reads a functional Keras model over one frame as a graph of nodes and tensors.
 
-Nodes come in the order in which the outputs ask for them: the first input of a node with all that
-leads to it, then the second, then the node. So a branch stands in one piece, and a side branch
-stands where what it reads is made, if whoever reads it takes it before the main path.
+The order of the nodes is a depth-first search from the outputs: the first input of a node with all
+of its ancestors, then the second input, then the node. So the nodes of a branch are consecutive.
 
-The only file that looks at Keras internals (`_keras_history`, `_inbound_nodes`,
-`SymbolicArguments.fill_in`, `global_state`); `tests/test_graph.py` fails loudly when they change.
-Nested functional and sequential models are read through; any other layer, a subclassed model
-included, is one node.
+This is the only file that uses Keras internals (`_keras_history`, `_inbound_nodes`,
+`SymbolicArguments.fill_in`, `global_state`). `tests/plan/test_graph.py` fails if they change.
+Nested functional and sequential models become their nodes. Any other layer is one node, including a
+subclassed model.
 """
 
 import collections
@@ -27,11 +26,11 @@ from keras_layers.temporal import TemporalLayer, is_temporal
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """What one node puts out, or one of the frame model's inputs.
+    """An output of a node, or an input of the frame model.
 
     Attributes:
         index: position in `Graph.tensors`.
-        name: name of the producer, with `#1`, `#2`, ... for further outputs.
+        name: name of the producer; `name#1`, `name#2`, ... for its further outputs.
         shape: without the batch axis.
         dtype: name of the dtype.
         producer: index of the node, or None for an input.
@@ -52,9 +51,9 @@ class Node:
         index: position in `Graph.nodes`, a topological order.
         name: name of the layer; `name:1` for its second call; `outer/name` within a nested model.
         operation: the Keras layer or operation.
-        inputs: indices of the tensors read.
-        outputs: indices of the tensors made.
-        symbolic_outputs: Keras's tensors of the outputs, for models that build on this one.
+        inputs: indices of the input tensors.
+        outputs: indices of the output tensors.
+        symbolic_outputs: Keras's symbolic outputs, to build other models on.
     """
 
     index: int
@@ -67,10 +66,10 @@ class Node:
     _input_ids: tuple[int, ...] = dataclasses.field(repr=False)
 
     def call(self, values: list, training: bool | None = None) -> list:
-        """Runs the operation on `values`, one per entry of `inputs`; returns a list of outputs.
+        """Run the operation on `values`, one per entry of `inputs`; return its outputs as a list.
 
-        As in Keras's functional models, a `training` that is not None goes before what the
-        operation was called with when the model was made.
+        As in Keras's functional models, a `training` that is not None overrides the value with
+        which the operation was called when the model was built.
         """
         args, kwargs = self._arguments.fill_in(dict(zip(self._input_ids, values, strict=True)))
         if training is not None and getattr(self.operation, "_call_has_training_arg", False):
@@ -79,19 +78,20 @@ class Node:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The variables of the layer, and those that it was called on."""
+        """The variables of the layer, and variables among the arguments of its call."""
         args, kwargs = self._arguments.args, self._arguments.kwargs
-        given = [v for v in keras.tree.flatten((args, kwargs)) if isinstance(v, keras.Variable)]
-        return [*getattr(self.operation, "variables", ()), *given]
+        arguments = keras.tree.flatten((args, kwargs))
+        called_on = [value for value in arguments if isinstance(value, keras.Variable)]
+        return [*getattr(self.operation, "variables", ()), *called_on]
 
     @property
     def temporal(self) -> TemporalLayer | None:
-        """The layer, if it looks back in time."""
+        """The layer, if it is a temporal layer."""
         return self.operation if is_temporal(self.operation) else None
 
     @property
     def window(self) -> int:
-        """Ticks of its input that the node sees."""
+        """Number of ticks of its input that the node sees."""
         return self.temporal.window if self.temporal else 1
 
     @property
@@ -101,13 +101,21 @@ class Node:
 
     @property
     def feedback_source(self) -> str | None:
-        """Name of the node whose previous value this node returns, if it is a feedback."""
+        """Name of the node whose previous value this node outputs, if it is a feedback node."""
         return self.operation.source if isinstance(self.operation, Feedback) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """A frame model as data: nodes in topological order, tensors, inputs and outputs."""
+    """A frame model as data.
+
+    Attributes:
+        model: the frame model.
+        nodes: the nodes in topological order.
+        tensors: inputs of the model and outputs of the nodes.
+        inputs: indices of the input tensors.
+        outputs: indices of the output tensors.
+    """
 
     model: keras.Model
     nodes: tuple[Node, ...]
@@ -122,90 +130,99 @@ class Graph:
 
     @functools.cached_property
     def by_name(self) -> dict[str, Node]:
-        """The nodes by name."""
+        """Nodes by name."""
         return {node.name: node for node in self.nodes}
 
     def producer(self, tensor: int) -> Node | None:
-        """The node that makes `tensor`; None for an input."""
+        """Return the node that outputs `tensor`; None for an input."""
         index = self.tensors[tensor].producer
         return None if index is None else self.nodes[index]
 
     def sources(self, node: Node) -> list[Node | None]:
-        """What `node` reads, None standing for a frame; nothing for a feedback."""
+        """Return the nodes that `node` reads, None for a frame. A feedback node has no sources."""
         if node.feedback_source:
             return []
         return [self.producer(tensor) for tensor in node.inputs]
 
     def producers(self, node: Node) -> list[Node]:
-        """The nodes that `node` reads: frames and a feedback's anchor left out."""
+        """Return the nodes that `node` reads, without frames and the anchor of a feedback node."""
         return [source for source in self.sources(node) if source is not None]
 
     @functools.cached_property
-    def fed_back(self) -> frozenset[int]:
-        """Indices of the nodes that stem from feedback alone."""
-        found: set[int] = set()
+    def feedback_only(self) -> frozenset[int]:
+        """Indices of the nodes that depend on feedback alone."""
+        indices: set[int] = set()
         for node in self.nodes:
-            read = self.sources(node)
-            if node.feedback_source or (read and all(n and n.index in found for n in read)):
-                found.add(node.index)
-        return frozenset(found)
+            sources = self.sources(node)
+            if node.feedback_source or (
+                sources and all(source and source.index in indices for source in sources)
+            ):
+                indices.add(node.index)
+        return frozenset(indices)
 
-    def take_losses(self) -> list[str]:
-        """Names of the layers that added a loss since they were last asked; they forget it."""
+    def pop_losses(self) -> list[str]:
+        """Return the names of the layers that called `add_loss` since the last call.
+
+        Clears those losses.
+        """
         layers = {id(node.operation): node.operation for node in self.nodes}.values()
-        adding = [layer.name for layer in layers if getattr(layer, "_losses", None)]
+        names = [layer.name for layer in layers if getattr(layer, "_losses", None)]
         self.model._clear_losses()
-        return adding
+        return names
 
     def pack_inputs(self, values: Any) -> list:
-        """One value per input of the model, from a structure like the model's `input`."""
+        """Flatten `values`, a structure like the model's `input`, to one value per input."""
         if isinstance(values, dict) and not isinstance(self.model.input, dict):
             values = [values[tensor.name] for tensor in self.model.inputs]
         return keras.tree.flatten(values)
 
     def pack_outputs(self, values: list) -> Any:
-        """`values`, one per output, in the structure of the model's outputs."""
+        """Return `values`, one per output, in the structure of the model's outputs."""
         structure = _functional(self.model)._outputs_struct
         packed = keras.tree.pack_sequence_as(structure, values)
         single = isinstance(packed, (list, tuple)) and len(packed) == 1
         return packed[0] if single else packed
 
 
-_SURROUNDINGS = ("current_call_ctx", "autocast_scope")
+_CALL_CONTEXT = ("current_call_ctx", "autocast_scope")
 
 
-def surroundings() -> dict[str, Any]:
-    """What layers take from around their call: `training`, and the dtype variables are cast to."""
-    found = {name: global_state.get_global_attribute(name) for name in _SURROUNDINGS}
-    return {name: copy.copy(value) for name, value in found.items()}
+def call_context() -> dict[str, Any]:
+    """Return the context of Keras layer calls: `training`, and the dtype to cast variables to."""
+    values = {name: global_state.get_global_attribute(name) for name in _CALL_CONTEXT}
+    return {name: copy.copy(value) for name, value in values.items()}
 
 
 @contextlib.contextmanager
-def surrounded(by: dict[str, Any]) -> Iterator[None]:
-    """Within, layers are called and variables read as in the surroundings `by`; `{}` is nowhere."""
-    outside = {name: global_state.get_global_attribute(name) for name in _SURROUNDINGS}
-    for name in _SURROUNDINGS:
-        global_state.set_global_attribute(name, copy.copy(by.get(name)))  # calls change them
+def restored_context(context: dict[str, Any]) -> Iterator[None]:
+    """Call layers and read variables in `context`, from `call_context`; `{}` is no context."""
+    outer = {name: global_state.get_global_attribute(name) for name in _CALL_CONTEXT}
+    for name in _CALL_CONTEXT:
+        # Layer calls modify these objects, so each use needs a copy.
+        global_state.set_global_attribute(name, copy.copy(context.get(name)))
     try:
         yield
     finally:
-        for name, value in outside.items():
+        for name, value in outer.items():
             global_state.set_global_attribute(name, value)
 
 
 def read_graph(model: keras.Model) -> Graph:
-    """The graph of `model`, a functional or built sequential Keras model over a batch of frames.
+    """Return the graph of `model`.
+
+    Args:
+        model: a functional or built sequential Keras model over a batch of frames.
 
     Raises:
-        TypeError: `model` is no functional model.
-        ValueError: an input or a node's output has an unknown size.
+        TypeError: `model` is not a functional model.
+        ValueError: the model has no layers, or a tensor of unknown size.
     """
     functional = _functional(model)
     if functional is None:
         raise TypeError(
-            "the frame model must be a functional Keras model, or a built Sequential one: its "
-            f"layers are read as a graph. Received: {type(model).__name__} {_name(model)!r}. Build "
-            "it with keras.Model(inputs, outputs)"
+            "Expected a functional Keras model or a built Sequential model, whose layers form a "
+            f"graph. Received: {type(model).__name__} {_name(model)!r}. Build it with "
+            "keras.Model(inputs, outputs)"
         )
     reader = _Reader()
     inputs = []
@@ -222,20 +239,23 @@ def read_graph(model: keras.Model) -> Graph:
         tuple(seen[id(t)] for t in functional.outputs),
     )
     if not graph.nodes:
-        raise ValueError(f"the frame model {_name(model)!r} has no layers: its outputs are inputs")
+        raise ValueError(
+            "Expected a frame model with layers. "
+            f"Received: {_name(model)!r}, whose outputs are its inputs"
+        )
     unknown = [t.name for t in graph.tensors if any(size is None for size in t.shape)]
     if unknown:
         raise ValueError(
-            f"the frame model {_name(model)!r} must have a fixed frame size, for values are kept "
-            f"between steps. Unknown sizes: {', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}. Build it with a full input shape, such as "
-            "(224, 224, 3)"
+            "Expected a frame model with a fixed frame size, because a network keeps values "
+            f"between steps. Received: {_name(model)!r}, where these tensors have unknown sizes: "
+            f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Build it with a full "
+            "input shape, such as (224, 224, 3)"
         )
     return graph
 
 
 class _Reader:
-    """Collects nodes and tensors while models, and the models within them, are read."""
+    """Collects the nodes and tensors of a model and of the models nested in it."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -250,7 +270,7 @@ class _Reader:
         return index
 
     def read(self, functional, seen: dict[int, int], prefix: str) -> None:
-        """Adds the nodes of `functional`; `seen` maps its tensors' ids to indices."""
+        """Add the nodes of `functional`; `seen` maps the ids of its tensors to indices."""
         calls = _calls_in_order(functional)
         for keras_node, name in zip(calls, _call_names(calls), strict=True):
             inner = _functional(keras_node.operation)
@@ -290,35 +310,36 @@ class _Reader:
 
 
 def _calls_in_order(functional) -> list:
-    """Keras's nodes of `functional`, each after all that it reads, first inputs first."""
-    made = {id(tensor) for tensor in functional.inputs}
+    """Return Keras's nodes of `functional` in depth-first order, first inputs first."""
+    computed = {id(tensor) for tensor in functional.inputs}
     calls = []
     waiting = list(reversed(functional.outputs))
     while waiting:
         tensor = waiting[-1]
-        if id(tensor) in made:
+        if id(tensor) in computed:
             waiting.pop()
             continue
         operation, index, _ = tensor._keras_history
         call = operation._inbound_nodes[index]
-        missing = [read for read in call.arguments.keras_tensors if id(read) not in made]
+        missing = [t for t in call.arguments.keras_tensors if id(t) not in computed]
         if missing:
             waiting += reversed(missing)
         else:
             calls.append(call)
-            made.update(id(output) for output in call.outputs)
+            computed.update(id(output) for output in call.outputs)
     return calls
 
 
 def _call_names(keras_nodes: list) -> list[str]:
-    """Names of calls: that of the layer, with `:1`, `:2`, ... from its second call on.
+    """Return the name of each call: the layer's name, with `:1`, `:2`, ... after its first call.
 
-    Calls are counted in the order in which they were made, which need not be that of the graph.
+    Calls of a layer count in the order in which they were made, which may differ from the order in
+    the graph.
     """
-    made = sorted(keras_nodes, key=lambda node: node.operation._inbound_nodes.index(node))
+    ordered = sorted(keras_nodes, key=lambda node: node.operation._inbound_nodes.index(node))
     names: dict[int, str] = {}
     calls: collections.Counter[str] = collections.Counter()
-    for node in made:
+    for node in ordered:
         name = node.operation.name
         names[id(node)] = f"{name}:{calls[name]}" if calls[name] else name
         calls[name] += 1
@@ -326,7 +347,7 @@ def _call_names(keras_nodes: list) -> list[str]:
 
 
 def _functional(model: object):
-    """`model` as Keras's functional graph; None if it has none."""
+    """Return `model` as a Keras functional model; None if it is not one."""
     if isinstance(model, keras.Sequential):
         return model._functional
     return model if hasattr(model, "_nodes_by_depth") and hasattr(model, "inputs") else None

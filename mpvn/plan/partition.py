@@ -1,6 +1,6 @@
-"""The choices a plan is made of: where to cut, at which rate nodes tick, and when.
+"""Rules for the boundaries, clock rates and phases of a plan.
 
-Pure functions over a `Graph`; `Plan` calls them and validates what comes out.
+Pure functions over a `Graph`. `mpvn.plan.resolve` calls them and checks the result.
 """
 
 import itertools
@@ -10,27 +10,27 @@ from collections.abc import Callable, Sequence
 from mpvn.plan.graph import Graph, Node
 
 Rates = tuple[int, ...]
-"""One clock rate per node."""
+"""A clock rate for each node."""
 
 PARTITIONS = ("equal", "balanced", "units")
 """The ways to divide nodes among a number of subnetworks."""
 
 
 def equal_starts(count: int, parts: int) -> list[int]:
-    """First index of each of `parts` runs of (almost) equally many of `count` items."""
+    """Return the first index of each of `parts` runs that share `count` items (almost) equally."""
     return [part * count // parts for part in range(parts)]
 
 
 def balanced_starts(costs: Sequence[float], parts: int) -> list[int]:
-    """First index of each of `parts` non-empty runs whose dearest run is as cheap as possible.
+    """Return the first index of each of `parts` non-empty runs that minimize the highest run cost.
 
-    Runs are cut as late as the bound allows, so that a run begins at the item that no longer fitted
-    (in a network: at a convolution, not at the activation after one).
+    Each run ends as late as that minimum allows, so the next run starts at the item that did not
+    fit (in a network: at a convolution, not at the activation after one).
     """
     count = len(costs)
 
     def starts_within(bound: float) -> list[int]:
-        """Runs filled one after the other up to `bound`; the last takes what is left."""
+        """Fill the runs in order up to `bound`; the last run takes the rest."""
         starts, load = [0], costs[0]
         for item in range(1, count):
             runs_left = parts - len(starts)
@@ -40,48 +40,48 @@ def balanced_starts(costs: Sequence[float], parts: int) -> list[int]:
             load += costs[item]
         return starts
 
-    def dearest(starts: list[int]) -> float:
+    def highest_cost(starts: list[int]) -> float:
         return max(sum(costs[a:b]) for a, b in itertools.pairwise([*starts, count]))
 
     low, high = max(costs), sum(costs)
     while high - low > 1e-9 * sum(costs):
         middle = (low + high) / 2
-        if dearest(starts_within(middle)) <= middle:
+        if highest_cost(starts_within(middle)) <= middle:
             high = middle
         else:
             low = middle
     return starts_within(high)
 
 
-def inherited_rates(graph: Graph, given: Callable[[Node, int], int | None]) -> Rates:
-    """A rate for every node: what `given(node, inherited)` says or, where it says None, inherited.
+def inherited_rates(graph: Graph, choose: Callable[[Node, int], int | None]) -> Rates:
+    """Return a rate for every node: `choose(node, inherited)`, or the inherited rate if None.
 
-    A node inherits the smallest rate among what it reads, times its temporal stride. What is fed
-    back does not count, for it would make everything it reaches tick at its own rate.
+    A node inherits the smallest rate among its inputs, times its temporal stride. Feedback does not
+    count, because every node after it would then tick at the rate of the feedback.
     """
     rates: list[int] = []
     for node in graph.nodes:
-        inherited = least_rate(graph, node, rates) * node.temporal_stride
-        wanted = given(node, inherited)
-        rates.append(inherited if wanted is None else wanted)
+        inherited = lowest_rate(graph, node, rates) * node.temporal_stride
+        chosen = choose(node, inherited)
+        rates.append(inherited if chosen is None else chosen)
     return tuple(rates)
 
 
-def least_rate(graph: Graph, node: Node, rates: Sequence[int]) -> int:
-    """The smallest rate among what `node` reads; below it, a node would repeat its work."""
+def lowest_rate(graph: Graph, node: Node, rates: Sequence[int]) -> int:
+    """Return the smallest rate among the inputs of `node`; below it, the node would repeat work."""
     producers = graph.producers(node)
     if not producers or None in graph.sources(node):
         return 1
-    forward = [p for p in producers if p.index not in graph.fed_back]
+    forward = [p for p in producers if p.index not in graph.feedback_only]
     return min(rates[producer.index] for producer in forward or producers)
 
 
 def auto_rates(graph: Graph) -> Rates:
-    """Rates from the model itself.
+    """Return rates that follow from the model.
 
-    A model with temporal strides has said them. For any other, the rate doubles with each halving
-    of the spatial resolution after the first, which is the stem's: 2, 4, 8, 16 for maps of 56, 28,
-    14 and 7 pixels from frames of 224, as in Par-DenseNet.
+    If the model has temporal strides, they set the rates. Otherwise the rate doubles with each
+    halving of the spatial resolution after the first one, which is the stem's: 2, 4, 8, 16 for maps
+    of 56, 28, 14 and 7 pixels from frames of 224, as in Par-DenseNet.
     """
     if any(node.temporal_stride > 1 for node in graph.nodes):
         return inherited_rates(graph, lambda node, inherited: None)
@@ -98,19 +98,18 @@ def auto_rates(graph: Graph) -> Rates:
 
 
 def chained_offsets(graph: Graph, subnetwork: Sequence[int], parts: int) -> list[int]:
-    """An offset per subnetwork: each ticks one step after the latest of those that feed it."""
-    feeding: list[set[int]] = [set() for _ in range(parts)]
+    """Return the offset of each subnetwork: one step after the latest of those that it reads."""
+    sources: list[set[int]] = [set() for _ in range(parts)]
     for node in graph.nodes:
-        mine = subnetwork[node.index]
-        if mine < parts:
-            others = {subnetwork[p.index] for p in graph.producers(node)}
-            feeding[mine] |= others - {mine}
+        part = subnetwork[node.index]
+        if part < parts:
+            sources[part] |= {subnetwork[p.index] for p in graph.producers(node)} - {part}
     offsets: list[int] = []
     for part in range(parts):
-        offsets.append(1 + max((offsets[other] for other in feeding[part]), default=-1))
+        offsets.append(1 + max((offsets[source] for source in sources[part]), default=-1))
     return offsets
 
 
 def _extent(shape: tuple[int, ...]) -> int:
-    """Longer side of a map `(H, W, C)`; 1 for anything without spatial axes."""
+    """Return the longer side of a map `(H, W, C)`; 1 for a shape without spatial axes."""
     return max(shape[:2]) if len(shape) == 3 else 1

@@ -1,60 +1,60 @@
-"""A plan: which nodes of a frame model form which parallel subnetwork, when each computes, where.
+"""A plan: the schedule of a frame model, with its costs, ages and histories.
 
-The one description of a schedule; executors, cost figures, grids and exports all read it. Semantics
-follow *Massively Parallel Video Networks*, section 3: time is counted in steps, one frame a step;
-an edge within a subnetwork reads its producer's value of this step, an edge across a boundary the
-value of the previous step, and so the subnetworks of one step depend on nothing that the same step
-computes.
+A plan is the only description of a schedule. Executors, cost figures, drawings and exports read it.
+`mpvn.plan.schedule` states the semantics.
 """
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
 from mpvn.plan import age
-from mpvn.plan.clock import EVERY_STEP, Clock, period
-from mpvn.plan.cost import multiply_adds
-from mpvn.plan.graph import Graph, Node, read_graph
+from mpvn.plan.cost import costs_by_step, multiply_adds
+from mpvn.plan.graph import read_graph
+from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
-from mpvn.plan.resolve import Draft
+from mpvn.plan.resolve import resolve
+from mpvn.plan.schedule import Schedule
 
 
-class PlanError(ValueError):
-    """A plan that does not fit its model; the message lists every fault."""
-
-
-class Plan:
-    """Subnetworks, clocks and devices for the nodes of a frame model.
+class Plan(Schedule):
+    """Subnetworks, clocks and devices for the nodes of a frame model. A plan cannot be changed.
 
     Args:
         model: a functional Keras model over one frame, of fixed frame size.
         subnetworks: number of parallel subnetworks. Default 1, the sequential network.
         boundaries: names of the nodes at which subnetworks 1, 2, ... begin, instead of
             `subnetworks`.
-        partition: how `subnetworks` are cut: `"equal"`, equally many nodes each;
-            `"balanced"`, the dearest as cheap as possible in multiply-adds per step; or `"units"`,
-            equally many units each, nodes called `unit.part` being a unit (the published networks
-            are built so, and the papers cut them so). The head counts as a unit.
-        clocks: when nodes compute. None: at every step, but for the model's temporal strides.
-            `"auto"`: see `partition.auto_rates`. A sequence: one rate per subnetwork. A mapping:
-            rates by node name; other nodes inherit the smallest rate of what they read, times
-            their temporal stride.
-        phases: at which steps of its period a node ticks. `"aligned"`: all at 0 (the paper; the
-            default for one subnetwork). `"chain"`: each subnetwork one step after the one that
-            feeds it (the default for several: values wait less, and steps cost more evenly). A
-            sequence: an offset in steps per subnetwork. A mapping: phases by node name, the rest
-            as by default.
-        devices: None, or one device string per subnetwork, such as `"/GPU:0"`. The head shares the
-            device of the last.
-        head: name of the first node of the head, if the model has one: from it on, in plan order,
-            nodes tick at every step, in sequence with whatever they read. With `"units"`, the unit
-            called `head` by default.
+        partition: how to divide the model into `subnetworks`. `"equal"`: the same number of nodes
+            each. `"balanced"`: minimize the multiply-adds per step of the most expensive
+            subnetwork. `"units"`: the same number of units each, where nodes named `unit.part` form
+            a unit (the published networks use such names, and the papers divide them so); the head
+            counts as a unit.
+        clocks: when nodes compute. None: at every step, except for temporal strides of the model.
+            `"auto"`: see `mpvn.plan.partition.auto_rates`. A sequence: one rate per subnetwork. A
+            mapping: rates by node name; other nodes inherit the smallest rate of their inputs,
+            times their temporal stride.
+        phases: at which steps of its period a node ticks. `"aligned"`: all at phase 0 (the paper;
+            the default for one subnetwork). `"chain"`: each subnetwork one step after the
+            subnetworks that it reads (the default for several: values wait less, and the cost per
+            step varies less). A sequence: an offset in steps per subnetwork. A mapping: phases by
+            node name; other nodes use the default.
+        devices: one device string per subnetwork, such as `"/GPU:0"`, or None. The head runs on the
+            device of the last subnetwork.
+        head: name of the first node of the head. From there on, in plan order, nodes tick at every
+            step and read without delay. With `"units"`, the default is the unit named `head`.
+
+    Attributes:
+        graph: nodes and tensors of the frame model.
+        boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
+        head: name of the first node of the head, or None.
+        devices: device of each subnetwork; None lets TensorFlow choose.
 
     Raises:
-        TypeError: `model` is no functional model.
-        PlanError: anything else that does not fit, all faults at once.
+        TypeError: `model` is not a functional model.
+        PlanError: an argument does not fit the model. The message lists every fault.
 
     Example:
         >>> import keras
@@ -76,192 +76,20 @@ class Plan:
         devices: Sequence[str] | None = None,
         head: str | None = None,
     ) -> None:
-        self.graph: Graph = read_graph(model)
-        draft = Draft(self.graph, subnetworks, boundaries, partition, clocks, phases, devices, head)
-        if draft.faults:
-            lines = "\n".join(f"  - {fault}" for fault in draft.faults)
-            raise PlanError(f"this plan does not fit the model {model.name!r}:\n{lines}")
-        self.head = draft.head
-        self.boundaries = tuple(self.graph.names[start] for start in draft.starts[1:])
-        self.subnetworks = len(draft.starts)
-        self.devices = draft.devices
-        self._subnetwork = draft.subnetwork
-        self._clocks = draft.clocks
+        schedule = resolve(
+            read_graph(model),
+            subnetworks=subnetworks,
+            boundaries=boundaries,
+            partition=partition,
+            clocks=clocks,
+            phases=phases,
+            devices=devices,
+            head=head,
+        )
+        super().__init__(**vars(schedule))
 
-    # --- what the plan says -----------------------------------------------------------------
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Names of the nodes in plan order, a topological order."""
-        return self.graph.names
-
-    @property
-    def subnetwork_of(self) -> dict[str, int]:
-        """Index of each node's subnetwork; nodes of the head have `subnetworks`."""
-        return dict(zip(self.nodes, self._subnetwork, strict=True))
-
-    @property
-    def clock_of(self) -> dict[str, Clock]:
-        """Clock of each node."""
-        return dict(zip(self.nodes, self._clocks, strict=True))
-
-    def subnetwork(self, node: Node) -> int:
-        """Index of the subnetwork of `node`; `subnetworks` for the head."""
-        return self._subnetwork[node.index]
-
-    def clock(self, node: Node | None) -> Clock:
-        """Clock of `node`; of the input frame (None), every step."""
-        return EVERY_STEP if node is None else self._clocks[node.index]
-
-    def column(self, node: Node) -> int:
-        """The subnetwork with which `node` is counted and placed: the last one for the head."""
-        return min(self.subnetwork(node), self.subnetworks - 1)
-
-    def device(self, node: Node) -> str | None:
-        """Device of `node`, None for TensorFlow's choice."""
-        return self.devices[self.column(node)]
-
-    def delay(self, producer: Node | None, consumer: Node) -> int:
-        """Steps that a value takes from `producer` to `consumer`: 1 across a boundary, else 0."""
-        mine = self.subnetwork(consumer)
-        in_step = producer is None or mine in (self.subnetworks, self.subnetwork(producer))
-        return 0 if in_step else 1
-
-    @property
-    def period(self) -> int:
-        """Steps after which the schedule repeats: the least common multiple of the rates."""
-        return period(self._clocks)
-
-    @functools.cached_property
-    def distinct_clocks(self) -> tuple[Clock, ...]:
-        """The clocks of the plan, each once."""
-        return tuple(sorted(set(self._clocks)))
-
-    def pattern(self, step: int) -> tuple[bool, ...]:
-        """Which of the distinct clocks tick at `step`."""
-        return tuple(clock.ticks(step) for clock in self.distinct_clocks)
-
-    @property
-    def causal(self) -> bool:
-        """Whether no node looks into the future."""
-        return not any(node.temporal and node.temporal.lookahead for node in self.graph.nodes)
-
-    @property
-    def has_feedback(self) -> bool:
-        """Whether a node reads what a later one said one step ago."""
-        return any(node.feedback_source for node in self.graph.nodes)
-
-    @functools.cached_property
-    def histories(self) -> Histories:
-        """What is kept from one step to the next."""
-        return Histories(self)
-
-    # --- what follows from it ---------------------------------------------------------------
-
-    @property
-    def information_latency(self) -> tuple[int, int]:
-        """Boundaries from frame to output on the fastest and on the slowest path, in steps."""
-        return age.information_latency(self)
-
-    @property
-    def first_informed_step(self) -> int:
-        """The first step of a clip at which every output can depend on a frame."""
-        return age.first_informed_step(self)
-
-    @property
-    def ages(self) -> dict[str, age.Ages]:
-        """Age of the information in each output at each step of a period, in steps."""
-        return age.output_ages(self)
-
-    def age_of(self, node: str) -> age.Ages | None:
-        """Age of what the node called `node` holds; None if it stems from feedback alone.
-
-        Raises:
-            KeyError: there is no such node.
-        """
-        return self.node_ages[self.graph.by_name[node].index]
-
-    @functools.cached_property
-    def node_ages(self) -> list[age.Ages | None]:
-        """Age of what each node holds, in plan order; None for what stems from feedback alone."""
-        return age.node_ages(self)
-
-    @property
-    def receptive_field(self) -> int | None:
-        """Frames from the oldest to the newest that one output can see; None with feedback."""
-        return age.receptive_field(self)
-
-    @functools.cached_property
-    def node_costs(self) -> tuple[int, ...]:
-        """Multiply-adds of one tick of each node, for one stream."""
-        return tuple(multiply_adds(self.graph, node) for node in self.graph.nodes)
-
-    @functools.cached_property
-    def costs(self) -> tuple[tuple[int, ...], ...]:
-        """Multiply-adds `[period][subnetworks]` of a step, the head's counted with the last."""
-        rows = [[0] * self.subnetworks for _ in range(self.period)]
-        for node, cost in zip(self.graph.nodes, self.node_costs, strict=True):
-            clock = self.clock(node)
-            for step in range(clock.phase, self.period, clock.rate):
-                rows[step][self.column(node)] += cost
-        return tuple(tuple(row) for row in rows)
-
-    @property
-    def step_costs(self) -> tuple[int, ...]:
-        """Multiply-adds of each step of a period."""
-        return tuple(sum(row) for row in self.costs)
-
-    @property
-    def worst_step(self) -> float:
-        """Cost of the dearest step over the mean: 1 where all steps cost the same."""
-        costs = self.step_costs
-        return max(costs) * len(costs) / sum(costs) if sum(costs) else 1.0
-
-    @property
-    def clock_speedup(self) -> float:
-        """Multiply-adds without clocks over multiply-adds with them."""
-        spent = sum(self.step_costs)
-        return sum(self.node_costs) * self.period / spent if spent else 1.0
-
-    @property
-    def unseen_share(self) -> float:
-        """Share of the multiply-adds that are spent on values which nobody reads.
-
-        They are replaced before a slower reader ticks. Nothing would change without them, and what
-        is traced leaves most of them out, so that a network may run faster than `clock_speedup`.
-        """
-        ticks_seen = zip(self.node_costs, age.seen_ticks(self), strict=True)
-        seen = sum(cost * len(ticks) for cost, ticks in ticks_seen)
-        spent = sum(self.step_costs)
-        return 1 - seen / spent if spent else 0.0
-
-    @property
-    def execution_speedup(self) -> float:
-        """The same ratio in executed nodes."""
-        return len(self._clocks) / sum(1 / clock.rate for clock in self._clocks)
-
-    @property
-    def balance_bound(self) -> float:
-        """Work of the largest subnetwork over all; its inverse bounds the parallel speed-up."""
-        totals = [sum(column) for column in zip(*self.costs, strict=True)]
-        return max(totals) / sum(totals) if sum(totals) else 1.0
-
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes that one stream keeps between steps."""
-        return self.histories.bytes_per_stream
-
-    # --- as data ----------------------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        """The plan as plain data; `Plan(model, **config)` makes it again."""
-        return {
-            "boundaries": list(self.boundaries),
-            "clocks": {name: clock.rate for name, clock in self.clock_of.items()},
-            "phases": {name: clock.phase for name, clock in self.clock_of.items()},
-            "devices": list(self.devices) if any(self.devices) else None,
-            "head": self.head,
-        }
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"A plan cannot be changed. Received: {name!r}. Create another Plan")
 
     def over(self, model: keras.Model) -> "Plan":
         """Return the same plan for another model.
@@ -275,42 +103,129 @@ class Plan:
         """
         return Plan(model, **self.get_config())
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the plan as plain data; `Plan(model, **config)` creates the same plan."""
+        return {
+            "boundaries": list(self.boundaries),
+            "clocks": {name: clock.rate for name, clock in self.clock_of.items()},
+            "phases": {name: clock.phase for name, clock in self.clock_of.items()},
+            "devices": list(self.devices) if any(self.devices) else None,
+            "head": self.head,
+        }
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.get_config() == other.get_config()
 
     def __hash__(self) -> int:
-        return hash((self.boundaries, self._clocks, self.devices, self.head))
+        return hash((self.boundaries, self.node_clocks, self.devices, self.head))
+
+    # --- age and memory ---------------------------------------------------------------------
+
+    @functools.cached_property
+    def histories(self) -> Histories:
+        """The values that are kept from one step to the next."""
+        return Histories(self)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes that are kept from one step to the next, for one stream."""
+        return self.histories.bytes_per_stream
+
+    @property
+    def information_latency(self) -> tuple[int, int]:
+        """Boundaries from frame to output on the fastest and on the slowest path, in steps."""
+        return age.information_latency(self)
+
+    @property
+    def first_informed_step(self) -> int:
+        """The first step of a clip at which every output can depend on a frame."""
+        return age.first_informed_step(self)
+
+    @functools.cached_property
+    def node_ages(self) -> list[age.Ages | None]:
+        """Ages of each node's value, in plan order; None for nodes that read feedback alone."""
+        return age.node_ages(self)
+
+    @property
+    def ages(self) -> dict[str, age.Ages]:
+        """Ages of the information in each output, by the name of its tensor."""
+        return age.output_ages(self, self.node_ages)
+
+    def age_of(self, node: str) -> age.Ages | None:
+        """Return the ages of the value of the node named `node`; None if it reads feedback alone.
+
+        Raises:
+            KeyError: there is no such node.
+        """
+        return self.node_ages[self.graph.by_name[node].index]
+
+    @property
+    def receptive_field(self) -> int | None:
+        """Number of frames that an output can see, oldest to newest; None with feedback."""
+        return age.receptive_field(self)
+
+    # --- cost -------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def node_costs(self) -> tuple[int, ...]:
+        """Multiply-adds of one tick of each node, for one stream, in plan order."""
+        return tuple(multiply_adds(self.graph, node) for node in self.graph.nodes)
+
+    @functools.cached_property
+    def costs(self) -> tuple[tuple[int, ...], ...]:
+        """Multiply-adds `[period][subnetworks]`; the head counts with the last subnetwork."""
+        return costs_by_step(self, self.node_costs)
+
+    @property
+    def step_costs(self) -> tuple[int, ...]:
+        """Multiply-adds of each step of a period."""
+        return tuple(sum(row) for row in self.costs)
+
+    @property
+    def worst_step(self) -> float:
+        """Cost of the most expensive step over the mean; 1 if all steps cost the same."""
+        costs = self.step_costs
+        return max(costs) * len(costs) / sum(costs) if sum(costs) else 1.0
+
+    @property
+    def clock_speedup(self) -> float:
+        """Multiply-adds without clocks over multiply-adds with them."""
+        total = sum(self.step_costs)
+        return sum(self.node_costs) * self.period / total if total else 1.0
+
+    @property
+    def execution_speedup(self) -> float:
+        """Executed nodes without clocks over executed nodes with them."""
+        return len(self.node_clocks) / sum(1 / clock.rate for clock in self.node_clocks)
+
+    @property
+    def balance_bound(self) -> float:
+        """Largest subnetwork's share of the multiply-adds; its inverse bounds parallel speedup."""
+        totals = [sum(column) for column in zip(*self.costs, strict=True)]
+        return max(totals) / sum(totals) if sum(totals) else 1.0
+
+    @property
+    def unread_share(self) -> float:
+        """Share of the multiply-adds whose result is never read.
+
+        Such a value is replaced before a slower reader ticks. Traced functions skip most of this
+        work, so a network may run faster than `clock_speedup` predicts.
+        """
+        ticks = zip(self.node_costs, age.ticks_read(self), strict=True)
+        read = sum(cost * len(steps) for cost, steps in ticks)
+        total = sum(self.step_costs)
+        return 1 - read / total if total else 0.0
+
+    # --- text -------------------------------------------------------------------------------
 
     def grid(self) -> str:
-        """The schedule drawn: a row per step of the period, a column per subnetwork.
-
-        A cell shows which share of its subnetwork's multiply-adds runs at that step, by eighths of
-        a block; a dot is rest.
-        """
-        full = [0] * self.subnetworks
-        for node, cost in zip(self.graph.nodes, self.node_costs, strict=True):
-            full[self.column(node)] += cost
-        width = max(3, len(str(self.subnetworks - 1)) + 1)
-        lines = ["step " + "".join(f"{s:>{width}}" for s in range(self.subnetworks)) + "   cost"]
-        total = sum(self.node_costs) or 1
-        for step, row in enumerate(self.costs):
-            cells = "".join(
-                _cell(cost, most, self._works(s, step)).rjust(width)
-                for s, (cost, most) in enumerate(zip(row, full, strict=True))
-            )
-            lines.append(f"{step:>4} {cells}  {100 * sum(row) / total:4.0f} %")
-        return "\n".join(lines)
-
-    def _works(self, subnetwork: int, step: int) -> bool:
-        return any(
-            self.clock(node).ticks(step) and self.column(node) == subnetwork
-            for node in self.graph.nodes
-        )
+        """Return the schedule as a drawing; see `mpvn.plan.grid.draw_grid`."""
+        return draw_grid(self, self.node_costs)
 
     def __str__(self) -> str:
         fastest, slowest = self.information_latency
         latency = str(fastest) if fastest == slowest else f"{fastest} to {slowest}"
-        rates = sorted({clock.rate for clock in self._clocks})
+        rates = sorted({clock.rate for clock in self.node_clocks})
         return (
             f"{self.graph.model.name} · nodes: {len(self.nodes)} · subnetworks: {self.subnetworks} "
             f"· clock rates: {', '.join(map(str, rates))} · information latency in steps: {latency}"
@@ -322,9 +237,3 @@ class Plan:
             f"<Plan of {self.graph.model.name!r}: {self.subnetworks} subnetworks, "
             f"period {self.period}>"
         )
-
-
-def _cell(cost: int, most: int, works: bool) -> str:
-    if not works:
-        return "."
-    return " ▁▂▃▄▅▆▇█"[max(1, round(8 * cost / most))] if most else "▁"

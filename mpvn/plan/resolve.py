@@ -1,7 +1,7 @@
-"""From what a user asks of a plan to the subnetwork, clock and device of every node.
+"""Resolves the arguments of a plan into a schedule.
 
-All that does not fit is collected, and what can be checked in spite of it is checked, so that a
-user reads every fault at once. A part with a fault falls back to something harmless.
+One error lists all faults. Each argument is checked even if another one has a fault: an argument
+with a fault is replaced by a harmless default, so that the others can still be checked.
 """
 
 import difflib
@@ -21,26 +21,52 @@ from mpvn.plan.partition import (
     chained_offsets,
     equal_starts,
     inherited_rates,
-    least_rate,
+    lowest_rate,
 )
+from mpvn.plan.schedule import Schedule
 from mpvn.plan.units import HEAD_UNIT, units
 
 
-class Draft:
-    """A plan in the making; arguments as `Plan`.
+class PlanError(ValueError):
+    """A plan does not fit its model. The message lists every fault."""
+
+
+def resolve(graph: Graph, **arguments: Any) -> Schedule:
+    """Return the schedule of `graph` that the arguments of a `Plan` describe.
+
+    Raises:
+        PlanError: an argument does not fit the graph.
+    """
+    resolver = _Resolver(graph, **arguments)
+    if resolver.faults:
+        lines = "\n".join(f"  - {fault}" for fault in resolver.faults)
+        raise PlanError(f"The plan does not fit the model {graph.model.name!r}:\n{lines}")
+    return Schedule(
+        graph=graph,
+        boundaries=tuple(graph.names[start] for start in resolver.starts[1:]),
+        head=resolver.head,
+        devices=resolver.devices,
+        node_subnetworks=resolver.node_subnetworks,
+        node_clocks=resolver.node_clocks,
+    )
+
+
+class _Resolver:
+    """Resolves one argument after the other and collects faults.
 
     Attributes:
-        faults: what does not fit, a sentence each.
-        head: name of the head's first node, or None.
+        faults: a message for each fault.
+        head: name of the first node of the head, or None.
         starts: index of the first node of each subnetwork.
-        subnetwork: of each node; `len(starts)` for the head.
-        clocks: of each node.
-        devices: of each subnetwork.
+        node_subnetworks: subnetwork of each node; `len(starts)` for the head.
+        node_clocks: clock of each node.
+        devices: device of each subnetwork.
     """
 
     def __init__(
         self,
         graph: Graph,
+        *,
         subnetworks: Any,
         boundaries: Any,
         partition: Any,
@@ -52,102 +78,100 @@ class Draft:
         self._graph = graph
         self.faults: list[str] = []
         self._units = units(graph.names)
-        if head is None and partition == "units":
-            head = self._head_unit()
+        if head is None and partition == "units" and HEAD_UNIT in self._units:
+            head = graph.names[self._units[HEAD_UNIT]]
         self.head = head
         head_start = None if head is None else self._index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
         by_node = self._rates_by_node(clocks)
-        self.starts = self._make_starts(subnetworks, boundaries, partition, by_node)
-        self.subnetwork = tuple(
+        self.starts = self._resolve_starts(subnetworks, boundaries, partition, by_node)
+        # A list with one item per subnetwork is checked against the number of subnetworks that the
+        # user gave, even if a boundary has a fault.
+        self._count = len(boundaries) + 1 if _is_list(boundaries) else len(self.starts)
+        self.node_subnetworks = tuple(
             len(self.starts) if index >= self._body else sum(index >= s for s in self.starts) - 1
             for index in range(len(graph.nodes))
         )
-        # A list per subnetwork must be as long as the boundaries say, even if one has a fault.
-        asked = len(boundaries) + 1 if _is_list(boundaries) else len(self.starts)
-        self._rates = by_node or self._rates_by_subnetwork(clocks, asked)
-        self.clocks = self._make_clocks(phases, asked)
-        self.devices = self._make_devices(devices, asked)
+        self._rates = by_node or self._rates_by_subnetwork(clocks)
+        self.node_clocks = self._resolve_clocks(phases)
+        self.devices = self._resolve_devices(devices)
         for node in graph.nodes:
             self._check_node(node)
 
-    # --- parts ------------------------------------------------------------------------------
+    # --- arguments --------------------------------------------------------------------------
 
     def _rates_by_node(self, clocks: Any) -> Rates | None:
-        """Rates that do not depend on the boundaries; None if they do."""
+        """Return rates that do not depend on the boundaries; None if `clocks` is a list."""
         if _is_list(clocks):
             return None
         if isinstance(clocks, str) and clocks == "auto":
             return auto_rates(self._graph)
-        given: dict[str, int] = {}
+        rates: dict[str, int] = {}
         if isinstance(clocks, Mapping):
             for name, rate in clocks.items():
-                if not _is_count(rate, 1):
-                    self._fault(f"clocks: the rate of {name!r} must be an int >= 1, got {rate!r}")
+                if not _is_int(rate, 1):
+                    self._fault(f"clocks: expected a rate >= 1 for {name!r}. Received: {rate!r}")
                 elif self._index_of(name, "clocks") is not None:
-                    given[name] = rate
+                    rates[name] = rate
         elif clocks is not None:
-            self._fault(f'clocks must be None, "auto", a list or a mapping, got {clocks!r}')
-        return inherited_rates(self._graph, lambda node, _: given.get(node.name))
+            self._fault(f'clocks: expected None, "auto", a list or a mapping. Received: {clocks!r}')
+        return inherited_rates(self._graph, lambda node, _: rates.get(node.name))
 
-    def _rates_by_subnetwork(self, clocks: Any, asked: int) -> Rates:
-        rates = self._checked_list(clocks, "clocks", "rate >= 1", 1, asked)
+    def _rates_by_subnetwork(self, clocks: Any) -> Rates:
+        rates = self._int_list(clocks, "clocks", "rates", 1)
         if rates is None:
             return inherited_rates(self._graph, lambda node, inherited: None)
-        return tuple((*rates, 1)[own] for own in self.subnetwork)
+        return tuple((*rates, 1)[subnetwork] for subnetwork in self.node_subnetworks)
 
-    def _make_starts(
+    def _resolve_starts(
         self, subnetworks: Any, boundaries: Any, partition: Any, rates: Rates | None
     ) -> list[int]:
-        body = self._body
         if partition not in PARTITIONS:
-            self._fault(f"partition must be one of {', '.join(PARTITIONS)}, got {partition!r}")
+            self._fault(
+                f"partition: expected one of {', '.join(PARTITIONS)}. Received: {partition!r}"
+            )
         if boundaries is not None:
             return self._starts_by_name(subnetworks, boundaries)
         subnetworks = 1 if subnetworks is None else subnetworks
-        if not _is_count(subnetworks, 0):
+        if not _is_int(subnetworks):
             self._fault(
-                f"subnetworks: expected an int. Received: {subnetworks!r}. Pass the names of the "
-                "nodes at which subnetworks begin as boundaries=[...]"
+                f"subnetworks: expected an int. Received: {subnetworks!r}. To pass the names of "
+                "the nodes at which subnetworks begin, use boundaries=[...]"
             )
             return [0]
         if partition == "units":
             return self._starts_by_unit(subnetworks)
-        if not _is_count(subnetworks, 1) or subnetworks > body:
+        body = self._body
+        if not 1 <= subnetworks <= body:
             self._fault(
-                f"subnetworks: the model has {body} nodes to share, so between 1 and {body} "
-                f"subnetworks are possible, got {subnetworks!r}"
+                f"subnetworks: expected 1 to {body}, because the model has {body} nodes to divide. "
+                f"Received: {subnetworks}"
             )
             return [0]
         if partition == "balanced":
-            shared = rates or (1,) * body
+            rates = rates or (1,) * body
             nodes = self._graph.nodes[:body]
-            costs = [multiply_adds(self._graph, node) / shared[node.index] for node in nodes]
+            costs = [multiply_adds(self._graph, node) / rates[node.index] for node in nodes]
             return balanced_starts(costs, subnetworks)
         return equal_starts(body, subnetworks)
 
-    def _starts_by_unit(self, subnetworks: Any) -> list[int]:
+    def _starts_by_unit(self, subnetworks: int) -> list[int]:
         body = {unit: start for unit, start in self._units.items() if start < self._body}
         if not body:
             self._fault(
-                'partition: "units" needs a model whose nodes are called "unit.part", from its '
-                f"first node {self._graph.names[0]!r} on"
+                'partition: "units" needs nodes named "unit.part", from the first node on. '
+                f"Received: a model whose first node is {self._graph.names[0]!r}"
             )
-        elif not _is_count(subnetworks, 1) or subnetworks > len(body):
+        elif not 1 <= subnetworks <= len(body):
             self._fault(
-                f"subnetworks: the model has {len(body)} units to share, {', '.join(body)}, so "
-                f"between 1 and {len(body)} subnetworks are possible, got {subnetworks!r}"
+                f"subnetworks: expected 1 to {len(body)}, because the model has {len(body)} units "
+                f"to divide: {', '.join(body)}. Received: {subnetworks}"
             )
         else:
-            count = len(body) + (self._body < len(self._graph.nodes))  # the head counts as one
+            count = len(body) + (self._body < len(self._graph.nodes))  # the head counts as a unit
             starts = list(body.values())
             return [starts[unit] for unit in equal_starts(count, subnetworks)]
         return [0]
-
-    def _head_unit(self) -> str | None:
-        """First node of the unit that is the head; None if there is none."""
-        index = self._units.get(HEAD_UNIT)
-        return None if index is None else self._graph.names[index]
 
     def _starts_by_name(self, subnetworks: Any, boundaries: Any) -> list[int]:
         if subnetworks is not None:
@@ -160,139 +184,147 @@ class Draft:
             return [0]
         starts: list[int] = []
         for name in boundaries:
-            index = self._index_of(name, "boundary")
+            index = self._index_of(name, "boundaries")
             if index in starts:
-                self._fault(f"boundary: {name!r} is named twice")
+                self._fault(f"boundaries: {name!r} appears twice")
             elif index == 0:
-                self._fault(f"boundary: {name!r} is the first node: nothing comes before it")
+                self._fault(
+                    f"boundaries: {name!r} is the first node of the model. Name only the nodes at "
+                    "which subnetworks 1, 2, ... begin"
+                )
             elif index is not None and index >= self._body:
-                self._fault(f"boundary: {name!r} is in the head, which is not divided")
+                self._fault(f"boundaries: {name!r} is in the head, which cannot be divided")
             elif index is not None:
                 starts.append(index)
         return [0, *sorted(starts)]
 
-    def _make_clocks(self, phases: Any, asked: int) -> tuple[Clock, ...]:
+    def _resolve_clocks(self, phases: Any) -> tuple[Clock, ...]:
         parts = len(self.starts)
         chained = phases == "chain" if isinstance(phases, str) else parts > 1
         offsets = [0] * parts
         if _is_list(phases):
-            offsets = self._checked_list(phases, "phases", "offset >= 0", 0, asked) or offsets
+            offsets = self._int_list(phases, "phases", "offsets", 0) or offsets
         elif chained:
-            offsets = chained_offsets(self._graph, self.subnetwork, parts)
+            offsets = chained_offsets(self._graph, self.node_subnetworks, parts)
         if not (phases is None or phases in ("aligned", "chain") or not isinstance(phases, str)):
-            self._fault(f'phases must be "aligned", "chain", a list or a mapping, got {phases!r}')
-        given = self._phases_by_node(phases) if isinstance(phases, Mapping) else {}
+            self._fault(
+                f'phases: expected "aligned", "chain", a list or a mapping. Received: {phases!r}'
+            )
+        by_name = self._phases_by_name(phases) if isinstance(phases, Mapping) else {}
         clocks = []
-        for node, own in zip(self._graph.nodes, self.subnetwork, strict=True):
+        for node, subnetwork in zip(self._graph.nodes, self.node_subnetworks, strict=True):
             rate = self._rates[node.index]
-            phase = given.get(node.name, offsets[min(own, parts - 1)] % rate)
-            clocks.append(EVERY_STEP if own == parts else Clock(rate, phase))
+            phase = by_name.get(node.name, offsets[min(subnetwork, parts - 1)] % rate)
+            clocks.append(EVERY_STEP if subnetwork == parts else Clock(rate, phase))
         return tuple(clocks)
 
-    def _phases_by_node(self, phases: Mapping) -> dict[str, int]:
-        given = {}
+    def _phases_by_name(self, phases: Mapping) -> dict[str, int]:
+        by_name = {}
         for name, phase in phases.items():
             index = self._index_of(name, "phases")
             if index is None:
                 continue
             rate = self._rates[index]
-            if _is_count(phase, 0) and phase < rate:
-                given[name] = phase
+            if _is_int(phase, 0) and phase < rate:
+                by_name[name] = phase
             else:
                 self._fault(
-                    f"phases: {name!r} ticks every {rate} steps, so its phase is between 0 and "
-                    f"{rate - 1}, got {phase!r}"
+                    f"phases: {name!r} ticks every {rate} steps. Expected a phase from 0 to "
+                    f"{rate - 1}. Received: {phase!r}"
                 )
-        return given
+        return by_name
 
-    def _make_devices(self, devices: Any, asked: int) -> tuple[str | None, ...]:
+    def _resolve_devices(self, devices: Any) -> tuple[str | None, ...]:
         if devices is None:
             return (None,) * len(self.starts)
-        if not _is_list(devices) or len(devices) != asked:
+        if not _is_list(devices) or len(devices) != self._count:
             self._fault(
-                f"devices: a list of one device for each of {asked} subnetworks, got {devices!r}"
+                f"devices: expected a list with one device for each of the {self._count} "
+                f"subnetworks. Received: {devices!r}"
             )
             return (None,) * len(self.starts)
         for device in devices:
             try:
                 tf.DeviceSpec.from_string(device or "")
             except (ValueError, AttributeError, TypeError):
-                self._fault(f"devices: {device!r} is no device string such as '/GPU:0'")
+                self._fault(f"devices: expected strings such as '/GPU:0'. Received: {device!r}")
         return tuple(devices)
 
-    # --- contradictions ---------------------------------------------------------------------
+    # --- checks of each node ----------------------------------------------------------------
 
     def _check_node(self, node: Node) -> None:
-        if self.subnetwork[node.index] < len(self.starts):
+        if self.node_subnetworks[node.index] < len(self.starts):
             self._check_rate(node)
         if node.temporal and len(node.inputs) != 1:
-            self._fault(f"{node.name!r} looks back in time over {len(node.inputs)} inputs, not 1")
+            self._fault(
+                f"{node.name!r} looks back in time, so it must have one input. "
+                f"Received: {len(node.inputs)} inputs"
+            )
         if node.temporal and node.temporal.lookahead and len(self.starts) > 1:
             self._fault(
-                f"{node.name!r} looks into the future (symmetric temporal padding) and cannot be "
-                'in a pipelined plan; use 1 subnetwork, or temporal_padding="causal"'
+                f"{node.name!r} looks into the future (symmetric temporal padding), which needs a "
+                'plan with 1 subnetwork. Use 1 subnetwork, or temporal_padding="causal"'
             )
         if node.feedback_source:
             self._check_feedback(node)
 
     def _check_rate(self, node: Node) -> None:
-        least = least_rate(self._graph, node, self._rates)
-        mine, stride = self._rates[node.index], node.temporal_stride
-        if stride > 1 and mine != least * stride:
+        lowest = lowest_rate(self._graph, node, self._rates)
+        rate, stride = self._rates[node.index], node.temporal_stride
+        if stride > 1 and rate != lowest * stride:
             self._fault(
-                f"{node.name!r} has a temporal stride of {stride} over an input of rate {least}, "
-                f"so its rate must be {least * stride}, got {mine}"
+                f"{node.name!r} has a temporal stride of {stride} over an input of rate {lowest}. "
+                f"Expected the rate {lowest * stride}. Received: {rate}"
             )
-        elif mine < least:
+        elif rate < lowest:
             self._fault(
-                f"{node.name!r} has clock rate {mine}, below the rate {least} of what it reads: "
-                f"it would repeat its work. Give it a rate of at least {least}"
+                f"{node.name!r} has clock rate {rate}, below the rate {lowest} of its inputs, so "
+                f"it would repeat its work. Use a rate of at least {lowest}"
             )
 
     def _check_feedback(self, node: Node) -> None:
         source = self._index_of(node.feedback_source, f"feedback {node.name!r}")
         if source is None:
             return
-        made = self._graph.tensors[self._graph.nodes[source].outputs[0]].shape
-        mine = self._graph.tensors[node.outputs[0]].shape
-        if made != mine:
+        received = self._graph.tensors[self._graph.nodes[source].outputs[0]].shape
+        expected = self._graph.tensors[node.outputs[0]].shape
+        if received != expected:
             self._fault(
-                f"feedback {node.name!r} expects shape {mine}, but {node.feedback_source!r} puts "
-                f"out {made}"
+                f"feedback {node.name!r}: expected an output of shape {expected} from "
+                f"{node.feedback_source!r}. Received: {received}"
             )
 
     # --- tools ------------------------------------------------------------------------------
 
-    def _fault(self, sentence: str) -> None:
-        if sentence not in self.faults:
-            self.faults.append(sentence)
+    def _fault(self, message: str) -> None:
+        if message not in self.faults:
+            self.faults.append(message)
 
-    def _index_of(self, name: Any, what: str) -> int | None:
+    def _index_of(self, name: Any, context: str) -> int | None:
+        """Return the index of the node called `name`; None and a fault if there is none."""
         if name in self._graph.by_name:
             return self._graph.by_name[name].index
         names = self._graph.names
-        close = difflib.get_close_matches(str(name), names, n=3) or names[:3]
+        similar = difflib.get_close_matches(str(name), names, n=3) or names[:3]
         self._fault(
-            f"{what}: no node is called {name!r}. Nodes are named like "
-            f"{', '.join(map(repr, close))}"
+            f"{context}: no node is named {name!r}. Nodes have names such as "
+            f"{', '.join(map(repr, similar))}"
         )
         return None
 
-    def _checked_list(
-        self, values: Any, what: str, of: str, least: int, asked: int
-    ) -> list[int] | None:
-        """`values`, one per subnetwork; None, with a fault noted, if they are not that."""
-        if len(values) == asked and all(_is_count(value, least) for value in values):
-            return list(values) if asked == len(self.starts) else None
+    def _int_list(self, values: Any, context: str, items: str, lowest: int) -> list[int] | None:
+        """Return `values` as one int per subnetwork; None and a fault if they are not."""
+        if len(values) == self._count and all(_is_int(value, lowest) for value in values):
+            return list(values) if self._count == len(self.starts) else None
         self._fault(
-            f"{what}: a list must hold one {of} for each of the {asked} subnetworks, "
-            f"got {list(values)}"
+            f"{context}: expected a list of {items} >= {lowest}, one for each of the "
+            f"{self._count} subnetworks. Received: {list(values)}"
         )
         return None
 
 
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_int(value: object, lowest: float = float("-inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
 
 def _is_list(value: object) -> bool:

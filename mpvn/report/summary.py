@@ -26,7 +26,7 @@ def summary(plan: Plan) -> dict[str, str]:
         "multiply-adds, with clocks": f"{sum(steps) / len(steps) / 1e6:,.1f} M per frame (mean)",
         "speed-up from clocks": f"{plan.clock_speedup:.2f} in multiply-adds, "
         f"{plan.execution_speedup:.2f} in executed nodes",
-        "unseen work": f"{100 * plan.unseen_share:.0f} % of the multiply-adds, on values replaced "
+        "unseen work": f"{100 * plan.unread_share:.0f} % of the multiply-adds, on values replaced "
         "before anyone reads them",
         "worst step": f"{plan.worst_step:.2f} of the mean",
         "balance bound": f"largest subnetwork {100 * plan.balance_bound:.0f} % of the work: "

@@ -202,7 +202,7 @@ class _Step:
 
     def learn(self, loss: Callable[[list[tf.Tensor]], tf.Tensor]) -> tuple[list, tf.Tensor]:
         """Gradients of what each part is made of, under the loss of the outputs; and the loss."""
-        adding = self._plan.graph.take_losses()
+        adding = self._plan.graph.pop_losses()
         if adding:
             raise ValueError(
                 f"the layers {', '.join(adding)} add losses (an activity regularizer, or add_loss),"

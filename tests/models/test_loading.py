@@ -25,8 +25,8 @@ def test_features_of_all_scales_are_the_means_of_the_last_maps(rng: np.random.Ge
 
 def test_with_all_scales_nothing_is_computed_unseen() -> None:
     classifier = load_frame_model("MobileNetV2", size=64).model
-    assert mpvn.Plan(classifier, clocks="auto").unseen_share > 0.5
-    assert mpvn.Plan(multi_scale(classifier), clocks="auto").unseen_share == pytest.approx(0)
+    assert mpvn.Plan(classifier, clocks="auto").unread_share > 0.5
+    assert mpvn.Plan(multi_scale(classifier), clocks="auto").unread_share == pytest.approx(0)
 
 
 def test_a_model_without_maps_has_no_scales() -> None:

@@ -418,7 +418,7 @@ def test_a_frame_size_is_refused(name: str, shape: tuple, message: str) -> None:
 
 def test_more_subnetworks_than_units_are_refused() -> None:
     model = PUBLISHED["simple_cnn"].build((32, 32, 3))
-    with pytest.raises(mpvn.PlanError, match="6 units .* between 1 and 6 .* got 7"):
+    with pytest.raises(mpvn.PlanError, match="expected 1 to 6, .* 6 units.*Received: 7"):
         PUBLISHED["simple_cnn"].plan(model, 7)
 
 

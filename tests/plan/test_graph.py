@@ -1,9 +1,8 @@
-"""Functional Keras models as nodes and tensors: what is read, in what order, under which names.
+"""Functional Keras models as graphs: nodes, tensors, order and names.
 
-The headline test for any model: calling its nodes one after the other gives what Keras gives.
+The main test of any model: calling its nodes in order gives the same outputs as Keras.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,22 +18,22 @@ from mpvn.plan.graph import Graph, read_graph
 
 
 def run(graph: Graph, inputs: Any, training: bool | None = None) -> Any:
-    """The model's outputs, node by node in the graph's order."""
+    """Run the model node by node, in the order of the graph."""
     values = dict(zip(graph.inputs, graph.pack_inputs(inputs), strict=True))
     for node in graph.nodes:
-        found = node.call([values[tensor] for tensor in node.inputs], training)
-        values.update(zip(node.outputs, found, strict=True))
+        outputs = node.call([values[tensor] for tensor in node.inputs], training)
+        values.update(zip(node.outputs, outputs, strict=True))
     return graph.pack_outputs([values[tensor] for tensor in graph.outputs])
 
 
 def assert_same_as_keras(model: keras.Model, inputs: Any, rng: np.random.Generator) -> Graph:
-    """Runs `model` both ways on random weights; returns its graph."""
+    """Compare both ways to run `model` with random weights; return its graph."""
     randomize(model, rng)
     inputs = keras.tree.map_structure(lambda value: tf.constant(value, "float32"), inputs)
     graph = read_graph(model)
-    expected, found = model(inputs, training=False), run(graph, inputs, training=False)
-    keras.tree.assert_same_structure(found, expected)
-    pairs = zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True)
+    expected, actual = model(inputs, training=False), run(graph, inputs, training=False)
+    keras.tree.assert_same_structure(actual, expected)
+    pairs = zip(keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True)
     for value, keras_value in pairs:
         np.testing.assert_allclose(value, keras_value, rtol=1e-5, atol=1e-5)
     assert_topological(graph)
@@ -42,11 +41,11 @@ def assert_same_as_keras(model: keras.Model, inputs: Any, rng: np.random.Generat
 
 
 def assert_topological(graph: Graph) -> None:
-    made = set(graph.inputs)
+    computed = set(graph.inputs)
     for index, node in enumerate(graph.nodes):
         assert node.index == index
-        assert set(node.inputs) <= made
-        made |= set(node.outputs)
+        assert set(node.inputs) <= computed
+        computed |= set(node.outputs)
     assert len(set(graph.names)) == len(graph.nodes)
 
 
@@ -86,7 +85,7 @@ def nested_block(name: str = "block") -> keras.Model:
     return keras.Model(inner, layers.Add(name="add")([inner, x]), name=name)
 
 
-def test_nested_models_are_read_through(frame: np.ndarray, rng: np.random.Generator) -> None:
+def test_nested_models_become_their_nodes(frame: np.ndarray, rng: np.random.Generator) -> None:
     image = keras.Input((6, 6, 3))
     tail = keras.Sequential([layers.Conv2D(2, 1, name="one"), layers.ReLU(name="two")], name="tail")
     model = keras.Model(image, tail(nested_block()(image)))
@@ -94,7 +93,7 @@ def test_nested_models_are_read_through(frame: np.ndarray, rng: np.random.Genera
     assert graph.names == ("block/conv", "block/norm", "block/add", "tail/one", "tail/two")
 
 
-def test_models_nested_in_nested_models_are_read_through(
+def test_models_nested_twice_become_their_nodes(
     frame: np.ndarray, rng: np.random.Generator
 ) -> None:
     image, again = keras.Input((6, 6, 3)), keras.Input((6, 6, 3))
@@ -133,10 +132,10 @@ def layer_in_inference() -> keras.Model:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("make", [inner_model_in_inference, layer_in_inference])
-def test_the_mode_of_a_call_goes_before_that_of_the_graph_as_in_keras(
+def test_the_training_argument_of_a_call_overrides_that_of_the_model_as_in_keras(
     make: Callable[[], keras.Model], training: bool, frame: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Keras 3 lets `model(x, training=True)` win over `base(x, training=False)` inside it."""
+    """Keras 3 lets `model(x, training=True)` override an inner `base(x, training=False)`."""
     model = make()
     graph = assert_same_as_keras(model, frame, rng)
     values = tf.constant(frame, "float32")
@@ -146,9 +145,7 @@ def test_the_mode_of_a_call_goes_before_that_of_the_graph_as_in_keras(
     )
 
 
-def test_the_training_mode_reaches_nodes_that_take_one(
-    frame: np.ndarray, rng: np.random.Generator
-) -> None:
+def test_the_training_mode_reaches_the_nodes(frame: np.ndarray, rng: np.random.Generator) -> None:
     model = nested_block()
     randomize(model, rng)
     graph, values = read_graph(model), tf.constant(frame, "float32")
@@ -157,8 +154,8 @@ def test_the_training_mode_reaches_nodes_that_take_one(
     assert not np.allclose(run(graph, values, training=False), expected, atol=1e-2)
 
 
-def test_dropout_drops_in_training_alone(frame: np.ndarray) -> None:
-    """Keras records the default `training=False` of `Dropout.call`: nobody's wish."""
+def test_dropout_drops_only_in_training(frame: np.ndarray) -> None:
+    """Keras records the default `training=False` of `Dropout.call`; no user chose it."""
     image = keras.Input((6, 6, 3))
     graph = read_graph(keras.Model(image, layers.Dropout(0.5)(image)))
     values = tf.constant(frame, "float32")
@@ -166,9 +163,9 @@ def test_dropout_drops_in_training_alone(frame: np.ndarray) -> None:
     assert not np.any(run(graph, values, training=False) == 0)
 
 
-def test_calls_are_counted_in_the_order_in_which_they_were_made() -> None:
+def test_calls_of_a_layer_count_in_the_order_in_which_they_were_made() -> None:
     image, conv = keras.Input((6, 6, 3)), layers.Conv2D(3, 1, name="conv")
-    last = conv(layers.ReLU(name="relu")(image))  # deeper in the graph, but called before
+    last = conv(layers.ReLU(name="relu")(image))  # deeper in the graph, but the first call
     model = keras.Model(image, layers.Add(name="add")([last, conv(image)]))
     graph = read_graph(model)
     by_name = dict(zip(graph.names, graph.nodes, strict=True))
@@ -176,7 +173,7 @@ def test_calls_are_counted_in_the_order_in_which_they_were_made() -> None:
     assert graph.producers(by_name["conv:1"]) == []
 
 
-def two_ends(inputs: Any, outputs: Any) -> keras.Model:
+def two_inputs_and_outputs(inputs: Any, outputs: Any) -> keras.Model:
     image, flow = keras.tree.flatten(inputs)
     x = layers.Concatenate(name="join")([image, flow])
     mask, score = layers.Conv2D(2, 1, name="mask")(x), layers.Flatten(name="score")(x)
@@ -186,7 +183,7 @@ def two_ends(inputs: Any, outputs: Any) -> keras.Model:
 
 def test_several_inputs_and_outputs_as_lists(frame: np.ndarray, rng: np.random.Generator) -> None:
     inputs = [keras.Input((6, 6, 3), name="image"), keras.Input((6, 6, 1), name="flow")]
-    model = two_ends(inputs, [0, 0])
+    model = two_inputs_and_outputs(inputs, [0, 0])
     assert_same_as_keras(model, [frame, frame[..., :1]], rng)
 
 
@@ -195,29 +192,29 @@ def test_several_inputs_and_outputs_as_dicts(frame: np.ndarray, rng: np.random.G
         "image": keras.Input((6, 6, 3), name="image"),
         "flow": keras.Input((6, 6, 1), name="flow"),
     }
-    model = two_ends(inputs, {"z": 0, "a": 0})
+    model = two_inputs_and_outputs(inputs, {"z": 0, "a": 0})
     assert_same_as_keras(model, {"image": frame, "flow": frame[..., :1]}, rng)
 
 
-def test_inputs_given_by_name_to_a_model_of_a_list(
+def test_inputs_by_name_for_a_model_with_a_list_of_inputs(
     frame: np.ndarray, rng: np.random.Generator
 ) -> None:
     inputs = [keras.Input((6, 6, 3), name="image"), keras.Input((6, 6, 1), name="flow")]
-    graph = read_graph(two_ends(inputs, [0, 0]))
+    graph = read_graph(two_inputs_and_outputs(inputs, [0, 0]))
     flow = frame[..., :1]
     packed = graph.pack_inputs({"flow": flow, "image": frame})
     assert packed[0] is frame
     assert packed[1] is flow
 
 
-def test_an_input_that_is_an_output_too(frame: np.ndarray, rng: np.random.Generator) -> None:
+def test_an_input_can_be_an_output(frame: np.ndarray, rng: np.random.Generator) -> None:
     image = keras.Input((6, 6, 3), name="image")
     model = keras.Model(image, [image, layers.ReLU()(image)])
     graph = assert_same_as_keras(model, frame, rng)
     assert graph.outputs[0] == graph.inputs[0]
 
 
-def test_operations_of_keras_are_nodes(frame: np.ndarray, rng: np.random.Generator) -> None:
+def test_keras_operations_are_nodes(frame: np.ndarray, rng: np.random.Generator) -> None:
     image = keras.Input((6, 6, 3))
     y = layers.Conv2D(3, 3, padding="same", name="conv")(image)
     model = keras.Model(image, ops.mean(image * 2 + y, axis=(1, 2)) - 0.5)
@@ -228,15 +225,13 @@ def test_operations_of_keras_are_nodes(frame: np.ndarray, rng: np.random.Generat
 
 @keras.saving.register_keras_serializable(package="tests")
 class Halves(layers.Layer):
-    """A layer of two outputs."""
+    """A layer with two outputs."""
 
     def call(self, inputs: Any) -> list:
         return list(ops.split(inputs, 2, axis=-1))
 
 
-def test_a_layer_of_two_outputs_makes_two_tensors(
-    rng: np.random.Generator,
-) -> None:
+def test_a_layer_with_two_outputs_has_two_tensors(rng: np.random.Generator) -> None:
     image = keras.Input((6, 6, 4))
     left, right = Halves(name="halves")(image)
     model = keras.Model(image, layers.Subtract(name="difference")([left, right]))
@@ -246,9 +241,7 @@ def test_a_layer_of_two_outputs_makes_two_tensors(
     assert graph.nodes[1].inputs == graph.nodes[0].outputs
 
 
-def test_a_subclassed_layer_with_layers_inside_is_one_node(
-    frame: np.ndarray, rng: np.random.Generator
-) -> None:
+def test_a_layer_with_inner_layers_is_one_node(frame: np.ndarray, rng: np.random.Generator) -> None:
     class Inside(layers.Layer):
         def __init__(self) -> None:
             super().__init__(name="inside")
@@ -262,7 +255,7 @@ def test_a_subclassed_layer_with_layers_inside_is_one_node(
     assert graph.names == ("inside",)
 
 
-def test_a_model_cut_from_another_is_read_from_the_cut_on(
+def test_a_model_cut_from_another_starts_at_the_cut(
     frame: np.ndarray, rng: np.random.Generator
 ) -> None:
     image = keras.Input((6, 6, 3))
@@ -288,7 +281,7 @@ def test_temporal_layers_and_feedback_are_recognized() -> None:
     assert nodes["add"].feedback_source is None
 
 
-def test_a_subclassed_model_is_refused() -> None:
+def test_a_subclassed_model_is_rejected() -> None:
     class Subclassed(keras.Model):
         def call(self, inputs: Any) -> Any:
             return inputs
@@ -297,20 +290,20 @@ def test_a_subclassed_model_is_refused() -> None:
         read_graph(Subclassed(name="mine"))
 
 
-def test_a_sequential_model_that_is_not_built_is_refused() -> None:
-    with pytest.raises(TypeError, match="a built Sequential one.*Received: Sequential 'later'"):
+def test_a_sequential_model_that_is_not_built_is_rejected() -> None:
+    with pytest.raises(TypeError, match="a built Sequential model.*Received: Sequential 'later'"):
         read_graph(keras.Sequential([layers.ReLU()], name="later"))
 
 
-def test_what_is_no_model_at_all_is_refused() -> None:
+def test_other_objects_are_rejected() -> None:
     with pytest.raises(TypeError, match="Received: int"):
         read_graph(3)
 
 
-def test_unknown_frame_sizes_are_refused() -> None:
+def test_unknown_frame_sizes_are_rejected() -> None:
     image = keras.Input((None, None, 3), name="image")
     model = keras.Model(image, layers.Conv2D(2, 3, name="conv")(image), name="free")
-    with pytest.raises(ValueError, match=r"'free' must have a fixed.*Unknown sizes: image, conv\."):
+    with pytest.raises(ValueError, match="fixed frame size.*'free'.*unknown sizes: image, conv"):
         read_graph(model)
 
 
@@ -318,7 +311,7 @@ def test_unknown_frame_sizes_are_refused() -> None:
 
 
 def two_scales() -> keras.Model:
-    """Both scales' scores come of two layers each; the fine ones are named first at the end."""
+    """Two scales with a side branch each; the last layer reads the fine scale first."""
     x = image = keras.Input((8, 8, 3))
     scores = []
     for scale in ("fine", "coarse"):
@@ -328,85 +321,19 @@ def two_scales() -> keras.Model:
     return keras.Model(image, layers.Concatenate(name="both")(scores))
 
 
-def test_a_side_branch_stands_whole_where_it_begins() -> None:
+def test_the_nodes_of_a_side_branch_are_consecutive() -> None:
     order = ["fine_map", "fine_mean", "fine_score", "coarse_map", "coarse_mean", "coarse_score"]
     assert list(read_graph(two_scales()).names) == [*order, "both"]
 
 
-def test_the_order_outlives_a_round_trip() -> None:
+def test_the_order_survives_a_round_trip() -> None:
     model = two_scales()
     again = keras.Model.from_config(model.get_config())
     assert read_graph(again).names == read_graph(model).names
 
 
-def test_outputs_are_asked_for_in_turn() -> None:
+def test_the_order_follows_the_outputs() -> None:
     image = keras.Input((4,))
     late = layers.Dense(2, name="late")(layers.Dense(2, name="early")(image))
     model = keras.Model(image, [layers.Dense(2, name="first")(image), late])
     assert read_graph(model).names == ("first", "early", "late")
-
-
-# --- the Keras internals that mpvn/graph.py stands on ------------------------------------------
-
-
-def call_of(tensor: keras.KerasTensor) -> Any:
-    """Keras's node of the call that made `tensor`."""
-    operation, index, _ = tensor._keras_history
-    return operation._inbound_nodes[index]
-
-
-def test_keras_still_says_which_call_made_a_tensor() -> None:
-    image, relu = keras.Input((6, 6, 3)), layers.ReLU(name="relu")
-    relu(keras.Input((2,)))
-    model = keras.Model(image, relu(image))
-    assert hasattr(model, "_nodes_by_depth"), "by which functional models are told from others"
-    node = call_of(model.outputs[0])
-    assert (node.operation.name, node.is_input) == ("relu", False)
-    assert node.arguments.keras_tensors[0] is image
-    assert node.outputs[0] is model.outputs[0]
-    assert call_of(image).is_input
-
-
-def test_keras_still_lists_a_layers_calls_in_order() -> None:
-    image, layer = keras.Input((2,)), layers.ReLU()
-    first, second = layer(image), layer(image)
-    made = [node.outputs[0] for node in layer._inbound_nodes]
-    assert made[0] is first
-    assert made[1] is second
-
-
-def test_keras_still_fills_arguments_by_tensor_id() -> None:
-    first, second = keras.Input((2,)), keras.Input((2,))
-    model = keras.Model([first, second], layers.Add()([first, second]))
-    node = call_of(model.outputs[0])
-    args, kwargs = node.arguments.fill_in({id(first): 1, id(second): 2})
-    assert keras.tree.flatten(args) == [1, 2]
-    assert "training" not in kwargs or kwargs["training"] is None
-
-
-def test_keras_still_records_an_explicit_training_argument() -> None:
-    image = keras.Input((2,))
-    inner = keras.Sequential([keras.Input((2,)), layers.Dropout(0.5)])
-    model = keras.Model(image, inner(image, training=False))
-    node = call_of(model.outputs[0])
-    assert node.arguments.kwargs["training"] is False
-
-
-def test_keras_still_says_which_layers_take_a_training_argument() -> None:
-    assert layers.Dropout(0.5)._call_has_training_arg is True
-    assert layers.ReLU()._call_has_training_arg is False
-    operation = ops.mean(keras.Input((2,)))._keras_history.operation
-    assert not hasattr(operation, "_call_has_training_arg")
-
-
-def test_keras_still_keeps_the_structure_of_the_outputs() -> None:
-    image = keras.Input((2,))
-    model = keras.Model(image, {"a": layers.ReLU()(image), "b": image})
-    assert set(model._outputs_struct) == {"a", "b"}
-
-
-def test_keras_still_wraps_a_functional_model_in_a_built_sequential_one() -> None:
-    model = keras.Sequential([keras.Input((2,)), layers.ReLU()])
-    assert hasattr(model._functional, "_nodes_by_depth")
-    assert keras.Sequential([layers.ReLU()])._functional is None
-    assert "training" in inspect.signature(type(model).call).parameters

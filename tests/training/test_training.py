@@ -365,7 +365,7 @@ def test_a_folder_of_class_folders_is_trained_on(tmp_path: pathlib.Path) -> None
         ("model.name=par_densnet", "Did you mean par_densenet"),
         ("optimizer.name=lbfgs", "config.optimizer.name: known are sgd, adam"),
         ("optimizer.schedule=linear", "known are constant, steps, cosine"),
-        ("plan.subnetworks=7", "between 1 and 6 subnetworks are possible, got 7"),
+        ("plan.subnetworks=7", "expected 1 to 6, because.*Received: 7"),
         ("clip.frames=99", "it has 12 frames, and a clip needs 99"),
         ("clip.short=cut", "short must be one of error, loop, hold"),
     ],

@@ -1,0 +1,104 @@
+"""The schedule of a graph: the subnetwork, clock and device of every node.
+
+Semantics follow *Massively Parallel Video Networks*, section 3. Time is counted in steps, one frame
+per step. An edge within a subnetwork carries the producer's value of the same step. An edge across
+a boundary carries the value of the previous step, so the subnetworks of one step do not depend on
+each other and can run in parallel.
+"""
+
+import dataclasses
+import functools
+
+from mpvn.plan.clock import EVERY_STEP, Clock, period
+from mpvn.plan.graph import Graph, Node
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Schedule:
+    """Where and when each node of a graph runs.
+
+    Attributes:
+        graph: nodes and tensors of the frame model.
+        boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
+        head: name of the first node of the head, or None.
+        devices: device of each subnetwork; None lets TensorFlow choose.
+        node_subnetworks: subnetwork of each node, in plan order; `subnetworks` for the head.
+        node_clocks: clock of each node, in plan order.
+    """
+
+    graph: Graph
+    boundaries: tuple[str, ...]
+    head: str | None
+    devices: tuple[str | None, ...]
+    node_subnetworks: tuple[int, ...]
+    node_clocks: tuple[Clock, ...]
+
+    @property
+    def subnetworks(self) -> int:
+        """Number of subnetworks, not counting the head."""
+        return len(self.boundaries) + 1
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes in plan order, which is a topological order."""
+        return self.graph.names
+
+    @property
+    def subnetwork_of(self) -> dict[str, int]:
+        """Subnetwork of each node, by name; `subnetworks` for nodes of the head."""
+        return dict(zip(self.nodes, self.node_subnetworks, strict=True))
+
+    @property
+    def clock_of(self) -> dict[str, Clock]:
+        """Clock of each node, by name."""
+        return dict(zip(self.nodes, self.node_clocks, strict=True))
+
+    def subnetwork(self, node: Node) -> int:
+        """Return the index of the subnetwork of `node`; `subnetworks` for the head."""
+        return self.node_subnetworks[node.index]
+
+    def clock(self, node: Node | None) -> Clock:
+        """Return the clock of `node`. The input frame (None) ticks at every step."""
+        return EVERY_STEP if node is None else self.node_clocks[node.index]
+
+    def column(self, node: Node) -> int:
+        """Return the subnetwork whose cost and device include `node`: the last for the head."""
+        return min(self.subnetwork(node), self.subnetworks - 1)
+
+    def device(self, node: Node) -> str | None:
+        """Return the device of `node`; None lets TensorFlow choose."""
+        return self.devices[self.column(node)]
+
+    def delay(self, producer: Node | None, consumer: Node) -> int:
+        """Return the steps from `producer` to `consumer`: 1 across a boundary, else 0.
+
+        The head and the input frame (None) have no delay.
+        """
+        subnetwork = self.subnetwork(consumer)
+        if producer is None or subnetwork in (self.subnetworks, self.subnetwork(producer)):
+            return 0
+        return 1
+
+    @property
+    def period(self) -> int:
+        """Steps after which the schedule repeats: the least common multiple of the rates."""
+        return period(self.node_clocks)
+
+    @functools.cached_property
+    def distinct_clocks(self) -> tuple[Clock, ...]:
+        """The different clocks of the schedule, sorted."""
+        return tuple(sorted(set(self.node_clocks)))
+
+    def pattern(self, step: int) -> tuple[bool, ...]:
+        """Return which of the distinct clocks tick at `step`."""
+        return tuple(clock.ticks(step) for clock in self.distinct_clocks)
+
+    @property
+    def causal(self) -> bool:
+        """Whether no node looks into the future."""
+        return not any(node.temporal and node.temporal.lookahead for node in self.graph.nodes)
+
+    @property
+    def has_feedback(self) -> bool:
+        """Whether a node reads the output of a later node, one step late."""
+        return any(node.feedback_source for node in self.graph.nodes)
