@@ -10,9 +10,10 @@ from mpvn.models.par_densenet import par_densenet
 from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.published import PUBLISHED, Architecture
 from mpvn.models.simple_cnn import simple_cnn
-from mpvn.models.surgery.inflate import Transfer, inflate, transfer_weights
+from mpvn.models.surgery.inflate import inflate
 from mpvn.models.surgery.shift import insert_temporal_shift, shifted_layers
 from mpvn.models.surgery.shortcuts import insert_shortcuts
+from mpvn.models.surgery.transfer import Transfer, transfer_weights
 from mpvn.models.torch.load import CheckpointError, Imported, import_torch
 from mpvn.models.tsm import (
     non_local_resnet50,

@@ -16,10 +16,11 @@ import os
 
 import keras
 
+from mpvn.models.applications import load_application
 from mpvn.models.heads import action_head
 from mpvn.models.parts import check_frame, scaled
 from mpvn.models.resnet import BLOCKS, LAYOUTS, bottleneck, stem
-from mpvn.models.surgery.inflate import application, transfer_weights
+from mpvn.models.surgery.transfer import transfer_weights
 
 VARIANTS = ("3x3x3", "3x1x1", "replace")
 
@@ -91,7 +92,7 @@ def i3d_resnet50(
             number += 1
     model = keras.Model(frame, action_head(x, classes, dropout), name=name)
     if weights is not None:
-        source = application("ResNet50", weights, include_top=classes == 1000)
+        source = load_application("ResNet50", weights, include_top=classes == 1000)
         transfer_weights(source, model, names=_application_name)
     return model
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from mpvn.models.applications import load_application
 from mpvn.models.parts import (
     check_frame,
     convolution,
@@ -19,7 +20,7 @@ from mpvn.models.parts import (
     scaled,
     stacked_input,
 )
-from mpvn.models.surgery.inflate import application, transfer_weights
+from mpvn.models.surgery.transfer import transfer_weights
 
 VGG8 = ((7, 96, 2, 2), (5, 256, 2, 2), (3, 512, 1, 1), (3, 512, 1, 1), (3, 512, 1, 2))
 """Kernel, channels, stride, and size of the pool behind each convolution."""
@@ -145,7 +146,7 @@ def vgg16(
     model = keras.Model(frame, logits, name=name)
     if weights is not None:
         whole = classes == 1000 and tuple(input_shape) == (224, 224, 3)
-        source = application("VGG16", weights, include_top=whole)
+        source = load_application("VGG16", weights, include_top=whole)
         transfer_weights(source, model, names=lambda part: part.rpartition(".")[2])
     return model
 

@@ -33,7 +33,7 @@ from keras import layers
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models.resnet import MOBILENET_BLOCKS
-from mpvn.models.surgery.inflate import averaged
+from mpvn.models.surgery.kernels import average_channels
 from mpvn.plan.graph import read_graph
 
 
@@ -167,7 +167,7 @@ def _for_other_channels(
         if name in given and name in wanted:
             kernel, own = given[name], wanted[name].shape[1]  # [out, in, h, w]
             if kernel.shape[1:2] == (3,) and own != 3:
-                return {name: averaged(kernel, own, axis=1)}
+                return {name: average_channels(kernel, own, axis=1)}
     return {}
 
 
