@@ -1,4 +1,4 @@
-"""Frame models: the papers' networks, heads, inflation, and models by name."""
+"""Frame models: the papers' networks, heads, model surgery, checkpoints, and models by name."""
 
 from mpvn.models.autoencoder import autoencoder
 from mpvn.models.full_res import full_res
@@ -14,7 +14,8 @@ from mpvn.models.surgery.inflate import inflate
 from mpvn.models.surgery.shift import insert_temporal_shift, shifted_layers
 from mpvn.models.surgery.shortcuts import insert_shortcuts
 from mpvn.models.surgery.transfer import Transfer, transfer_weights
-from mpvn.models.torch.load import CheckpointError, Imported, import_torch
+from mpvn.models.torch.load import Imported, import_torch
+from mpvn.models.torch.reader import CheckpointError
 from mpvn.models.tsm import (
     non_local_resnet50,
     tsm_mobilenet_v2,
@@ -23,27 +24,28 @@ from mpvn.models.tsm import (
     tsm_resnet101,
     tsm_resnext101,
 )
-from mpvn.models.vgg import vgg8, vgg16, vgg_3d
+from mpvn.models.vgg import causal_vgg_3d, vgg8, vgg16, vgg_3d
 
 __all__ = [
     "PUBLISHED",
     "Architecture",
     "CheckpointError",
-    "LoadedModel",
     "Imported",
+    "LoadedModel",
     "ModelError",
     "Transfer",
     "action_head",
     "autoencoder",
+    "causal_vgg_3d",
     "full_res",
     "i3d_inception",
     "i3d_resnet50",
     "image_head",
     "import_torch",
     "inflate",
-    "keypoint_head",
     "insert_shortcuts",
     "insert_temporal_shift",
+    "keypoint_head",
     "load_frame_model",
     "multi_scale",
     "non_local_resnet50",

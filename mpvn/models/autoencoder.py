@@ -1,7 +1,7 @@
-"""The auto-encoder of *Sideways* (section 5.3): Simple-CNN's convolutions and their mirror image.
+"""The auto-encoder of *Sideways* (section 4.2): the convolutions of Simple-CNN, and their mirror.
 
-Six modules, each a unit: five convolutions, and a decoder of five deconvolutions that is one
-module, trained inside by exact gradients.
+It has six modules, and each is a unit: five convolutions, and a decoder. The decoder's five
+deconvolutions are one module, which is trained inside by exact gradients.
 """
 
 import keras
@@ -11,7 +11,7 @@ from mpvn.models.parts import check_frame, rectified, scaled
 from mpvn.models.simple_cnn import FILTERS, STRIDES, convolutions
 
 REDUCTION = 8
-"""How much smaller the encoder's last map is than the frame."""
+"""Size of the frame divided by the size of the encoder's last map."""
 
 
 def autoencoder(
@@ -21,20 +21,20 @@ def autoencoder(
     width: float = 1.0,
     name: str = "autoencoder",
 ) -> keras.Model:
-    """A frame model of 6 units.
+    """Build a frame model of 6 units.
 
     Args:
-        input_shape: height, width and channels of the frames, multiples of 8.
+        input_shape: height and width of the frames, multiples of 8, and their channels.
         batch_norm: whether the convolutions are normalized.
         width: multiplies all channels but the frames'.
         name: of the model.
 
     Returns:
-        A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32, of any
-        range.
+        A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32,
+        unbounded.
 
     Raises:
-        ValueError: frames that are no multiples of 8.
+        ValueError: a frame size that is not a multiple of 8.
     """
     check_frame(input_shape, REDUCTION, name)
     frame = keras.Input(input_shape, name="frame")

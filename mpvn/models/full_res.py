@@ -1,7 +1,7 @@
-"""Full-Res, the network of *Skip-Sideways* (supplement) that predicts the frame to come.
+"""Full-Res, the network of *Skip-Sideways* (supplement) that predicts future frames.
 
-Eight units of two 3x3 convolutions and a 3x3 pool of stride 1, so that every map keeps the size of
-its input; the input's 2x2 blocks of pixels are moved into the channels, and back at the end.
+It has eight units of two 3x3 convolutions and a 3x3 pool of stride 1, so every map has the size of
+its input. Blocks of 2x2 pixels are moved into the channels at the input, and back at the end.
 """
 
 import keras
@@ -20,10 +20,10 @@ def full_res(
     width: float = 1.0,
     name: str = "full_res",
 ) -> keras.Model:
-    """A frame model of 8 units.
+    """Build a frame model of 8 units.
 
     Args:
-        input_shape: height, width and channels of the frames, multiples of `block`.
+        input_shape: height and width of the frames, multiples of `block`, and their channels.
         block: height and width of the blocks of pixels that are moved into the channels; 1: none.
         width: multiplies all channels but the frames'.
         name: of the model.
@@ -33,7 +33,7 @@ def full_res(
         between -1 and 1 (a hard tanh).
 
     Raises:
-        ValueError: frames that are no multiples of `block`.
+        ValueError: a frame size that is not a multiple of `block`.
     """
     check_frame(input_shape, block, name)
     frame = keras.Input(input_shape, name="frame")

@@ -18,6 +18,9 @@ from mpvn.plan.units import HEAD_UNIT
 LOGITS = f"{HEAD_UNIT}.logits"
 """Name of the node that makes the heatmaps, by which they are fed back."""
 
+JOINTS = 17
+"""Default number of heatmaps: the joints of COCO."""
+
 
 def action_head(
     features: keras.KerasTensor, classes: int, dropout: float = 0.0, unit: str = HEAD_UNIT

@@ -1,20 +1,22 @@
-"""Par-DenseNet, the deep network of *Massively Parallel Video Networks* (section 4, table 5).
+"""Par-DenseNet, the deep network of *Massively Parallel Video Networks* (appendix D, table 5).
 
 A DenseNet of 54 layers for keypoints or actions: a 7x7 stem, dense blocks of 4, 8, 8 and 6
-miniblocks, and a head over all scales. Each pooling is also a temporal stride, so the blocks tick
-every 2, 4, 8 and 16 frames. A miniblock reads every earlier one of its block by itself, not through
-one growing tensor: where a boundary lies between, that connection is delayed by one step only.
+miniblocks, and a head that reads all scales. Each pool is also a temporal stride, so the blocks
+tick every 2, 4, 8 and 16 frames. A miniblock reads each earlier miniblock of its block directly,
+not through one growing tensor. So a connection that crosses a boundary is delayed by one step only.
 
-Where the paper is silent or at odds with itself: the stem's pool and the three average pools all
-have a temporal stride of 2 (its count of 86 miniblocks in 16 frames needs it); the 19,584 weights
-of its 17 heatmaps are a 3x3 convolution of 128 channels, the skips' 4 x 16 and the stem's 64, which
-is the map of the heatmaps' own size.
+The paper is silent or contradicts itself in two places:
+
+- The pool of the stem and the three average pools all have a temporal stride of 2 here: the paper's
+  count of 86 miniblocks in 16 frames requires it.
+- The 19,584 weights of the 17 heatmaps fit a 3x3 convolution of 128 channels: the skips' 4 x 16,
+  and the 64 of the stem, whose map has the size of the heatmaps.
 """
 
 import keras
 from keras import layers
 
-from mpvn.models.heads import action_head, fed_back, keypoint_head
+from mpvn.models.heads import JOINTS, action_head, fed_back, keypoint_head
 from mpvn.models.parts import (
     average_pool,
     check_frame,
@@ -35,10 +37,7 @@ STEM, BOTTLENECK, GROWTH, SKIP = 64, 256, 64, 16
 """Channels of the stem, of a miniblock's 1x1 and 3x3 convolutions, and of a skip to the head."""
 
 REDUCTION = 32
-"""How much smaller the last block's maps are than the frame."""
-
-JOINTS = 17
-"""Heatmaps by default: the joints of COCO."""
+"""Size of the frame divided by the size of the last block's maps."""
 
 
 def par_densenet(
@@ -55,54 +54,43 @@ def par_densenet(
     width: float = 1.0,
     name: str = "par_densenet",
 ) -> keras.Model:
-    """A frame model; published with 1, 2, 4, 7 and 14 subnetworks.
+    """Build a frame model; published with 1, 2, 4, 7 and 14 subnetworks.
 
     Args:
-        input_shape: height, width and channels of the frames, multiples of 32.
-        joints: number of heatmaps; 17 if neither this nor `classes` is given.
-        classes: number of classes, for a classifier on the last block instead.
-        temporal_kernel: frames that the temporal filters see: 1, or 2 as in section 3.3.
-        temporal_filters: which convolutions see them: `"3x3"`, those of the miniblocks, or `"all"`
-            but the first.
-        clocks: whether poolings are temporal strides of 2.
-        feedback: whether the first block also reads the heatmaps of the step before (section 3.5),
-            through a tanh.
+        input_shape: height and width of the frames, multiples of 32, and their channels.
+        joints: number of heatmaps; default: 17, without `classes`.
+        classes: number of classes, for a classifier on the last block instead of heatmaps.
+        temporal_kernel: the number of frames that temporal filters read: 1, or 2 (section 3.2).
+        temporal_filters: the convolutions that are temporal filters: `"3x3"`, those of the
+            miniblocks, or `"all"` but the first.
+        clocks: whether pools are temporal strides of 2.
+        feedback: whether the first block also reads the tanh of the previous step's heatmaps
+            (section 3.2).
         heatmap_size: height and width of the heatmaps; default: a quarter of the frame's.
-        dropout: of the classifier.
+        dropout: rate of the dropout before the classifier.
         width: multiplies all channels but the outputs', for small machines.
         name: of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits, float32: heatmaps
-        `[B, H/4, W/4, joints]`, or classes `[B, classes]`.
+        `[B, H / 4, W / 4, joints]`, or classes `[B, classes]`.
 
     Raises:
-        ValueError: arguments that contradict each other, or a frame or heatmap size that does not
+        ValueError: options that contradict each other, or a frame or heatmap size that does not
             divide.
     """
     check_task(name, joints, classes, feedback)
-    if temporal_filters not in ("3x3", "all"):
-        raise ValueError(
-            f'{name}: temporal_filters must be "3x3" or "all". Received: {temporal_filters!r}'
-        )
     check_frame(input_shape, REDUCTION, name)
-    stride = 2 if clocks else 1
-    kernels = (temporal_kernel if temporal_filters == "all" else 1, temporal_kernel)
+    kernels = _temporal_kernels(name, temporal_kernel, temporal_filters)
     frame = keras.Input(input_shape, name="frame")
-    x = stem = _stem(frame, scaled(STEM, width), stride)
-    maps = {}
-    for block, count in enumerate(MINIBLOCKS, 1):
-        features = [x]
-        if feedback and block == 1:
-            features.append(fed_back(stem, joints or JOINTS, heatmap_size, "block1_1"))
-        unit, x = _dense_block(features, block, count, kernels, width)
-        maps[unit] = x
-        if block < len(MINIBLOCKS):
-            channels = scaled(TRANSITIONS[block - 1], width)
-            x = convolution(x, channels, 1, f"{unit}.transition", temporal_kernel=kernels[0])
-            x = average_pool(x, 2, f"{unit}.pool", temporal_stride=stride)
+    stem = _stem(frame, scaled(STEM, width), clocks)
+    block_input = [stem]
+    if feedback:
+        block_input.append(fed_back(stem, joints or JOINTS, heatmap_size, "block1_1"))
+    maps = _dense_blocks(block_input, kernels, clocks, width)
     if classes is not None:
-        return keras.Model(frame, action_head(x, classes, dropout), name=name)
+        *_, last = maps.values()
+        return keras.Model(frame, action_head(last, classes, dropout), name=name)
     skips = {"stem": stem}
     for unit, map_ in maps.items():
         channels = scaled(SKIP, width)
@@ -111,30 +99,47 @@ def par_densenet(
     return keras.Model(frame, heatmaps, name=name)
 
 
-def _stem(frame: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
+def _temporal_kernels(name: str, temporal_kernel: int, temporal_filters: str) -> tuple[int, int]:
+    """Frames that the 1x1 and the 3x3 convolutions read."""
+    if temporal_filters not in ("3x3", "all"):
+        raise ValueError(
+            f'{name}: expected temporal_filters to be "3x3" or "all". '
+            f"Received: {temporal_filters!r}"
+        )
+    return (temporal_kernel if temporal_filters == "all" else 1, temporal_kernel)
+
+
+def _stem(frame: keras.KerasTensor, channels: int, clocks: bool) -> keras.KerasTensor:
     x = convolution(frame, channels, 7, "stem.conv7x7", strides=2)
     x = rectified(x, "stem.conv7x7")
-    return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=stride)
+    return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=2 if clocks else 1)
 
 
-def _dense_block(
-    features: list[keras.KerasTensor],
-    block: int,
-    count: int,
-    kernels: tuple[int, int],
-    width: float,
-) -> tuple[str, keras.KerasTensor]:
-    """Name of the block's last unit, and all its features, normalized."""
-    for number in range(1, count + 1):
-        unit = f"block{block}_{number}"
-        x = rectified(_joined(features, f"{unit}.join"), f"{unit}.join")
-        bottleneck = scaled(BOTTLENECK, width)
-        x = convolution(x, bottleneck, 1, f"{unit}.conv1x1", temporal_kernel=kernels[0])
-        x = rectified(x, f"{unit}.conv1x1")
-        growth = scaled(GROWTH, width)
-        x = convolution(x, growth, 3, f"{unit}.conv3x3", temporal_kernel=kernels[1])
-        features = [*features, x]
-    return unit, rectified(_joined(features, f"{unit}.features"), f"{unit}.features")
+def _dense_blocks(
+    features: list[keras.KerasTensor], kernels: tuple[int, int], clocks: bool, width: float
+) -> dict[str, keras.KerasTensor]:
+    """The normalized features of each block, by its last unit."""
+    maps: dict[str, keras.KerasTensor] = {}
+    for block, count in enumerate(MINIBLOCKS, 1):
+        unit = f"block{block}_{count}"
+        for number in range(1, count + 1):
+            features = [*features, _miniblock(features, f"block{block}_{number}", kernels, width)]
+        x = maps[unit] = rectified(_joined(features, f"{unit}.features"), f"{unit}.features")
+        if block < len(MINIBLOCKS):
+            channels = scaled(TRANSITIONS[block - 1], width)
+            x = convolution(x, channels, 1, f"{unit}.transition", temporal_kernel=kernels[0])
+            x = average_pool(x, 2, f"{unit}.pool", temporal_stride=2 if clocks else 1)
+            features = [x]
+    return maps
+
+
+def _miniblock(
+    features: list[keras.KerasTensor], unit: str, kernels: tuple[int, int], width: float
+) -> keras.KerasTensor:
+    x = rectified(_joined(features, f"{unit}.join"), f"{unit}.join")
+    x = convolution(x, scaled(BOTTLENECK, width), 1, f"{unit}.conv1x1", temporal_kernel=kernels[0])
+    x = rectified(x, f"{unit}.conv1x1")
+    return convolution(x, scaled(GROWTH, width), 3, f"{unit}.conv3x3", temporal_kernel=kernels[1])
 
 
 def _joined(features: list[keras.KerasTensor], name: str) -> keras.KerasTensor:

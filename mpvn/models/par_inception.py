@@ -1,24 +1,24 @@
-"""Par-Inception of *Massively Parallel Video Networks* (table 7), and I3D, of which it is made.
+"""Par-Inception of *Massively Parallel Video Networks* (appendix D, table 7), and I3D.
 
 I3D is Inception-v1 with 3D convolutions (*Quo Vadis, Action Recognition?*, 2017). Par-Inception is
-the same network with causal convolutions, so that it can stream: its temporal strides are clocks of
-2, 4 and 8 frames. Its paper lists 128 channels for the first branch of module 4e where I3D has 112;
-each function here follows its own paper.
+I3D with causal convolutions, so it can stream. Its temporal strides are clocks of 2, 4 and 8
+frames. Its paper lists 128 channels for the first branch of module 4e where I3D has 112; each
+function here follows its own paper.
 
-I3D pads a clip by an amount that depends on its length. Our symmetric windows are I3D's for clips
-of 8n + 1 frames; for clips of 8n frames, `Plan(model, phases=[3])` begins later by as much as I3D
-then pads less.
+I3D pads a clip by an amount that depends on its length. The symmetric windows here equal I3D's for
+clips of 8n + 1 frames. For clips of 8n frames I3D pads three frames less at the start; use
+`Plan(model, phases=[3])`, which starts three steps later.
 """
 
 import keras
 from keras import layers
 
-from mpvn.models.heads import action_head, fed_back, keypoint_head
+from mpvn.models.heads import JOINTS, action_head, fed_back, keypoint_head
 from mpvn.models.parts import check_frame, check_task, convolution, max_pool, rectified, scaled
 
 Branches = tuple[int, int, int, int, int, int]
-"""Channels of a module: of the 1x1 branch; of the two 3x3 branches, each before and in its 3x3
-convolution; of the branch behind a pool."""
+"""Channels of a module: of the 1x1 branch; of the 1x1 and the 3x3 convolution in each of two 3x3
+branches; of the branch with a pool."""
 
 MODULES: dict[str, Branches] = {
     "mixed_3b": (64, 96, 128, 16, 32, 32),
@@ -35,16 +35,13 @@ MODULES: dict[str, Branches] = {
 I3D_MODULES = MODULES | {"mixed_4e": (112, 144, 288, 32, 64, 64)}
 
 SKIPPED = ("stem", "mixed_3c", "mixed_4f", "mixed_5c")
-"""The units whose maps the head of heatmaps reads: the last of each size."""
+"""Units whose maps the keypoint head reads: the last of each size."""
 
 SKIP = 16
 """Channels of a skip to the head."""
 
 REDUCTION = 32
-"""How much smaller the last modules' maps are than the frame."""
-
-JOINTS = 17
-"""Heatmaps by default: the joints of COCO."""
+"""Size of the frame divided by the size of the last modules' maps."""
 
 
 def par_inception(
@@ -60,27 +57,27 @@ def par_inception(
     width: float = 1.0,
     name: str = "par_inception",
 ) -> keras.Model:
-    """A frame model, causal; published with 1, 5 and 10 subnetworks.
+    """Build a causal frame model; published with 1, 5 and 10 subnetworks.
 
     Args:
-        input_shape: height, width and channels of the frames, multiples of 32.
-        joints: number of heatmaps; 17 if neither this nor `classes` is given.
-        classes: number of classes, for a classifier instead.
-        temporal_filters: whether convolutions and pools see 7, 3 and 2 frames, or only the newest.
+        input_shape: height and width of the frames, multiples of 32, and their channels.
+        joints: number of heatmaps; default: 17, without `classes`.
+        classes: number of classes, for a classifier instead of heatmaps.
+        temporal_filters: whether convolutions and pools read 7, 3 and 2 frames, or only the newest.
         clocks: whether the first convolution and two of the pools are temporal strides of 2.
-        feedback: whether the second convolution also reads the heatmaps of the step before (section
-            3.5), through a tanh.
+        feedback: whether the second convolution also reads the tanh of the previous step's heatmaps
+            (section 3.2).
         heatmap_size: height and width of the heatmaps; default: a quarter of the frame's.
-        dropout: of the classifier.
+        dropout: rate of the dropout before the classifier.
         width: multiplies all channels but the outputs', for small machines.
         name: of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits, float32: heatmaps
-        `[B, H/4, W/4, joints]`, or classes `[B, classes]`.
+        `[B, H / 4, W / 4, joints]`, or classes `[B, classes]`.
 
     Raises:
-        ValueError: arguments that contradict each other, or a frame or heatmap size that does not
+        ValueError: options that contradict each other, or a frame or heatmap size that does not
             divide.
     """
     check_task(name, joints, classes, feedback)
@@ -89,8 +86,8 @@ def par_inception(
     frame = keras.Input(input_shape, name="frame")
     x = network.reduced(frame)
     if feedback:
-        said = fed_back(x, joints or JOINTS, heatmap_size, "stem")
-        x = layers.Concatenate(name="stem.feedback_join")([x, said])
+        heatmaps = fed_back(x, joints or JOINTS, heatmap_size, "stem")
+        x = layers.Concatenate(name="stem.feedback_join")([x, heatmaps])
     maps = network.modules(network.refined(x), MODULES)
     if classes is not None:
         outputs = action_head(maps["mixed_5c"], classes, dropout)
@@ -110,22 +107,22 @@ def i3d_inception(
     width: float = 1.0,
     name: str = "i3d_inception",
 ) -> keras.Model:
-    """I3D: looks into the future, so it runs on whole clips, with one subnetwork.
+    """Build I3D, which reads future frames: for whole clips and one subnetwork.
 
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes.
-        temporal_padding: `"symmetric"`, or `"causal"` for a twin that can stream.
-        dropout: of the classifier.
+        temporal_padding: `"symmetric"`, or `"causal"` for a variant that can stream.
+        dropout: rate of the dropout before the classifier.
         width: multiplies all channels but the classes.
         name: of the model.
 
     Returns:
-        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32: at each of
-        its ticks, every 8 frames, one of the steps over which I3D takes its mean.
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. It ticks
+        every 8 frames; the mean over the ticks of a clip is I3D's prediction.
 
     Raises:
-        ValueError: an unknown padding, or a frame shape that is not known.
+        ValueError: an unknown padding or frame size.
     """
     check_frame(input_shape, 1, name)
     network = _Inception(True, True, temporal_padding, width)
@@ -136,27 +133,32 @@ def i3d_inception(
 
 
 class _Inception:
-    """The layer table, with the choices that all of its layers share."""
+    """The layers of Inception-v1, with the options that all of them share.
 
-    def __init__(self, filters: bool, clocks: bool, padding: str, width: float) -> None:
-        self._filters = filters
+    Args:
+        temporal_filters, clocks, width: see `par_inception`.
+        padding: `"causal"` or `"symmetric"`, along time.
+    """
+
+    def __init__(self, temporal_filters: bool, clocks: bool, padding: str, width: float) -> None:
+        self._temporal_filters = temporal_filters
         self._stride = 2 if clocks else 1
         self._padding = padding
         self._width = width
 
     def reduced(self, frame: keras.KerasTensor) -> keras.KerasTensor:
-        """The first convolution and pool: to a quarter of the frame's size."""
+        """Apply the first convolution and pool: `[B, H / 4, W / 4, 64]`."""
         x = self._unit(frame, 64, "stem.1a", 7, strides=2, temporal_stride=self._stride)
         return max_pool(x, 3, "stem.2a_pool", strides=2)
 
     def refined(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The second and third convolution."""
+        """Apply the second and third convolution: `[B, H / 4, W / 4, 192]`."""
         return self._unit(self._unit(x, 64, "stem.2b"), 192, "stem.2c", 3)
 
     def modules(
         self, x: keras.KerasTensor, table: dict[str, Branches]
     ) -> dict[str, keras.KerasTensor]:
-        """The map of the stem and of each module, by unit."""
+        """Apply the modules of `table`. Return the maps of the stem and of each module, by unit."""
         maps = {"stem": x}
         for unit, channels in table.items():
             if unit == "mixed_3b":
@@ -187,14 +189,14 @@ class _Inception:
         strides: int = 1,
         temporal_stride: int = 1,
     ) -> keras.KerasTensor:
-        """A convolution as wide in time as in space, batch norm and ReLU."""
+        """Apply a convolution with the same kernel size in time as in space, batch norm, a ReLU."""
         x = convolution(
             x,
             scaled(channels, self._width),
             kernel,
             f"{name}_conv",
             strides=strides,
-            temporal_kernel=kernel if self._filters else 1,
+            temporal_kernel=kernel if self._temporal_filters else 1,
             temporal_stride=temporal_stride,
             temporal_padding=self._padding,
         )
@@ -208,7 +210,7 @@ class _Inception:
             size,
             name,
             strides=strides,
-            temporal_size=size if self._filters else 1,
+            temporal_size=size if self._temporal_filters else 1,
             temporal_stride=temporal_stride,
             temporal_padding=self._padding,
         )

@@ -1,4 +1,4 @@
-"""The networks of the papers by name, with the numbers of subnetworks they were published with."""
+"""The papers' networks by name, with the numbers of subnetworks that the papers report."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from mpvn.models.tsm import (
     tsm_resnet101,
     tsm_resnext101,
 )
-from mpvn.models.vgg import vgg8, vgg16, vgg_3d
+from mpvn.models.vgg import causal_vgg_3d, vgg8, vgg16, vgg_3d
 from mpvn.plan import Plan
 
 
@@ -30,11 +30,12 @@ class Architecture:
     """A network of the papers.
 
     Attributes:
-        build: the function that makes the frame model; takes `input_shape`, and options by name.
-        paper: where it is from.
-        subnetworks: the numbers of subnetworks it was published with; 1 is the sequential network.
-        application: the network of `keras.applications` whose weights it can take, if any.
-        torchvision: the network of torchvision whose weights it can take, if any.
+        build: builds the frame model. `inspect.signature` lists its options: after `input_shape`,
+            keyword parameters with annotations and defaults.
+        paper: title, and table or section.
+        subnetworks: the published numbers of subnetworks; 1 is the sequential network.
+        application: name in `keras.applications` of a network whose weights it can load.
+        torchvision: name in torchvision of a network whose weights it can load.
     """
 
     build: Callable[..., keras.Model]
@@ -44,15 +45,15 @@ class Architecture:
     torchvision: str | None = None
 
     def plan(self, model: keras.Model, subnetworks: int = 1, **options: Any) -> Plan:
-        """The published plan of `model`: cut between units, with the paper's clocks.
+        """Return the published plan of `model`: cut between units, with the paper's clocks.
 
         Args:
-            model: what `build` made.
-            subnetworks: how many, not only the published numbers.
-            **options: as of `Plan`.
+            model: built by `build`.
+            subnetworks: any number up to that of the units, published or not.
+            **options: other arguments of `Plan`.
 
         Raises:
-            PlanError: more subnetworks than the network has units, or options that do not fit.
+            PlanError: more subnetworks than units, or options that do not fit.
         """
         return Plan(model, subnetworks, partition="units", **options)
 
@@ -90,12 +91,7 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
         "vgg16": Architecture(vgg16, "Skip-Sideways", (1, 8), "VGG16"),
         "full_res": Architecture(full_res, "Skip-Sideways", (1, 8)),
         "vgg_3d": Architecture(vgg_3d, "Skip-Sideways, baseline", (1,), "VGG16"),
-        "causal_vgg_3d": Architecture(
-            functools.partial(vgg_3d, temporal_padding="causal", name="causal_vgg_3d"),
-            "Skip-Sideways, baseline",
-            (1, 8),
-            "VGG16",
-        ),
+        "causal_vgg_3d": Architecture(causal_vgg_3d, "Skip-Sideways, baseline", (1, 8), "VGG16"),
     }
 )
 """Every published network by name."""

@@ -1,35 +1,66 @@
-"""What I3D's and TSM's ResNets are built of: convolutions with batch norm, stem, bottleneck blocks.
+"""The building blocks of the ResNets of I3D and TSM: stem, bottleneck blocks, and their table.
 
-There are two ResNet-50s of the same shapes: in PyTorch's the 3x3 convolution has the stride and no
-convolution has a bias; in that of `keras.applications` the first 1x1 has the stride, and all have
-biases. `layout` says which. In both, maps are padded alike on all sides, unlike TensorFlow's "same"
-with strides.
+Two ResNet-50s have the same shapes. In PyTorch's, the 3x3 convolution has the stride and no
+convolution has a bias. In that of `keras.applications`, the first 1x1 convolution has the stride
+and all have biases. The argument `layout` chooses. Both pad maps equally on all sides, unlike
+TensorFlow's "same" padding with strides.
 """
 
+import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import layers
 
 from mpvn.models.parts import convolution
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-"""Blocks of the stages conv2 to conv5, by depth."""
-
-MOBILENET_BLOCKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-"""Expansion, channels, blocks and stride of each stage of MobileNetV2."""
+STAGES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Blocks of the stages conv2 to conv5, by depth (*Deep Residual Learning*, table 1)."""
 
 LAYOUTS = {"torch": 1e-5, "keras": 1.001e-5}
 """Layouts, and the epsilon of their batch norm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The place of a bottleneck block in a ResNet.
+
+    Attributes:
+        stage: 2 to 5.
+        index: of the block in its stage, from 0.
+    """
+
+    stage: int
+    index: int
+
+    @property
+    def unit(self) -> str:
+        """The unit of its layers, such as `"conv2_block1"`."""
+        return f"conv{self.stage}_block{self.index + 1}"
+
+    @property
+    def channels(self) -> int:
+        """Channels of its 3x3 convolution; the block has four times as many."""
+        return 64 * 2 ** (self.stage - 2)
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first of its stage."""
+        return self.index == 0
+
+    @property
+    def strides(self) -> int:
+        """2 for the first block of the stages after conv2."""
+        return 2 if self.first and self.stage > 2 else 1
+
+
+def blocks(depth: int) -> Iterator[Block]:
+    """Yield the bottleneck blocks of a ResNet of 50 or 101 layers, in order."""
+    for stage, count in enumerate(STAGES[depth], 2):
+        for index in range(count):
+            yield Block(stage, index)
 
 
 def convolved(
@@ -45,14 +76,14 @@ def convolved(
     relu: float | None = math.inf,
     layout: str = "torch",
 ) -> keras.KerasTensor:
-    """A convolution, batch norm, and a ReLU up to `relu`, if any.
+    """Apply a convolution, batch norm, and a ReLU.
 
     Args:
         x: `[B, H, W, C]`.
         filters, kernel, strides, groups, temporal_kernel, temporal_padding: of the convolution.
-        prefix: what the names of the layers begin with.
-        relu: the most that comes out; None for no ReLU.
-        layout: of `LAYOUTS`.
+        prefix: start of the layers' names.
+        relu: upper limit of the ReLU; None for no ReLU.
+        layout: a key of `LAYOUTS`.
 
     Returns:
         `[B, H / strides, W / strides, filters]`, rounded up.
@@ -79,12 +110,12 @@ def convolved(
 
 
 def stem(frame: keras.KerasTensor, channels: int, layout: str = "torch") -> keras.KerasTensor:
-    """What comes before the blocks: a 7x7 convolution and a pool, each of stride 2.
+    """Apply the layers before the blocks: a 7x7 convolution and a 3x3 pool, each of stride 2.
 
     Args:
         frame: `[B, H, W, C]`.
         channels: of the convolution.
-        layout: of `LAYOUTS`.
+        layout: a key of `LAYOUTS`.
 
     Returns:
         `[B, H / 4, W / 4, channels]`, rounded up.
@@ -97,40 +128,38 @@ def stem(frame: keras.KerasTensor, channels: int, layout: str = "torch") -> kera
 def bottleneck(
     shortcut: keras.KerasTensor,
     x: keras.KerasTensor,
-    unit: str,
+    block: Block,
     channels: tuple[int, int],
-    strides: int = 1,
     *,
-    first: bool = False,
     groups: int = 1,
     temporal_kernels: tuple[int, int] = (1, 1),
     temporal_padding: str = "symmetric",
     layout: str = "torch",
 ) -> keras.KerasTensor:
-    """A residual block: 1x1, 3x3 and 1x1 convolution, added to the shortcut.
+    """Apply a residual block: a 1x1, a 3x3 and a 1x1 convolution, added to the shortcut.
 
     Args:
-        shortcut: what the identity path reads, `[B, H, W, C]`.
-        x: what the residual branch reads, of the same shape.
-        unit: the unit that the layers make up.
+        shortcut: the input of the identity path, `[B, H, W, C]`. In the first block of a stage,
+            this path is a 1x1 convolution.
+        x: the input of the residual branch, of the same shape.
+        block: the place of the block in the network.
         channels: of the 3x3 convolution, and of the block.
-        strides: of the block.
-        first: whether it is the first of its stage, whose shortcut is a 1x1 convolution.
         groups: of the 3x3 convolution.
-        temporal_kernels: frames that the first 1x1 and the 3x3 convolution see.
-        temporal_padding: of these.
-        layout: of `LAYOUTS`.
+        temporal_kernels: the number of frames that the first 1x1 and the 3x3 convolution read.
+        temporal_padding: of these two convolutions.
+        layout: a key of `LAYOUTS`.
 
     Returns:
-        `[B, H / strides, W / strides, channels[1]]`, rounded up.
+        `[B, H / block.strides, W / block.strides, channels[1]]`, rounded up.
     """
     convolve = functools.partial(convolved, layout=layout, temporal_padding=temporal_padding)
-    inner, outer = channels
-    early = strides if layout == "keras" else 1
+    unit, (inner, outer) = block.unit, channels
+    # The layouts differ in the convolution that has the stride: the first 1x1, or the 3x3.
+    early, late = (block.strides, 1) if layout == "keras" else (1, block.strides)
     pointwise, square = temporal_kernels
-    if first:
-        shortcut = convolve(shortcut, outer, 1, f"{unit}.0_", strides, relu=None)
+    if block.first:
+        shortcut = convolve(shortcut, outer, 1, f"{unit}.0_", block.strides, relu=None)
     x = convolve(x, inner, 1, f"{unit}.1_", early, temporal_kernel=pointwise)
-    x = convolve(x, inner, 3, f"{unit}.2_", strides // early, groups=groups, temporal_kernel=square)
+    x = convolve(x, inner, 3, f"{unit}.2_", late, groups=groups, temporal_kernel=square)
     x = convolve(x, outer, 1, f"{unit}.3_", relu=None)
     return layers.ReLU(name=f"{unit}.out")(layers.Add(name=f"{unit}.add")([shortcut, x]))

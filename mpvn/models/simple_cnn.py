@@ -1,6 +1,7 @@
-"""Simple-CNN, the small network of *Sideways* (section 5): five 3x3 convolutions and a classifier.
+"""Simple-CNN, the small network of *Sideways* (section 4.2): five 3x3 convolutions, a classifier.
 
-Six modules, each a unit. The paper does not say whether it normalizes; by default we do not.
+It has six modules, and each is a unit. The paper does not say whether it normalizes; by default
+this network does not.
 """
 
 import keras
@@ -21,13 +22,14 @@ def simple_cnn(
     width: float = 1.0,
     name: str = "simple_cnn",
 ) -> keras.Model:
-    """A frame model of 6 units.
+    """Build a frame model of 6 units.
 
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
         batch_norm: whether the convolutions are normalized.
-        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+            channels of the input.
         width: multiplies all channels but the classes.
         name: of the model.
 
@@ -35,7 +37,7 @@ def simple_cnn(
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame shape that is not known, or that `block` does not divide.
+        ValueError: a frame size that is unknown, or that `block` does not divide.
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
@@ -45,7 +47,16 @@ def simple_cnn(
 
 
 def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.KerasTensor:
-    """The five convolutions, units `conv1` to `conv5`: to an eighth of the frame's size."""
+    """Apply the five convolutions, units `conv1` to `conv5`.
+
+    Args:
+        x: `[B, H, W, C]`.
+        batch_norm: whether they are normalized.
+        width: multiplies their channels.
+
+    Returns:
+        `[B, H / 8, W / 8, round(256 * width)]`.
+    """
     for number, (filters, strides) in enumerate(zip(FILTERS, STRIDES, strict=True), 1):
         unit = f"conv{number}"
         channels = scaled(filters, width)

@@ -1,13 +1,13 @@
-"""TSM and TSN: image networks as PyTorch has them, with temporal shifts, or without.
+"""TSM: image networks with temporal shifts, as PyTorch defines them; and TSN, without shifts.
 
-*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), sections 3 and 5:
-ResNet-50, ResNet-101, ResNeXt-101 and MobileNetV2, of which each residual block shifts (with 101
-layers, every second), and ResNet-50 with non-local blocks besides. Without shifts they are TSN
-(*Temporal Segment Networks*), the baseline.
+*Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), sections 4 and 5:
+ResNet-50, ResNet-101, ResNeXt-101 and MobileNetV2 with a shift in each residual block (with 101
+layers, in every second one), and ResNet-50 with non-local blocks as well. Without shifts they are
+TSN (*Temporal Segment Networks*), the baseline.
 
-As in PyTorch, the 3x3 convolution has the stride, pads alike on all sides, and no convolution has a
-bias. So they begin, as in the paper, with torchvision's weights of ImageNet; those of
-`keras.applications` fit other networks, which `insert_temporal_shift` takes.
+As in PyTorch, the 3x3 convolution has the stride, maps are padded equally on all sides, and no
+convolution has a bias. Like the paper, they start from torchvision's ImageNet weights. Those of
+`keras.applications` fit other networks; `insert_temporal_shift` adds shifts to them.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ from keras import layers
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal import TEMPORAL_PADDINGS
 from keras_layers.temporal_shift import TemporalShift
+from mpvn.models import mobilenet, resnet
 from mpvn.models.heads import action_head
 from mpvn.models.parts import check_frame
-from mpvn.models.resnet import BLOCKS, LAYOUTS, MOBILENET_BLOCKS, bottleneck, convolved, stem
 from mpvn.models.surgery.shift import DEEP_STAGE, PLACEMENTS
 from mpvn.models.torch.load import class_count, import_torch
 
 CLASSES = 400
-"""Those of Kinetics."""
+"""Default number of classes: that of Kinetics-400."""
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of red, green and blue, between 0 and 1, in the images of ImageNet."""
@@ -53,70 +53,46 @@ def tsm_resnet(
     width: float = 1.0,
     name: str | None = None,
 ) -> keras.Model:
-    """A frame model of bottleneck blocks with temporal shifts.
+    """Build a ResNet with temporal shifts, as a frame model.
 
     Args:
         input_shape: height, width and channels of the frames.
         depth: 50 or 101.
-        groups, group_width: of the 3x3 convolutions: 1 and 64 for ResNet, 32 and 8 for ResNeXt-101.
-        non_local: whether every other block of conv3 and conv4 of ResNet-50 is followed by a
-            non-local block.
-        shift: False for TSN.
-        temporal_padding: `"symmetric"`: bi-directional shifts, for whole clips; or `"causal"`:
-            uni-directional ones, which can stream.
-        divisor: the share of the channels that moves one way.
+        groups, group_width: of the 3x3 convolutions; 1, 64 for ResNet, 32, 8 for ResNeXt-101.
+        non_local: adds a non-local block after every second block of conv3 and conv4, depth 50.
+        shift: False builds TSN.
+        temporal_padding: `"symmetric"` (bi-directional shifts, whole clips) or `"causal"`
+            (uni-directional shifts, which can stream).
+        divisor: 1 / divisor of the channels is shifted, in each direction.
         placement: `"residual"` or `"in_place"`; see `insert_temporal_shift`.
-        frames: how many a non-local block sees; see `keras_layers.NonLocal`.
-        classes: number of classes; default: those of the weights, or 400.
-        weights: a file of PyTorch to begin with: of torchvision (ImageNet), the authors of TSM, or
-            mmaction2. Frames between -1 and 1 are then brought to ImageNet's mean and deviation
-            within the network. A classifier of other classes is left as it is, and said so; for
-            frames of other than three channels, such as optical flow, see `import_torch`.
-        dropout: before the classifier.
+        frames: that a non-local block reads; see `keras_layers.NonLocal`.
+        classes: number of classes; default: that of the weights, or 400.
+        weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`. The
+            network then normalizes frames from -1..1 to ImageNet's mean and deviation.
+        dropout: rate of the dropout before the classifier.
         width: multiplies all channels but the classes, to multiples of 8, and the groups.
         name: of the model.
 
     Returns:
-        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32; the mean
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. The mean
         over the frames of a clip is its prediction.
 
     Raises:
-        ValueError: an unknown depth, padding or placement, non-local blocks at another depth, or
-            weights that do not fit.
-        FileNotFoundError: there is no such file of weights.
+        ValueError: an option out of range, or weights that do not fit.
     """
-    kind = "resnet" if groups == 1 else "resnext"
-    name = name or f"{'non_local' if non_local else 'tsm' if shift else 'tsn'}_{kind}{depth}"
-    if depth not in BLOCKS or (non_local and depth != 50):
-        raise ValueError(
-            f"{name}: depth must be one of {', '.join(map(str, BLOCKS))}, and 50 with "
-            f"non-local blocks. Received: depth={depth}"
-        )
+    name = name or _resnet_name(depth, groups, non_local, shift)
+    _check_depth(name, depth, non_local)
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    step = 2 if max(BLOCKS[depth]) >= DEEP_STAGE and placement == "residual" else 1
+    every = 2 if max(resnet.STAGES[depth]) >= DEEP_STAGE and placement == "residual" else 1
     frame = keras.Input(input_shape, name="frame")
-    x = stem(_normalized(frame) if weights else frame, _scaled(64, width))
-    for stage, count in enumerate(BLOCKS[depth], 2):
-        channels = 64 * 2 ** (stage - 2)
-        inner, own_groups = _scaled(channels, width), 1
-        if groups > 1:
-            own_groups = max(1, round(groups * width))
-            inner = own_groups * (channels * group_width // 64)
-        for block in range(count):
-            unit = f"conv{stage}_block{block + 1}"
-            shortcut, x = shifts.paths(x, unit, block % step == 0)
-            x = bottleneck(
-                shortcut,
-                x,
-                unit,
-                (inner, _scaled(4 * channels, width)),
-                2 if block == 0 and stage > 2 else 1,
-                first=block == 0,
-                groups=own_groups,
-            )
-            if non_local and stage in (3, 4) and block % 2 == 0:
-                x = non_local_block(x, unit, frames, temporal_padding)
+    x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width))
+    for block in resnet.blocks(depth):
+        shortcut, x = shifts.paths(x, block.unit, block.index % every == 0)
+        channels, block_groups = _channels(block, groups, group_width, width)
+        x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups)
+        if non_local and block.stage in (3, 4) and block.index % 2 == 0:
+            x = non_local_block(x, block.unit, frames, temporal_padding)
     return _classifier(frame, x, classes, weights, dropout, name)
 
 
@@ -139,63 +115,100 @@ def tsm_mobilenet_v2(
     width: float = 1.0,
     name: str | None = None,
 ) -> keras.Model:
-    """A frame model of inverted residual blocks; those with an identity path are shifted.
+    """Build a MobileNetV2 with temporal shifts in the blocks that have an identity path.
 
-    Arguments, result and errors are those of `tsm_resnet`; the last convolution has 1280 channels,
-    whatever the width up to 1.
+    Arguments, result and errors are those of `tsm_resnet`. The last convolution has 1280 channels,
+    or more if `width` is above 1.
     """
     name = name or f"{'tsm' if shift else 'tsn'}_mobilenet_v2"
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     frame = keras.Input(input_shape, name="frame")
     x = _normalized(frame) if weights else frame
-    x = convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6)
-    number = 0
-    for expansion, channels, count, stride in MOBILENET_BLOCKS:
-        outer = _scaled(channels, width)
-        for block in range(count):
-            number += 1
-            unit, strides = f"block{number}", stride if block == 0 else 1
-            residual = strides == 1 and x.shape[-1] == outer
-            shortcut, x = shifts.paths(x, unit, residual and expansion > 1)
-            inner = expansion * x.shape[-1]
-            if expansion > 1:
-                x = convolved(x, inner, 1, f"{unit}.expand_", relu=6)
-            x = convolved(x, inner, 3, f"{unit}.depthwise_", strides, groups=inner, relu=6)
-            x = convolved(x, outer, 1, f"{unit}.project_", relu=None)
-            if residual:
-                x = layers.Add(name=f"{unit}.add")([shortcut, x])
-    x = convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
+    x = resnet.convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6)
+    for block in mobilenet.blocks():
+        outer = _scaled(block.channels, width)
+        residual = block.strides == 1 and x.shape[-1] == outer
+        shortcut, x = shifts.paths(x, block.unit, residual and block.expansion > 1)
+        x = mobilenet.inverted_residual(shortcut if residual else None, x, block, outer)
+    x = resnet.convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
     return _classifier(frame, x, classes, weights, dropout, name)
 
 
 def non_local_block(
     x: keras.KerasTensor, unit: str, frames: int, temporal_padding: str = "symmetric"
 ) -> keras.KerasTensor:
-    """`x` and, added to it, what all positions of the frames say to each.
+    """Add to `x` a non-local operation over all positions of the neighboring frames.
 
     Args:
         x: `[B, H, W, C]`.
-        unit: the unit that the layers belong to.
-        frames, temporal_padding: as of `keras_layers.NonLocal`.
+        unit: the unit of the layers, which starts their names.
+        frames, temporal_padding: see `keras_layers.NonLocal`.
 
     Returns:
-        `[B, H, W, C]`; `x` itself until the batch norm has learned a gamma other than zero.
+        `[B, H, W, C]`. Before training this equals `x`: the batch norm's gamma starts at zero.
     """
     y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
     y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
     y = layers.BatchNormalization(
-        epsilon=LAYOUTS["torch"], gamma_initializer="zeros", name=f"{unit}.nl_bn"
+        epsilon=resnet.LAYOUTS["torch"], gamma_initializer="zeros", name=f"{unit}.nl_bn"
     )(y)
     return layers.Add(name=f"{unit}.nl_add")([x, y])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Shifts:
+    """Inserts the temporal shifts of one network.
+
+    Attributes:
+        network: its name, for messages.
+        shift: False inserts none.
+        temporal_padding, divisor, placement: see `tsm_resnet`.
+    """
+
+    network: str
+    shift: bool
+    temporal_padding: str
+    divisor: int
+    placement: str
+
+    def __post_init__(self) -> None:
+        if self.temporal_padding not in TEMPORAL_PADDINGS or self.placement not in PLACEMENTS:
+            raise ValueError(
+                f"{self.network}: expected temporal_padding to be one of {', '.join(TEMPORAL_PADDINGS)}, "
+                f"and placement one of {', '.join(PLACEMENTS)}. Received: "
+                f"temporal_padding={self.temporal_padding!r}, placement={self.placement!r}"
+            )
+
+    def paths(
+        self, x: keras.KerasTensor, unit: str, shifted: bool
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """The inputs of a block's shortcut and of its residual branch."""
+        if not (self.shift and shifted):
+            return x, x
+        y = TemporalShift(self.temporal_padding, self.divisor, name=f"{unit}.shift")(x)
+        return (y if self.placement == "in_place" else x), y
+
+
+def _resnet_name(depth: int, groups: int, non_local: bool, shift: bool) -> str:
+    prefix = "non_local" if non_local else "tsm" if shift else "tsn"
+    return f"{prefix}_{'resnet' if groups == 1 else 'resnext'}{depth}"
+
+
+def _check_depth(name: str, depth: int, non_local: bool) -> None:
+    if depth not in resnet.STAGES or (non_local and depth != 50):
+        raise ValueError(
+            f"{name}: expected depth to be one of {', '.join(map(str, resnet.STAGES))}, "
+            f"and 50 with non-local blocks. Received: depth={depth}"
+        )
+
+
 def _normalized(frame: keras.KerasTensor) -> keras.KerasTensor:
-    """Pixels between -1 and 1 as the weights of PyTorch's networks expect them, `[B, H, W, C]`."""
+    """The frame `[B, H, W, C]`, from -1..1 to the mean and deviation that the weights expect."""
     mean, deviation = np.array(MEAN), np.array(DEVIATION)
-    if frame.shape[-1] != len(MEAN):  # as TSN has optical flow, which is gray where nothing moves
+    if frame.shape[-1] != len(MEAN):  # optical flow: as in TSN's code, 0 where nothing moves
         mean, deviation = np.array(0.5), deviation.mean()
-    # (p - mean) / deviation, of p = (x + 1) / 2
+    # (p - mean) / deviation, where p = (x + 1) / 2
     scale, offset = (0.5 / deviation).tolist(), ((0.5 - mean) / deviation).tolist()
     return layers.Rescaling(scale, offset, name="stem.normalized")(frame)
 
@@ -208,7 +221,7 @@ def _classifier(
     dropout: float,
     name: str,
 ) -> keras.Model:
-    """The network from `frame` to the scores of the classes, with its weights, if there are any."""
+    """The network from `frame` to logits, with its weights loaded."""
     if classes is None:
         classes = class_count(weights) if weights else CLASSES
     model = keras.Model(frame, action_head(features, classes, dropout), name=name)
@@ -217,34 +230,17 @@ def _classifier(
     return model
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shifts:
-    """The shifts of one network."""
-
-    network: str
-    shift: bool
-    padding: str
-    divisor: int
-    placement: str
-
-    def __post_init__(self) -> None:
-        if self.padding not in TEMPORAL_PADDINGS or self.placement not in PLACEMENTS:
-            raise ValueError(
-                f"{self.network}: temporal_padding must be one of {', '.join(TEMPORAL_PADDINGS)}"
-                f", and placement one of {', '.join(PLACEMENTS)}. Received: "
-                f"temporal_padding={self.padding!r}, placement={self.placement!r}"
-            )
-
-    def paths(
-        self, x: keras.KerasTensor, unit: str, here: bool
-    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """What the shortcut and the residual branch of a block read, shifted or not."""
-        if not (self.shift and here):
-            return x, x
-        shifted = TemporalShift(self.padding, self.divisor, name=f"{unit}.shift")(x)
-        return (shifted if self.placement == "in_place" else x), shifted
-
-
 def _scaled(channels: int, width: float) -> int:
-    """`channels` times the width multiplier, up to a multiple of 8."""
+    """`channels` times the width multiplier, rounded up to a multiple of 8."""
     return 8 * math.ceil(channels * width / 8)
+
+
+def _channels(
+    block: resnet.Block, groups: int, group_width: int, width: float
+) -> tuple[tuple[int, int], int]:
+    """Channels of a block's 3x3 convolution and of the block; groups of that convolution."""
+    outer = _scaled(4 * block.channels, width)
+    if groups == 1:
+        return (_scaled(block.channels, width), outer), 1
+    groups = max(1, round(groups * width))
+    return (groups * (block.channels * group_width // 64), outer), groups

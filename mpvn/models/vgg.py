@@ -1,29 +1,22 @@
-"""VGG-8, VGG-16 and 3D VGG, of *Sideways* (section 5) and *Skip-Sideways* (supplement).
+"""VGG-8 (*Sideways*, section 4.2), VGG-16 and 3D VGG (*Skip-Sideways*, supplement).
 
-VGG-8 is the spatial network of *Two-Stream Convolutional Networks* (2014) with batch norm: one
-layer a unit. VGG-16 has two layers a unit. 3D VGG is VGG-16 whose convolutions see three frames,
-symmetric or causal.
+VGG-8 is the spatial network of *Two-Stream Convolutional Networks* (2014) with batch norm, one
+layer per unit. VGG-16 has two layers per unit. 3D VGG is VGG-16 with convolutions that read three
+frames, symmetric or causal.
 """
 
+import functools
 import os
-from typing import Any
 
 import keras
 from keras import layers
 
 from mpvn.models.applications import load_application
-from mpvn.models.parts import (
-    check_frame,
-    convolution,
-    max_pool,
-    rectified,
-    scaled,
-    stacked_input,
-)
+from mpvn.models.parts import check_frame, convolution, max_pool, rectified, scaled, stacked_input
 from mpvn.models.surgery.transfer import transfer_weights
 
 VGG8 = ((7, 96, 2, 2), (5, 256, 2, 2), (3, 512, 1, 1), (3, 512, 1, 1), (3, 512, 1, 2))
-"""Kernel, channels, stride, and size of the pool behind each convolution."""
+"""Kernel, channels and stride of each convolution, and the size of the pool after it."""
 
 VGG8_DENSE = (4096, 2048)
 
@@ -43,15 +36,16 @@ def vgg8(
     width: float = 1.0,
     name: str = "vgg8",
 ) -> keras.Model:
-    """A frame model of 8 units: five convolutions and three dense layers.
+    """Build a frame model of 8 units: five convolutions and three dense layers.
 
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
         batch_norm: whether convolutions are normalized.
-        dropout: share that training leaves out behind the first two dense layers; 0.9 in *Sideways*
-            where it says "with dropout".
-        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        dropout: rate of the dropout after each of the first two dense layers. *Sideways* uses 0.9
+            in its rows "with dropout".
+        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+            channels of the input.
         width: multiplies all channels but the classes.
         name: of the model.
 
@@ -59,7 +53,7 @@ def vgg8(
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame shape that is not known, or that `block` does not divide.
+        ValueError: a frame size that is unknown, or that `block` does not divide.
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
@@ -91,20 +85,21 @@ def vgg16(
     width: float = 1.0,
     name: str = "vgg16",
 ) -> keras.Model:
-    """A frame model of 8 units of two layers: 13 convolutions and three dense layers.
+    """Build a frame model of 8 units of two layers: 13 convolutions and three dense layers.
 
     Args:
         input_shape: height, width and channels of the frames.
         classes: number of classes (51: HMDB51).
         batch_norm: whether convolutions are normalized.
-        dropout: share that training leaves out behind the first two dense layers.
-        temporal_kernel: frames that every convolution sees.
+        dropout: rate of the dropout after each of the first two dense layers.
+        temporal_kernel: the number of frames that every convolution reads.
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
-        block: pixels, or `(frames, height, width)`, moved into the channels of the input.
+        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+            channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
-            `keras.applications.VGG16`, with its classifier if there are 1000 classes and frames of
-            224 pixels, else without; inflated so that each frame gives what the image network
-            gives. Needs `batch_norm=False`.
+            `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
+            224x224, without otherwise. They are inflated so that each frame gives what the image
+            network gives. Needs `batch_norm=False`.
         width: multiplies all channels but the classes.
         name: of the model.
 
@@ -112,7 +107,7 @@ def vgg16(
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame shape that is not known or that `block` does not divide, or weights that
+        ValueError: a frame size that is unknown or that `block` does not divide, or weights that
             do not fit.
     """
     check_frame(input_shape, 1, name)
@@ -123,10 +118,39 @@ def vgg16(
         )
     frame = keras.Input(input_shape, name="frame")
     x = stacked_input(frame, block, "unit1")
+    x = _vgg16_convolutions(x, batch_norm, temporal_kernel, temporal_padding, width)
+    x = layers.Flatten(name="unit7.flatten")(x)
+    for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):
+        x = _dense(x, scaled(units, width), part, dropout)
+    logits = layers.Dense(classes, dtype="float32", name="unit8.predictions")(x)
+    model = keras.Model(frame, logits, name=name)
+    if weights is not None:
+        include_top = classes == 1000 and tuple(input_shape) == (224, 224, 3)
+        source = load_application("VGG16", weights, include_top)
+        transfer_weights(source, model, names=lambda layer: layer.rpartition(".")[2])
+    return model
+
+
+vgg_3d = functools.partial(vgg16, temporal_kernel=3, temporal_padding="symmetric", name="vgg_3d")
+"""3D VGG: `vgg16` with 3x3x3 convolutions, for whole clips and one subnetwork."""
+
+causal_vgg_3d = functools.partial(vgg_3d, temporal_padding="causal", name="causal_vgg_3d")
+"""Causal 3D VGG, which can stream."""
+
+
+def _vgg16_convolutions(
+    x: keras.KerasTensor,
+    batch_norm: bool,
+    temporal_kernel: int,
+    temporal_padding: str,
+    width: float,
+) -> keras.KerasTensor:
+    """Five blocks of convolutions with a pool after each, as units of two convolutions."""
     layer = 0
     for stage, (filters, count) in enumerate(VGG16, 1):
         for number in range(1, count + 1):
-            part = f"unit{layer // 2 + 1}.block{stage}_conv{number}"
+            unit = f"unit{layer // 2 + 1}"
+            part = f"{unit}.block{stage}_conv{number}"
             x = convolution(
                 x,
                 scaled(filters, width),
@@ -138,43 +162,8 @@ def vgg16(
             )
             x = rectified(x, part, batch_norm=batch_norm)
             layer += 1
-        x = max_pool(x, 2, f"unit{(layer - 1) // 2 + 1}.block{stage}_pool", strides=2)
-    x = layers.Flatten(name="unit7.flatten")(x)
-    for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):
-        x = _dense(x, scaled(units, width), part, dropout)
-    logits = layers.Dense(classes, dtype="float32", name="unit8.predictions")(x)
-    model = keras.Model(frame, logits, name=name)
-    if weights is not None:
-        whole = classes == 1000 and tuple(input_shape) == (224, 224, 3)
-        source = load_application("VGG16", weights, include_top=whole)
-        transfer_weights(source, model, names=lambda part: part.rpartition(".")[2])
-    return model
-
-
-def vgg_3d(
-    input_shape: tuple[int, int, int] = (224, 224, 3),
-    *,
-    temporal_padding: str = "symmetric",
-    name: str = "vgg_3d",
-    **options: Any,
-) -> keras.Model:
-    """3D VGG: `vgg16` with 3x3x3 convolutions.
-
-    Args:
-        input_shape: height, width and channels of the frames.
-        temporal_padding: `"symmetric"`, for whole clips and one subnetwork; or `"causal"`, which
-            can stream.
-        name: of the model.
-        **options: further arguments of `vgg16`.
-
-    Returns:
-        As `vgg16`.
-
-    Raises:
-        ValueError: as `vgg16`.
-    """
-    options = {"temporal_kernel": 3, **options}
-    return vgg16(input_shape, temporal_padding=temporal_padding, name=name, **options)
+        x = max_pool(x, 2, f"{unit}.block{stage}_pool", strides=2)
+    return x
 
 
 def _dense(x: keras.KerasTensor, units: int, name: str, dropout: float) -> keras.KerasTensor:

@@ -1,1 +1,1 @@
-"""PyTorch checkpoints, read without PyTorch."""
+"""PyTorch checkpoints in the networks of `mpvn.models.tsm`, without PyTorch."""
