@@ -175,9 +175,10 @@ class _Shifts:
     def __post_init__(self) -> None:
         if self.temporal_padding not in TEMPORAL_PADDINGS or self.placement not in PLACEMENTS:
             raise ValueError(
-                f"{self.network}: expected temporal_padding to be one of {', '.join(TEMPORAL_PADDINGS)}, "
-                f"and placement one of {', '.join(PLACEMENTS)}. Received: "
-                f"temporal_padding={self.temporal_padding!r}, placement={self.placement!r}"
+                f"{self.network}: expected temporal_padding to be one of "
+                f"{', '.join(TEMPORAL_PADDINGS)}, and placement one of {', '.join(PLACEMENTS)}. "
+                f"Received: temporal_padding={self.temporal_padding!r}, "
+                f"placement={self.placement!r}"
             )
 
     def paths(

@@ -117,7 +117,7 @@ def test_mistakes_about_networks_name_what_is_possible(arguments: list, message:
         (["--subnetworks", "2", "--boundaries", "conv1"], "not both"),
         (["--clocks", "fast"], 'clocks: expected None, "auto"'),
         (["--phases", "1,2,3"], "offsets >= 0, one for each of the 1"),
-        (["--size", "64"], "has its own frame size"),
+        (["--size", "64"], "Expected no size, weights or options"),
         (["--partition", "odd"], "invalid choice"),
     ],
 )
