@@ -99,12 +99,14 @@ def measure(folder: pathlib.Path, small: bool) -> list[dict[str, Any]]:
 
 def encoded(folder: pathlib.Path, size: tuple[int, int], count: int, frames: int) -> Any:
     """A set of rendered videos, as files."""
-    from mpvn.data import VideoSet, write_rendered_video
+    from mpvn.data import VideoSet, VideoWriter, rendered_figures
     from mpvn.data.sets.files import FileVideo
 
     folder.mkdir()
-    for number in range(count):
-        write_rendered_video(folder / f"{number}.mp4", frames, size, seed=number)
+    for number, video in enumerate(rendered_figures(count, size=size, frames=frames).videos):
+        with VideoWriter(folder / f"{number}.mp4", 25) as writer:
+            for frame in video.read(range(frames)):
+                writer.write(frame)
     return VideoSet(folder.name, [FileVideo(path) for path in sorted(folder.iterdir())])
 
 

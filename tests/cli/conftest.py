@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 import pytest
-from drawn_video import write_rendered_video
+from rendered_video import write_rendered_video
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from command_line import assert_mistake, mpvn, process_arguments
-from drawn_video import write_rendered_video
+from rendered_video import write_rendered_video
 
 import keras_layers
 from mpvn import Plan, VideoNetwork

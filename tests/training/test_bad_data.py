@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from drawn_video import write_rendered_video
 from PIL import Image
+from rendered_video import write_rendered_video
 
 from mpvn import cli
 

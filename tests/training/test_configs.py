@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 import pytest
-from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
 from PIL import Image
+from rendered_video import write_rendered_video
 
 from mpvn.models import PUBLISHED
 from mpvn.training import SidewaysTrainer, build, load_config

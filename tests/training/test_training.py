@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 import pytest
-from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
+from rendered_video import write_rendered_video
 
 from mpvn import cli
 from mpvn.training import RunFolder, base_config, build, evaluate, load_config, override, train

@@ -7,8 +7,8 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from drawn_video import write_rendered_video
 from ml_collections import ConfigDict
+from rendered_video import write_rendered_video
 
 from mpvn import cli
 from mpvn.tasks import fuse
