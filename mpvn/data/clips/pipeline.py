@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from mpvn.data.clips.augmentation import ClipTransform
 from mpvn.data.clips.sampling import Sampling
-from mpvn.data.video.frames import VideoError
+from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import Video, VideoSet
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mpvn.data.video.frames import Decoded, VideoError, upright_pictures
-from mpvn.data.video.reader import frame_rate
+from mpvn.data.video.errors import VideoError
+from mpvn.data.video.frames import Decoded, upright_pictures
+from mpvn.data.video.image_folder import ImageFolder
+from mpvn.data.video.rates import frame_rate
 from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
-from mpvn.data.video.sources import ImageFolder
 from mpvn.data.video_set import Frames, Joints
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpvn.data.sets.flow_images import FlowImages, flow_images
-from mpvn.data.video.frames import VideoError
+from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 METHODS = ("dis", "tvl1")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpvn.data.video.sources import IMAGE_SUFFIXES
+from mpvn.data.video.image_folder import IMAGE_SUFFIXES
 from mpvn.data.video_set import NO_MIRROR
 
 VIDEO_SUFFIXES = frozenset(

@@ -14,7 +14,8 @@ import numpy as np
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import choice, folder_among, has_images, raise_faults, read_json
-from mpvn.data.video.sources import DEFAULT_FPS, images_in
+from mpvn.data.video.image_folder import images_in
+from mpvn.data.video.rates import DEFAULT_FPS
 from mpvn.data.video_set import Joints, VideoSet
 
 _MEND = (

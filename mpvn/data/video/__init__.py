@@ -1,1 +1,1 @@
-"""Video files, cameras and network streams: frames in and out."""
+"""Read and write video: files, image folders, network streams and cameras."""

@@ -1,12 +1,11 @@
-"""One decoded picture into RGB as the user sees it, and a run of pictures onto an even rate.
+"""Convert decoded frames to upright RGB arrays.
 
-FFmpeg hands out pictures as they are stored: on their side, gray, with a palette or alpha, of any
-size, at any times. Everything that makes them uniform is here and knows nothing of where they come
-from, so that every source gets the same treatment.
+FFmpeg returns frames as they are stored: rotated, gray, with a palette or an alpha channel, and of
+any size. All conversion is here, independent of the source, so that every source is treated alike.
 
-What it does not do well: pixels are taken as square and frames as progressive (no aspect-ratio
-correction, no deinterlacing); rotations other than quarter turns go to the nearest one, and the
-mirroring that EXIF can ask of an image is not done; HDR is not tone-mapped.
+Limitations: pixels are assumed square and frames progressive (no aspect-ratio correction, no
+deinterlacing); a rotation is rounded to the nearest quarter turn; mirroring in EXIF data is
+ignored; HDR is not tone-mapped.
 """
 
 from __future__ import annotations
@@ -23,121 +22,99 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from mpvn.data.video.errors import VideoError
+
 Frame = npt.NDArray[np.uint8]
+"""`uint8 [height, width, 3]`, RGB."""
 
 
-class VideoError(ValueError):
-    """A video source or target that cannot be used.
-
-    The message says what was expected, what was received, and how to mend it.
-    """
-
-
-class Turn(NamedTuple):
-    """What makes a stored frame upright: transpose, then flip rows, then flip columns."""
+class Orientation(NamedTuple):
+    """How to turn a stored frame upright: transpose, then flip rows, then flip columns."""
 
     transpose: bool = False
     flip_rows: bool = False
     flip_columns: bool = False
 
 
-_QUARTER_TURNS = (  # Counter-clockwise: none, one, two, three.
-    Turn(),
-    Turn(True, flip_rows=True),
-    Turn(False, flip_rows=True, flip_columns=True),
-    Turn(True, flip_columns=True),
+_QUARTER_TURNS = (  # 0, 1, 2 and 3 quarter turns counterclockwise
+    Orientation(),
+    Orientation(True, flip_rows=True),
+    Orientation(False, flip_rows=True, flip_columns=True),
+    Orientation(True, flip_columns=True),
 )
 
 
 class Decoded(NamedTuple):
-    """A frame as FFmpeg gives it, with its time and how long it is shown, in seconds."""
+    """A frame as FFmpeg decodes it. Times are in seconds."""
 
     time: Fraction
-    shown_for: Fraction
+    duration: Fraction
     frame: VideoFrame
-    turn: Turn
+    orientation: Orientation
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(height, width) after the turn."""
+        """(height, width) of the frame once it is upright."""
         height, width = self.frame.height, self.frame.width
-        return (width, height) if self.turn.transpose else (height, width)
+        return (width, height) if self.orientation.transpose else (height, width)
 
 
 class Picture(NamedTuple):
-    """A decoded frame made an upright RGB array `uint8 [height, width, 3]`."""
+    """An upright frame, `uint8 [height, width, 3]`, RGB. Times are in seconds."""
 
     time: Fraction
-    shown_for: Fraction
+    duration: Fraction
     pixels: Frame
 
 
 def upright_pictures(
     first: Decoded, rest: Iterator[Decoded], shape: tuple[int, int], scale: bool, name: str
 ) -> Iterator[Picture]:
-    """Makes RGB of decoded frames, and counts their time from the first.
+    """Convert decoded frames to pictures, with times relative to the first frame.
 
     Args:
         first: The first frame.
-        rest: Those after it.
+        rest: The frames after it.
         shape: (height, width) of every picture.
-        scale: Whether frames of another size are scaled and cropped to `shape`, or are an error.
-        name: What the error calls the source.
+        scale: Whether to scale and crop frames of another size to `shape`. If False, they raise an
+            error.
+        name: Name of the source, for the error message.
+
+    Raises:
+        VideoError: A frame has another size than `shape` and `scale` is False.
     """
-    reformatter = VideoReformatter()  # One for all, since it caches its conversion tables.
+    reformatter = VideoReformatter()  # shared by all frames, because it caches conversion tables
     for decoded in itertools.chain([first], rest):
         if not scale and decoded.upright_size != shape:
             raise VideoError(
-                f"{name}: expected every frame to be (height, width) {shape} as the first, "
-                f"received {decoded.upright_size}. Give `size=` to bring all to one size."
+                f"{name}: expected every frame to have the (height, width) of the first, {shape}. "
+                f"Received: {decoded.upright_size}. Pass `size=` to scale all frames to one size."
             )
         yield Picture(
             time=decoded.time - first.time,
-            shown_for=decoded.shown_for,
+            duration=decoded.duration,
             pixels=_upright_rgb(decoded, shape, reformatter),
         )
 
 
-def resample(pictures: Iterator[Picture], rate: Fraction) -> Iterator[Picture]:
-    """At each n / rate the newest picture that is not later.
-
-    source   0-----1--2-----------3-----|     (times as they come)
-    output   0---0---2---2---2---3---3--      (every 1 / rate, until the last picture ends)
-
-    A picture is passed on once its successor is known: live sources are one frame later by this.
-    """
-    period = 1 / rate
-    due = Fraction(0)
-    newest = next(pictures, None)
-    while newest is not None:
-        successor = next(pictures, None)
-        end = newest.time + newest.shown_for if successor is None else successor.time
-        while due < end:
-            # A copy where the picture is needed again, since the consumer may draw on its own.
-            again = due + period < end
-            yield Picture(due, period, newest.pixels.copy() if again else newest.pixels)
-            due += period
-        newest = successor
-
-
 def _upright_rgb(decoded: Decoded, shape: tuple[int, int], reformatter: VideoReformatter) -> Frame:
-    """Scaled until it just covers `shape`, turned upright, and cropped in the middle."""
-    frame, turn = decoded.frame, decoded.turn
+    """Scale a frame until it just covers `shape`, turn it upright, and crop the center."""
+    frame, orientation = decoded.frame, decoded.orientation
     height, width = decoded.upright_size
     scale = max(Fraction(shape[0], height), Fraction(shape[1], width))
-    # One side is exact; the other is no shorter, since rounding keeps whole numbers.
+    # One side matches exactly. Rounding cannot make the other too short: `shape` is integer.
     height = max(shape[0], round(height * scale))
     width = max(shape[1], round(width * scale))
-    stored = (width, height) if turn.transpose else (height, width)
+    stored_height, stored_width = (width, height) if orientation.transpose else (height, width)
     if _has_alpha(frame):
         frame = _over_black(frame)
     rgb = reformatter.reformat(
-        frame, width=stored[1], height=stored[0], format="rgb24", interpolation="BILINEAR"
+        frame, width=stored_width, height=stored_height, format="rgb24", interpolation="BILINEAR"
     )
     pixels = rgb.to_ndarray()
-    if turn.transpose:
+    if orientation.transpose:
         pixels = pixels.swapaxes(0, 1)  # [H, W, 3] -> [W, H, 3]
-    pixels = pixels[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]
+    pixels = pixels[:: -1 if orientation.flip_rows else 1, :: -1 if orientation.flip_columns else 1]
     top = (height - shape[0]) // 2
     left = (width - shape[1]) // 2
     pixels = pixels[top : top + shape[0], left : left + shape[1]]
@@ -145,36 +122,37 @@ def _upright_rgb(decoded: Decoded, shape: tuple[int, int], reformatter: VideoRef
 
 
 def _has_alpha(frame: VideoFrame) -> bool:
-    layout = frame.format
-    return layout.has_palette or any(component.is_alpha for component in layout.components)
+    pixel_format = frame.format
+    return pixel_format.has_palette or any(c.is_alpha for c in pixel_format.components)
 
 
 def _over_black(frame: VideoFrame) -> VideoFrame:
-    """Composites the picture over black: color times alpha, before any scaling."""
+    """Composite a frame over black. Must precede scaling, which would mix in hidden colors."""
     rgba = frame.reformat(format="rgba").to_ndarray().astype(np.uint16)  # [H, W, 4]
     rgb = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
     return VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")
 
 
-def turn_of(frame: VideoFrame) -> Turn:
-    """Reads the display matrix (nine integers, FFmpeg's libavutil/display.h) of a frame.
+def read_orientation(frame: VideoFrame) -> Orientation:
+    """Return the orientation in a frame's display matrix.
 
-    It maps a stored position to x' = a x + c y, y' = b x + d y. For quarter turns and mirrorings
-    either a and d are zero or b and c.
+    The matrix has nine integers (FFmpeg's libavutil/display.h) and maps a stored position to
+    x' = a x + c y, y' = b x + d y. For quarter turns and mirror images either a and d are zero or
+    b and c.
     """
-    # A frame asked for its side data lives until the garbage collector comes, since both refer to
-    # each other. So it is a tiny copy that is asked.
+    # Reading `side_data` creates a reference cycle that keeps the frame alive until the garbage
+    # collector runs. Read it from a tiny copy instead.
     tiny = frame.reformat(width=2, height=2, format="gray")
     try:
         side_data = tiny.side_data
     except ValueError:
-        # PyAV knows no name for some kinds, as EXIF, and then gives none. The angle it still tells.
+        # PyAV raises if it does not know one of the kinds, such as EXIF. `rotation` still works.
         return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
-    # PyAV's annotation calls the elements strings; they are SideData.
+    # PyAV annotates the elements as strings, but they are SideData.
     for data in cast(Iterable[SideData], side_data):
         if data.type == SideDataType.DISPLAYMATRIX:
             a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
             if abs(b) + abs(c) > abs(a) + abs(d):
-                return Turn(True, b < 0, c < 0)
-            return Turn(False, d < 0, a < 0)
-    return Turn()
+                return Orientation(True, b < 0, c < 0)
+            return Orientation(False, d < 0, a < 0)
+    return Orientation()

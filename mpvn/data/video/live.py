@@ -1,11 +1,12 @@
-"""The newest frame of a live source, for a consumer that may be slower than the source.
+"""Read the newest frame of a live source, for a consumer that may be slower than the source.
 
-A network that takes 50 ms a frame and a camera that gives one every 33 ms must not drift apart:
-frames that came and went while the consumer was busy are dropped, and counted. One thread decodes
-ahead and keeps a single frame, so memory does not grow and the delay stays below one frame.
+If a network takes 50 ms per frame and a camera delivers one every 33 ms, reading every frame would
+fall further and further behind. Frames that arrive while the consumer is busy are dropped and
+counted instead. A background thread decodes ahead and keeps a single frame, so memory does not grow
+and the delay stays below one frame.
 
-What it does not do well: every frame is decoded, also those dropped (later frames build on them);
-a source that blocks without a timeout of its own blocks `close()` as well.
+Limitations: dropped frames are decoded too, because later frames depend on them. A source that
+blocks without a timeout also blocks `close()`.
 """
 
 from __future__ import annotations
@@ -15,32 +16,32 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Protocol, Self, runtime_checkable
 
-from mpvn.data.video.reader import Frame
+from mpvn.data.video.frames import Frame
 
 
 @runtime_checkable
 class TimedFrames(Protocol):
-    """What `realtime=True` needs of a reader; `VideoReader` has it."""
+    """A reader that `realtime=True` accepts, such as `VideoReader`."""
 
     def timed(self) -> Iterator[tuple[float, Frame]]:
-        """Yields `(seconds since the first frame, frame)`."""
+        """Yield `(seconds since the first frame, frame)`."""
         ...
 
 
 class LiveSource:
-    """An iterator of the newest frames of `reader`; what nobody took in time is dropped.
+    """An iterator over the newest frames of a reader. Frames not consumed in time are dropped.
 
-    The background thread starts at the first `next()` and ends with the source or with `close()`,
-    which also closes the reader. For one consumer.
+    The background thread starts at the first `next()` and stops at the end of the source or at
+    `close()`, which also closes the reader. Supports a single consumer.
 
     Args:
         reader: A `VideoReader`, or any iterable of frames `uint8 [height, width, 3]`.
-        realtime: Whether to hold each frame back until its own time, counted from the first: a file
-            then behaves like a camera. The reader must have `timed()`.
+        realtime: Whether to delay each frame until its time, relative to the first frame, so that a
+            file behaves like a camera. The reader must have `timed()`.
 
     Raises:
-        TypeError: `realtime` with a reader that does not tell times.
-        Exception: While iterating, whatever the reader raised, after the last frame before it.
+        TypeError: `realtime` is True and the reader has no `timed()`.
+        Exception: While iterating, the reader's exception, after the last frame before it.
 
     Example:
         >>> with LiveSource(VideoReader("camera:0", size=(224, 224))) as frames:
@@ -55,13 +56,13 @@ class LiveSource:
             if not isinstance(reader, TimedFrames):
                 raise TypeError(
                     "realtime=True: expected a reader with a method timed() that yields (seconds, "
-                    f"frame), such as VideoReader, received {type(reader).__name__}."
+                    f"frame), such as VideoReader. Received: {type(reader).__name__}."
                 )
             self._timed = reader
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mpvn-live", daemon=True)
         self._started = False
-        # Below: shared with the thread, under the condition.
+        # The attributes below are shared with the thread and guarded by the condition.
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._ended = False
@@ -71,19 +72,19 @@ class LiveSource:
 
     @property
     def delivered(self) -> int:
-        """Number of frames handed to the consumer so far."""
+        """Number of frames that the consumer has received."""
         return self._delivered
 
     @property
     def dropped(self) -> int:
-        """Number of frames decoded that the consumer was too late for."""
+        """Number of decoded frames that the consumer was too late for."""
         return self._dropped
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Frame:
-        """Waits for a frame newer than the last one returned, `uint8 [height, width, 3]`."""
+        """Wait for a frame newer than the last one and return it, `uint8 [height, width, 3]`."""
         if not self._started and not self._stop.is_set():
             self._started = True
             self._thread.start()
@@ -99,7 +100,7 @@ class LiveSource:
         raise StopIteration
 
     def close(self) -> None:
-        """Stops and joins the thread, then closes the reader. A waiting frame counts as dropped."""
+        """Stop the thread and close the reader. A frame not yet consumed counts as dropped."""
         self._stop.set()
         if self._started:
             self._thread.join()
@@ -128,7 +129,7 @@ class LiveSource:
                     self._dropped += self._newest is not None
                     self._newest = frame
                     self._changed.notify_all()
-        except Exception as raised:  # Belongs to the consumer, whatever it is.
+        except Exception as raised:  # re-raised in the consumer's thread
             error = raised
         finally:
             _close(frames)
@@ -138,7 +139,7 @@ class LiveSource:
                 self._changed.notify_all()
 
     def _paced(self, reader: TimedFrames) -> Iterator[Frame]:
-        """Each frame no sooner than its time; ends at once when stopped."""
+        """Yield each frame no sooner than its time. Return as soon as the source is closed."""
         timed = reader.timed()
         try:
             start = time.monotonic()
@@ -151,7 +152,7 @@ class LiveSource:
 
 
 def _close(thing: object) -> None:
-    """Closes generators and readers; plain iterables have nothing to close."""
+    """Close a generator or reader. Plain iterables have no `close()`."""
     close = getattr(thing, "close", None)
     if close is not None:
         close()

@@ -1,14 +1,14 @@
-"""Single frames of a video file by number, decoding from the key frame before them only.
+"""Read single frames of a video file by number, decoding from the key frame before each.
 
-Seeking by time is not exact: containers round times, seek by when a frame is decoded rather than
-shown, or land where they can. So a file's packets are listed once, undecoded, which is cheap: their
-times, sorted, number the frames. A key frame is known again by its place in the file, and every
-frame decoded after it must have the very time the list gives its number. Where any of this fails,
-the file is decoded from its start; where not even that agrees with the list (packets without times,
-or without a picture of their own), it is decoded once as a whole to count its frames.
+Seeking by time is not exact: containers round times, seek by decoding time instead of presentation
+time, or land where they can. So a file's packets are listed once without decoding, which is cheap;
+their sorted times number the frames. A key frame is identified by its position in the file, and
+every frame decoded after it must have the time that the list has for its number. If any of this
+fails, the file is decoded from its start. If even that disagrees with the list (packets without
+times, or packets without a frame), the whole file is decoded once to count its frames.
 
-What it does not do well: files of the last kind, for example raw streams, are decoded from the
-start at each reading.
+Limitations: files of the last kind, for example raw streams, are decoded from the start at every
+read.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpvn.data.video.frames import Decoded, VideoError
-from mpvn.data.video.sources import DEFAULT_FPS, Container, Key, open_source
+from mpvn.data.video.container import Container, KeyFrame
+from mpvn.data.video.errors import VideoError
+from mpvn.data.video.frames import Decoded
+from mpvn.data.video.rates import DEFAULT_FPS
+from mpvn.data.video.sources import open_source
 
-_WORTH_SEEKING = 16  # Frames to decode in vain that cost about as much as seeking.
-_HIDES_FRAMES = frozenset({"vp8"})  # Codecs with packets of their own for what is never shown.
+_SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
+_HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
 class SeekError(Exception):
-    """A file does not show the frames that its index lists."""
+    """The frames of a file are not those in its index."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameIndex:
-    """When the frames of a file are shown, and from where each can be decoded.
+    """The time of every frame of a file, and the key frames where decoding can start.
 
     Attributes:
-        times: of each frame, in ticks, ascending.
-        tick: in seconds.
-        rate: frames per second.
-        keys: int64 `[key frames, 5]`: number of the frame, then a `Key`; none to decode from the
-            start.
-        counted: whether the frames have been decoded and counted, so that only counting tells which
-            is which.
+        times: Presentation time of each frame, in ticks, ascending.
+        tick: Length of a tick, in seconds.
+        rate: Frames per second.
+        keys: int64 `[key frames, 5]`: the frame's number, then the fields of `KeyFrame`. If empty,
+            decoding starts at the beginning of the file.
+        counted: Whether the index comes from decoding the whole file. Frames are then identified
+            by counting, not by time.
     """
 
     times: Sequence[int] | npt.NDArray[np.int64]
@@ -58,15 +61,18 @@ class FrameIndex:
     def __len__(self) -> int:
         return len(self.times)
 
-    def key_before(self, frame: int) -> tuple[int, Key | None]:
-        """Number of the last key frame at or before `frame`, and where it is; None: at the start"""
+    def key_before(self, frame: int) -> tuple[int, KeyFrame | None]:
+        """Return the last key frame at or before `frame`: its number and place in the file.
+
+        The place is None at the start of the file.
+        """
         if not len(self.keys):
             return 0, None
         number, *key = self.keys[np.searchsorted(self.keys[:, 0], frame, "right") - 1].tolist()
-        return number, Key(*key)
+        return number, KeyFrame(*key)
 
     def between(self, start: float | Fraction | None, end: float | Fraction | None) -> range:
-        """The frames shown from `start` until before `end`, in seconds after the first frame."""
+        """Return the frames from `start` until before `end`, in seconds after the first frame."""
         first = 0 if start is None else self._first_at(start)
         last = len(self) if end is None else self._first_at(end)
         return range(first, max(first, last))
@@ -78,56 +84,59 @@ class FrameIndex:
 
 
 def index_frames(path: Path) -> FrameIndex:
-    """Lists the frames of a video file, without decoding it where its packets tell enough.
+    """List the frames of a video file, without decoding it if its packets have enough information.
 
     Raises:
-        VideoError: The file cannot be opened, or holds no frame.
+        VideoError: The file cannot be opened, or has no frames.
 
     Warns:
-        RuntimeWarning: The file is damaged; frames that cannot be read are left out.
+        RuntimeWarning: The file is damaged. Frames that cannot be read are left out.
     """
     container = _open(path, strict=False)
     try:
-        keys: list[Key] = []
+        keys: list[KeyFrame] = []
         times: list[int | None] = []
         ends: list[int] = []
         for packet in container.packets():
-            key = Key.of(packet)
+            key = KeyFrame.from_packet(packet)
             if key is not None:
                 keys.append(key)
-            # What a cut without coding anew leaves before its first frame is decoded, not shown.
+            # Discarded packets, left by a cut without re-encoding, are decoded but not shown.
             if packet.size and not packet.is_discard:
                 times.append(packet.pts)
                 ends.append((packet.pts or 0) + (packet.duration or 0))
-        ordered = sorted({time for time in times if time is not None})
+        sorted_times = sorted({time for time in times if time is not None})
         tick = container.time_base
         if (
             not keys
-            or not ordered
-            or len(ordered) < len(times)
-            or keys[0].time > ordered[0]
-            or container.codec in _HIDES_FRAMES
+            or not sorted_times
+            or len(sorted_times) < len(times)
+            or keys[0].time > sorted_times[0]
+            or container.codec in _HIDDEN_FRAME_CODECS
             or tick is None
         ):
             return count_frames(path)
-        container.ends_at(max(ends) * tick)
-        rows = sorted((np.searchsorted(ordered, key.time), *key) for key in keys)
+        container.check_end(max(ends) * tick)
+        rows = sorted((np.searchsorted(sorted_times, key.time), *key) for key in keys)
         return FrameIndex(
-            _compact(ordered), tick, _rate(container, ordered, tick), np.array(rows, np.int64)
+            _compact(sorted_times),
+            tick,
+            _rate(container, sorted_times, tick),
+            np.array(rows, np.int64),
         )
     finally:
         container.close()
 
 
 def count_frames(path: Path) -> FrameIndex:
-    """Lists the frames of a video file by decoding it; errors and warnings as `index_frames`."""
+    """List the frames of a video file by decoding it. Raises and warns like `index_frames`."""
     container = _open(path, strict=False)
     try:
         times = [round(decoded.time / _MICROSECOND) for decoded in container.frames()]
         if not times:
             raise VideoError(
-                f"{path}: expected at least one frame that decodes, received none. "
-                "The file is damaged or was cut short: fetch or record it again."
+                f"{path}: expected at least one frame that decodes. Received: none. "
+                "The file is damaged or was cut short: download or record it again."
             )
         rate = _rate(container, times, _MICROSECOND)
         return FrameIndex(_compact(times), _MICROSECOND, rate, counted=True)
@@ -135,55 +144,55 @@ def count_frames(path: Path) -> FrameIndex:
         container.close()
 
 
-def decode(path: Path, index: FrameIndex, wanted: Sequence[int]) -> Iterator[Decoded]:
-    """Decodes the frames `wanted`, ascending and each once, and what they need.
+def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[Decoded]:
+    """Decode the frames with the given numbers, which must be ascending and unique.
 
     Raises:
-        VideoError: The file is damaged there, or cannot be opened.
+        VideoError: The file is damaged at these frames, or cannot be opened.
         SeekError: Its frames are not those of the index.
     """
     container = _open(path, strict=True)
-    container.decode_one_by_one()
+    container.decode_in_one_thread()
     try:
-        for near, run in _runs(index, wanted):
-            yield from _pick(_numbered(container, index, near), run)
+        for run in _runs(index, numbers):
+            yield from _select(_numbered(container, index, run[0]), run)
     finally:
         container.close()
 
 
 def _open(path: Path, strict: bool) -> Container:
-    opened = open_source(str(path.absolute()), None, strict, 10.0, {})
-    if not isinstance(opened, Container):
-        raise VideoError(f"{path}: expected a video file, received a folder.")
-    return opened
+    source = open_source(str(path.absolute()), None, strict, 10.0, {})
+    if not isinstance(source, Container):
+        raise VideoError(f"{path}: expected a video file. Received: a folder.")
+    return source
 
 
-def _runs(index: FrameIndex, wanted: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Frames to decode in one go, and the first of them: seeking where it saves decoding.
+def _runs(index: FrameIndex, numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Group frames that are decoded in one run. A new run starts where seeking saves decoding.
 
-    keys     K-----------K-----------K-----------     (a run begins at a K)
-    wanted   --x---x-----------x---------x-------
+    keys     K-----------K-----------K-----------     (a run starts at a K)
+    numbers  --x---x-----------x---------x-------
     runs     [-------]   [-----]     [---]
     """
     run: list[int] = []
-    for frame in wanted:
-        key, _ = index.key_before(frame)
-        if run and key > run[-1] + _WORTH_SEEKING:
-            yield run[0], run
+    for number in numbers:
+        key, _ = index.key_before(number)
+        if run and key > run[-1] + _SEEK_COST:
+            yield run
             run = []
-        run.append(frame)
-    yield run[0], run
+        run.append(number)
+    yield run
 
 
-def _numbered(container: Container, index: FrameIndex, near: int) -> Iterator[tuple[int, Decoded]]:
-    """Frames with their numbers from the key frame before `near` on, held against the index.
+def _numbered(container: Container, index: FrameIndex, first: int) -> Iterator[tuple[int, Decoded]]:
+    """Yield numbered frames from the key frame before `first` on, checked against the index.
 
-    Ends at the first frame that is not as the index has it.
+    Stops at the first frame that differs from the index.
     """
     if index.counted:
         yield from enumerate(container.frames())
         return
-    number, key = index.key_before(near)
+    number, key = index.key_before(first)
     for decoded in container.frames(key):
         frame = decoded.frame
         if number >= len(index) or frame.pts != index.times[number]:
@@ -194,22 +203,26 @@ def _numbered(container: Container, index: FrameIndex, near: int) -> Iterator[tu
         number += 1
 
 
-def _pick(numbered: Iterator[tuple[int, Decoded]], wanted: Sequence[int]) -> Iterator[Decoded]:
-    """Those of the numbers `wanted`; decodes no further than the last."""
-    due = iter(wanted)
-    next_due = next(due)
+def _select(numbered: Iterator[tuple[int, Decoded]], numbers: Sequence[int]) -> Iterator[Decoded]:
+    """Yield the frames with the given numbers. Decodes no further than the last of them.
+
+    Raises:
+        SeekError: The frames end before the last of them.
+    """
+    remaining = iter(numbers)
+    due = next(remaining)
     for number, decoded in numbered:
-        if number == next_due:
+        if number == due:
             yield decoded
-            found = next(due, None)
-            if found is None:
+            successor = next(remaining, None)
+            if successor is None:
                 return
-            next_due = found
-    raise SeekError(f"frame {next_due} is not where it should be")
+            due = successor
+    raise SeekError(f"frame {due} is not where the index has it")
 
 
 def _compact(times: list[int]) -> Sequence[int] | npt.NDArray[np.int64]:
-    """A range where it can be, since a data set keeps one of these for each of its videos."""
+    """Return evenly spaced times as a range: a data set keeps the times of all its videos."""
     step = times[1] - times[0] if len(times) > 1 else 1
     if step > 0 and all(b - a == step for a, b in itertools.pairwise(times)):
         return range(times[0], times[-1] + 1, step)
@@ -217,7 +230,10 @@ def _compact(times: list[int]) -> Sequence[int] | npt.NDArray[np.int64]:
 
 
 def _rate(container: Container, times: Sequence[int], tick: Fraction) -> Fraction:
-    """The rate that the file states, unless its frames say otherwise; times are rounded."""
+    """Return the stated rate if it agrees with the times, which are rounded, to 5%.
+
+    Otherwise return the average rate.
+    """
     stated = container.rate
     if len(times) < 2 or times[-1] <= times[0]:
         return stated or Fraction(DEFAULT_FPS)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mpvn.data.clips.augmentation import Augmentation, NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Whole
-from mpvn.data.video.frames import VideoError
+from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import NO_MIRROR, VideoSet
 
 # --- a data set that shows every mistake --------------------------------------------------------

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mpvn.data import VideoError, VideoReader
 from mpvn.data.sets.files import FileVideo
-from mpvn.data.video.sources import Container
+from mpvn.data.video.container import Container
 
 COUNT = 50
 SHORT_GOPS = {"g": "12", "bf": "2"}

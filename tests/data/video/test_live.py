@@ -1,7 +1,7 @@
-"""Dropping, counting, ending and failing of LiveSource.
+"""`LiveSource`: dropped frames, counts, end of the source, errors.
 
-Readers made here step by events, so that what the thread has done when the consumer looks is
-certain: a generator is asked for its next frame only after the one before has been published.
+The readers in these tests advance by events, so that the state of the background thread is known
+whenever the consumer looks: a generator resumes only after its previous frame was published.
 """
 
 import threading
@@ -13,7 +13,7 @@ import pytest
 
 from mpvn.data import LiveSource, VideoReader, VideoWriter
 
-PATIENCE = 30  # Seconds until a wait counts as hung; nothing waits so long when all is well.
+TIMEOUT = 30  # seconds after which a wait counts as hung
 
 
 def frame(index: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def number(image: np.ndarray) -> int:
 
 
 class SteppedReader:
-    """Gives `bursts` of frames: each once allowed, and tells when all of it was published."""
+    """Yields each burst of frames once it is allowed, and signals when it was published."""
 
     def __init__(self, bursts: list[list[int]], error: Exception | None = None) -> None:
         self.bursts = bursts
@@ -39,21 +39,21 @@ class SteppedReader:
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
             for at, burst in enumerate(self.bursts):
-                assert self.allowed[at].wait(PATIENCE)
+                assert self.allowed[at].wait(TIMEOUT)
                 for index in burst:
                     yield frame(index)
                 self.published[at].set()
-            assert self.allowed[-1].wait(PATIENCE)
+            assert self.allowed[-1].wait(TIMEOUT)
             if self.error is not None:
                 raise self.error
         finally:
             self.finished = True
 
     def allow(self, at: int) -> None:
-        """Lets a burst through and waits until its last frame lies ready."""
+        """Allow a burst and wait until its last frame is ready."""
         self.allowed[at].set()
         if at < len(self.published):
-            assert self.published[at].wait(PATIENCE)
+            assert self.published[at].wait(TIMEOUT)
 
     def close(self) -> None:
         self.closed = True
@@ -64,12 +64,12 @@ def live_threads() -> list[threading.Thread]:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def no_thread_is_left_running() -> Iterator[None]:
     yield
     assert live_threads() == []
 
 
-def test_a_slow_consumer_gets_the_newest() -> None:
+def test_a_slow_consumer_gets_the_newest_frame() -> None:
     reader = SteppedReader([[0], [1, 2, 3, 4], [5], [6, 7]])
     with LiveSource(reader) as live:
         reader.allowed[0].set()
@@ -86,34 +86,34 @@ def test_a_slow_consumer_gets_the_newest() -> None:
     assert reader.closed
 
 
-def test_a_consumer_that_keeps_up_gets_all() -> None:
+def test_a_fast_consumer_gets_every_frame() -> None:
     reader = SteppedReader([[index] for index in range(20)])
-    seen = []
+    shown = []
     with LiveSource(reader) as live:
         for index in range(20):
             reader.allowed[index].set()
-            seen.append(number(next(live)))
+            shown.append(number(next(live)))
         reader.allow(20)
         assert next(live, None) is None
         assert (live.delivered, live.dropped) == (20, 0)
-    assert seen == list(range(20))
+    assert shown == list(range(20))
 
 
-def test_an_error_of_the_reader_reaches_the_consumer_after_its_last_frame() -> None:
-    reader = SteppedReader([[0], [1, 2]], error=OSError("the cable came off"))
+def test_a_reader_error_is_raised_after_the_last_frame() -> None:
+    reader = SteppedReader([[0], [1, 2]], error=OSError("cable unplugged"))
     with LiveSource(reader) as live:
         reader.allowed[0].set()
         assert number(next(live)) == 0
         reader.allow(1)
         reader.allow(2)
         assert number(next(live)) == 2
-        with pytest.raises(OSError, match="the cable came off"):
+        with pytest.raises(OSError, match="cable unplugged"):
             next(live)
         with pytest.raises(StopIteration):
             next(live)
 
 
-def test_an_error_at_the_very_start() -> None:
+def test_an_error_before_the_first_frame() -> None:
     class Broken:
         def __iter__(self) -> Iterator[np.ndarray]:
             raise RuntimeError("no iterator")
@@ -122,7 +122,7 @@ def test_an_error_at_the_very_start() -> None:
         next(live)
 
 
-def test_leaving_early_stops_and_joins() -> None:
+def test_closing_early_stops_the_thread() -> None:
     class Endless:
         stopped = False
 
@@ -139,16 +139,16 @@ def test_leaving_early_stops_and_joins() -> None:
     assert reader.stopped
     assert live_threads() == []
     assert next(live, None) is None
-    live.close()  # Twice does no harm.
+    live.close()  # a second call does nothing
 
 
-def test_an_exception_of_the_consumer_stops_and_joins() -> None:
+def test_a_consumer_error_stops_the_thread() -> None:
     reader = SteppedReader([[0]])
-    with pytest.raises(KeyError, match="mine"), LiveSource(reader) as live:
+    with pytest.raises(KeyError, match="from the consumer"), LiveSource(reader) as live:
         reader.allowed[0].set()
         next(live)
         reader.allowed[1].set()
-        raise KeyError("mine")
+        raise KeyError("from the consumer")
     assert reader.finished and reader.closed
     assert live_threads() == []
 
@@ -163,27 +163,27 @@ def test_every_decoded_frame_is_counted() -> None:
     assert (live.delivered, live.dropped) == (1, 3)
 
 
-def test_never_started() -> None:
+def test_closing_without_reading() -> None:
     reader = SteppedReader([[0]])
     with LiveSource(reader):
         pass
     assert reader.closed and not reader.finished
 
 
-def test_old_frames_are_not_kept() -> None:
-    held: list[int] = []
+def test_old_frames_are_freed() -> None:
+    alive: list[int] = []
 
     class Counted(np.ndarray):
         def __del__(self) -> None:
-            held.remove(1)
+            alive.remove(1)
 
     class Many:
         def __iter__(self) -> Iterator[np.ndarray]:
             for _ in range(200):
-                held.append(1)
+                alive.append(1)
                 yield frame(0).view(Counted)
-                # One lies ready, one may be in the hands of the loop.
-                assert len(held) <= 3
+                # One is ready, and the consumer may hold another.
+                assert len(alive) <= 3
 
     with LiveSource(Many()) as live:
         for _ in live:
@@ -192,7 +192,7 @@ def test_old_frames_are_not_kept() -> None:
 
 
 class Timed:
-    """Frames at given seconds."""
+    """A reader of one frame at each of the given times, in seconds."""
 
     def __init__(self, times: list[float]) -> None:
         self.times = times
@@ -205,13 +205,13 @@ class Timed:
             yield seconds, frame(index)
 
 
-def test_realtime_does_not_wait_out_a_long_gap_when_closed() -> None:
+def test_closing_interrupts_a_realtime_wait() -> None:
     with LiveSource(Timed([0.0, 1e6]), realtime=True) as live:
         assert number(next(live)) == 0
     assert live_threads() == []
 
 
-def test_realtime_drops_what_a_blocked_consumer_misses() -> None:
+def test_realtime_drops_frames_that_a_blocked_consumer_misses() -> None:
     with LiveSource(Timed([0.0] * 5 + [1e6]), realtime=True) as live:
         seen = [number(next(live))]
         while seen[-1] < 4:
@@ -220,8 +220,8 @@ def test_realtime_drops_what_a_blocked_consumer_misses() -> None:
         assert live.delivered + live.dropped == 5
 
 
-def test_realtime_needs_times() -> None:
-    with pytest.raises(TypeError, match=r"timed\(\).*received list"):
+def test_realtime_requires_times() -> None:
+    with pytest.raises(TypeError, match=r"timed\(\).*Received: list"):
         LiveSource([frame(0)], realtime=True)
 
 
