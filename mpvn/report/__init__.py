@@ -2,9 +2,7 @@
 
 from mpvn.report.architecture import architecture_figure
 from mpvn.report.latency import latency_figure
-from mpvn.report.network import network_figure
 from mpvn.report.page import Figure, Sample, write_report
-from mpvn.report.schedule import schedule_figure
 from mpvn.report.timeline import timeline_figure
 
 __all__ = [
@@ -12,8 +10,6 @@ __all__ = [
     "Sample",
     "architecture_figure",
     "latency_figure",
-    "network_figure",
-    "schedule_figure",
     "timeline_figure",
     "write_report",
 ]

@@ -1,13 +1,13 @@
-"""Where a network sees an action, and when: class activation maps over time.
+"""Class activation maps over time: where a network sees an action, and when.
 
-*Temporal Shift Module* (figure 14). Where a classifier is the mean over the last map and a dense
-layer, the dense layer may as well go first: then each place of the map says how much it speaks for
-a class, and the mean over the places, with the bias, is the logit (*Learning Deep Features for
-Discriminative Localization*, CVPR 2016).
+*Temporal Shift Module*, section 8 and figure 14. A classifier that is the mean over the last
+feature map and a dense layer may apply the dense layer first. Then each position of the map has a
+score for each class, and the mean over the positions plus the bias is the logit (*Learning Deep
+Features for Discriminative Localization*, CVPR 2016).
 
-What it does not do well: a map is as coarse as the network's last one, and its places have seen
-more of the frame than they cover. Where the classifier ticks more rarely than the map that it
-reads, the map of a step may be newer than the logits.
+What it does not do well: a map is as coarse as the network's last feature map, and its positions
+have seen a larger part of the frame than they cover. If the classifier ticks less often than the
+feature map that it reads, the map of a step may be newer than the logits.
 """
 
 import io
@@ -35,24 +35,24 @@ from mpvn.training.distillation import with_outputs
 from mpvn.training.recognition import action_task
 
 FPS = 8
-"""Steps shown in a second of a video."""
+"""Steps per second of a written video."""
 
 _DENSE, _MEAN = layers.Dense, layers.GlobalAveragePooling2D
 _PARTS = ((layers.Activation, layers.Softmax), _DENSE, layers.Dropout, _MEAN)
-"""Of a classifier, from the output back."""
+"""The layers of a classifier, from the output backward."""
 
 _COLORS = np.array([list(bytes.fromhex(color[1:])) for color in ramp(256)], np.float32)
-_COLORED = 0.6
-"""How much of a picture is the color of the map; the rest is the frame, in gray."""
+_OPACITY = 0.6
+"""Opacity of the map's colors over the gray frame."""
 
 
 class ClassMaps(NamedTuple):
-    """What each place of the last map says.
+    """Class activation maps of a clip.
 
     Attributes:
-        maps: how much it speaks for each class, float32 `[T, h, w, classes]`; the mean over
-            `[h, w]`, with the dense layer's bias, is the logit.
-        outputs: of the network, float32 `[T, classes]`.
+        maps: Score of each position for each class, float32 `[T, h, w, classes]`. The mean over
+            `[h, w]` plus the bias of the dense layer is the logit.
+        outputs: Outputs of the network, float32 `[T, classes]`.
     """
 
     maps: np.ndarray
@@ -60,48 +60,50 @@ class ClassMaps(NamedTuple):
 
 
 class ActivationMapper:
-    """Makes the activation maps of a network.
+    """Computes the class activation maps of a network.
 
     Args:
-        network: of one output, made of one map by GlobalAveragePooling2D and Dense, with nothing
-            between these but Dropout, and behind them an activation, if anything.
+        network: A network with one output, made from a feature map by GlobalAveragePooling2D and
+            one Dense layer. Dropout may stand between them, and an activation after them.
+
+    Call arguments:
+        frames: A clip, float `[T, H, W, C]`, as the network takes it.
+
+    Returns:
+        `ClassMaps`.
 
     Raises:
-        ValueError: another network.
+        ValueError: If the network has another classifier.
     """
 
     def __init__(self, network: VideoNetwork) -> None:
         path = _classifier(network.graph)
         self._network: Any = with_outputs(network, (path[0].name,))
         self._dense: Any = next(n.operation for n in path if isinstance(n.operation, _DENSE))
-        self._late = sum(itertools.starmap(network.plan.delay, itertools.pairwise(path)))
+        self._delay = sum(itertools.starmap(network.plan.delay, itertools.pairwise(path)))
 
     def __call__(self, frames: Any) -> ClassMaps:
-        """The maps of a clip.
-
-        Args:
-            frames: float `[T, H, W, C]`, as the network takes them.
-        """
         outputs, features = self._network(np.asarray(frames)[None])
         # [1, T, h, w, C] @ [C, classes] -> [T, h, w, classes]
         maps = np.asarray(features, np.float32)[0] @ np.asarray(self._dense.kernel, np.float32)
-        # Behind a boundary the classifier reads what the map was so many steps before.
-        unseen = np.zeros_like(maps[: self._late])
-        shown = np.concatenate([unseen, maps])[: len(maps)]
-        return ClassMaps(shown, np.asarray(outputs, np.float32)[0])
+        # Across boundaries, the classifier reads an older feature map. Align the maps with it.
+        zeros = np.zeros_like(maps[: self._delay])
+        aligned = np.concatenate([zeros, maps])[: len(maps)]
+        return ClassMaps(aligned, np.asarray(outputs, np.float32)[0])
 
 
 def overlay(frames: Any, maps: np.ndarray) -> np.ndarray:
-    """Maps in colors over gray frames: from dark blue, the least of the clip, to yellow.
+    """Return the maps of one class in colors over gray frames.
 
-    The colors differ in lightness, so that color-blind readers tell them apart, too.
+    The colors run from dark blue (the minimum of the clip) to yellow (the maximum). They differ in
+    lightness, so that color-blind readers can tell them apart.
 
     Args:
-        frames: `[T, H, W, C]`, RGB or optical flow, uint8, or floats between -1 and 1.
-        maps: of one class, float32 `[T, h, w]`.
+        frames: `[T, H, W, C]`, RGB or optical flow, uint8 or floats from -1 to 1.
+        maps: Maps of one class, float32 `[T, h, w]`.
 
     Returns:
-        uint8 `[T, H', W', 3]`, enlarged by a whole factor.
+        uint8 `[T, H', W', 3]`, enlarged by an integer factor.
     """
     pictures = []
     for frame, strength in zip(frames, spread(maps), strict=True):
@@ -109,17 +111,22 @@ def overlay(frames: Any, maps: np.ndarray) -> np.ndarray:
         gray = np.asarray(picture.convert("L"), np.float32)[..., None]
         smooth = Image.fromarray(strength).resize(picture.size, Image.Resampling.BILINEAR)
         colors = _COLORS[np.rint(255 * np.asarray(smooth)).astype(int)]
-        pictures.append(np.uint8(_COLORED * colors + (1 - _COLORED) * gray))
+        pictures.append(np.uint8(_OPACITY * colors + (1 - _OPACITY) * gray))
     return np.stack(pictures)
 
 
-def strip(pictures: np.ndarray, most: int = 8) -> np.ndarray:
-    """Some of the pictures of a clip `[T, H, W, 3]`, evenly spread over it, in a row.
+def strip(pictures: np.ndarray, max_count: int = 8) -> np.ndarray:
+    """Return evenly spaced pictures of a clip side by side, with white lines between them.
+
+    Args:
+        pictures: uint8 `[T, H, W, 3]`.
+        max_count: Maximum number of pictures in the strip.
 
     Returns:
-        uint8 `[H, W', 3]`, with a white line between any two.
+        uint8 `[H, W', 3]`.
     """
-    chosen = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
+    chosen = np.linspace(0, len(pictures) - 1, min(max_count, len(pictures))).astype(int)
+    # [N, H, W, 3] -> [N, W, H, 3]: stack along W, then transpose back.
     return np.ascontiguousarray(stacked(pictures[chosen].swapaxes(1, 2)).swapaxes(0, 1))
 
 
@@ -129,51 +136,59 @@ def write_activations(
     checkpoint: str | os.PathLike | None = None,
     videos: int = 3,
 ) -> list[pathlib.Path]:
-    """Writes what a network sees in some videos for evaluation of the class that it names.
+    """Write the activation maps of the predicted class for some evaluation videos.
 
     Args:
-        experiment: as `mpvn.training.build` makes it.
-        folder: where to; made if missing.
-        checkpoint: file of weights; None takes those that the network has.
-        videos: how many, the first that can be read.
+        experiment: The result of `mpvn.training.build`.
+        folder: Output folder, created if missing.
+        checkpoint: File of weights; None keeps the weights of the network.
+        videos: Number of videos: the first that can be read.
 
     Returns:
-        For each video, a strip of eight steps (`N.png`) and all of them (`N.mp4`).
+        For each video, the paths of a strip of eight steps (`N.png`) and of a video of all steps
+        (`N.mp4`).
 
     Raises:
-        ValueError: another task than actions, or another classifier than an `ActivationMapper`
-            takes.
+        ValueError: If the task is not action recognition, or `ActivationMapper` does not support
+            the classifier.
     """
     task, mapper = action_task(experiment), ActivationMapper(experiment.network)
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    paths = []
     for clip in itertools.islice(_clips(experiment.evaluation), videos):
         frames, targets, _ = task.prepare(clip)
         maps, outputs = mapper(frames[0])
-        said = int(task.clip_scores(outputs[None]).numpy()[0].argmax())
-        pictures = overlay(frames[0].numpy(), maps[..., said])
-        lines = [f"said: {task.names[said]}", f"is: {task.names[int(targets[0, 0])]}"]
-        path = folder / f"{int(clip['number'][0])}.png"
-        png = io.BytesIO()
-        Image.fromarray(strip(pictures)).save(png, "png")
-        write_atomically(path, png.getvalue())
-        with VideoWriter(path.with_suffix(".mp4"), FPS) as video:
-            for picture in pictures:
-                video.write(draw_text(picture, lines))
-        written += [path, path.with_suffix(".mp4")]
-    return written
+        predicted = int(task.clip_scores(outputs[None]).numpy()[0].argmax())
+        pictures = overlay(frames[0].numpy(), maps[..., predicted])
+        label = task.names[int(targets[0, 0])]
+        lines = [f"predicted: {task.names[predicted]}", f"label: {label}"]
+        paths += _write_pictures(folder / str(int(clip["number"][0])), pictures, lines)
+    return paths
+
+
+def _write_pictures(
+    stem: pathlib.Path, pictures: np.ndarray, lines: list[str]
+) -> list[pathlib.Path]:
+    """Write a strip and a video of pictures `[T, H, W, 3]`, and return their paths."""
+    png = io.BytesIO()
+    Image.fromarray(strip(pictures)).save(png, "png")
+    write_atomically(stem.with_suffix(".png"), png.getvalue())
+    with VideoWriter(stem.with_suffix(".mp4"), FPS) as video:
+        for picture in pictures:
+            video.write(draw_text(picture, lines))
+    return [stem.with_suffix(".png"), stem.with_suffix(".mp4")]
 
 
 def _classifier(graph: Graph) -> list[Node]:
-    """The nodes from the one that makes the last map to the output.
+    """Return the nodes from the last feature map to the output.
 
     Raises:
-        ValueError: the output is made otherwise than by a mean over a map and a dense layer.
+        ValueError: If the output is not the mean over a feature map and one dense layer.
     """
-    path: list[Node] = []  # from the output back
+    path: list[Node] = []  # From the output backward.
     node = graph.producer(graph.outputs[0])
     for kinds in _PARTS:
         while node is not None and isinstance(node.operation, kinds):
@@ -184,17 +199,17 @@ def _classifier(graph: Graph) -> list[Node]:
         ends = [*path, *([node] if node else [])][::-1]
         received = ", ".join(f"{end.name} ({type(end.operation).__name__})" for end in ends)
         raise ValueError(
-            f"activation maps need a classifier that is the GlobalAveragePooling2D of a map, then "
-            f"Dropout or nothing, then one Dense layer, then an activation or nothing. "
-            f"{graph.model.name!r} ends with: {received}. Train a network with such a head, as "
-            "mpvn.models.action_head makes it"
+            "Activation maps need a classifier of GlobalAveragePooling2D, optional Dropout, one "
+            "Dense layer and an optional activation. "
+            f"Received: {graph.model.name!r}, which ends with {received}. Train a network with "
+            "such a head, as mpvn.models.action_head makes it."
         )
     return [node, *reversed(path)]
 
 
 def _clips(pipeline: ClipPipeline) -> Iterator[dict[str, tf.Tensor]]:
-    """The clips of a pipeline, one by one, `[1, ...]`; no more is read than their batches."""
+    """Yield the clips of a pipeline one by one, `[1, ...]`, reading one batch at a time."""
     for start in range(0, len(pipeline.videos.videos), pipeline.batch_size):
         for batch in pipeline.dataset(start, 1):
-            for place in range(len(batch["number"])):
-                yield {name: value[place : place + 1] for name, value in batch.items()}
+            for index in range(len(batch["number"])):
+                yield {name: value[index : index + 1] for name, value in batch.items()}

@@ -1,4 +1,7 @@
-"""Early recognition as a figure: accuracy by the share of a video that was seen."""
+"""The early-recognition figure: accuracy against the share of the video that was seen.
+
+As in *Temporal Shift Module*, section 5.5.
+"""
 
 from collections.abc import Mapping
 
@@ -6,21 +9,18 @@ from mpvn.report.plots import Point, lines_figure
 
 
 def early_recognition_figure(curves: Mapping[str, Mapping[int, float]]) -> str:
-    """A line for each network, from the first frames to the whole video.
+    """Return SVG with one line per network.
 
     Args:
-        curves: by name of the network, what `mpvn.tasks.online_accuracy` gives: share of videos
-            that are right, by percent of the video seen.
-
-    Returns:
-        SVG, for `write_report`.
+        curves: For each network, the result of `mpvn.tasks.online_accuracy`: the accuracy by the
+            percentage of the video that was seen.
 
     Raises:
-        ValueError: no curves, or one without points, or with what is not finite; all faults at
-            once.
+        ValueError: If there are no curves, or a curve has no points or values that are not finite.
+            The message lists all faults.
     """
     lines = {
-        name: [_point(percent, 100 * share) for percent, share in sorted(curve.items())]
+        name: [_point(percent, 100 * accuracy) for percent, accuracy in sorted(curve.items())]
         for name, curve in curves.items()
     }
     return lines_figure(lines, "share of the video seen, %", "accuracy, %")

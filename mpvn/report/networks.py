@@ -1,4 +1,4 @@
-"""The published networks in figures: a table that is computed from their plans, never typed."""
+"""The table of the published networks, computed from their plans."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ VARIANTS: Mapping[str, list[dict[str, Any]]] = {
         {"classes": 400},
     ],
 }
-"""Options beside the defaults with which networks were published."""
+"""Options of the published variants, by network. Other networks have the defaults only."""
 
 COLUMNS: Mapping[str, Callable[[Plan], str]] = {
     "subnetworks": lambda plan: str(plan.subnetworks),
@@ -35,49 +35,46 @@ COLUMNS: Mapping[str, Callable[[Plan], str]] = {
     "mean age, steps": lambda plan: f"{max(ages.mean for ages in plan.ages.values()):.1f}",
     "cached, MB": lambda plan: f"{plan.cached_bytes / 1e6:.2f}" if plan.causal else "offline",
 }
-"""What is told of a plan, in plan order."""
+"""Cells of the table, by column."""
 
 INTRODUCTION = """# The published networks
 
-By `mpvn models --table`, which computes it from the networks' plans: frames of 224 x 224, float32,
-clocks as published. *Multiply-adds per frame* count every layer at every step; *with clocks*, the
-mean over the steps of a period; their ratio is what clocks can save, before any parallelism.
-*Information latency* is the fewest and the most boundaries from the frame to the output; *mean age*
-is of what the output holds, on its slowest path. *Cached* is what one stream keeps between steps,
-in MB of 10^6 bytes; networks that look into the future run offline, on whole clips.
+Written by `mpvn models --table`, which computes all numbers from the networks' plans: frames of
+224 x 224, float32, clocks as published. *Multiply-adds per frame* count every layer at every step;
+*with clocks* is the mean over the steps of a period; their ratio is the *speed-up* from clocks,
+before any parallelism. *Information latency* is the smallest and the largest number of boundaries
+from the frame to the output; *mean age* is the age of the output's content on its slowest path.
+*Cached* is what one stream keeps between steps, in MB of 10^6 bytes; networks that look into the
+future run offline, on whole clips.
 """
 
 
 def published_table(progress: Callable[[Iterator], Iterator] = lambda rows: rows) -> str:
-    """Every published configuration, as a Markdown document.
+    """Return the table of all published networks and variants as a Markdown document.
 
     Args:
-        progress: wraps the networks while they are built, as `tqdm.tqdm` does.
+        progress: Wraps the iterator over the networks, such as `tqdm.tqdm`.
     """
     lines = [
         f"| network | options | {' | '.join(COLUMNS)} |",
         f"|---|---|{'---:|' * len(COLUMNS)}",
     ]
-    for name, options in progress(_configurations()):
+    for name, options in progress(_variants()):
         architecture = PUBLISHED[name]
         model = architecture.build(**options)
-        words = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        text = ", ".join(f"{key}={value!r}" for key, value in options.items())
         for subnetworks in architecture.subnetworks:
             plan = architecture.plan(model, subnetworks)
-            cells = [
-                name,
-                f"`{words}`" if words else "",
-                *(tell(plan) for tell in COLUMNS.values()),
-            ]
+            cells = [name, f"`{text}`" if text else "", *(cell(plan) for cell in COLUMNS.values())]
             lines.append(f"| {' | '.join(cells)} |")
     return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
 
 
-def _configurations() -> Iterator[tuple[str, dict[str, Any]]]:
+def _variants() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in PUBLISHED:
         for options in VARIANTS.get(name, [{}]):
             yield name, options
 
 
-def _span(fewest: int, most: int) -> str:
-    return str(most) if fewest == most else f"{fewest} to {most}"
+def _span(low: int, high: int) -> str:
+    return str(high) if low == high else f"{low} to {high}"

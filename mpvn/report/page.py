@@ -1,8 +1,7 @@
-"""The report: one HTML file that needs nothing else, for screens large and small, light and dark.
+"""The report: one self-contained HTML file for small and large screens, light and dark pages.
 
-Everything is escaped but the figures, which must be well-formed SVG. The page may load nothing and
-run nothing, and says so in its content security policy. The file appears under its name only when
-it is whole.
+All text is escaped. Figures are inserted as they are and must be well-formed SVG. The content
+security policy of the page forbids loading or running anything. The file is written atomically.
 """
 
 import base64
@@ -24,18 +23,18 @@ from mpvn.files import write_atomically
 
 _SVG = "{http://www.w3.org/2000/svg}svg"
 _SMALL_FRAME = 128
-"""Frames narrower than this, in pixels, are enlarged without smoothing."""
+"""Frames that are narrower than this many pixels are enlarged without smoothing."""
 
 
 class Figure(NamedTuple):
-    """A string of SVG, as the functions of `mpvn.report` return it, and its caption."""
+    """SVG, as the functions of `mpvn.report` return it, with a caption."""
 
     svg: str
     caption: str
 
 
 class Sample(NamedTuple):
-    """A frame `uint8 [height, width, 3]`, RGB, and its caption."""
+    """An RGB frame, uint8 `[height, width, 3]`, with a caption."""
 
     image: np.ndarray
     caption: str
@@ -50,28 +49,26 @@ def write_report(
     frames: Sequence[Sample | tuple[np.ndarray, str]] = (),
     notes: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes a report.
+    """Write a report and return its path.
 
     Args:
-        path: the file to write; its folder must exist, a file of that name is replaced.
-        title: heading of the page.
-        lead: the paragraph that says what came out.
-        table: the table's rows, values by column name. Columns stand in order of appearance; a
-            column of numbers is right-aligned, with three significant digits for its largest.
-            None, NaN and what is missing show as a dash.
-        figures: figures and captions, the most telling first: it stands right below the table.
-        frames: sample frames and captions, in a strip below the first figure.
-        notes: environment, command and the like, by name.
-
-    Returns:
-        The path written.
+        path: The file to write. Its folder must exist. An existing file is replaced.
+        title: Heading of the page.
+        lead: The paragraph with the main result.
+        table: Rows of the table: values by column name. Columns keep the order in which they first
+            appear. Numeric columns are right-aligned, with three significant digits for the
+            largest number. None, NaN and missing values are shown as a dash.
+        figures: Figures with captions. The first one stands directly below the table.
+        frames: Sample frames with captions, in a strip below the first figure.
+        notes: Versions, command and similar facts, by name.
 
     Raises:
-        ValueError: the folder does not exist, a figure is no SVG, or a frame is no RGB image.
+        ValueError: If the folder does not exist, a figure is not SVG, or a frame is not an RGB
+            image.
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise ValueError(f"{path}: expected an existing folder {path.parent}, received none")
+        raise ValueError(f"{path}: The folder {path.parent} does not exist. Create it first.")
     columns, rows = _table(table)
     page = _template().render(
         title=title,
@@ -79,10 +76,10 @@ def write_report(
         columns=columns,
         rows=rows,
         figures=[
-            {"svg": _checked_svg(svg, number), "caption": caption}
-            for number, (svg, caption) in enumerate(figures)
+            {"svg": _checked_svg(svg, index), "caption": caption}
+            for index, (svg, caption) in enumerate(figures)
         ],
-        frames=[_frame(image, caption, n) for n, (image, caption) in enumerate(frames)],
+        frames=[_frame(image, caption, index) for index, (image, caption) in enumerate(frames)],
         notes=notes or {},
     )
     write_atomically(path, page)
@@ -104,9 +101,9 @@ def _template() -> jinja2.Template:
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> tuple[list[dict], list[list[str]]]:
-    """Columns, as name and whether numeric, and the cells as text."""
+    """Return the columns (name, whether numeric) and the cells as text."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[_missing_as_none(row.get(name)) for row in rows] for name in names]
+    cells = [[_nan_to_none(row.get(name)) for row in rows] for name in names]
     columns = [
         {"name": name, "numeric": _is_numeric(values)}
         for name, values in zip(names, cells, strict=True)
@@ -116,7 +113,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> tuple[list[dict], list[list[
 
 
 def _column_text(values: Sequence[object]) -> list[str]:
-    """The cells of one column, all with as many decimals."""
+    """Return the cells of one column, all with the same number of decimals."""
     if not _is_numeric(values):
         return ["–" if value is None else str(value) for value in values]
     known = [value for value in values if isinstance(value, numbers.Real)]
@@ -138,31 +135,31 @@ def _is_numeric(values: Sequence[object]) -> bool:
     )
 
 
-def _missing_as_none(value: object) -> object:
+def _nan_to_none(value: object) -> object:
     return None if isinstance(value, numbers.Real) and math.isnan(value) else value
 
 
 # --- figures and frames -------------------------------------------------------------------------
 
 
-def _checked_svg(svg: str, number: int) -> markupsafe.Markup:
-    """`svg`, allowed to stand in the page as it is."""
+def _checked_svg(svg: str, index: int) -> markupsafe.Markup:
+    """Return `svg` as markup that is not escaped."""
     try:
         root = ET.fromstring(svg)
     except ET.ParseError as error:
-        raise ValueError(f"figure {number}: expected an SVG string, received {error}") from error
+        raise ValueError(f"figure {index}: Expected an SVG string. Received: {error}") from error
     if root.tag != _SVG:
-        raise ValueError(f"figure {number}: expected an <svg> element, received <{root.tag}>")
+        raise ValueError(f"figure {index}: Expected an <svg> element. Received: <{root.tag}>")
     return markupsafe.Markup(svg)
 
 
-def _frame(image: np.ndarray, caption: str, number: int) -> dict:
-    """What the template needs of one frame: its data URI, size and caption."""
+def _frame(image: np.ndarray, caption: str, index: int) -> dict:
+    """Return a frame for the template: its data URI, size and caption."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
-            f"frame {number}: expected uint8 of shape [height, width, 3], received {image.dtype} "
-            f"of shape {list(image.shape)}"
+            f"frame {index}: Expected uint8 [height, width, 3]. Received: {image.dtype} "
+            f"{list(image.shape)}"
         )
     height, width, _ = image.shape
     return {
@@ -175,12 +172,12 @@ def _frame(image: np.ndarray, caption: str, number: int) -> dict:
 
 
 def _data_uri(image: np.ndarray) -> str:
-    """`image` as PNG or JPEG, whichever is smaller: drawn pictures are PNG, photographs JPEG."""
+    """Return `image` as PNG or JPEG, whichever is smaller: PNG for drawings, JPEG for photos."""
     picture = Image.fromarray(image)
-    encoded = []
+    encodings = []
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 88})):
         buffer = io.BytesIO()
         picture.save(buffer, kind, **options)
-        encoded.append((len(buffer.getvalue()), kind, buffer.getvalue()))
-    _, kind, data = min(encoded)
+        encodings.append((len(buffer.getvalue()), kind, buffer.getvalue()))
+    _, kind, data = min(encodings)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""The report of a run: what came out, how it got there, and what the network says of a video."""
+"""The report of a run: its metrics, its network, and the outputs for a video."""
 
 import json
 import pathlib
@@ -16,37 +16,34 @@ from mpvn.training.checkpoint import load_checkpoint
 from mpvn.training.run import example
 from mpvn.training.run_folder import flat
 
-MOST_ROWS = 12
-"""Of the table: the last evaluations, and the best."""
+MAX_ROWS = 12
+"""The table shows this many last evaluations, and the best."""
 
 _Row = Mapping[str, Any]
 
 
 def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
-    """Writes `report.html` into the folder of a run, finished or not.
+    """Write `report.html` into the folder of a run, finished or not, and return its path.
 
     Args:
-        folder: of the run.
-        experiment: built from the run's config. Its network is left with the weights of the best
+        folder: Folder of the run.
+        experiment: Built from the run's config. Its network gets the weights of the best
             checkpoint, if there is one.
 
-    Returns:
-        The path written.
-
     Raises:
-        ValueError: no run, or its checkpoint is of another network.
+        ValueError: If there is no run, or its checkpoint belongs to another network.
     """
     config, rows = folder.config(), list(folder.rows())
     evaluations = [row for row in rows if row["split"] == "evaluation"]
-    best, frames, words = None, [], "Loss and metrics by batch."
+    best, frames, caption = None, [], "Loss and metrics by batch."
     if folder.best.exists():
         best = load_checkpoint(folder.best, experiment.network)["step"]
         frames = _frames(experiment)
-        words += f" Below, a video for evaluation by the best weights. {experiment.task.legend}"
+        caption += f" Below: an evaluation video with the best weights. {experiment.task.legend}"
         if experiment.evaluation.videos.channels != 3:
-            words += " Frames are optical flow: the color is the direction, and rest is black."
+            caption += " Frames are optical flow: color shows direction, black is no motion."
     folder.add_skipped(experiment.evaluation.skipped)
-    lead = _result(evaluations, best, experiment)
+    lead = _lead(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)
     if done < config.training.steps:
         lead += f" The run is not finished: {done:,} of {config.training.steps:,} batches."
@@ -56,30 +53,30 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
         f"{config.model.name}: {task}, {config.data.name.replace('_', ' ')}",
         lead,
         _table(evaluations, best),
-        [*([Figure(curves_figure(rows), words)] if rows else []), *_plan_figures(experiment)],
+        [*([Figure(curves_figure(rows), caption)] if rows else []), *_plan_figures(experiment)],
         frames,
         _notes(folder, experiment),
     )
 
 
-def _result(evaluations: Sequence[_Row], best: int | None, experiment: Experiment) -> str:
-    """What came out, in sentences."""
-    found = next((row for row in evaluations if row["step"] == best), None)
-    shape = (
+def _lead(evaluations: Sequence[_Row], best: int | None, experiment: Experiment) -> str:
+    """Return the main result in sentences."""
+    best_row = next((row for row in evaluations if row["step"] == best), None)
+    settings = (
         f"{count(experiment.network.plan.subnetworks, 'subnetwork')}, prediction latency "
         f"{count(experiment.task.latency, 'step')}."
     )
-    if found is None:
-        return f"Not evaluated yet. {shape}"
-    values = ", ".join(f"{name} {value:.3g}" for name, value in _metrics(found).items())
+    if best_row is None:
+        return f"Not evaluated yet. {settings}"
+    values = ", ".join(f"{name} {value:.3g}" for name, value in _metrics(best_row).items())
     return (
-        f"On {experiment.evaluation.videos.name}, after {best:,} batches: {values}. That is the "
-        f"least loss of {count(len(evaluations), 'evaluation')}. {shape}"
+        f"{experiment.evaluation.videos.name} after {best:,} batches: {values}. This is the "
+        f"lowest loss in {count(len(evaluations), 'evaluation')}. {settings}"
     )
 
 
 def _table(evaluations: Sequence[_Row], best: int | None) -> list[dict[str, Any]]:
-    last = evaluations[-MOST_ROWS:]
+    last = evaluations[-MAX_ROWS:]
     return [
         {"batches": row["step"], **_metrics(row), "weights": "best" if row["step"] == best else ""}
         for row in evaluations
@@ -88,7 +85,7 @@ def _table(evaluations: Sequence[_Row], best: int | None) -> list[dict[str, Any]
 
 
 def _metrics(row: _Row) -> dict[str, float]:
-    """Metrics of a row, the loss last, by names for reading."""
+    """Return the metrics of a row by readable names, with the loss last."""
     names = sorted(row.keys() - {"step", "split"}, key=lambda name: (name == "loss", name))
     return {name.replace("_", " "): row[name] for name in names}
 
@@ -99,17 +96,17 @@ def _plan_figures(experiment: Experiment) -> list[Figure]:
         Figure(architecture_figure(plan), "The network, its subnetworks and clocks."),
         Figure(
             timeline_figure(plan, min(24, max(12, 2 * plan.period))),
-            "Which subnetwork works when: each box is work, labeled by the frame it is about.",
+            "When each subnetwork works, and on which frame.",
         ),
     ]
 
 
 def _frames(experiment: Experiment) -> list[Sample]:
-    """What the network says at some steps of a video for evaluation."""
-    shown = example(experiment)
-    if shown is None:
+    """Return pictures of the outputs at some steps of an evaluation video."""
+    video_and_outputs = example(experiment)
+    if video_and_outputs is None:
         return []
-    pictures = experiment.task.pictures(*shown)
+    pictures = experiment.task.pictures(*video_and_outputs)
     return [Sample(picture, f"step {step}") for step, picture in pictures.items()]
 
 
@@ -118,7 +115,7 @@ def _notes(folder: RunFolder, experiment: Experiment) -> dict[str, str]:
     changes = [f"{key} = {value}" for key, value in config.items() if value != default.get(key)]
     versions = json.loads((folder.path / "versions.json").read_text())
     notes = {
-        "config, where it is not the default": "\n".join(changes),
+        "config, except defaults": "\n".join(changes),
         "skipped videos": "\n".join(folder.skipped.values()),
         **{f"plan: {name}": value for name, value in summary(experiment.network.plan).items()},
         "versions": "\n".join(f"{name} {value}" for name, value in versions.items()),

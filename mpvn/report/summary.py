@@ -1,24 +1,24 @@
-"""A plan's figures in words: what `mpvn plan` prints and reports show."""
+"""The properties of a plan as text, for `mpvn plan` and the reports."""
 
 from mpvn.plan import Plan
 from mpvn.report.wording import count
 
 
 def summary(plan: Plan) -> dict[str, str]:
-    """Names and values of what follows from `plan`, for reading."""
+    """Return the names and values of a plan's properties."""
     fastest, slowest = plan.information_latency
     field = plan.receptive_field
     total = sum(plan.node_costs)
     steps = plan.step_costs
-    figures = {
+    properties = {
         "subnetworks": str(plan.subnetworks),
         "period": count(plan.period, "step"),
         "information latency": f"{count(fastest, 'step')} (fastest path), "
         f"{count(slowest, 'step')} (slowest)",
     }
     for name, ages in plan.ages.items():
-        figures[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
-    figures |= {
+        properties[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
+    properties |= {
         "temporal receptive field": "unbounded (feedback)"
         if field is None
         else count(field, "frame"),
@@ -26,11 +26,11 @@ def summary(plan: Plan) -> dict[str, str]:
         "multiply-adds, with clocks": f"{sum(steps) / len(steps) / 1e6:,.1f} M per frame (mean)",
         "speed-up from clocks": f"{plan.clock_speedup:.2f} in multiply-adds, "
         f"{plan.execution_speedup:.2f} in executed nodes",
-        "unseen work": f"{100 * plan.unread_share:.0f} % of the multiply-adds, on values replaced "
-        "before anyone reads them",
+        "unread work": f"{100 * plan.unread_share:.0f} % of the multiply-adds, on values replaced "
+        "before any node reads them",
         "worst step": f"{plan.worst_step:.2f} of the mean",
         "balance bound": f"largest subnetwork {100 * plan.balance_bound:.0f} % of the work: "
         f"at most {1 / plan.balance_bound:.2f} times faster in parallel",
         "kept between steps": f"{plan.cached_bytes / 1e6:,.2f} MB per stream",
     }
-    return figures
+    return properties

@@ -1,8 +1,8 @@
-"""Drawing primitives: what the figures need of SVG.
+"""SVG primitives for the figures.
 
-Figures are written as SVG by hand rather than plotted: text stays text, every mark carries what it
-stands for (`data-` attributes and a tooltip), and one style sheet serves light and dark pages. The
-same calls give the same bytes. Text widths can only be estimated, for SVG does not measure them.
+The figures are written as SVG directly instead of being plotted: text stays text, every mark
+carries its meaning (`data-` attributes and a tooltip), and one style sheet serves light and dark
+pages. The output is deterministic. Text widths are estimates, because SVG cannot measure text.
 """
 
 import xml.etree.ElementTree as ET
@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from mpvn.report.theme import style_sheet
 
 WIDTH = 760
-"""Width of a figure, in pixels, unless its contents need more."""
+"""Width of a figure in pixels, unless its contents need more."""
 TEXT = 13
 SMALL = 11
+"""Font sizes in pixels."""
 
-_Value = str | float | None  # of an attribute; None: left out
+_Value = str | float | None  # Of an attribute. None leaves the attribute out.
 
 
 def canvas(width: float, height: float, label: str) -> ET.Element:
-    """An empty figure, shown at three quarters of its size at least, so that text is legible."""
+    """Return an empty figure. Pages may shrink it to three quarters of its size."""
     figure = ET.Element(
         "svg",
         {
@@ -37,13 +38,13 @@ def canvas(width: float, height: float, label: str) -> ET.Element:
     return figure
 
 
-def string(figure: ET.Element) -> str:
-    """`figure` as text."""
+def to_string(figure: ET.Element) -> str:
+    """Return `figure` as text."""
     return ET.tostring(figure, encoding="unicode")
 
 
 def element(parent: ET.Element, tag: str, **attributes: _Value) -> ET.Element:
-    """Adds an element. Names of attributes take `-` for `_` within and none at the end."""
+    """Add an element. In attribute names, `_` becomes `-`; a trailing `_` is dropped."""
     return ET.SubElement(
         parent,
         tag,
@@ -59,15 +60,15 @@ def rect(
     parent: ET.Element,
     x: float,
     y: float,
-    wide: float,
-    high: float,
-    kind: str | None = None,
+    width: float,
+    height: float,
+    class_: str | None = None,
     radius: float = 0,
     **attributes: _Value,
 ) -> ET.Element:
-    """Adds a rectangle of class `kind`."""
-    size = {"width": max(0.0, wide), "height": max(0.0, high)}
-    return element(parent, "rect", x=x, y=y, **size, rx=radius, class_=kind, **attributes)
+    """Add a rectangle with its top left corner at (x, y)."""
+    size = {"width": max(0.0, width), "height": max(0.0, height)}
+    return element(parent, "rect", x=x, y=y, **size, rx=radius, class_=class_, **attributes)
 
 
 def line(
@@ -76,37 +77,42 @@ def line(
     y1: float,
     x2: float,
     y2: float,
-    kind: str,
+    class_: str,
     **attributes: _Value,
 ) -> ET.Element:
-    """Adds a line of class `kind`."""
-    return element(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind, **attributes)
+    """Add a line from (x1, y1) to (x2, y2)."""
+    return element(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_, **attributes)
 
 
 def text(
     parent: ET.Element,
     x: float,
     y: float,
-    words: object,
-    kind: str | None = None,
+    content: object,
+    class_: str | None = None,
     anchor: str | None = None,
     size: float = TEXT,
     **attributes: _Value,
 ) -> ET.Element:
-    """Adds text whose base line begins (or, by `anchor`, has its middle or end) at (x, y)."""
+    """Add text. Its base line starts at (x, y), or has its middle or end there (`anchor`)."""
     style = {"font_size": size, "text_anchor": anchor}
-    added = element(parent, "text", x=x, y=y, class_=kind, **style, **attributes)
-    added.text = str(words)
+    added = element(parent, "text", x=x, y=y, class_=class_, **style, **attributes)
+    added.text = str(content)
     return added
 
 
-def tip(parent: ET.Element, words: str) -> None:
-    """What is shown when one points at `parent`."""
-    ET.SubElement(parent, "title").text = words
+def text_width(content: str, size: float = SMALL) -> float:
+    """Estimate the width of `content` in pixels."""
+    return 0.6 * size * len(content)
+
+
+def tooltip(parent: ET.Element, content: str) -> None:
+    """Add the text that is shown when the pointer is on `parent`."""
+    ET.SubElement(parent, "title").text = content
 
 
 def points(pairs: Iterable[tuple[float, float]]) -> str:
-    """The corners of a polygon or polyline."""
+    """Return the corners of a polygon or polyline."""
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
 
 

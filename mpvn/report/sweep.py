@@ -1,8 +1,13 @@
-"""What a sweep found: the figures of *Massively Parallel Video Networks*, section 4, and its table.
+"""The report of a sweep: figures and tables as in *Massively Parallel Video Networks*, section 4.
 
-Accuracy against the number of subnetworks (its figure 6), loss against prediction latency
-(figure 7), speed against subnetworks (figure 8), accuracy against speed (figure 10), table 1. A
-point is the mean over seeds, its bar their range.
+- Accuracy and loss against the number of parallel subnetworks (figure 6; for rewired networks that
+  are not trained, figure 8 left).
+- Throughput against the number of subnetworks (tables 2 to 4).
+- Loss against prediction latency (figure 8 right).
+- Accuracy against speed (figure 10; the paper shows the speed-up).
+- The table of all settings (table 1).
+
+Points are means over seeds; error bars are their ranges.
 """
 
 import os
@@ -19,77 +24,73 @@ Row = Mapping[str, Any]
 
 SUBNETWORKS, LATENCY, SEED = "plan.subnetworks", "task.latency", "seed"
 SPEED = "frames/s"
-OF_PLAN = (SPEED, "clock_speedup", "parallel_bound", "information_latency")
-"""Columns that say nothing of what was learned."""
+PLAN_COLUMNS = (SPEED, "clock_speedup", "parallel_bound", "information_latency")
+"""Columns that depend on the plan and not on the learned weights."""
 
 
 def write_sweep_report(
     path: str | os.PathLike, rows: Sequence[Row], keys: Sequence[str]
 ) -> pathlib.Path:
-    """Writes the figures and the table of a sweep.
+    """Write the figures and the table of a sweep, and return the path.
 
     Args:
-        path: the HTML file to write.
-        rows: of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
-        keys: of the grid.
+        path: The HTML file to write.
+        rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
+        keys: Keys of the grid.
 
     Raises:
-        ValueError: no rows.
+        ValueError: If there are no rows.
     """
     if not rows:
-        raise ValueError("a sweep without results has nothing to show")
+        raise ValueError("Cannot report a sweep. Expected at least one row. Received: none.")
     settings = [key for key in keys if key != SEED]
     metric = main_metric(rows[0], keys)
-    table = [_summary(group, settings) for group in _grouped(rows, settings).values()]
+    table = [_table_row(group, settings) for group in _grouped(rows, settings).values()]
     best = (min if metric == "loss" else max)(table, key=lambda row: row[metric])
+    seeds = f", {len({row[SEED] for row in rows})} seeds" if SEED in keys else ""
+    best_setting = ", ".join(f"{_readable(key)} {best[key]}" for key in settings)
     lead = (
-        f"{len(rows)} runs in {len(table)} settings"
-        + (f", {len({row[SEED] for row in rows})} seeds" if SEED in keys else "")
-        + f". The best {_words(metric)}, {best[metric]:.3f}, has "
-        + (", ".join(f"{_words(key)} {best[key]}" for key in settings) or "the only setting")
-        + f", at {best[SPEED]:.0f} frames per second on this machine."
+        f"{len(rows)} runs in {len(table)} settings{seeds}. "
+        f"Best {_readable(metric)}: {best[metric]:.3f} ({best_setting or 'the only setting'}), "
+        f"at {best[SPEED]:.0f} frames per second on this machine."
     )
     notes = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
     figures = list(sweep_figures(rows, keys))
-    return write_report(path, "A sweep", lead, table, figures, notes=notes)
+    return write_report(path, "Sweep", lead, table, figures, notes=notes)
 
 
 def main_metric(row: Row, keys: Sequence[str]) -> str:
-    """The first metric by name that is no loss; the loss, where there is none."""
+    """Return the first metric by name that is not a loss, or `"loss"` if there is none."""
     losses = ("loss", "cross_entropy", "distance")
-    found = [name for name in sorted(row) if name not in (*keys, *OF_PLAN, *losses)]
-    return found[0] if found else "loss"
+    metrics = [name for name in sorted(row) if name not in (*keys, *PLAN_COLUMNS, *losses)]
+    return metrics[0] if metrics else "loss"
 
 
 def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
-    """The figures that the grid has the keys for."""
+    """Yield the figures for the keys that vary in the grid.
+
+    Args:
+        rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
+        keys: Keys of the grid.
+    """
     settings = [key for key in keys if key != SEED]
     metric = main_metric(rows[0], keys)
     varying = [key for key in settings if len({row[key] for row in rows}) > 1]
-    if len(varying) > 0:
+    if varying:
         by_speed = _lines(rows, SPEED, metric, [k for k in settings if k != SUBNETWORKS], varying)
         yield Figure(
-            lines_figure(by_speed, "frames per second, streaming", _words(metric)),
-            f"{_words(metric).capitalize()} against speed on this machine.",
+            lines_figure(by_speed, "frames per second, streaming", _readable(metric)),
+            f"{_readable(metric).capitalize()} against speed on this machine.",
         )
     if SUBNETWORKS in varying:
         others = [key for key in settings if key != SUBNETWORKS]
         for name in dict.fromkeys((metric, "loss")):
             lines = _lines(rows, SUBNETWORKS, name, others)
             yield Figure(
-                lines_figure(lines, "parallel subnetworks", _words(name), log_x=True),
-                f"{_words(name).capitalize()} against the number of parallel subnetworks.",
+                lines_figure(lines, "parallel subnetworks", _readable(name), log_x=True),
+                f"{_readable(name).capitalize()} against the number of parallel subnetworks.",
             )
-        plans = [key for key in others if key != LATENCY]
-        measured = _lines(rows, SUBNETWORKS, SPEED, plans)
-        bound = _lines(_bounds(rows, plans), SUBNETWORKS, SPEED, plans)
-        both = {f"{name} measured".strip(): line for name, line in measured.items()}
-        both |= {f"{name} bound".strip(): line for name, line in bound.items()}
-        yield Figure(
-            lines_figure(both, "parallel subnetworks", "frames per second", log_x=True),
-            "Speed against the number of parallel subnetworks: measured on this machine, and what "
-            "the plan allows if each subnetwork had a free device of the kind that runs one now.",
-        )
+        yield _speed_figure(rows, [key for key in others if key != LATENCY])
     if LATENCY in varying:
         lines = _lines(rows, LATENCY, "loss", [key for key in settings if key != LATENCY])
         yield Figure(
@@ -98,33 +99,46 @@ def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
         )
 
 
-def _bounds(rows: Sequence[Row], plans: Sequence[str]) -> list[dict[str, Any]]:
-    """`rows` with the speed of one subnetwork times the bound of the plan."""
-    least = min(row[SUBNETWORKS] for row in rows)
-    one = _grouped([row for row in rows if row[SUBNETWORKS] == least], plans)
+def _speed_figure(rows: Sequence[Row], by: Sequence[str]) -> Figure:
+    measured = _lines(rows, SUBNETWORKS, SPEED, by)
+    bound = _lines(_bounds(rows, by), SUBNETWORKS, SPEED, by)
+    lines = {f"{name} measured".strip(): line for name, line in measured.items()}
+    lines |= {f"{name} bound".strip(): line for name, line in bound.items()}
+    return Figure(
+        lines_figure(lines, "parallel subnetworks", "frames per second", log_x=True),
+        "Speed against the number of parallel subnetworks: measured on this machine, and the bound "
+        "of the plan if each subnetwork had its own device as fast as this machine.",
+    )
+
+
+def _bounds(rows: Sequence[Row], by: Sequence[str]) -> list[dict[str, Any]]:
+    """Return `rows` with the speed of the fewest subnetworks times the gain that the plan allows.
+
+    A group without a row for the fewest subnetworks has no bounds.
+    """
+    fewest = min(row[SUBNETWORKS] for row in rows)
+    baselines = _grouped([row for row in rows if row[SUBNETWORKS] == fewest], by)
     bounds = []
     for row in rows:
-        alike = one.get(tuple(row[key] for key in plans))
-        if alike:
-            gain = row["parallel_bound"] / alike[0]["parallel_bound"]
-            bounds.append({**row, SPEED: alike[0][SPEED] * gain})
+        baseline = baselines.get(tuple(row[key] for key in by))
+        if baseline:
+            gain = row["parallel_bound"] / baseline[0]["parallel_bound"]
+            bounds.append({**row, SPEED: baseline[0][SPEED] * gain})
     return bounds
 
 
 def _lines(
     rows: Sequence[Row], x: str, y: str, by: Sequence[str], labels: Sequence[str] = ()
 ) -> dict[str, list[Point]]:
-    """A line for each combination of values of `by`; its points are means over the rest."""
+    """Return one line per combination of values of `by`; points are means over the other keys."""
     lines: dict[str, list[Point]] = {}
     for values, group in _grouped(rows, by).items():
         points = []
-        splits = labels if x == SPEED else [x]
-        for alike in _grouped(group, splits).values():
-            ys = [row[y] for row in alike]
-            label = _setting(alike[0], [key for key in labels if key not in by])
-            center = statistics.fmean(row[x] for row in alike)
-            points.append(Point.of(center, ys, label))
-        name = ", ".join(f"{_words(key)} {value}" for key, value in zip(by, values, strict=True))
+        for similar in _grouped(group, labels if x == SPEED else [x]).values():
+            label = _setting(similar[0], [key for key in labels if key not in by])
+            mean_x = statistics.fmean(row[x] for row in similar)
+            points.append(Point.of(mean_x, [row[y] for row in similar], label))
+        name = ", ".join(f"{_readable(key)} {v}" for key, v in zip(by, values, strict=True))
         lines[name] = sorted(points)
     return lines
 
@@ -136,23 +150,25 @@ def _grouped(rows: Sequence[Row], keys: Sequence[str]) -> dict[tuple, list[Row]]
     return groups
 
 
-def _summary(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
-    """A row of the table: means over the seeds of a setting, and the range of each metric."""
+def _table_row(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
+    """Return the means over the seeds of one setting, and the range of each metric."""
     first = group[0]
-    numbers = [key for key in first if key not in settings and key != SEED]
     row: dict[str, Any] = {key: first[key] for key in settings}
-    for key in numbers:
-        row[key] = statistics.fmean(each[key] for each in group)
-        if len(group) > 1 and key not in OF_PLAN:
-            row[f"{key}, range"] = max(r[key] for r in group) - min(r[key] for r in group)
+    for key in first:
+        if key in settings or key == SEED:
+            continue
+        values = [other[key] for other in group]
+        row[key] = statistics.fmean(values)
+        if len(group) > 1 and key not in PLAN_COLUMNS:
+            row[f"{key}, range"] = max(values) - min(values)
     return row
 
 
 def _setting(row: Row, keys: Sequence[str]) -> str:
-    return ", ".join(f"{_words(key)} {row[key]}" for key in keys)
+    return ", ".join(f"{_readable(key)} {row[key]}" for key in keys)
 
 
-def _words(key: str) -> str:
-    """A key as a reader would call it."""
-    known = {SUBNETWORKS: "subnetworks", LATENCY: "latency", SEED: "seed"}
-    return known.get(key, key.rpartition(".")[2].replace("_", " "))
+def _readable(key: str) -> str:
+    """Return a readable name for a key."""
+    names = {SUBNETWORKS: "subnetworks", LATENCY: "latency", SEED: "seed"}
+    return names.get(key, key.rpartition(".")[2].replace("_", " "))

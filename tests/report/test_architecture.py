@@ -1,13 +1,11 @@
-"""The architecture figure says what the plan says: bars, boundaries, arcs, feedback, clocks, head.
+"""The architecture figure matches the plan: bars, boundaries, arcs, feedback, clocks, head.
 
-What is expected is taken from the plan's graph, not from the slots and links that are drawn.
+The expected values come from the plan's graph, not from the bars and links that are drawn.
 """
 
-import functools
 import itertools
 import math
 import os
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,18 +17,25 @@ from hypothesis import strategies as st
 from keras import layers
 from random_networks import networks, settings_for, to_keras
 from small_models import causal, chain, looping, skipping
+from svg_figures import (
+    SVG,
+    assert_inside,
+    assert_texts_do_not_overlap,
+    of_class,
+    parsed,
+    texts,
+)
 
 from keras_layers.feedback import Feedback
 from mpvn.models import multi_scale
 from mpvn.plan import Plan, PlanError
 from mpvn.plan.clock import Clock
-from mpvn.report import architecture, architecture_figure
-
-SVG = "{http://www.w3.org/2000/svg}"
+from mpvn.report import architecture_figure
+from mpvn.report.wording import clock_phrases
 
 
 def unit_model() -> keras.Model:
-    """Residual units `block1.norm`, `block1.relu`, `block1.conv`, `block1.add`, ..., and a head."""
+    """Units: a stem, residual blocks of norm, relu, conv and add, and a head."""
     value = frame = keras.Input((16, 16, 3), name="frame")
     value = layers.Conv2D(4, 3, strides=2, padding="same", name="stem.conv")(value)
     for block in ("block1", "block2", "block3"):
@@ -58,7 +63,7 @@ def merging() -> keras.Model:
 
 
 def two_loops() -> keras.Model:
-    """Two inputs; `far` feeds back the last map, `own` what is made of itself alone."""
+    """Two inputs; `far` feeds back the last map, `own` a loop of its own."""
     frame = keras.Input((8, 8, 3), name="frame")
     depth = keras.Input((8, 8, 1), name="depth")
     far = Feedback("joined", (8, 8, 5), name="far")(frame)
@@ -97,33 +102,17 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "merging": lambda: Plan(merging(), boundaries=["a_relu", "b"]),
     "units": lambda: Plan(unit_model(), 3, partition="units", clocks=[1, 2, 3]),
     "MobileNetV2": lambda: Plan(application("MobileNetV2"), 4, clocks="auto"),
-    "InceptionV3": lambda: Plan(application("InceptionV3"), 12, partition="balanced"),
     "DenseNet121": lambda: Plan(
         multi_scale(application("DenseNet121")), 4, clocks=[1, 2, 4, 8], head="features"
     ),
-    "600 layers": lambda: Plan(
-        long_chain(600), 60, clocks=[2 ** (index // 15) for index in range(60)]
+    "300 layers": lambda: Plan(
+        long_chain(300), 30, clocks=[2 ** (index // 8) for index in range(30)]
     ),
 }
 
 
-@functools.cache
-def plan_of(name: str) -> Plan:
-    return PLANS[name]()
-
-
 def drawn(plan: Plan) -> ET.Element:
-    root = ET.fromstring(architecture_figure(plan))
-    assert root.tag == f"{SVG}svg"
-    return root
-
-
-def of_class(root: ET.Element, name: str) -> list[ET.Element]:
-    return [e for e in root.iter() if name in e.get("class", "").split()]
-
-
-def texts(root: ET.Element) -> list[str]:
-    return [element.text or "" for element in root.iter(f"{SVG}text")]
+    return parsed(architecture_figure(plan))
 
 
 class Bar(NamedTuple):
@@ -143,7 +132,7 @@ def bars(root: ET.Element) -> list[Bar]:
     """The bars from left to right."""
     found = []
     for group in root.iter(f"{SVG}g"):
-        for rect in of_class(group, "slot"):
+        for rect in of_class(group, "bar"):
             names = tuple(rect.findtext(f"{SVG}title").split("\n")[0].split(", "))
             assert rect.get("data-node") == names[0]
             clock = Clock(int(rect.get("data-rate")), int(rect.get("data-phase")))
@@ -152,17 +141,17 @@ def bars(root: ET.Element) -> list[Bar]:
 
 
 def links(root: ET.Element, kind: str) -> set[tuple[str, str, int]]:
-    """The arcs or feedbacks as (bar read, bar that reads, delay)."""
+    """The arcs or feedback lines as (source bar, reading bar, delay)."""
     elements = of_class(root, kind)
     found = {(e.get("data-from"), e.get("data-to"), int(e.get("data-delay"))) for e in elements}
     assert len(found) == len(elements)
     return found
 
 
-# --- what each figure must say ------------------------------------------------------------------
+# --- what every figure must show ----------------------------------------------------------------
 
 
-def assert_bars_are_the_plans(plan: Plan, root: ET.Element) -> None:
+def assert_bars_match(plan: Plan, root: ET.Element) -> None:
     found = bars(root)
     assert sorted(name for bar in found for name in bar.nodes) == sorted(plan.nodes)
     for bar in found:
@@ -175,8 +164,8 @@ def assert_bars_are_the_plans(plan: Plan, root: ET.Element) -> None:
     assert tuple(boundaries) == plan.boundaries
 
 
-def assert_links_are_the_plans(plan: Plan, root: ET.Element) -> None:
-    """Each edge is an arc, but for those within a step between bars side by side."""
+def assert_links_match(plan: Plan, root: ET.Element) -> None:
+    """Each edge is an arc, except edges between neighbors within a step."""
     graph, found = plan.graph, bars(root)
     inputs = [graph.tensors[index].name for index in graph.inputs]
     order = inputs + [bar.nodes[0] for bar in found]
@@ -200,8 +189,8 @@ def assert_links_are_the_plans(plan: Plan, root: ET.Element) -> None:
         assert (float(arc.get("stroke-width")) > 2) == (arc.get("data-delay") == "1")
 
 
-def assert_ticks_are_the_plans(plan: Plan, root: ET.Element) -> None:
-    """The steps at which there is a dash below a bar are those at which its nodes compute."""
+def assert_ticks_match(plan: Plan, root: ET.Element) -> None:
+    """There is a dash below a bar at exactly the steps at which its nodes compute."""
     lines = of_class(root, "ticks")
     row = min((float(line.get("stroke-dasharray").split()[0]) + 1 for line in lines), default=1.0)
     bottom = max(float(line.get("y2")) for line in lines)
@@ -224,90 +213,25 @@ def assert_head_is_marked(plan: Plan, root: ET.Element) -> None:
     assert head[:1] == ([plan.head] if plan.head else [])
 
 
-def assert_inside(root: ET.Element) -> None:
-    """No coordinate lies outside the figure, and no text, as far as its width can be told."""
-    wide, high = float(root.get("width")), float(root.get("height"))
-    for element in root.iter():
-        for left, top, right, bottom in extents(element):
-            assert left >= 0 and right <= wide, ET.tostring(element)
-            assert top >= 0 and bottom <= high, ET.tostring(element)
-
-
-def extents(element: ET.Element) -> list[tuple[float, float, float, float]]:
-    """Boxes (left, top, right, bottom) that hold what is drawn."""
-    tag, value = element.tag.removeprefix(SVG), lambda key: float(element.get(key))
-    if tag == "text":
-        return [text_box(element)]
-    if tag == "rect":
-        x, y = value("x"), value("y")
-        return [(x, y, x + value("width"), y + value("height"))]
-    if tag == "line":
-        half = float(element.get("stroke-width", 0)) / 2 * (value("x1") == value("x2"))
-        return [(value("x1") - half, value("y1"), value("x2") + half, value("y2"))]
-    if tag == "polygon":
-        return [(*map(float, pair.split(",")),) * 2 for pair in element.get("points").split()]
-    if tag == "path":
-        return path_boxes(element.get("d"))
-    return []
-
-
-def path_boxes(path: str) -> list[tuple[float, float, float, float]]:
-    """The corners of a path of M, H, V, and the tops of its A."""
-    x = y = 0.0
-    boxes = []
-    for command, arguments in re.findall(r"([MHVA])([^MHVA]*)", path):
-        numbers = [float(number) for number in arguments.split()]
-        if command == "A":
-            boxes.append((x, y - numbers[1], x, y))
-        x = numbers[0] if command in "MH" else numbers[-2] if command == "A" else x
-        y = numbers[-1] if command in "MVA" else y
-        boxes.append((x, y, x, y))
-    return boxes
-
-
-def text_box(text: ET.Element) -> tuple[float, float, float, float]:
-    size = float(text.get("font-size"))
-    wide = 0.6 * size * len(text.text)
-    x, y = float(text.get("x")), float(text.get("y"))
-    begin = {"middle": wide / 2, "end": wide}.get(text.get("text-anchor"), 0.0)
-    if text.get("transform"):  # upright: what was to the left is below
-        turn = re.fullmatch(r"rotate\(-90 (\S+) (\S+)\)", text.get("transform"))
-        assert [float(number) for number in turn.groups()] == pytest.approx([x, y], abs=0.1)
-        assert text.get("text-anchor") == "end"
-        return x - 0.75 * size, y, x + 0.2 * size, y + wide
-    return x - begin, y - 0.75 * size, x - begin + wide, y + 0.2 * size
-
-
-def assert_texts_apart(root: ET.Element) -> None:
-    boxes = [(text.text, text_box(text)) for text in root.iter(f"{SVG}text")]
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-        assert apart, f"{one!r} and {other!r} overlap"
-
-
-FACTS: tuple[Callable[[Plan, ET.Element], None], ...] = (
-    assert_bars_are_the_plans,
-    assert_links_are_the_plans,
-    assert_ticks_are_the_plans,
+CHECKS: tuple[Callable[[Plan, ET.Element], None], ...] = (
+    assert_bars_match,
+    assert_links_match,
+    assert_ticks_match,
     assert_head_is_marked,
     lambda _, root: assert_inside(root),
-    lambda _, root: assert_texts_apart(root),
+    lambda _, root: assert_texts_do_not_overlap(root),
 )
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_the_figure_says_what_the_plan_says(name: str) -> None:
-    plan = plan_of(name)
-    root = drawn(plan)
-    for fact in FACTS:
-        fact(plan, root)
-
-
-@pytest.mark.parametrize("name", PLANS)
-def test_figures_are_small_and_always_the_same(name: str) -> None:
-    svg = architecture_figure(plan_of(name))
-    assert svg == architecture_figure(plan_of(name))
+def test_figure_matches_its_plan_and_is_small_and_deterministic(name: str) -> None:
+    plan = PLANS[name]()
+    svg = architecture_figure(plan)
+    assert svg == architecture_figure(plan)
     assert len(svg.encode()) < 250_000
+    root = parsed(svg)
+    for check in CHECKS:
+        check(plan, root)
 
 
 @settings(
@@ -317,26 +241,26 @@ def test_figures_are_small_and_always_the_same(name: str) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.data())
-def test_the_figure_of_a_random_network_says_what_its_plan_says(data: st.DataObject) -> None:
+def test_figure_of_a_random_network_matches_its_plan(data: st.DataObject) -> None:
     network = data.draw(networks())
     model = to_keras(network)
-    asked = data.draw(settings_for(network, Plan(model, 1).nodes))
-    options = {"clocks": asked.clocks, "phases": asked.phases, "head": asked.head}
+    config = data.draw(settings_for(network, Plan(model, 1).nodes))
+    options = {"clocks": config.clocks, "phases": config.phases, "head": config.head}
     try:
-        plan = Plan(model, boundaries=asked.boundaries, **options)
+        plan = Plan(model, boundaries=config.boundaries, **options)
     except PlanError:
-        reject()  # which plans fit is tested elsewhere
+        reject()  # Other tests check which plans fit.
     root = drawn(plan)
-    for fact in FACTS:
-        fact(plan, root)
+    for check in CHECKS:
+        check(plan, root)
 
 
-# --- what single marks stand for ----------------------------------------------------------------
+# --- single marks -------------------------------------------------------------------------------
 
 
-def test_what_only_changes_values_shares_the_bar_of_what_it_reads() -> None:
+def test_normalization_activation_and_padding_share_a_bar() -> None:
     assert [bar.nodes for bar in bars(drawn(Plan(merging())))] == [
-        ("pad",),  # of the frame, which is no node
+        ("pad",),  # Pads the frame, which is not a node.
         ("a", "a_norm", "a_relu", "b_pad"),
         ("b",),
         ("pool", "flat"),
@@ -344,7 +268,7 @@ def test_what_only_changes_values_shares_the_bar_of_what_it_reads() -> None:
     ]
 
 
-def test_a_boundary_or_a_clock_ends_a_bar() -> None:
+def test_boundary_or_clock_ends_a_bar() -> None:
     plan = Plan(merging(), boundaries=["a_relu"], clocks={"best": 2})
     assert [bar.nodes for bar in bars(drawn(plan))][1:] == [
         ("a", "a_norm"),
@@ -356,23 +280,23 @@ def test_a_boundary_or_a_clock_ends_a_bar() -> None:
     ]
 
 
-def test_no_bar_belongs_to_two_units() -> None:
+def test_bar_belongs_to_one_unit() -> None:
     root = drawn(Plan(unit_model()))
-    found = [bar.nodes for bar in bars(root)]
-    assert found[:3] == [("stem.conv",), ("block1.norm", "block1.relu"), ("block1.conv",)]
+    nodes = [bar.nodes for bar in bars(root)]
+    assert nodes[:3] == [("stem.conv",), ("block1.norm", "block1.relu"), ("block1.conv",)]
 
 
-def test_bars_are_as_long_as_their_maps_are_large_and_faint_without_multiply_adds() -> None:
+def test_bar_length_is_map_size_and_bars_without_multiply_adds_are_faint() -> None:
     root = drawn(Plan(merging()))
     lengths = {bar.nodes[0]: float(bar.element.get("height")) for bar in bars(root)}
     assert lengths["pad"] > lengths["a"] > lengths["b"] > lengths["pool"] > lengths["scores"]
-    # On a log scale: from 8 to 4 is as far as from 4 to 2.
+    # A log scale: from 8 to 4 is as far as from 4 to 2.
     assert lengths["a"] - lengths["b"] == pytest.approx(lengths["b"] - lengths["pool"], abs=0.02)
     faint = [bar.nodes[0] for bar in bars(root) if bar.element.get("fill-opacity")]
     assert faint == ["pad", "pool"]
 
 
-def test_a_tooltip_names_nodes_shape_work_subnetwork_and_clock() -> None:
+def test_tooltip_names_nodes_shape_work_subnetwork_and_clock() -> None:
     plan = Plan(skipping(), boundaries=["c1", "c2"], clocks=[1, 2, 4])
     titles = {bar.nodes[0]: bar.element.findtext(f"{SVG}title") for bar in bars(drawn(plan))}
     assert titles["c1"].split("\n")[1:] == [
@@ -384,22 +308,22 @@ def test_a_tooltip_names_nodes_shape_work_subnetwork_and_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "of", "names"),
+    ("build", "kind", "names"),
     [
-        (Plan(skipping()), "layer", ["c0", "c1", "c2", "sum"]),
-        (Plan(unit_model()), "unit", ["stem", "block1", "block2", "block3", "head"]),
-        (Plan(long_chain(80), 2), "begins at", ["convolution_0", "convolution_40"]),
+        (lambda: Plan(skipping()), "layer", ["c0", "c1", "c2", "sum"]),
+        (lambda: Plan(unit_model()), "unit", ["stem", "block1", "block2", "block3", "head"]),
+        (lambda: Plan(long_chain(80), 2), "begins at", ["convolution_0", "convolution_40"]),
     ],
 )
-def test_units_are_named_or_layers_or_else_where_subnetworks_begin(
-    plan: Plan, of: str, names: list[str]
+def test_labels_name_units_or_layers_or_first_bars_of_subnetworks(
+    build: Callable[[], Plan], kind: str, names: list[str]
 ) -> None:
-    root = drawn(plan)
+    root = drawn(build())
     assert [label.text for label in of_class(root, "label")] == names
-    assert of in texts(root)
+    assert kind in texts(root)
 
 
-def test_names_that_are_too_long_keep_their_ends() -> None:
+def test_long_names_keep_their_ends() -> None:
     model = keras.Sequential([keras.Input((4, 4, 1))])
     for number in (1, 2):
         model.add(layers.Conv2D(1, 1, name=f"a_layer_with_a_rather_long_name_{number}"))
@@ -407,15 +331,15 @@ def test_names_that_are_too_long_keep_their_ends() -> None:
     assert labels == ["a_layer_wit…_long_name_1", "a_layer_wit…_long_name_2"]
 
 
-def test_only_marks_that_are_drawn_are_explained() -> None:
+def test_legend_explains_only_marks_in_the_figure() -> None:
     straight, everything = texts(drawn(Plan(chain(3)))), texts(drawn(Plan(two_loops(), 3)))
-    explained = [
+    explanations = [
         "read in the same step",
-        "read across a boundary, one step late",
-        "fed back, one step late",
+        "read across a boundary, one step later",
+        "feedback, one step later",
     ]
-    assert not set(explained) & set(straight)
-    assert set(explained) <= set(everything)
+    assert not set(explanations) & set(straight)
+    assert set(explanations) <= set(everything)
 
 
 def test_outputs_are_marked() -> None:
@@ -425,15 +349,15 @@ def test_outputs_are_marked() -> None:
     assert [name for name in marked if name] == ["joined", "scores"]
 
 
-def test_of_a_long_period_only_the_first_steps_are_drawn() -> None:
+def test_only_the_first_steps_of_a_long_period_are_drawn() -> None:
     plan = Plan(chain(2, 3), 2, clocks=[1, 64])
-    assert "2 nodes as 2 bars · period 64 steps, 32 of them drawn" in texts(drawn(plan))
+    assert "2 nodes in 2 bars · period 64 steps, first 32 shown" in texts(drawn(plan))
     late = Plan(chain(2, 3), 2, clocks=[1, 64], phases=[0, 40])
     assert len(of_class(drawn(late), "ticks")) == 1
 
 
 @pytest.mark.parametrize(
-    ("clock", "words"),
+    ("clock", "phrase"),
     [
         (Clock(1), "every step"),
         (Clock(2, 1), "every 2nd step, from 1"),
@@ -443,8 +367,8 @@ def test_of_a_long_period_only_the_first_steps_are_drawn() -> None:
         (Clock(112), "every 112th step, from 0"),
     ],
 )
-def test_clocks_in_words(clock: Clock, words: str) -> None:
-    assert architecture._in_words(clock)[0] == words
+def test_clock_phrases(clock: Clock, phrase: str) -> None:
+    assert clock_phrases(clock)[0] == phrase
 
 
 def test_names_are_escaped() -> None:

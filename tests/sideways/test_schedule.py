@@ -235,10 +235,10 @@ def test_the_text_names_lengths_bubbles_and_throughput() -> None:
     text = training_schedule_text(4, 8)
     for words in (
         "back-propagation: 64 units, bubble 75 %",
-        "GPipe: 22 units, bubble 27 %; in an endless stream 2.75 units a frame",
-        "Sideways: 28 units, bubble 43 %; in an endless stream 2 units a frame, bubble 0 %",
-        "Sideways: 4.00 times those of back-propagation, 1.38 times those of GPipe",
-        "ends Sideways with unit 16",
+        "GPipe: 22 units, bubble 27 %; in an endless stream 2.75 units per frame",
+        "Sideways: 28 units, bubble 43 %; in an endless stream 2 units per frame, bubble 0 %",
+        "Sideways in an endless stream: 4.00 times that of back-propagation, 1.38 times that of G",
+        "Sideways ends with unit 16",
     ):
         assert words in text
     for schedule in training_schedules(4, 8):
@@ -255,13 +255,13 @@ def test_the_cells_of_the_figure_are_those_of_the_schedules(subnetworks: int, fr
         assert 0 <= float(rect.get("y")) <= high - float(rect.get("height"))
         if "data-unit" in rect.attrib:
             where = tuple(rect.get(f"data-{key}") for key in ("schedule", "subnetwork", "unit"))
-            does = rect.get("class").split()[0].replace("card", "rest")
+            does = rect.get("class").split()[0].replace("card", "idle")
             found[where] = does, rect.get("data-frame")
     assert found == {
         (schedule.name, str(s), str(unit)): (
             ("backward" if cell.backward else "forward", str(cell.frame))
             if cell
-            else ("rest", None)
+            else ("idle", None)
         )
         for schedule in training_schedules(subnetworks, frames)
         for s, row in enumerate(schedule.cells)

@@ -114,5 +114,5 @@ def test_figures_and_table_are_of_means_over_seeds(tmp_path: pathlib.Path) -> No
     page = path.read_text()
     assert "0.565" in page  # mean pck_10 of the last setting, the best
     assert "8 runs in 4 settings, 2 seeds" in page
-    with pytest.raises(ValueError, match="without results"):
+    with pytest.raises(ValueError, match="at least one row"):
         write_sweep_report(path, [], keys)

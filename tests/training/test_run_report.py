@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mpvn.report.run import MOST_ROWS, write_run_report
+from mpvn.report.run import MAX_ROWS, write_run_report
 from mpvn.training import Experiment, RunFolder, base_config, build, train
 from mpvn.training.checkpoint import save_checkpoint
 
@@ -68,7 +68,7 @@ def test_a_run_as_training_leaves_it(tmp_path: pathlib.Path) -> None:
     folder = train(config(), tmp_path / "run")
     page = write_run_report(folder, build(folder.config())).read_text()
     assert "clip top1" in page
-    assert "least loss of 1 evaluation." in page
+    assert "lowest loss in 1 evaluation." in page
 
 
 def test_a_run_that_has_just_begun_says_so(tmp_path: pathlib.Path) -> None:
@@ -89,10 +89,10 @@ def test_the_best_weights_are_shown_not_the_last(tmp_path: pathlib.Path) -> None
     page = write_run_report(folder, experiment).read_text()
     for weights, old in zip(experiment.network.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(weights, old)
-    assert "after 30 batches: pck 10 0.3, loss 0.0667. That is the least loss of 30 eval" in page
+    assert "after 30 batches: pck 10 0.3, loss 0.0667. This is the lowest loss in 30 eval" in page
     assert "The run is not finished: 59 of 100 batches." in page
     steps = [int(step) for step in re.findall(r'<tr>\s*<td class="number">(\d+)</td>', page)]
-    assert steps == [30, *range(60 - MOST_ROWS, 60)]
+    assert steps == [30, *range(60 - MAX_ROWS, 60)]
 
 
 def test_damaged_videos_are_told_of_and_the_next_is_shown(
