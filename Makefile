@@ -1,13 +1,13 @@
-# Everything a newcomer needs: `make demo`, `make test`. Set-up is part of both.
+# Everything a newcomer needs: `make demo` and `make test`. Both set up the environment first.
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench setup clean
+.PHONY: help demo test soak lint format bench setup clean
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 demo: $(READY) ## train a network, make it parallel, stream a video, write demo/report.html
@@ -16,26 +16,30 @@ demo: $(READY) ## train a network, make it parallel, stream a video, write demo/
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
 
-lint: $(READY) ## formatter, linter and type checker, changing nothing
+lint: $(READY) ## formatter, linter, type checker and import contracts, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+soak: $(READY) ## run longer random searches than `make test`: about an hour on two cores
+	MPVN_EXAMPLES=300 MPVN_KILLS=20 $(BIN)/python -m pytest tests/executors tests/training tests/report
+
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py
 
-setup: $(READY) ## only make the virtual environment
+setup: $(READY) ## only create the virtual environment
 
-# A build of TensorFlow that is in the environment already, for a GPU say, is kept.
+# Keep a build of TensorFlow that the environment has already, for example one for a GPU.
 $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	extras=test,lint,tfds,jhmdb,flow; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
 	  || extras=$$extras,cpu; $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$$extras]"
 	touch $@
 
-clean: ## remove what demo and tests wrote, and the environment
+clean: ## remove the environment and the output of demo and tests
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,5 +1,7 @@
-"""What every test file shares: quiet TensorFlow, seeds, optional data, no leaking dtype policy."""
+"""Fixtures of all tests: quiet TensorFlow, seeds, optional data, dtype policies, memory."""
 
+import ctypes
+import gc
 import os
 import pathlib
 from collections.abc import Iterator
@@ -10,33 +12,59 @@ import keras
 import numpy as np
 import pytest
 
+LIBC = ctypes.CDLL(None)
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
 def seed() -> int:
-    """Seeds Python, NumPy and TensorFlow before each test; the seed itself."""
+    """Seed Python, NumPy and TensorFlow before each test; return the seed."""
     keras.utils.set_random_seed(20)
     return 20
 
 
+@pytest.fixture(autouse=True, scope="module")
+def release_memory() -> Iterator[None]:
+    """Free the graphs of a module after its tests.
+
+    Models, layers and traced functions refer to each other in circles, and glibc keeps freed pages:
+    without this, a worker grows with every module until the machine swaps.
+    """
+    yield
+    keras.backend.clear_session()
+    gc.collect()
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
+
+
 @pytest.fixture
 def rng(seed: int) -> np.random.Generator:
-    """A source of random inputs."""
+    """Return a source of random inputs."""
     return np.random.default_rng(seed)
 
 
 @pytest.fixture
 def restore_dtype_policy() -> Iterator[None]:
-    """Lets a test set the global dtype policy."""
+    """Let a test set the global dtype policy."""
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture(scope="module")
+def double_precision() -> Iterator[None]:
+    """Make all models of a module compute in float64, so that no tolerance hides an error."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-    """The folder of optional data beside the repository."""
+    """Return the folder of optional data beside the repository."""
     if not SHARED.is_dir():
         pytest.skip(f"optional data: there is no folder {SHARED}")
     return SHARED

@@ -1,294 +1,30 @@
-"""Random small video networks and plans, as plain data for the reference and as Keras models.
+"""Random small video networks and plans, drawn by Hypothesis.
 
-Why this file exists: a law such as "all executors agree" is worth as much as the networks it is
-tried on. `Builder` writes a network down once, as `reference.Node`s with random weights;
-`to_keras` turns the very same data into a functional model. The strategies draw structure (kinds,
-edges, clocks, boundaries) through Hypothesis, so that a failure shrinks to a small network, and
-weights from one seed, so that nothing in them is symmetric.
+A law such as "all executors agree" is only as good as the networks it is tried on. The strategies
+draw the structure (kinds, edges, clocks, boundaries), so that a failure shrinks to a small network.
+Weights come from one seed, so that nothing in them is symmetric.
 
-What it does not draw: normalization, dropout, and layers with weights of other ranks. Those behave
-per frame and are tested for themselves.
+Not drawn: normalization, dropout, and layers with weights of other ranks. They compute frame by
+frame and have tests of their own.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import keras
-import numpy as np
 from hypothesis import strategies as st
-from reference import Array, Node, compute, flatten, resolve
-
-import keras_layers
+from network_data import Builder, Network
+from reference import Node, flatten, resolve
 
 RATES = (1, 2, 3, 4)
-LARGEST_PERIOD = 12  # of drawn rates; a temporal stride may double it
+LARGEST_PERIOD = 12  # of the drawn rates; a temporal stride may double it
 UNARY_KINDS = ("conv", "activation", "pool", "temporal_conv", "temporal_pool")
-
-Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network as plain data: its nodes in topological order and the names of its outputs."""
-
-    nodes: tuple[Node, ...]
-    outputs: tuple[str, ...]
-
-    @property
-    def inputs(self) -> tuple[Node, ...]:
-        """The input nodes."""
-        return tuple(node for node in self.nodes if node.kind == "input")
-
-    @property
-    def flat(self) -> list[Node]:
-        """The nodes that run: nested models opened, inputs left out."""
-        return [node for node in flatten(self.nodes) if node.kind != "input"]
-
-    @property
-    def has_feedback(self) -> bool:
-        """Whether a node reads a later one."""
-        return any(node.kind == "feedback" for node in self.nodes)
-
-    def clips(self, batch_size: int, steps: int, seed: int) -> dict[str, Array]:
-        """A random clip ``[B, T, H, W, C]`` for every input."""
-        rng = np.random.default_rng(seed)
-        return {
-            node.name: rng.normal(size=(batch_size, steps, *node.params["shape"]))
-            for node in self.inputs
-        }
-
-
-class Builder:
-    """Writes a network down node by node; every method returns the name of the new node.
-
-    Args:
-        seed: of the random weights.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.nodes: list[Node] = []
-        self.shapes: dict[str, Shape] = {}
-
-    def input(self, name: str, shape: Shape) -> str:
-        """A stream of frames ``[H, W, C]``."""
-        return self._append(Node(name, "input", (), {"shape": shape}), shape)
-
-    def conv(
-        self,
-        name: str,
-        x: str,
-        filters: int,
-        size: int = 3,
-        strides: int = 1,
-        padding: str = "same",
-        activation: str | None = None,
-        use_bias: bool = True,
-    ) -> str:
-        """A 2D convolution of a square kernel."""
-        kernel, bias = self._weights((size, size), x, filters, use_bias)
-        params = {
-            "kernel": kernel,
-            "bias": bias,
-            "strides": (strides, strides),
-            "padding": padding,
-            "activation": activation,
-        }
-        return self._compute(Node(name, "conv", (x,), params))
-
-    def relu(self, name: str, x: str) -> str:
-        """A rectifier."""
-        return self._compute(Node(name, "relu", (x,)))
-
-    def tanh(self, name: str, x: str) -> str:
-        """A hyperbolic tangent."""
-        return self._compute(Node(name, "tanh", (x,)))
-
-    def add(self, name: str, *parents: str) -> str:
-        """The sum of nodes of one shape."""
-        return self._compute(Node(name, "add", parents))
-
-    def concat(self, name: str, *parents: str) -> str:
-        """Nodes of one height and width, side by side along their channels."""
-        return self._compute(Node(name, "concat", parents))
-
-    def pool(
-        self, kind: str, name: str, x: str, size: int = 2, strides: int = 1, padding: str = "same"
-    ) -> str:
-        """Spatial pooling: `kind` is ``"maxpool"`` or ``"avgpool"``."""
-        params = {"size": (size, size), "strides": (strides, strides), "padding": padding}
-        return self._compute(Node(name, kind, (x,), params))
-
-    def upsample(self, name: str, x: str, size: int = 2) -> str:
-        """Nearest-neighbor upsampling."""
-        return self._compute(Node(name, "upsample", (x,), {"size": size}))
-
-    def temporal_conv(
-        self,
-        name: str,
-        x: str,
-        filters: int,
-        window: int,
-        size: int = 1,
-        strides: tuple[int, int] = (1, 1),
-        padding: str = "same",
-        activation: str | None = None,
-        use_bias: bool = True,
-    ) -> str:
-        """A causal convolution over `window` ticks; `strides` are the temporal and spatial one."""
-        kernel, bias = self._weights((window, size, size), x, filters, use_bias)
-        params = {
-            "kernel": kernel,
-            "bias": bias,
-            "strides": (strides[0], strides[1], strides[1]),
-            "padding": padding,
-            "activation": activation,
-        }
-        return self._compute(Node(name, "temporal_conv", (x,), params))
-
-    def temporal_pool(
-        self,
-        kind: str,
-        name: str,
-        x: str,
-        window: int,
-        size: int = 1,
-        strides: tuple[int, int] = (1, 1),
-        padding: str = "same",
-    ) -> str:
-        """Pooling over `window` ticks: `kind` is ``"temporal_max"`` or ``"temporal_avg"``."""
-        params = {
-            "size": (window, size, size),
-            "strides": (strides[0], strides[1], strides[1]),
-            "padding": padding,
-        }
-        return self._compute(Node(name, kind, (x,), params))
-
-    def feedback(self, name: str, x: str, source: str, shape: Shape) -> str:
-        """The value of `source`, a later node, of the step before; `x` is the anchor."""
-        return self._append(Node(name, "feedback", (x,), {"source": source, "shape": shape}), shape)
-
-    def call_again(self, name: str, x: str) -> str:
-        """Another call of the layer that made node `name`: a shared layer is several nodes."""
-        calls = sum(node.layer == name for node in self.nodes)
-        first = self.node(name)
-        node = Node(f"{name}:{calls}", first.kind, (x,), first.params, name)
-        return (
-            self._append(node, self.shapes[name]) if node.kind == "model" else self._compute(node)
-        )
-
-    def nested(self, name: str, x: str, inner: "Builder", output: str) -> str:
-        """A model inside the model; the first node of `inner` is its only input."""
-        params = {"nodes": tuple(inner.nodes), "output": output}
-        return self._append(Node(name, "model", (x,), params), inner.shapes[output])
-
-    def node(self, name: str) -> Node:
-        """The node of that name."""
-        return next(node for node in self.nodes if node.name == name)
-
-    def build(self, *outputs: str) -> Network:
-        """The finished network."""
-        return Network(tuple(self.nodes), outputs)
-
-    def _weights(
-        self, size: tuple[int, ...], x: str, filters: int, use_bias: bool
-    ) -> tuple[Array, Array | None]:
-        channels = self.shapes[x][-1]
-        fan_in = math.prod(size) * channels
-        kernel = self.rng.normal(size=(*size, channels, filters)) * 1.5 / math.sqrt(fan_in)
-        return kernel, self.rng.normal(size=filters) if use_bias else None
-
-    def _compute(self, node: Node) -> str:
-        """Appends a node and finds its shape by computing it once, on zeros."""
-        frames = [np.zeros((1, *self.shapes[parent])) for parent in node.parents]
-        values = [[x] * node.window if node.window else x for x in frames]
-        height, width, channels = compute(node, values).shape[1:]
-        return self._append(node, (height, width, channels))
-
-    def _append(self, node: Node, shape: Shape) -> str:
-        if node.name in self.shapes:
-            raise ValueError(f"Two nodes are called {node.name!r}.")
-        layer = node.layer or node.name
-        self.nodes.append(Node(node.name, node.kind, node.parents, node.params, layer))
-        self.shapes[node.name] = shape
-        return node.name
-
-
-def to_keras(network: Network, name: str = "network") -> keras.Model:
-    """The functional Keras model of a network, with its weights.
-
-    A single input or output stands alone; several are lists in the order of the data.
-    """
-    layers: dict[str, keras.Layer] = {}
-    tensors: dict[str, Any] = {}
-    for node in network.nodes:
-        if node.kind == "input":
-            tensors[node.name] = keras.Input(node.params["shape"], name=node.name)
-            continue
-        if node.layer not in layers:
-            layers[node.layer] = _layer(node)
-        layer = layers[node.layer]
-        parents = [tensors[parent] for parent in node.parents]
-        tensors[node.name] = layer(parents if node.kind in ("add", "concat") else parents[0])
-        if "kernel" in node.params and node.name == node.layer:
-            bias = node.params["bias"]
-            layer.set_weights([node.params["kernel"], *([] if bias is None else [bias])])
-    inputs = [tensors[node.name] for node in network.inputs]
-    outputs = [tensors[output] for output in network.outputs]
-    return keras.Model(_structure(inputs), _structure(outputs), name=name)
-
-
-def _structure(tensors: list[Any]) -> Any:
-    return tensors if len(tensors) > 1 else tensors[0]
-
-
-def _layer(node: Node) -> keras.Layer:
-    p = node.params
-    match node.kind:
-        case "relu" | "tanh":
-            return keras.layers.Activation(node.kind, name=node.layer)
-        case "add":
-            return keras.layers.Add(name=node.layer)
-        case "concat":
-            return keras.layers.Concatenate(name=node.layer)
-        case "upsample":
-            return keras.layers.UpSampling2D(p["size"], name=node.layer)
-        case "conv" | "temporal_conv":
-            temporal = node.kind == "temporal_conv"
-            cls = keras_layers.TemporalConv3D if temporal else keras.layers.Conv2D
-            return cls(
-                p["kernel"].shape[-1],
-                p["kernel"].shape[:-2],
-                strides=p["strides"],
-                padding=p["padding"],
-                activation=p["activation"],
-                use_bias=p["bias"] is not None,
-                name=node.layer,
-            )
-        case "maxpool" | "avgpool" | "temporal_max" | "temporal_avg":
-            pools = {
-                "maxpool": keras.layers.MaxPooling2D,
-                "avgpool": keras.layers.AveragePooling2D,
-                "temporal_max": keras_layers.TemporalMaxPooling3D,
-                "temporal_avg": keras_layers.TemporalAveragePooling3D,
-            }
-            cls = pools[node.kind]
-            return cls(p["size"], strides=p["strides"], padding=p["padding"], name=node.layer)
-        case "feedback":
-            return keras_layers.Feedback(source=p["source"], shape=p["shape"], name=node.layer)
-        case "model":
-            return to_keras(Network(p["nodes"], (p["output"],)), name=node.layer)
-    raise ValueError(f"{node.name}: no Keras layer for it. Received: kind={node.kind!r}")
-
-
-# Strategies.
 
 
 @st.composite
 def networks(draw: st.DrawFn, allow_feedback: bool = True) -> Network:
-    """A random network of 2 to 8 nodes besides its inputs; every node leads to an output."""
+    """Draw a network of 2 to 8 nodes besides its inputs; every node leads to an output."""
     net = Builder(seed=draw(st.integers(0, 2**31 - 1)))
     height, width = draw(st.sampled_from([(4, 4), (4, 6), (5, 3)]))
     frames = [
@@ -307,7 +43,7 @@ def networks(draw: st.DrawFn, allow_feedback: bool = True) -> Network:
     sinks = [node.name for node in net.nodes if node.name not in read]
     inner = [node.name for node in net.nodes if node.name in read and node.kind != "input"]
     also = draw(st.sampled_from([None, None, *inner]))
-    # A network whose input leads nowhere is none: what is left over becomes a small node.
+    # Every input must lead to an output: an unread input gets a small convolution.
     outputs = [
         net.conv(f"{sink}_out", sink, 1, size=1) if net.node(sink).kind == "input" else sink
         for sink in sinks
@@ -316,7 +52,7 @@ def networks(draw: st.DrawFn, allow_feedback: bool = True) -> Network:
 
 
 def _draw_node(draw: st.DrawFn, net: Builder, suffix: str) -> None:
-    """Appends one node that reads one or two of those there are, later ones more often."""
+    """Append a node that reads one or two of the existing nodes, later ones more often."""
     x = _draw_parent(draw, net)
     same_shape = [name for name in net.shapes if net.shapes[name] == net.shapes[x]]
     same_size = [name for name in net.shapes if net.shapes[name][:2] == net.shapes[x][:2]]
@@ -355,7 +91,7 @@ def _draw_node(draw: st.DrawFn, net: Builder, suffix: str) -> None:
 
 
 def _draw_parent(draw: st.DrawFn, net: Builder) -> str:
-    """One of the nodes there are; more often one that nobody reads yet, so that nets get deep."""
+    """Choose an existing node, more often an unread one, so that networks get deep."""
     names = list(net.shapes)
     read = {parent for node in net.nodes for parent in node.parents}
     unread = [name for name in names if name not in read]
@@ -364,7 +100,7 @@ def _draw_parent(draw: st.DrawFn, net: Builder) -> str:
 
 
 def _draw_unary(draw: st.DrawFn, net: Builder, x: str, kind: str, suffix: object) -> str:
-    """Appends one node that reads `x`."""
+    """Append a node that reads `x`."""
     filters = draw(st.integers(1, 3))
     size = draw(st.sampled_from([1, 2, 3]))
     height, width, _ = net.shapes[x]
@@ -372,7 +108,7 @@ def _draw_unary(draw: st.DrawFn, net: Builder, x: str, kind: str, suffix: object
     fits = min(height, width) >= size
     padding = draw(st.sampled_from(["same", "same", "valid"])) if fits else "same"
     window = draw(st.sampled_from([2, 3, 1]))
-    # One temporal stride is enough: two of them make the period, and the clip, long.
+    # At most one temporal stride: two of them make the period, and so the clip, long.
     strided = any(node.temporal_stride > 1 for node in flatten(net.nodes))
     temporal_stride = 1 if strided else draw(st.sampled_from([1, 1, 1, 2]))
     activation = draw(st.sampled_from([None, "relu", "tanh"]))
@@ -408,7 +144,7 @@ def _draw_unary(draw: st.DrawFn, net: Builder, x: str, kind: str, suffix: object
 
 
 def _close_feedback(draw: st.DrawFn, net: Builder, feedback: str) -> None:
-    """Gives the feedback node a source: a later node of its shape, made if there is none."""
+    """Give the feedback node a source: a later node of its shape, new if there is none."""
     shape = net.shapes[feedback]
     at = [node.name for node in net.nodes].index(feedback)
     later = [node.name for node in net.nodes[at + 1 :]]
@@ -428,17 +164,26 @@ def _close_feedback(draw: st.DrawFn, net: Builder, feedback: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to ask of a plan: its arguments by name, as plain data."""
+    """The arguments of a plan, as plain data."""
 
     boundaries: tuple[str, ...]
     clocks: Mapping[str, int] | Sequence[int] | None
     phases: Mapping[str, int] | Sequence[int] | str | None
     head: str | None = None
 
+    def plan_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `mpvn.Plan`."""
+        return {
+            "boundaries": self.boundaries,
+            "clocks": self.clocks,
+            "phases": self.phases,
+            "head": self.head,
+        }
+
 
 @st.composite
 def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Settings:
-    """Random settings of a plan that keep its rules.
+    """Draw valid arguments of a plan.
 
     Args:
         network: the network.
@@ -452,7 +197,7 @@ def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Set
     head = draw(st.sampled_from([None, None, *heads]))
     body = order[: order.index(head)] if head else order
     begins = draw(st.sets(st.sampled_from(body[1:]), max_size=4)) if body[1:] else set()
-    named = draw(st.booleans())  # whether every node has its rate named, or only some have
+    named = draw(st.booleans())  # whether every node gets an explicit rate, or only some
     rates: dict[str, int] = {}
     clocks: dict[str, int] = {}
     period = 1
@@ -479,10 +224,10 @@ def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Set
 def lowest_rate(
     nodes: Mapping[str, Node], rates: Mapping[str, int], node: Node
 ) -> tuple[int, bool]:
-    """The smallest rate among what the node reads, and whether the node may just inherit it.
+    """Return the smallest rate among the node's inputs, and whether the node may inherit it.
 
-    Frames come at rate 1. What stems from feedback alone counts only for a node that reads nothing
-    else, and is no rate to inherit.
+    Frames have rate 1. Values that depend on feedback alone count only if a node reads nothing
+    else, and a node cannot inherit their rate.
     """
     if node.kind == "feedback":
         return rates.get(node.parents[0], 1), False
@@ -492,44 +237,9 @@ def lowest_rate(
 
 
 def fed_back(nodes: Mapping[str, Node], name: str) -> bool:
-    """Whether the node of that name stems from feedback alone; a frame does not."""
+    """Return whether the named node depends on feedback alone; a frame does not."""
     if name not in nodes:
         return False
     node = nodes[name]
     from_feedback = [fed_back(nodes, parent) for parent in node.parents]
     return node.kind == "feedback" or (bool(from_feedback) and all(from_feedback))
-
-
-# Weights by name, for gradients.
-
-
-def map_weights(
-    nodes: Sequence[Node], change: Callable[[str, Array], Array], scope: str = ""
-) -> tuple[Node, ...]:
-    """The nodes with every weight ``w`` of name ``"layer/kernel"`` made ``change(name, w)``."""
-    changed = []
-    for node in nodes:
-        params = dict(node.params)
-        for weight in ("kernel", "bias"):
-            if params.get(weight) is not None:
-                params[weight] = change(f"{scope}{node.layer}/{weight}", params[weight])
-        if node.kind == "model":
-            params["nodes"] = map_weights(params["nodes"], change, f"{scope}{node.layer}/")
-        changed.append(replace(node, params=params))
-    return tuple(changed)
-
-
-def variables_by_name(
-    model: keras.Model, nodes: Sequence[Node], scope: str = ""
-) -> dict[str, keras.Variable]:
-    """The model's variables under the names that `map_weights` gives them."""
-    named: dict[str, keras.Variable] = {}
-    for node in nodes:
-        layer = model.get_layer(node.layer)
-        if node.kind == "model":
-            inner = variables_by_name(layer, node.params["nodes"], f"{scope}{node.layer}/")
-            named.update(inner)
-        for weight in ("kernel", "bias"):
-            if node.params.get(weight) is not None:
-                named[f"{scope}{node.layer}/{weight}"] = getattr(layer, weight)
-    return named

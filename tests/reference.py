@@ -1,21 +1,20 @@
 """An independent interpreter of multi-rate, depth-parallel video networks, in plain NumPy.
 
-Why this file exists: every executor of the package must compute the same function of the frames.
-Executors can only be compared with one another if at least one of them is obviously right. This
-one imports neither TensorFlow nor the package, keeps every value that was ever computed, and says
-each rule of the semantics in one place:
+Every executor of the package must compute the same function of the frames. Comparing executors
+with each other proves little unless one of them is obviously right. This interpreter imports
+neither TensorFlow nor the package, keeps every value, and states each rule of the semantics once:
 
 - time is a step counter; a node of clock ``(rate, phase)`` ticks when ``t % rate == phase``,
   otherwise it repeats its last value; before its first tick its value is zero;
 - an edge inside a subnetwork reads this step's value, an edge across a boundary the previous
   step's value, however many boundaries it crosses; input frames are read fresh by everyone;
 - the head reads this step's value of everything;
-- a temporal layer of kernel ``k`` sees the last ``k`` ticks of its producer, newest last, as far as
-  its edge lets it see them, zeros before the start, whatever its own clock;
-- a feedback node takes, at its ticks, the value its source held after the previous step.
+- a temporal layer of kernel ``k`` sees the last ``k`` ticks of its producer that are visible over
+  its edge, newest last, with zeros before the start, whatever its own clock;
+- a feedback node takes, at its ticks, the value that its source held after the previous step.
 
-What it does not do: it is slow, it never forgets, and it checks nothing that a plan has to check.
-Subnetworks, clocks and the head are given to it, not derived.
+Limits: it is slow, it never frees a value, and it does not check what a plan must check.
+Subnetworks, clocks and the head are its arguments; it does not derive them.
 """
 
 import copy
@@ -37,12 +36,12 @@ class Node:
     Args:
         name: unique; the plan's name of the node: ``"conv"``, for the second call of a shared
             layer ``"conv:1"``, inside a nested model ``"outer/conv"``.
-        kind: ``"input"``, ``"conv"``, ``"relu"``, ``"tanh"``, ``"add"``, ``"concat"``,
+        kind: one of ``"input"``, ``"conv"``, ``"relu"``, ``"tanh"``, ``"add"``, ``"concat"``,
             ``"maxpool"``, ``"avgpool"``, ``"upsample"``, ``"temporal_conv"``, ``"temporal_max"``,
             ``"temporal_avg"``, ``"feedback"`` or ``"model"``.
         parents: names of the producers, in the order in which the layer takes them.
         params: weights and settings, by kind (see `compute`). A ``"model"`` has ``nodes`` (the
-            first of them its input, named as it likes) and ``output``.
+            first is its input, of any name) and ``output``.
         layer: name of the layer that is called; the node's own name unless a layer is shared.
     """
 
@@ -53,7 +52,7 @@ class Node:
     layer: str = ""
 
     def __repr__(self) -> str:
-        """One line; of weights the shape only, so that a failing network can be read."""
+        """Return one line, with shapes instead of weights, so that a network is readable."""
         settings = {
             name: value.shape if isinstance(value, np.ndarray) else value
             for name, value in self.params.items()
@@ -63,20 +62,20 @@ class Node:
 
     @property
     def window(self) -> int:
-        """How many ticks of its producer the node sees at once (0: it is not temporal)."""
+        """Number of ticks of its producer that the node sees (0: it is not temporal)."""
         if self.kind == "temporal_conv":
             return self.params["kernel"].shape[0]
         return self.params["size"][0] if self.kind in TEMPORAL_KINDS else 0
 
     @property
     def temporal_stride(self) -> int:
-        """How many times more rarely than its producer a temporal node ticks."""
+        """Ticks of the producer per tick of a temporal node."""
         return self.params["strides"][0] if self.kind in TEMPORAL_KINDS else 1
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and when nodes run: what the interpreter takes as given.
+    """Where and when nodes run.
 
     Args:
         subnetworks: node name to the index of its subnetwork. Inputs need no entry.
@@ -89,17 +88,17 @@ class Placement:
     head: frozenset[str] = frozenset()
 
     def with_clock(self, name: str, rate: int, phase: int) -> "Placement":
-        """The same placement with another clock for one node."""
+        """Return the same placement with another clock for one node."""
         return replace(self, clocks={**self.clocks, name: (rate, phase)})
 
 
 def flatten(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes with every nested model opened: its nodes are named ``"outer/inner"``.
+    """Return the nodes with nested models replaced by their nodes, called ``"outer/inner"``.
 
-    Whoever reads the nested model then reads the node that is its output.
+    A node that reads a nested model then reads the output node of that model.
     """
     flat: list[Node] = []
-    standing_for: dict[str, str] = {}  # a nested model, or its input -> the node that is meant
+    standing_for: dict[str, str] = {}  # name of a nested model, or of its input -> name of the node
 
     def parents_of(node: Node, scope: str) -> tuple[str, ...]:
         return tuple(standing_for.get(scope + parent, scope + parent) for parent in node.parents)
@@ -121,7 +120,7 @@ def flatten(nodes: Sequence[Node]) -> list[Node]:
 
 
 def resolve(nodes: Sequence[Node], name: str) -> str:
-    """The flat node that stands for `name`: a nested model stands for its output node."""
+    """Return the name of the flat node for `name`: for a nested model, its output node."""
     for node in nodes:
         if node.name == name and node.kind == "model":
             return f"{name}/{resolve(node.params['nodes'], node.params['output'])}"
@@ -132,10 +131,10 @@ class Interpreter:
     """A batch of streams, stepped frame by frame.
 
     Args:
-        nodes: the network in topological order; nested models are opened.
+        nodes: the network in topological order; nested models are flattened.
         placement: subnetworks, clocks and head.
         batch_size: the number of streams.
-        phase: the step at which the streams begin; all values before it are zero.
+        phase: the step at which the streams start; all values before it are zero.
     """
 
     def __init__(
@@ -151,7 +150,7 @@ class Interpreter:
         self.ticks: dict[str, list[tuple[int, Array]]] = {node.name: [] for node in self.nodes}
 
     def step(self, frames: Mapping[str, Array]) -> dict[str, Array]:
-        """Advances by one step.
+        """Advance by one step.
 
         Args:
             frames: input name to its frame ``[B, H, W, C]``.
@@ -174,31 +173,31 @@ class Interpreter:
         return copy.deepcopy(self.values)
 
     def is_tick(self, node: Node) -> bool:
-        """Whether the node computes at this step. A new frame comes at every step."""
+        """Return whether the node computes at this step. Inputs tick at every step."""
         if node.kind == "input":
             return True
         rate, phase = self.placement.clocks[node.name]
         return self.time % rate == phase
 
     def delay(self, node: Node, parent: str) -> int:
-        """How many steps old a value is when it arrives over the edge: 0 or 1."""
+        """Return the delay of the edge in steps: 0 or 1."""
         if self.kinds[parent] == "input" or node.name in self.placement.head:
             return 0
         subnetworks = self.placement.subnetworks
         return 0 if subnetworks[parent] == subnetworks[node.name] else 1
 
     def read(self, node: Node, parent: str) -> Array | list[Array]:
-        """What the node sees of a parent: one value, or a window of ticks if it is temporal."""
+        """Return the value that the node reads, or its window of ticks if it is temporal."""
         if node.window:
             return self.read_window(node, parent)
         return self.values[parent] if self.delay(node, parent) == 0 else self.previous[parent]
 
     def read_feedback(self, node: Node) -> Array:
-        """What the node's source held after the step before."""
+        """Return the value that the node's source held after the previous step."""
         return self.previous[node.params["source"]]
 
     def read_window(self, node: Node, parent: str) -> list[Array]:
-        """The last ticks of the parent that are visible over the edge, newest last."""
+        """Return the last ticks of the parent that are visible over the edge, newest last."""
         newest = self.time - self.delay(node, parent)
         seen = [value for time, value in self.ticks[parent] if time <= newest]
         zeros = [np.zeros_like(self.values[parent])] * node.window
@@ -213,18 +212,18 @@ def interpret(
     phase: int = 0,
     interpreter: Callable[..., Interpreter] = Interpreter,
 ) -> list[Array]:
-    """Runs a whole clip.
+    """Run a whole clip.
 
     Args:
         nodes: the network.
         outputs: names of the nodes that are the network's outputs.
         placement: subnetworks, clocks and head.
         clips: input name to its clip ``[B, T, H, W, C]``.
-        phase: the step at which the clip begins.
+        phase: the step at which the clip starts.
         interpreter: the class to run, for tests that break a rule on purpose.
 
     Returns:
-        For every output, what it held after each step: ``[B, T, ...]``.
+        For every output, its value after each step, ``[B, T, ...]``.
     """
     batch_size, steps = next(iter(clips.values())).shape[:2]
     streams = interpreter(nodes, placement, batch_size, phase)
@@ -237,7 +236,7 @@ def interpret(
 
 
 def _zero_values(nodes: Sequence[Node], batch_size: int) -> dict[str, Array]:
-    """A zero for every node, of the shape that the node's value will have."""
+    """Return zeros of the shape of every node's value."""
     zeros: dict[str, Array] = {}
     for node in nodes:
         if node.kind in ("input", "feedback"):
@@ -249,11 +248,11 @@ def _zero_values(nodes: Sequence[Node], batch_size: int) -> dict[str, Array]:
     return zeros
 
 
-# What the layers compute, on one frame [B, H, W, C] or a window of k frames.
+# Layers, on one frame [B, H, W, C] or a window of k frames.
 
 
 def compute(node: Node, values: list[Any]) -> Array:
-    """The layer of `node` applied to what its parents delivered."""
+    """Apply the layer of `node` to the values of its parents."""
     p = node.params
     match node.kind:
         case "conv":
@@ -274,13 +273,13 @@ def compute(node: Node, values: list[Any]) -> Array:
             terms = [conv(x, kernel, p["strides"][1:], p["padding"]) for x, kernel in frames]
             return _activate(np.sum(terms, axis=0), p)
         case "temporal_max" | "temporal_avg":
-            # Zero frames before the start take part; pixels beyond the border do not.
+            # The zeros before the start count; pixels outside the border do not.
             reduce = np.max if node.kind == "temporal_max" else np.mean
             pooled = [
                 pool(x, p["size"][1:], p["strides"][1:], p["padding"], reduce) for x in values[0]
             ]
             return reduce(pooled, axis=0)
-    raise ValueError(f"{node.name}: no such kind of node. Received: kind={node.kind!r}")
+    raise ValueError(f"{node.name!r} has an unknown kind. Received: kind={node.kind!r}")
 
 
 ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
@@ -291,13 +290,13 @@ ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
 
 
 def _activate(x: Array, params: Mapping[str, Any]) -> Array:
-    """Adds the bias, if any, and applies the activation, if any."""
+    """Add the bias, if any, and apply the activation, if any."""
     bias = params.get("bias")
     return ACTIVATIONS[params.get("activation")](x if bias is None else x + bias)
 
 
 def conv(x: Array, kernel: Array, strides: Sequence[int], padding: str) -> Array:
-    """Cross-correlation of ``[B, H, W, C]`` with ``[h, w, C, F]``; pixels outside are zero."""
+    """Cross-correlate ``[B, H, W, C]`` with ``[h, w, C, F]``; pixels outside are zero."""
     rows = _spans(x.shape[1], kernel.shape[0], strides[0], padding)
     columns = _spans(x.shape[2], kernel.shape[1], strides[1], padding)
     y = np.zeros((x.shape[0], len(rows), len(columns), kernel.shape[3]))
@@ -313,7 +312,7 @@ def conv(x: Array, kernel: Array, strides: Sequence[int], padding: str) -> Array
 def pool(
     x: Array, size: Sequence[int], strides: Sequence[int], padding: str, reduce: Callable[..., Any]
 ) -> Array:
-    """Pools ``[B, H, W, C]`` over windows of `size`; pixels outside do not take part."""
+    """Pool ``[B, H, W, C]`` over windows of `size`; pixels outside do not count."""
     rows = _spans(x.shape[1], size[0], strides[0], padding)
     columns = _spans(x.shape[2], size[1], strides[1], padding)
     y = np.zeros((x.shape[0], len(rows), len(columns), x.shape[3]))
@@ -325,7 +324,7 @@ def pool(
 
 
 def _spans(length: int, size: int, stride: int, padding: str) -> list[int]:
-    """Where the windows along one side begin, in pixels; below 0 for ``"same"`` padding.
+    """Return the first pixel of each window along one side; below 0 for ``"same"`` padding.
 
     ``"same"`` gives ``ceil(length / stride)`` windows and puts the odd pixel of padding at the end.
     """

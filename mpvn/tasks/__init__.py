@@ -1,8 +1,8 @@
-"""What a network is trained to predict: targets, weights, losses and metrics for plain Keras.
+"""Tasks: targets, weights, losses, and metrics for plain Keras training.
 
     batch of clips  --task.prepare-->  inputs, targets, weights  -->  compile, fit, evaluate
 
-Importing the package makes its losses and metrics known to Keras, which needs them to load models
+Importing the package registers its losses and metrics with Keras, which needs them to load models
 that were compiled with them.
 """
 

@@ -1,4 +1,4 @@
-"""Auto-encoding: the frame itself, at every step (*Sideways*, section 5.3)."""
+"""Auto-encoding: the target of a step is the frame itself (*Sideways*, section 4.3, table 3)."""
 
 import math
 from typing import Any
@@ -12,19 +12,19 @@ from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task, frames_of
 
 RANGE = 2.0
-"""Greatest difference between two pixels: they lie between -1 and 1."""
+"""Largest difference of two pixel values: they lie between -1 and 1."""
 
 
 class Autoencoding(Task):
-    """Each frame itself, from outputs of the shape of the frames.
+    """Reconstruct each frame, from outputs of the shape of the frames.
 
     Targets are the frames `[B, T, H, W, C]`. Metrics: `mse` and `psnr`.
 
     Args:
-        **kwargs: as `Task`.
+        **kwargs: arguments of `Task`.
     """
 
-    legend = "From top to bottom: the frame, the network's picture, the target."
+    legend = "From top to bottom: the frame, the output, the target."
 
     @property
     def loss(self) -> keras.losses.Loss:
@@ -46,12 +46,12 @@ class Autoencoding(Task):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class SquaredError(keras.losses.Loss):
-    """Mean squared error of pictures `[..., H, W, C]`; `call` gives `[...]`, float32.
+    """Mean squared error of pictures `[..., H, W, C]`; `call` returns float32 `[...]`.
 
-    Keras's own averages over channels only, and cannot be weighted by steps.
+    Keras's `MeanSquaredError` averages over channels only, so it cannot be weighted by step.
 
     Raises:
-        ValueError: when called: targets and outputs differ in shape.
+        ValueError: when called, if targets and outputs differ in shape.
     """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str = "squared_error") -> None:
@@ -63,10 +63,10 @@ class SquaredError(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class PeakSignalToNoise(StepMetric):
-    """Peak signal-to-noise ratio in decibels, of pixels between -1 and 1.
+    """Peak signal-to-noise ratio in decibels, for pixels between -1 and 1.
 
-    From the mean squared error of all frames. (The mean of the frames' own ratios would be infinite
-    as soon as one frame is met exactly.)
+    Computed from the mean squared error over all frames. (The mean of the ratios of single frames
+    would be infinite if one frame is reconstructed exactly.)
     """
 
     def measure(
@@ -76,7 +76,7 @@ class PeakSignalToNoise(StepMetric):
         return errors, tf.ones_like(errors), weights
 
     def result(self) -> tf.Tensor:
-        """The ratio so far; 0 of nothing."""
+        """Return the ratio so far, or 0 without any steps."""
         decibels = 10.0 / math.log(10.0) * tf.math.log(RANGE**2 / super().result())
         return tf.where(tf.convert_to_tensor(self._count) > 0, decibels, 0.0)
 
@@ -84,12 +84,12 @@ class PeakSignalToNoise(StepMetric):
 def _squared_error(y_true: Any, y_pred: Any) -> tf.Tensor:
     if not y_true.shape[-3:].is_compatible_with(y_pred.shape[-3:]):
         raise ValueError(
-            f"the network's pictures must be as large as the frames, {_shown(y_true)}. "
-            f"Received: {_shown(y_pred)}"
+            f"Expected outputs of the shape of the frames, {_format_shape(y_true)}. "
+            f"Received: {_format_shape(y_pred)}"
         )
     difference = tf.cast(y_pred, tf.float32) - tf.cast(y_true, tf.float32)
     return tf.reduce_mean(tf.square(difference), axis=[-3, -2, -1])
 
 
-def _shown(picture: tf.Tensor) -> str:
+def _format_shape(picture: tf.Tensor) -> str:
     return "x".join(map(str, picture.shape[-3:]))

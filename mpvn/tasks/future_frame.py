@@ -1,4 +1,4 @@
-"""Future frame: what will be seen some frames later (*Skip-Sideways*: 8 frames)."""
+"""Future frame: the target of a step is a later frame (*Skip-Sideways*: 8 frames later)."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from mpvn.tasks.task import check_count
 
 
 class FutureFrame(Autoencoding):
-    """The frame that comes `ahead` frames after each, from outputs of the shape of the frames.
+    """Predict the frame that follows `ahead` frames later, from outputs of the shape of the frames.
 
     Targets are frames `[B, T, H, W, C]`; the last steps of a clip have none. Metrics: `mse` and
     `psnr`.
 
     Args:
-        ahead: how many frames later, at least 1.
-        **kwargs: as `Task`.
+        ahead: number of frames between a frame and its target, at least 1.
+        **kwargs: arguments of `Task`.
 
     Raises:
-        ValueError: arguments out of range.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, ahead: int = 8, **kwargs: Any) -> None:

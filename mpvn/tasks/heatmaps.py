@@ -1,21 +1,21 @@
 """Joints as heatmaps, and heatmaps as joints.
 
-Coordinates are those of pixels' centers: the pixel in the upper left corner is (0, 0), and a
-picture that is W pixels wide reaches from -1/2 to W - 1/2. So between sizes x becomes
-`(x + 1/2) * scale - 1/2`; a plain `x * scale` would shift all joints by part of a pixel.
+Coordinates refer to the centers of pixels: the top left pixel is (0, 0), and a picture of width W
+spans -1/2 to W - 1/2. Scaling a picture therefore maps x to `(x + 1/2) * scale - 1/2`; a plain
+`x * scale` would shift all joints by a fraction of a pixel.
 """
 
 import tensorflow as tf
 
 Size = tuple[int, int]
 
-_TINY = 1.2e-38  # About the smallest float32 that is not rounded to zero.
+_TINY = 1.2e-38  # about the smallest normal float32
 
 
 def rescale(joints: tf.Tensor, old: Size, new: Size) -> tf.Tensor:
-    """Joints `[..., 3]` in pixels of a picture of height and width `old`, in those of one of `new`.
+    """Convert joints `[..., 3]` from pixels of a picture of size `old` to pixels of size `new`.
 
-    The third value passes.
+    Sizes are (height, width). The third value does not change.
     """
     x, y, value = tf.unstack(joints, axis=-1)
     x = (x + 0.5) * (new[1] / old[1]) - 0.5
@@ -24,22 +24,22 @@ def rescale(joints: tf.Tensor, old: Size, new: Size) -> tf.Tensor:
 
 
 def visible_joints(joints: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """x and y `[..., 2]`, zeros where the joint is not visible, and whether it is: bool `[...]`."""
+    """Return x and y `[..., 2]`, zeros for hidden joints, and the visibility, bool `[...]`."""
     visible = joints[..., 2] > 0
     return tf.where(visible[..., None], joints[..., :2], 0.0), visible
 
 
 def render_heatmaps(joints: tf.Tensor, frame_size: Size, size: Size, sigma: float) -> tf.Tensor:
-    """A Gaussian of height 1 around each visible joint, in a map of its own.
+    """Render one map per joint, with a Gaussian of height 1 around a visible joint.
 
     Args:
-        joints: `[..., J, 3]`: x and y in pixels of the frame, and whether it is visible, 0 or 1.
+        joints: `[..., J, 3]`: x and y in pixels of the frame, and visibility, 0 or 1.
         frame_size: height and width of the frame.
         size: height and width of the maps.
         sigma: standard deviation in pixels of the maps.
 
     Returns:
-        Maps `[..., *size, J]` between 0 and 1, float32; empty for joints that are not visible.
+        Maps `[..., *size, J]` between 0 and 1, float32; zeros for hidden joints.
     """
     joints = rescale(tf.cast(joints, tf.float32), frame_size, size)
     places, visible = visible_joints(joints)
@@ -51,27 +51,27 @@ def render_heatmaps(joints: tf.Tensor, frame_size: Size, size: Size, sigma: floa
 
 
 def peaks(heatmaps: tf.Tensor, logits: bool = False) -> tf.Tensor:
-    """Where each map is highest, to parts of a pixel.
+    """Find the peak of each map, with subpixel accuracy.
 
-    Along each axis a parabola goes through the logarithms of the highest pixel and its two
-    neighbors (at the border: of the three outermost pixels), which is exact for a Gaussian around
-    any point of the map, from a sigma of 0.2 pixels on. A peak lies within half a pixel of the
-    highest pixel. Maps that are the same everywhere have no peak: the first pixel is given.
+    Along each axis, a parabola through the logarithms of the highest pixel and its two neighbors
+    (at the border, of the three outermost pixels) gives the peak. This is exact for a Gaussian
+    around any point of the map with a sigma of at least 0.2 pixels. A peak lies within half a pixel
+    of the highest pixel. A constant map has no peak: the result is its first pixel.
 
     Args:
         heatmaps: `[..., h, w, J]`, at least 3x3.
-        logits: whether they are logits of heights between 0 and 1.
+        logits: whether the maps are logits.
 
     Returns:
-        `[..., J, 3]`, float32: x and y in pixels of the map, and the height of the highest pixel.
+        float32 `[..., J, 3]`: x and y in pixels of the map, and the height of the highest pixel.
 
     Raises:
-        ValueError: maps smaller than 3x3.
+        ValueError: if the maps are smaller than 3x3.
     """
     maps = tf.cast(heatmaps, tf.float32)
     high, wide, count = maps.shape[-3:]
     if min(high, wide) < 3:
-        raise ValueError(f"heatmaps must be at least 3x3. Received: {high}x{wide}")
+        raise ValueError(f"Expected heatmaps of at least 3x3 pixels. Received: {high}x{wide}")
     leading = tf.shape(maps)[:-3]
     # [..., h, w, J] -> [N, J, h, w]
     maps = tf.transpose(tf.reshape(maps, [-1, high, wide, count]), [0, 3, 1, 2])
@@ -81,8 +81,9 @@ def peaks(heatmaps: tf.Tensor, logits: bool = False) -> tf.Tensor:
     across = tf.gather(maps, column, axis=3, batch_dims=2)  # [N, J, h]
     top = tf.reduce_max(along, axis=-1)
     x, y = _vertex(_log(along, logits), column), _vertex(_log(across, logits), row)
-    found = tf.stack([x, y, tf.sigmoid(top) if logits else top], axis=-1)
-    return tf.reshape(found, tf.concat([leading, [count, 3]], 0))
+    joints = tf.stack([x, y, tf.sigmoid(top) if logits else top], axis=-1)
+    # [N, J, 3] -> [..., J, 3]
+    return tf.reshape(joints, tf.concat([leading, [count, 3]], 0))
 
 
 def _log(heights: tf.Tensor, logits: bool) -> tf.Tensor:
@@ -92,7 +93,7 @@ def _log(heights: tf.Tensor, logits: bool) -> tf.Tensor:
 
 
 def _vertex(line: tf.Tensor, highest: tf.Tensor) -> tf.Tensor:
-    """Where the parabola through three pixels of each line is highest.
+    """Find the vertex of the parabola through three pixels of each line.
 
     Args:
         line: `[N, J, n]`.

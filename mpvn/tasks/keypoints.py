@@ -1,15 +1,15 @@
 """Keypoints: a heatmap for each joint of a figure, at every step.
 
-*Massively Parallel Video Networks*, appendix C: 17 Gaussian heatmaps at 56x56, sigmoid
-cross-entropy in which keypoint pixels count ten times. Where a keypoint ends the paper does not
-say: here a pixel counts `1 + 9 g`, with g the height of the Gaussian, so ten times at the joint.
+*Massively Parallel Video Networks*, appendix C: 17 Gaussian heatmaps at 56x56, and a sigmoid
+cross-entropy in which keypoint pixels count ten times. The paper does not say where a keypoint
+ends. Here a pixel has weight `1 + 9 g`, where g is the height of the Gaussian: 10 at the joint.
 
-Targets are the joints; the loss draws the heatmaps, at whatever resolution the network answers.
+Targets are the joints. The loss renders the heatmaps at the resolution of the network's output.
 
-Correct keypoints are those within a fraction of the figure's size, which is the larger side of the
-box around its visible joints in that frame. That needs no particular joints to be seen, as the
-torso would, but shrinks where much of the figure is hidden. Frames with fewer than two visible
-joints have no such size, and do not count.
+A keypoint is correct if its error is within a fraction of the figure's size: the larger side of the
+box around its visible joints in that frame. Unlike the size of the torso, this size needs no
+particular joints, but it shrinks if most of the figure is hidden. Frames with fewer than two
+visible joints have no size and do not count.
 """
 
 from collections.abc import Sequence
@@ -26,25 +26,25 @@ from mpvn.tasks.task import Batch, Task, check_count, entry, frames_of
 
 
 class Keypoints(Task):
-    """Heatmaps of joints at each step, as logits `[B, T, h, w, joints]`.
+    """Predict heatmaps of joints at each step, as logits `[B, T, h, w, joints]`.
 
-    Targets are the joints float32 `[B, T, joints, 3]`: x and y in pixels of the frame, visible.
-    Metrics: `pck_10` and so on, the share of visible joints within 10 % of the figure's size;
+    Targets are the joints, float32 `[B, T, joints, 3]`: x and y in pixels of the frame, visibility.
+    Metrics: `pck_10` etc., the share of visible joints within 10 % of the figure's size;
     `distance`, the mean distance of visible joints in pixels of the frame; `cross_entropy`.
 
     Args:
         joints: number of joints (17: COCO).
         frame_size: height and width of the frames.
         sigma: standard deviation of the Gaussians in pixels of the heatmaps.
-        keypoint_weight: how much more the pixel at a joint counts.
-        fractions: of the figure's size, for which correct keypoints are counted.
-        **kwargs: as `Task`.
+        keypoint_weight: weight of the pixel at a joint, relative to the background.
+        fractions: fractions of the figure's size, one PCK metric for each.
+        **kwargs: arguments of `Task`.
 
     Raises:
-        ValueError: arguments out of range.
+        ValueError: if an argument is out of range.
     """
 
-    legend = "Red: heatmaps; dots: joints as predicted; rings: as they are."
+    legend = "Red: heatmaps. Dots: predicted joints. Rings: true joints."
 
     def __init__(
         self,
@@ -85,46 +85,50 @@ class Keypoints(Task):
         joints = entry(batch, "joints", 4)
         if joints.shape[2:] != (self.joints, 3):
             raise ValueError(
-                f"expected joints of shape [B, T, {self.joints}, 3]. "
+                f"Expected joints of shape [B, T, {self.joints}, 3]. "
                 f"Received: {tuple(joints.shape)}"
             )
         if frames.shape[1] != joints.shape[1] and None not in (frames.shape[1], joints.shape[1]):
-            raise ValueError(f"{frames.shape[1]} frames came with joints of {joints.shape[1]}")
+            raise ValueError(
+                f"Expected joints of all {frames.shape[1]} frames. Received: joints of "
+                f"{joints.shape[1]} frames"
+            )
         if not frames.shape[2:4].is_compatible_with(self.frame_size):
             raise ValueError(
-                f"joints are in pixels of frames of {_shown(self.frame_size)}. "
-                f"Received frames: {_shown(frames.shape[2:4])}"
+                f"Expected frames of {_format_size(self.frame_size)} pixels, the frame_size of the "
+                f"task. Received: {_format_size(frames.shape[2:4])}"
             )
         return tf.cast(joints, tf.float32), []
 
     def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         heat = tf.sigmoid(output.max(axis=-1)).numpy()
         sizes = self.frame_size, frame.shape[:2]
-        said = rescale(self.predicted_joints(output), *sizes).numpy()
+        predicted = rescale(self.predicted_joints(output), *sizes).numpy()
         true = None if target is None else rescale(target, *sizes).numpy()
-        return overlay.draw_joints(overlay.lay_over(frame, heat), said, true)
+        return overlay.draw_joints(overlay.lay_over(frame, heat), predicted, true)
 
     def predicted_joints(self, outputs: Any) -> tf.Tensor:
-        """Joints `[..., joints, 3]` that logits `[..., h, w, joints]` say: x and y in pixels of the
-        frame, and the height of the peak, between 0 and 1."""
+        """Return the joints `[..., joints, 3]` of logits `[..., h, w, joints]`: x and y in pixels
+        of the frame, and the height of the peak, between 0 and 1."""
         return _predicted(tf.convert_to_tensor(outputs), self.frame_size)
 
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class HeatmapCrossEntropy(keras.losses.Loss):
-    """Weighted sigmoid cross-entropy of heatmaps, the mean over pixels and joints.
+    """Weighted sigmoid cross-entropy of heatmaps: the mean over pixels and joints.
 
-    From joints `[..., joints, 3]` and logits `[..., h, w, joints]`, `call` gives `[...]`; float32.
+    For joints `[..., joints, 3]` and logits `[..., h, w, joints]`, `call` returns float32 `[...]`.
 
     Args:
         joints: number of joints.
-        frame_size: height and width of the frames in whose pixels joints are.
+        frame_size: height and width of the frames; the joints are in their pixels.
         sigma: standard deviation of the Gaussians in pixels of the heatmaps.
-        keypoint_weight: how much more the pixel at a joint counts.
+        keypoint_weight: weight of the pixel at a joint, relative to the background.
         reduction, name: as in Keras.
 
     Raises:
-        ValueError: arguments out of range; when called: another number of heatmaps than of joints.
+        ValueError: if an argument is out of range; when called, if the numbers of heatmaps and
+            joints differ.
     """
 
     def __init__(
@@ -149,8 +153,8 @@ class HeatmapCrossEntropy(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         if y_pred.shape[-1] != self.joints or y_true.shape[-2] != self.joints:
             raise ValueError(
-                f"the task has {self.joints} joints, but the network's outputs have shape "
-                f"{tuple(y_pred.shape)} and the targets {tuple(y_true.shape)}. Build the network "
+                f"Expected outputs and targets of {self.joints} joints. Received: outputs of shape "
+                f"{tuple(y_pred.shape)}, targets of shape {tuple(y_true.shape)}. Build the network "
                 f"with joints={self.joints}"
             )
         size = (y_pred.shape[-3], y_pred.shape[-2])
@@ -176,7 +180,7 @@ class JointDistance(StepMetric):
     Args:
         frame_size: height and width of the frames.
         name: as in Keras.
-        **kwargs: as `StepMetric`.
+        **kwargs: arguments of `StepMetric`.
     """
 
     def __init__(self, frame_size: Size, name: str = "distance", **kwargs: Any) -> None:
@@ -190,10 +194,10 @@ class JointDistance(StepMetric):
         return _sums(tf.where(visible, distances, 0.0), visible, weights)
 
     def _distances(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distances float32 `[B, T, J]`, and which joints are visible."""
+        """Return the distances, float32 `[B, T, J]`, and the visibility, bool `[B, T, J]`."""
         places, visible = visible_joints(tf.cast(y_true, tf.float32))
-        found = _predicted(y_pred, self.frame_size)[..., :2]
-        return tf.norm(found - places, axis=-1), visible
+        predicted = _predicted(y_pred, self.frame_size)[..., :2]
+        return tf.norm(predicted - places, axis=-1), visible
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frame_size": self.frame_size}
@@ -201,16 +205,16 @@ class JointDistance(StepMetric):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class CorrectKeypoints(JointDistance):
-    """Percentage of correct keypoints (PCK), as a share of 1; see this file's first lines.
+    """Percentage of correct keypoints (PCK), as a share of 1; defined in the module docstring.
 
     Args:
         frame_size: height and width of the frames.
-        fraction: of the figure's size, within which a joint is correct.
-        name: as in Keras; default: `pck_20` for a fraction of 0.2.
-        **kwargs: as `StepMetric`.
+        fraction: largest error of a correct joint, as a fraction of the figure's size.
+        name: as in Keras; by default `pck_20` for a fraction of 0.2.
+        **kwargs: arguments of `StepMetric`.
 
     Raises:
-        ValueError: arguments out of range.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -235,7 +239,7 @@ class CorrectKeypoints(JointDistance):
 def _sums(
     values: tf.Tensor, counted: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Of values `[B, T, J]`: sums and numbers of those that are counted, and weights, `[B, T]`."""
+    """Return the sums and counts `[B, T]` of the counted `values` `[B, T, J]`, and the weights."""
     counts = tf.cast(counted, tf.float32)
     return tf.reduce_sum(values * counts, axis=-1), tf.reduce_sum(counts, axis=-1), weights
 
@@ -246,7 +250,7 @@ def _predicted(logits: tf.Tensor, frame_size: Size) -> tf.Tensor:
 
 
 def _larger_side(joints: tf.Tensor) -> tf.Tensor:
-    """Larger side `[...]` of the box around the visible of joints `[..., J, 3]`; 0 without any."""
+    """Return the larger side `[...]` of the box around the visible joints; 0 if all are hidden."""
     places, visible = visible_joints(joints)
     far = tf.float32.max
     most = tf.reduce_max(tf.where(visible[..., None], places, -far), axis=-2)
@@ -266,5 +270,5 @@ def _check_fraction(fraction: float) -> None:
         raise ValueError(f"fractions must be positive. Received: {fraction!r}")
 
 
-def _shown(size: Sequence[int | None]) -> str:
+def _format_size(size: Sequence[int | None]) -> str:
     return f"{size[0]}x{size[1]}"

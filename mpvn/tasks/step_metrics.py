@@ -1,9 +1,9 @@
 """Means over the steps that count.
 
-Keras hands no weights to what is compiled as `metrics`, only to `weighted_metrics`. So a metric
-here knows which steps of a clip count, and takes weights beyond that if there are any. Compiled
-either way it says the same of clips of one length. (Weights have mean 1 in each clip, so of clips
-of several lengths `weighted_metrics` count all steps' worth of a clip, `metrics` those that count.)
+Keras passes weights to `weighted_metrics`, but not to `metrics`. A `StepMetric` therefore knows
+which steps of a clip count, and uses weights only if it gets them. For clips of one length both
+give the same result. (Weights have mean 1 in each clip. For clips of several lengths,
+`weighted_metrics` weight a clip by all its steps, `metrics` by those that count.)
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ from mpvn.tasks.task import check_count, size, step_weights
 
 
 class StepMetric(keras.metrics.Metric):
-    """A mean over the steps that count, of all clips.
+    """Mean over the steps that count, of all clips.
 
-    Subclasses say in `measure` what is averaged.
+    Subclasses implement `measure`.
 
     Args:
-        skip_first: how many steps at the beginning of a clip do not count.
-        skip_last: how many at its end.
+        skip_first: number of steps at the start of a clip that do not count.
+        skip_last: number of steps at the end of a clip that do not count.
         name: as in Keras.
-        dtype: of the sums.
+        dtype: dtype of the sums.
 
     Call arguments:
         y_true: targets `[B, T, ...]`.
@@ -47,39 +47,40 @@ class StepMetric(keras.metrics.Metric):
         self._count = self.add_variable((), "zeros", name="count")
 
     def weights(self, outputs: tf.Tensor) -> tf.Tensor:
-        """1 for each step of outputs `[B, T, ...]` that counts, else 0: float32 `[B, T]`."""
+        """Return float32 `[B, T]`: 1 for each step of outputs `[B, T, ...]` that counts, else 0."""
         weights = step_weights(size(outputs, 1), self.skip_first, self.skip_last)
         return tf.tile(weights[None], [size(outputs, 0), 1])
 
     def measure(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What is averaged: sums, how many values each is the sum of, and how much these count.
+        """Compute the terms of the mean.
 
         Args:
             y_true: targets `[B, T, ...]`.
             y_pred: outputs `[B, T, ...]`, float32.
-            weights: of the steps, float32 `[B, T]`.
+            weights: weights of the steps, float32 `[B, T]`.
 
         Returns:
-            Three float32 tensors of one shape, such as `[B, T]`.
+            Sums of values, the number of values in each sum, and the weight of each sum: three
+            float32 tensors of one shape, such as `[B, T]`.
         """
         raise NotImplementedError
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch."""
+        """Add a batch."""
         y_pred = tf.cast(tf.convert_to_tensor(y_pred), tf.float32)
         weights = self.weights(y_pred)
         if sample_weight is not None:
             given = tf.cast(sample_weight, tf.float32)
             weights *= given[:, None] if given.shape.rank == 1 else given
         sums, counts, weights = self.measure(tf.convert_to_tensor(y_true), y_pred, weights)
-        # Where a weight is 0, not even a sum that is not a number counts.
+        # multiply_no_nan: where a weight is 0, the sum may be NaN.
         self._total.assign_add(tf.reduce_sum(tf.math.multiply_no_nan(sums, weights)))
         self._count.assign_add(tf.reduce_sum(counts * weights))
 
     def result(self) -> tf.Tensor:
-        """The mean so far; 0 of nothing."""
+        """Return the mean so far, or 0 without any steps."""
         return tf.math.divide_no_nan(
             tf.convert_to_tensor(self._total), tf.convert_to_tensor(self._count)
         )
@@ -91,11 +92,11 @@ class StepMetric(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class StepLoss(StepMetric):
-    """The loss of a task, without what layers add to it.
+    """The loss of a task, without the losses that layers add.
 
     Args:
-        loss: a loss whose `call` gives `[B, T]`, or its configuration.
-        **kwargs: as `StepMetric`.
+        loss: a loss whose `call` returns `[B, T]`, or its configuration.
+        **kwargs: arguments of `StepMetric`.
     """
 
     def __init__(self, loss: keras.losses.Loss | dict[str, Any], **kwargs: Any) -> None:

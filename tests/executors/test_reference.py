@@ -1,9 +1,8 @@
 """The reference interpreter against numbers worked out by hand.
 
-Why this file exists: all other equality tests trust `reference.py`, so it has to be checked by
-something that is not code. Every network here has frames of one pixel and one channel, the frames
-are 1, 2, 3, ..., and a node named "identity" is a sum of one term; a row of a table is what a node
-holds after each step.
+All other equality tests trust `reference.py`, so it is checked against numbers, not against code.
+Every network here has frames of one pixel and one channel, 1, 2, 3, ...; an "identity" node is a
+sum of one term; each row of a table lists the values of a node after each step.
 """
 
 import numpy as np
@@ -14,12 +13,12 @@ EVERY_STEP = (1, 0)
 
 
 def identity(name: str, *parents: str) -> Node:
-    """A node that passes its value on, or the sum of its values."""
+    """Make a node that returns its input, or the sum of its inputs."""
     return Node(name, "add", parents)
 
 
 def digits(name: str, parent: str, window: int) -> Node:
-    """A temporal convolution that writes its window as a decimal number: 1, 2, 3 -> 123."""
+    """Make a temporal convolution that writes its window as a decimal number: 1, 2, 3 -> 123."""
     kernel = 10.0 ** np.arange(window)[::-1].reshape(window, 1, 1, 1, 1)
     return Node(
         name,
@@ -30,7 +29,7 @@ def digits(name: str, parent: str, window: int) -> Node:
 
 
 def pooled(name: str, parent: str, kind: str, window: int) -> Node:
-    """A temporal pooling."""
+    """Make a temporal pooling."""
     params = {"size": (window, 1, 1), "strides": (1, 1, 1), "padding": "same"}
     return Node(name, kind, (parent,), params)
 
@@ -39,9 +38,9 @@ FRAME = Node("frame", "input", (), {"shape": (1, 1, 1)})
 
 
 def rows(nodes, subnetworks=None, clocks=None, head=(), steps=6, phase=0, frames=None):
-    """What every node but the input holds after each step, by name.
+    """Return the values of every node but the input after each step, by name.
 
-    Nodes that are not mentioned are in subnetwork 0 and tick at every step.
+    By default, nodes are in subnetwork 0 and tick at every step.
     """
     nodes = [FRAME, *nodes]
     names = [node.name for node in flatten(nodes) if node.kind != "input"]
@@ -56,7 +55,7 @@ def rows(nodes, subnetworks=None, clocks=None, head=(), steps=6, phase=0, frames
     return {name: value[0, :, 0, 0, 0].tolist() for name, value in zip(names, values, strict=True)}
 
 
-def test_a_sequential_network_answers_at_once():
+def test_a_sequential_network_has_no_delay():
     nodes = [identity("a", "frame"), identity("b", "a"), identity("c", "b")]
     assert rows(nodes)["c"] == [1, 2, 3, 4, 5, 6]
 
@@ -70,7 +69,7 @@ def test_every_boundary_delays_by_one_step():
     }
 
 
-def test_a_skip_over_several_boundaries_is_delayed_by_one_step_and_the_frame_by_none():
+def test_a_skip_over_several_boundaries_is_delayed_by_one_step_and_a_frame_by_none():
     nodes = [
         identity("a", "frame"),
         identity("b", "a"),
@@ -140,7 +139,7 @@ def test_a_window_on_the_input_holds_successive_frames_in_any_subnetwork():
 def test_a_window_before_the_start_is_zero_wherever_the_stream_begins():
     nodes = [identity("a", "frame"), digits("window", "a", 3)]
     held = rows(nodes, clocks={"a": (2, 1), "window": (4, 1)}, phase=3)
-    # Steps 3 to 8 see frames 1 to 6; "a" ticks at steps 3, 5, 7 and "window" at step 5 only.
+    # Steps 3 to 8 read frames 1 to 6. "a" ticks at steps 3, 5, 7, and "window" at step 5 only.
     assert held == {"a": [1, 1, 3, 3, 5, 5], "window": [0, 0, 13, 13, 13, 13]}
 
 
@@ -149,18 +148,18 @@ def test_the_zeros_before_the_start_count_in_temporal_poolings():
     assert rows(nodes, frames=[-1, -2, -4]) == {"max": [0, -1, -2], "avg": [-0.5, -1.5, -3]}
 
 
-def test_feedback_is_the_value_of_the_step_before():
+def test_feedback_is_the_value_of_the_previous_step():
     nodes = [
         Node("past", "feedback", ("frame",), {"source": "sum", "shape": (1, 1, 1)}),
         identity("sum", "frame", "past"),
     ]
     assert rows(nodes)["sum"] == [1, 3, 6, 10, 15, 21]
-    # At every other step: past takes sum's value of steps 1 and 3 at steps 2 and 4.
+    # At every second step: "past" takes the values of "sum" of steps 1 and 3 at steps 2 and 4.
     assert rows(nodes, clocks={"past": (2, 0)}) == {
         "past": [0, 0, 2, 2, 6, 6],
         "sum": [1, 2, 5, 6, 11, 12],
     }
-    # Across a boundary "sum" reads the "past" of the step before, twice as old in all.
+    # Across a boundary, "sum" reads the "past" of the previous step: two steps old in total.
     assert rows(nodes, {"sum": 1}) == {"past": [0, 1, 2, 4, 6, 9], "sum": [1, 2, 4, 6, 9, 12]}
 
 
@@ -185,7 +184,7 @@ def test_the_calls_of_a_shared_layer_have_a_window_each():
     assert rows(nodes, steps=3) == {"window": [1, 12, 23], "window:1": [1, 22, 143]}
 
 
-def test_a_nested_model_is_opened():
+def test_a_nested_model_is_flattened():
     inner = (
         Node("x", "input", (), {"shape": (1, 1, 1)}),
         identity("double", "x", "x"),
@@ -218,7 +217,7 @@ def test_streams_of_a_batch_do_not_mix():
 
 
 def row(*pixels: float) -> np.ndarray:
-    """An image ``[1, 1, W, 1]``."""
+    """Make an image ``[1, 1, W, 1]``."""
     return np.array(pixels, float).reshape(1, 1, -1, 1)
 
 
@@ -246,7 +245,7 @@ def test_convolution_sums_over_channels_and_rows():
 @pytest.mark.parametrize(
     ("reduce", "size", "stride", "padding", "expected"),
     [
-        # Border pixels do not exist: they are neither zeros in a maximum nor in a mean.
+        # Pixels outside the border count neither in a maximum nor in a mean.
         (np.max, 3, 1, "same", [-1, -1, -2, -4]),
         (np.mean, 3, 1, "same", [-1.5, -7 / 3, -14 / 3, -6]),
         (np.mean, 3, 2, "same", [-7 / 3, -6]),

@@ -61,18 +61,22 @@ RGB = recognition(WHOLE, 1)
 @pytest.mark.parametrize(
     ("recognitions", "weights", "message"),
     [
-        ([], None, "nothing to fuse: expected at least one network"),
-        ([RGB, RGB], [1], r"expected 2 weights, one for each network. Received: \[1.0\]"),
-        ([RGB, RGB], [1, -1], r"0 or more, and not all of them 0. Received: \[1.0, -1.0\]"),
-        ([RGB, RGB], [0, 0], "not all of them 0"),
-        ([RGB, RGB], [1, float("nan")], "must be 0 or more"),
+        ([], None, "at least one network to fuse"),
+        ([RGB, RGB], [1], r"Expected 2 weights, one per network. Received: \[1.0\]"),
+        ([RGB, RGB], [1, -1], r"at least 0, not all 0. Received: \[1.0, -1.0\]"),
+        ([RGB, RGB], [0, 0], "not all 0"),
+        ([RGB, RGB], [1, float("nan")], "weights of at least 0"),
         ([RGB, Recognition(RGB.numbers, RGB.labels, RGB.scores[:, :2])], None, r"\[3, 2\]"),
         (
             [RGB, Recognition(RGB.numbers, RGB.labels[::-1], RGB.scores)],
             None,
-            r"about the same videos. Received: labels \[1, 0\] of video 0",
+            r"the same labels .* Received: labels \[1, 0\] for video 0",
         ),
-        ([recognition([0, 1], 1), recognition([2], 1)], None, "no video that all networks have"),
+        (
+            [recognition([0, 1], 1), recognition([2], 1)],
+            None,
+            "at least one video with scores of all networks",
+        ),
     ],
 )
 def test_what_cannot_be_fused_is_refused(

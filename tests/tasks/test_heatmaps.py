@@ -102,5 +102,5 @@ def test_maps_without_a_peak_give_their_first_pixel() -> None:
 
 
 def test_maps_must_have_neighbors() -> None:
-    with pytest.raises(ValueError, match="at least 3x3. Received: 2x8"):
+    with pytest.raises(ValueError, match="at least 3x3 pixels. Received: 2x8"):
         peaks(tf.zeros((1, 2, 8, 3)))

@@ -244,15 +244,15 @@ def test_errors_of_the_network_are_its_own() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size must be an int of at least 1. Received: 0"),
-        ({"task": ActionRecognition(5)}, "the task has 5 classes, and noise 4"),
-        ({"task": ActionRecognition(CLASSES, latency=3)}, "first that does is 3.* of 3 frames"),
+        ({"task": ActionRecognition(5)}, "the 4 classes of noise. .* a task with 5 classes"),
+        ({"task": ActionRecognition(CLASSES, latency=3)}, "more than 3 frames .* of 3 frames"),
         (
             {"videos": noise_set(1, mirrored=(0, 1, NO_MIRROR, 3))},
-            "mirror image of 'up' is no class of noise.*5 crops or fewer. Received: crops=10",
+            "mirror image of 'up' is not a class of noise.*at most 5 crops. Received: crops=10",
         ),
         (
             {"network": lambda clips: tf.zeros((8, CLASSES))},
-            r"logits \(8, 3, 4\): views, steps, classes. Received: \(8, 4\)",
+            r"logits of shape \(8, 3, 4\) .*Received: \(8, 4\)",
         ),
     ],
 )

@@ -178,7 +178,7 @@ def test_names_are_shown_and_long_ones_cut() -> None:
     ]
     assert (pictures[0] != pictures[1]).any()
     np.testing.assert_array_equal(pictures[2], pictures[3])
-    with pytest.raises(ValueError, match="3 classes need as many names. Received: 2"):
+    with pytest.raises(ValueError, match="Expected 3 names, one per class. Received: 2"):
         ActionRecognition(3, names=("run", "jump"))
 
 

@@ -80,5 +80,5 @@ def test_half_precision_outputs_are_compared_in_float32() -> None:
 
 def test_pictures_of_another_size_are_refused(clips: np.ndarray) -> None:
     """One channel would be broadcast to three."""
-    with pytest.raises(ValueError, match="as large as the frames, 4x5x3. Received: 4x5x1"):
+    with pytest.raises(ValueError, match="shape of the frames, 4x5x3. Received: 4x5x1"):
         SquaredError()(clips, clips[..., :1])
