@@ -44,7 +44,7 @@ setup(
             "pytest>=8.0",
             "pytest-xdist>=3.6",
         ],
-        "lint": ["ruff>=0.9", "mypy>=1.14"],
+        "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.17"],
     },
     entry_points={"console_scripts": ["mpvn=mpvn.cli:main"]},
 )
