@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 MOVES = ((3.0, -2.0), (-1.0, 4.0), (2.5, 1.0), (0.0, -3.0), (-4.0, 0.5), (1.0, 2.0))
-"""How far it moves from frame to frame, to the right and down, in pixels; no two are alike."""
+"""Displacement from frame to frame, to the right and down, in pixels. All differ."""
 
 MARGIN = 16
-"""Pixels at the edges where what comes in cannot be known."""
+"""Pixels at the edges where the flow is unknown, because new content enters."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MovingTexture:
-    """A `Video` of one frame more than it has moves."""
+    """A `Video` with one more frame than it has moves. Records which frames were read."""
 
     moves: tuple[tuple[float, float], ...] = MOVES
     number: int = 0
@@ -22,7 +22,7 @@ class MovingTexture:
     mirrored: bool = False
     label: int = 0
     fps: float = 25.0
-    asked: list = dataclasses.field(default_factory=list)
+    reads: list = dataclasses.field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -37,22 +37,22 @@ class MovingTexture:
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Frames uint8 `[T, H, W, 3]`."""
-        assert sorted(set(indices)) == list(indices), "each frame once, ascending"
-        self.asked.append(list(indices))
+        assert sorted(set(indices)) == list(indices), "expected ascending, unique indices"
+        self.reads.append(list(indices))
         places = np.cumsum([(0.0, 0.0), *self.moves], axis=0)
-        down, right = (np.fft.fftfreq(length) for length in self.size)  # cycles a pixel
+        down, right = (np.fft.fftfreq(length) for length in self.size)  # cycles per pixel
         noise = np.random.default_rng(self.number).normal(size=self.size)
         smooth = np.fft.fft2(noise) * np.exp(-50 * (down[:, None] ** 2 + right**2))
         frames = []
         for x, y in places[list(indices)]:
-            turned = np.exp(-2j * np.pi * (y * down[:, None] + x * right))
-            picture = np.fft.ifft2(smooth * turned).real
+            shift = np.exp(-2j * np.pi * (y * down[:, None] + x * right))
+            picture = np.fft.ifft2(smooth * shift).real
             shade = np.clip(127.5 + 40 * picture / smooth.std() * len(noise), 0, 255)
             frames.append(np.repeat(shade[..., None], 3, axis=-1).astype(np.uint8))
-        found = np.stack(frames)
-        return found[:, :, ::-1] if self.mirrored else found
+        stacked = np.stack(frames)
+        return stacked[:, :, ::-1] if self.mirrored else stacked
 
 
 def inner(frames: np.ndarray) -> np.ndarray:
-    """Frames `[..., H, W, C]` without their margins."""
+    """Crop the margins of frames `[..., H, W, C]`."""
     return frames[..., MARGIN:-MARGIN, MARGIN:-MARGIN, :]

@@ -1,1 +1,1 @@
-"""Rendered figures: the data set that the package makes itself."""
+"""Rendered figures: a data set that the package generates itself."""

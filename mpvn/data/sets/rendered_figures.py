@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mpvn.data.rendered.figures import ACTIONS, rendered_figures
+from mpvn.data.rendered.figure_video import ACTIONS
+from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.video_set import COCO_JOINTS
 
 
@@ -45,7 +46,7 @@ class RenderedFigures(tfds.core.GeneratorBasedBuilder):
 
     An example holds
         video: uint8 `[frames, height, width, 3]`, RGB;
-        label: int64, an index of `mpvn.data.rendered.figures.ACTIONS`;
+        label: int64, an index of `mpvn.data.rendered.figure_video.ACTIONS`;
         joints: float32 `[frames, 17, 3]`, those of COCO: x and y in pixels from the left upper
             corner, and 1 where the joint is visible, else 0;
         fps: float32, frames per second.

@@ -113,10 +113,10 @@ def test_a_pair_is_computed_once_and_a_frame_read_once(monkeypatch: pytest.Monke
     Resting.calls = 0
     assert video.read([0, 1, 3, 3]).shape == (4, 64, 80, 6)
     assert Resting.calls == 6
-    assert source.asked == [[0, 1, 2, 3, 4, 5, 6]]
+    assert source.reads == [[0, 1, 2, 3, 4, 5, 6]]
     video.read([1])
     assert Resting.calls == 9
-    assert source.asked[1:] == [[1, 2, 3, 4]]
+    assert source.reads[1:] == [[1, 2, 3, 4]]
 
 
 def test_the_videos_are_the_same_otherwise() -> None:

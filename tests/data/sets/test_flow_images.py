@@ -39,9 +39,9 @@ def test_flow_is_computed_once_and_the_same_ever_after(tmp_path: pathlib.Path) -
     """Also the first time it is what will be read: training that goes on sees the same."""
     source = MovingTexture()
     first = flow_of(source, tmp_path).read(range(5))
-    asked = len(source.asked)
+    asked = len(source.reads)
     again = flow_of(source, tmp_path).read(range(5))
-    assert len(source.asked) == asked
+    assert len(source.reads) == asked
     np.testing.assert_array_equal(again, first)
     exact = flow_of(source).read(range(5)).astype(int)
     assert np.abs(first - exact).mean() < 1
@@ -56,9 +56,9 @@ def test_a_folder_that_is_half_full_gets_the_rest(tmp_path: pathlib.Path) -> Non
     (tmp_path / OWN / "flow_x_00003.jpg").unlink()
     (tmp_path / OWN / "flow_y_00006.jpg").unlink()
     kept = (tmp_path / OWN / "flow_x_00001.jpg").stat().st_mtime_ns
-    source.asked.clear()
+    source.reads.clear()
     np.testing.assert_array_equal(flow_of(source, tmp_path).read(range(5)), whole)
-    assert source.asked == [[2, 3, 5, 6]]
+    assert source.reads == [[2, 3, 5, 6]]
     assert (tmp_path / OWN / "flow_x_00001.jpg").stat().st_mtime_ns == kept
     assert len(names(tmp_path / OWN)) == 2 * len(MOVES)
 
@@ -76,7 +76,7 @@ def test_flow_of_other_tools_is_read_where_it_lies(
     assert flow.shape == (2, 10, 20, 4)
     expected = [[100, 200, 101, 201], [104, 204, 105, 205]]
     np.testing.assert_array_equal(flow[:, 5, 5], expected)
-    assert source.asked == []
+    assert source.reads == []
     assert names(tmp_path) == [place.partition("/")[0]]
 
 
