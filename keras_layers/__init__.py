@@ -1,12 +1,12 @@
-"""Keras layers with memory, of use alone and the parts of `mpvn`'s video networks."""
+"""Keras layers for video networks. They work alone and in the networks of `mpvn`."""
 
 import keras
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        "keras_layers and mpvn need Keras on TensorFlow, but Keras runs on "
-        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
-        "before the first import of keras"
+        "keras_layers and mpvn need Keras with the TensorFlow backend. "
+        f"Received: {keras.backend.backend()!r}. Set the environment variable "
+        "KERAS_BACKEND=tensorflow before the first import of keras."
     )
 
 from keras_layers.boundary import Boundary
@@ -18,7 +18,7 @@ from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToD
 from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer
 from keras_layers.temporal_conv import TemporalConv3D
-from keras_layers.temporal_pool import TemporalAveragePooling3D, TemporalMaxPooling3D
+from keras_layers.temporal_pooling import TemporalAveragePooling3D, TemporalMaxPooling3D
 from keras_layers.temporal_shift import TemporalShift
 
 __all__ = [

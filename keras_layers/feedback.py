@@ -1,7 +1,7 @@
-"""Feedback: what a later layer said one step ago, as an input of an earlier one.
+"""Feedback: an earlier layer reads the output that a later layer computed one step before.
 
-*Massively Parallel Video Networks*, section 3.5. A feed-forward Keras graph cannot hold the loop;
-the layer marks the place, and an executor of `mpvn` closes it.
+*Massively Parallel Video Networks*, section 3.2. A functional Keras model cannot contain a loop.
+This layer marks where the loop ends, and the executors of `mpvn` close it.
 """
 
 import keras
@@ -10,35 +10,42 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class Feedback(keras.layers.Layer):
-    """The output of the node called `source` at the previous step.
+    """Returns the output of the node `source` at the previous step.
 
-    Called alone, on a frame or a clip, it has no past: zeros. In a `VideoNetwork` it returns at its
-    ticks what `source` held at the end of the previous step.
+    In a `mpvn.VideoNetwork`, the layer returns at each of its ticks what `source` held at the end
+    of the previous step. Called alone, it has no past and returns zeros.
 
     Args:
-        source: name of a node of the same model, usually a later one.
-        shape: shape of that node's output without the batch axis.
+        source: Name of a node of the same model, usually a later one.
+        shape: Shape of the output of that node, without the batch axis.
 
     Call arguments:
-        inputs: any tensor of the model; it gives only the batch size (and, for a clip given to the
-            layer alone, nothing else).
+        inputs: Any tensor of the model. The layer only reads its batch size.
 
     Output shape:
         `[B, *shape]`.
+
+    Raises:
+        ValueError: If `source` is not a name, or `shape` is not a sequence of positive ints.
+
+    Example:
+        >>> tuple(Feedback("later", (4, 4, 2))(keras.ops.ones((3, 8, 8, 1))).shape)
+        (3, 4, 4, 2)
     """
 
     def __init__(self, source: str, shape: tuple[int, ...], **kwargs: object) -> None:
         super().__init__(**kwargs)
         if not source or not isinstance(source, str):
             raise ValueError(
-                f"layer {self.name!r}: source must name a node of the model. Received: {source!r}"
+                f"Invalid source of layer {self.name!r}. Expected the name of a node of the model. "
+                f"Received: {source!r}"
             )
         if not isinstance(shape, (list, tuple)) or any(
             not isinstance(size, int) or size < 1 for size in shape
         ):
             raise ValueError(
-                f"layer {self.name!r}: shape must be known sizes without the batch axis. "
-                f"Received: {shape!r}"
+                f"Invalid shape of layer {self.name!r}. Expected positive ints, without the batch "
+                f"axis. Received: {shape!r}"
             )
         self.source = source
         self.shape = tuple(shape)

@@ -1,13 +1,13 @@
-"""The non-local operation: every position looks at every position of the frames it may see.
+"""The non-local operation: self-attention over the positions of several frames.
 
-*Non-local Neural Networks*, section 3, in its embedded Gaussian form: keys and values of the frames
-are kept, so causally it streams. It is what the temporal shift is compared with, and joined to
-(*Temporal Shift Module*, section 5). The rest of the non-local block, a 1x1 convolution with batch
-norm added to the input, is made of Keras's own layers.
+*Non-local Neural Networks*, section 3, in the embedded Gaussian form. Streams keep the keys and
+values of past frames, so a causal layer can stream. *Temporal Shift Module*, section 5, compares
+shifts with non-local blocks and combines them. The rest of the non-local block (a 1x1 convolution
+with batch norm, added to the input) consists of Keras layers.
 
-What it does not do well: frames outside the clip are zero, and told by that. So a frame all of
-whose values are zero is not looked at either. And a symmetric window is the length of two clips:
-over whole clips, half of the scores are computed to be left out.
+What it does not do well: frames outside the clip are zeros, and the layer recognizes them by that,
+so it also ignores a frame whose values are all zero. With symmetric padding the window is as long
+as two clips: over whole clips, the layer computes and masks out half of the scores.
 """
 
 import math
@@ -15,33 +15,34 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_layers.arguments import output_size, standardize_pair
 from keras_layers.temporal import TemporalLayer
-from keras_layers.temporal_conv import spatial_size
 
-_ABSENT = 3e4
-"""Taken off the scores of frames that are not there; within float16."""
+_MASK = 3e4
+"""Subtracted from the scores of frames outside the clip; float16 can represent it."""
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class NonLocal(TemporalLayer):
-    """`softmax(theta(x) phi(x)^T) g(x)`: at each position, a mean of the values of all positions.
+    """Computes `softmax(theta(x) phi(x)^T) g(x)`: each position attends to all positions.
 
     Args:
-        filters: channels of queries, keys and values; None: half of the input's.
-        frames: frames of a clip, all of which each sees if padding is symmetric; if it is causal,
-            the frames that each sees, itself included. With 1 each looks at itself alone.
-        subsample: keys and values are the maxima of blocks of so many pixels, int or
+        filters: Number of channels of queries, keys and values. Defaults to half of the input's.
+        frames: With symmetric padding, the number of frames of a clip: every frame attends to all
+            of them. With causal padding, the number of frames that each frame attends to, including
+            itself.
+        subsample: Keys and values are max-pooled over blocks of this size, int or
             `(height, width)`.
-        temporal_padding: `"causal"`, or `"symmetric"` for offline networks.
+        temporal_padding: `"causal"` (can stream) or `"symmetric"` (for whole clips only).
 
     Call arguments:
-        inputs: frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point.
 
     Output shape:
         `[B, H, W, filters]` or `[B, T, H, W, filters]`.
 
     Raises:
-        ValueError: an argument out of range, or frames smaller than a block.
+        ValueError: If an argument is out of range, or frames are smaller than a block.
     """
 
     def __init__(
@@ -52,17 +53,17 @@ class NonLocal(TemporalLayer):
         temporal_padding: str = "causal",
         **kwargs: object,
     ) -> None:
-        block = (subsample,) * 2 if isinstance(subsample, int) else tuple(subsample)
-        if (filters is not None and filters < 1) or frames < 1 or len(block) != 2 or min(block) < 1:
+        if (filters is not None and filters < 1) or frames < 1:
             raise ValueError(
-                "filters, frames and subsample must be at least 1. Received: "
-                f"filters={filters}, frames={frames}, subsample={subsample}"
+                "Invalid filters or frames of a non-local layer. Expected at least 1. "
+                f"Received: filters={filters}, frames={frames}"
             )
+        subsample = standardize_pair(subsample, "subsample")
         window = 2 * frames - 1 if temporal_padding == "symmetric" else frames
         super().__init__(window, 1, temporal_padding, **kwargs)
         self.filters = filters
         self.frames = frames
-        self.subsample = block
+        self.subsample = subsample
 
     def build(self, input_shape: tuple) -> None:
         filters = self._filters(input_shape)
@@ -78,39 +79,43 @@ class NonLocal(TemporalLayer):
         return self.filters or max(1, shape[-1] // 2)
 
     def remember(self, frame):
-        """Keys, values, and whether there is a frame: `[B, h, w, 2 * filters + 1]`."""
-        there = ops.cast(ops.any(ops.not_equal(frame, 0), (1, 2, 3), keepdims=True), frame.dtype)
+        """Return keys, values, and a mask that is 0 for empty frames: `[B, h, w, 2f + 1]`."""
+        mask = ops.cast(ops.any(ops.not_equal(frame, 0), (1, 2, 3), keepdims=True), frame.dtype)
         embedded = ops.concatenate([self.phi(frame), self.g(frame)], axis=-1)
-        embedded = ops.max_pool(embedded, self.subsample, data_format="channels_last") * there
-        return ops.concatenate([embedded, ops.ones_like(embedded[..., :1]) * there], axis=-1)
+        embedded = ops.max_pool(embedded, self.subsample, data_format="channels_last") * mask
+        return ops.concatenate([embedded, ops.ones_like(embedded[..., :1]) * mask], axis=-1)
 
     def anticipate(self, frame):
-        """As `remember`."""
+        """Return the same as `remember`."""
         return self.remember(frame)
 
     def compute(self, window):
         before, present, after = self.split_window(window)
         query = self.theta(present)
-        seen = [*before, self.remember(present), *after]
+        embedded = [*before, self.remember(present), *after]
         shape, filters = ops.shape(query), query.shape[-1]
-        # k of [B, h, w, 2f + 1] -> [B, k*h*w, 2f + 1], and [B, H, W, f] -> [B, H*W, f]
-        seen = ops.reshape(ops.stack(seen, axis=1), (shape[0], -1, 2 * filters + 1))
-        query = ops.reshape(query, (shape[0], -1, filters))
-        keys, values, there = ops.split(seen, [filters, 2 * filters], axis=-1)
-        scores = ops.matmul(query, ops.swapaxes(keys, 1, 2))
-        weights = ops.softmax(scores - _ABSENT * (1 - ops.swapaxes(there, 1, 2)), axis=-1)
-        return ops.reshape(ops.matmul(weights, values), shape)
+        # k times [B, h, w, 2f + 1] -> [B, k, h, w, 2f + 1] -> [B, k*h*w, 2f + 1]
+        embedded = ops.reshape(ops.stack(embedded, axis=1), (shape[0], -1, 2 * filters + 1))
+        query = ops.reshape(query, (shape[0], -1, filters))  # [B, H, W, f] -> [B, H*W, f]
+        keys, values, mask = ops.split(embedded, [filters, 2 * filters], axis=-1)
+        scores = ops.matmul(query, ops.swapaxes(keys, 1, 2))  # [B, H*W, k*h*w]
+        weights = ops.softmax(scores - _MASK * (1 - ops.swapaxes(mask, 1, 2)), axis=-1)
+        return ops.reshape(ops.matmul(weights, values), shape)  # [B, H*W, f] -> [B, H, W, f]
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
         for size, block in zip(frame_shape[1:3], self.subsample, strict=True):
-            spatial_size(size, block, block, "valid")  # refuses frames smaller than a block
+            output_size(size, block, block, "valid")  # raises if the block is larger than the frame
         return (*frame_shape[:3], self._filters(frame_shape))
 
     def multiply_adds(self, input_shape: tuple, output_shape: tuple) -> int:
-        """Multiply-adds of a frame that sees `frames` frames, shapes without the batch axis."""
+        """Return the multiply-adds of a frame that attends to `frames` frames.
+
+        Args:
+            input_shape, output_shape: Shapes of one frame without the batch axis.
+        """
         positions = math.prod(output_shape[:-1])
-        seen = self.frames * (positions // math.prod(self.subsample))
-        return positions * output_shape[-1] * (3 * input_shape[-1] + 2 * seen)
+        keys = self.frames * (positions // math.prod(self.subsample))
+        return positions * output_shape[-1] * (3 * input_shape[-1] + 2 * keys)
 
     def get_config(self) -> dict:
         config = super().get_config()

@@ -1,32 +1,27 @@
-"""Blocks of pixels, and of frames, moved into channels and back.
+"""Moves blocks of pixels, and of frames, into channels and back.
 
-A smaller map of more channels holds the same values: what comes after costs less at the same
-kernel size. The Skip-Sideways networks (supplement of *Gradient Forward-Propagation for Large-Scale
-Temporal Video Modelling*) take their frames so, in blocks of 2x2, and clips in blocks of time too.
-Nothing is computed or learned here: no weights, no multiply-adds.
+The result is a smaller map with more channels and the same values, so a convolution over it with
+the same kernel size is cheaper. The networks of *Gradient Forward-Propagation for Large-Scale
+Temporal Video Modelling* (Skip-Sideways, supplement) read their frames in blocks of 2x2, and clips
+in blocks of time too. The layers have no weights and need no multiply-adds.
 
-What it does not do well: frames that the blocks do not tile are refused, not padded.
+What it does not do well: sizes that are not multiples of the block size raise an error; the layers
+do not pad.
 """
 
 import keras
 from keras import ops
 
+from keras_layers.arguments import standardize_pair, standardize_triple
 from keras_layers.temporal import TemporalLayer
-from keras_layers.temporal_conv import triple
 
 
 class _SpatialBlocks(keras.layers.Layer):
-    """What the two spatial layers share: a block size, and dtypes that pass through."""
+    """Base class of the two spatial layers. Integer dtypes pass through unchanged."""
 
     def __init__(self, block_size: int | tuple[int, int], **kwargs: object) -> None:
         super().__init__(**kwargs)
-        values = (block_size,) * 2 if isinstance(block_size, int) else tuple(block_size)
-        if len(values) != 2 or any(not isinstance(v, int) or v < 1 for v in values):
-            raise ValueError(
-                f"layer {self.name!r}: block_size must be a positive int or two of them "
-                f"(height, width). Received: {block_size}"
-            )
-        self.block_size = values
+        self.block_size = standardize_pair(block_size, "block_size")
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), inputs.dtype)
@@ -34,8 +29,8 @@ class _SpatialBlocks(keras.layers.Layer):
     def _check_rank(self, shape) -> None:
         if len(shape) not in (4, 5):
             raise ValueError(
-                f"layer {self.name!r} takes a batch of frames [B, H, W, C] or of clips "
-                f"[B, T, H, W, C]. Received: shape={tuple(shape)}"
+                f"Invalid input of layer {self.name!r}. Expected a batch of frames [B, H, W, C] or "
+                f"of clips [B, T, H, W, C]. Received: shape={tuple(shape)}"
             )
 
     def get_config(self) -> dict:
@@ -44,29 +39,32 @@ class _SpatialBlocks(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class SpaceToDepth(_SpatialBlocks):
-    """Moves each block of pixels into the channels of one pixel, as `tf.nn.space_to_depth`.
+    """Moves each block of pixels into the channels of one pixel, as `tf.nn.space_to_depth` does.
 
-    Channels are in the order (row, column, channel). Skip-Sideways (supplement) feeds its networks
-    frames in blocks of 2x2.
+    Channels are in the order (row, column, channel).
 
     Args:
-        block_size: int, or `(height, width)`, at least 1.
+        block_size: Int, or `(height, width)`; at least 1.
 
     Call arguments:
-        inputs: frames `[B, H, W, C]` or clips `[B, T, H, W, C]`. Floating point becomes the
-            layer's compute dtype; other dtypes stay.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`. Floating-point inputs are cast to
+            the compute dtype of the layer, other dtypes stay.
 
     Output shape:
-        `[B, H / height, W / width, height * width * C]`, for clips with T after B.
+        `[B, H / height, W / width, height * width * C]`; for clips, with T after B.
 
     Raises:
-        ValueError: a block size out of range, an input of another rank, or a known height or width
-            that is no multiple of the block's.
-        tf.errors.InvalidArgumentError: the same of sizes unknown until the layer runs.
+        ValueError: If the block size is out of range, the input has another rank, or its height or
+            width is not a multiple of the block's.
+        tf.errors.InvalidArgumentError: If a size that was unknown while tracing is not a multiple.
+
+    Example:
+        >>> tuple(SpaceToDepth(2)(keras.ops.ones((1, 4, 6, 3))).shape)
+        (1, 2, 3, 12)
     """
 
     def call(self, inputs):
-        self.compute_output_shape(inputs.shape)  # refuses what the blocks do not tile
+        self.compute_output_shape(inputs.shape)  # raises if the sizes are not multiples
         return _to_depth(inputs, self.block_size)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -76,24 +74,28 @@ class SpaceToDepth(_SpatialBlocks):
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class DepthToSpace(_SpatialBlocks):
-    """Moves the channels of each pixel into a block of pixels: the inverse of `SpaceToDepth`.
+    """Moves the channels of each pixel into a block of pixels, as `tf.nn.depth_to_space` does.
 
-    Channels are read in the order (row, column, channel), as by `tf.nn.depth_to_space`. Networks
-    that take their frames as Skip-Sideways does (supplement) give full-size frames back with it.
+    This is the inverse of `SpaceToDepth`: channels are in the order (row, column, channel).
+    Networks that read their frames with `SpaceToDepth` use it to output frames of full size.
 
     Args:
-        block_size: int, or `(height, width)`, at least 1.
+        block_size: Int, or `(height, width)`; at least 1.
 
     Call arguments:
-        inputs: frames `[B, H, W, C]` or clips `[B, T, H, W, C]`. Floating point becomes the
-            layer's compute dtype; other dtypes stay.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`. Floating-point inputs are cast to
+            the compute dtype of the layer, other dtypes stay.
 
     Output shape:
-        `[B, H * height, W * width, C / (height * width)]`, for clips with T after B.
+        `[B, H * height, W * width, C / (height * width)]`; for clips, with T after B.
 
     Raises:
-        ValueError: a block size out of range, an input of another rank, or channels that are no
-            multiple of the block's pixels.
+        ValueError: If the block size is out of range, the input has another rank, or its number of
+            channels is not a multiple of the number of pixels of a block.
+
+    Example:
+        >>> tuple(DepthToSpace(2)(keras.ops.ones((1, 2, 3, 12))).shape)
+        (1, 4, 6, 3)
     """
 
     def call(self, inputs):
@@ -113,10 +115,10 @@ class DepthToSpace(_SpatialBlocks):
         height, width = self.block_size
         if channels is None or channels % (height * width):
             raise ValueError(
-                f"layer {self.name!r}: the number of channels must be known and a multiple of "
-                f"{height * width}, the pixels of block_size={self.block_size}. Received: "
-                f"shape={tuple(input_shape)}. Give the layer before it such a number of filters, "
-                "or choose another block_size"
+                f"Invalid number of channels for layer {self.name!r}. Expected a multiple of "
+                f"{height * width}, the number of pixels of block_size={self.block_size}. "
+                f"Received: shape={tuple(input_shape)}. Change the filters of the layer before, or "
+                "the block_size."
             )
         sizes = (
             None if size is None else size * block
@@ -127,41 +129,45 @@ class DepthToSpace(_SpatialBlocks):
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class SpaceTimeToDepth(TemporalLayer):
-    """Moves each block of frames and pixels into the channels of one pixel, once in `time` frames.
+    """Moves each block of frames and pixels into the channels of one pixel.
 
-    Channels are in the order (time, row, column, channel), the oldest frame first. Skip-Sideways
-    (supplement) reads its clips so. With a block of one frame this is `SpaceToDepth`.
+    Channels are in the order (time, row, column, channel), the oldest frame first. The layer has
+    one output for every `time` frames. With blocks of one frame, it is `SpaceToDepth`.
 
-    Which frames meet in one tick, for a block of t frames:
+    For blocks of t frames, an output contains:
 
-    - `"causal"`: the layer ticks at the frames 0, t, 2t, ..., each with the t - 1 frames before it
-      (zeros before the start).
-    - `"causal"` in a `mpvn.VideoNetwork` whose `Plan(..., phases={name: t - 1})` lets it tick at
-      t - 1, 2t - 1, ...: the groups (0 .. t-1), (t .. 2t-1), ... Give the nodes that read it the
-      same phase, or they wait for their own.
-    - `"symmetric"`: each of the frames 0, t, 2t, ... with the t // 2 after it, and before it what
-      is left of t (zeros beyond both ends). With t = 2, the groups (0, 1), (2, 3), ...
+    - `"causal"`: one of the frames 0, t, 2t, ... and the t - 1 frames before it (zeros before the
+      start).
+    - `"causal"` in a `mpvn.VideoNetwork` with `Plan(..., phases={name: t - 1})`, where the layer
+      runs at the frames t - 1, 2t - 1, ...: the groups (0 .. t-1), (t .. 2t-1), ... Give the nodes
+      that read the layer the same phase; otherwise they wait for their own.
+    - `"symmetric"`: one of the frames 0, t, 2t, ... with the t // 2 frames after it and the other
+      frames before it (zeros beyond both ends). With t = 2, the groups (0, 1), (2, 3), ...
 
-    What streams remember of a past frame is the frame itself: rearranged it would be no smaller,
-    and could not be shared with other layers that look back on it.
+    Streams remember whole past frames. Rearranged frames would have the same size, but could not be
+    shared with other temporal layers that read the same frames.
 
     Args:
-        block_size: int, or `(time, height, width)`, at least 1; `window` and `temporal_stride` are
-            `time`.
-        temporal_padding: `"causal"`, or `"symmetric"` for offline networks.
+        block_size: Int, or `(time, height, width)`; at least 1. `window` and `temporal_stride` of
+            the layer are `time`.
+        temporal_padding: `"causal"` (can stream) or `"symmetric"` (for whole clips only).
 
     Call arguments:
-        inputs: frames `[B, H, W, C]`, seen with an empty past, or clips `[B, T, H, W, C]`. Floating
-            point becomes the layer's compute dtype; other dtypes stay.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`. Floating-point inputs are cast to
+            the compute dtype of the layer, other dtypes stay.
 
     Output shape:
-        `[B, H / height, W / width, time * height * width * C]`, for clips with
-        `ceil(T / time)` after B.
+        `[B, H / height, W / width, time * height * width * C]`; for clips, with `ceil(T / time)`
+        after B.
 
     Raises:
-        ValueError: a block size or `temporal_padding` out of range, an input of another rank, or a
-            known height or width that is no multiple of the block's.
-        tf.errors.InvalidArgumentError: the same of sizes unknown until the layer runs.
+        ValueError: If `block_size` or `temporal_padding` is out of range, the input has another
+            rank, or its height or width is not a multiple of the block's.
+        tf.errors.InvalidArgumentError: If a size that was unknown while tracing is not a multiple.
+
+    Example:
+        >>> tuple(SpaceTimeToDepth((3, 2, 2))(keras.ops.ones((1, 9, 4, 6, 3))).shape)
+        (1, 3, 2, 3, 36)
     """
 
     def __init__(
@@ -170,7 +176,7 @@ class SpaceTimeToDepth(TemporalLayer):
         temporal_padding: str = "causal",
         **kwargs: object,
     ) -> None:
-        block_size = triple(block_size, "block_size")
+        block_size = standardize_triple(block_size, "block_size")
         super().__init__(
             window=block_size[0],
             temporal_stride=block_size[0],
@@ -180,7 +186,7 @@ class SpaceTimeToDepth(TemporalLayer):
         self.block_size = block_size
 
     def compute(self, window):
-        self.compute_frame_output_shape(window[-1].shape)  # refuses what the blocks do not tile
+        self.compute_frame_output_shape(window[-1].shape)  # raises if sizes are not multiples
         # t times [B, H/h, W/w, h*w*C] -> [B, H/h, W/w, t*h*w*C]
         return ops.concatenate([_to_depth(x, self.block_size[1:]) for x in window], axis=-1)
 
@@ -198,10 +204,11 @@ class SpaceTimeToDepth(TemporalLayer):
 
 
 def _to_depth(frames, block: tuple[int, int]):
-    """Blocks of pixels into channels, whatever axes lead.
+    """Move blocks of pixels into channels: `[..., H, W, C]` -> `[..., H/h, W/w, h*w*C]`.
 
-    `tf.nn.space_to_depth` is slower on frames of few channels and knows square blocks only. Sizes
-    unknown while tracing fail in the last reshape if blocks do not tile them: values would be left.
+    `tf.nn.space_to_depth` only supports square blocks and is slower for frames with few channels.
+    If a size that was unknown while tracing is not a multiple of the block size, the last reshape
+    fails, because the number of values differs.
     """
     height, width = block
     *leading, rows, columns, channels = ops.shape(frames)
@@ -214,15 +221,15 @@ def _to_depth(frames, block: tuple[int, int]):
 
 
 def _shape_to_depth(shape: tuple, block: tuple[int, int], name: str) -> tuple:
-    """Shape of what `_to_depth` makes of `shape`; raises ValueError where blocks do not tile it."""
+    """Return the output shape of `_to_depth`; raise if the sizes are not multiples."""
     *leading, rows, columns, channels = shape
     height, width = block
     if (rows or 0) % height or (columns or 0) % width:
         raise ValueError(
-            f"layer {name!r}: the height of a frame must be a multiple of {height} and its width "
-            f"of {width}, for blocks to tile it. Received: height {rows} and width {columns}, of "
-            f"shape={shape}. Crop the frames (keras.layers.Cropping2D), pad them "
-            "(keras.layers.ZeroPadding2D), or choose another block_size"
+            f"Invalid frame size for layer {name!r}. Expected a height that is a multiple of "
+            f"{height} and a width that is a multiple of {width}. Received: height {rows} and "
+            f"width {columns}, of shape={shape}. Crop the frames (keras.layers.Cropping2D), pad "
+            "them (keras.layers.ZeroPadding2D), or choose another block_size."
         )
     sizes = (
         None if size is None else size // block

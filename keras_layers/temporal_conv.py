@@ -1,35 +1,46 @@
-"""Convolution over space and the recent past: a causal `Conv3D` that can stream."""
+"""Convolution over space and time: a causal `Conv3D` that can stream."""
 
 import keras
 from keras import ops
 
+from keras_layers.arguments import check_padding, output_size, standardize_pair, standardize_triple
 from keras_layers.temporal import TemporalLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class TemporalConv3D(TemporalLayer):
-    """3D convolution of a clip, causal in time, that also runs frame by frame.
+    """3D convolution layer that is causal in time and can run frame by frame.
 
-    Arguments are those of `keras.layers.Conv3D`, and so is the kernel's layout
-    `[k, h, w, in, out]`: weights move over unchanged. (*Massively Parallel Video Networks*,
-    section 3.3, temporal filters.)
+    This is a temporal filter of *Massively Parallel Video Networks*, section 3.2. The kernel has
+    the layout of `keras.layers.Conv3D`, `[k, h, w, in, out]`, so weights can be copied unchanged.
 
     Args:
-        filters: channels of the output.
-        kernel_size: int, or `(time, height, width)`.
-        strides: int, or `(time, height, width)`. The temporal stride makes the layer, and what only
-            it feeds, tick more rarely.
-        padding: spatial padding, `"same"` or `"valid"`.
-        temporal_padding: `"causal"`, or `"symmetric"` for offline networks.
-        dilation_rate: spatial dilation, int or `(height, width)`.
-        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
-        bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint: as in Keras.
+        filters: Number of output channels.
+        kernel_size: Int, or `(time, height, width)`.
+        strides: Int, or `(time, height, width)`. With a temporal stride above 1, the layer and all
+            layers that read only this layer run at a lower rate.
+        padding: Spatial padding, `"same"` or `"valid"`.
+        temporal_padding: `"causal"` (can stream) or `"symmetric"` (for whole clips only).
+        dilation_rate: Spatial dilation, int or `(height, width)`.
+        activation: Activation function. Defaults to none.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the kernel.
+        bias_initializer: Initializer of the bias.
+        kernel_regularizer: Regularizer of the kernel.
+        bias_regularizer: Regularizer of the bias.
+        activity_regularizer: Regularizer of the output.
+        kernel_constraint: Constraint of the kernel.
+        bias_constraint: Constraint of the bias.
 
     Call arguments:
-        inputs: frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point.
+        inputs: Frames `[B, H, W, C]` or clips `[B, T, H, W, C]`, floating point.
 
     Output shape:
         `[B, H', W', filters]` or `[B, ceil(T / stride), H', W', filters]`.
+
+    Raises:
+        ValueError: If an argument is out of range, the number of input channels is unknown, or the
+            kernel is larger than the frame.
 
     Example:
         >>> layer = TemporalConv3D(8, kernel_size=(2, 3, 3))
@@ -56,8 +67,8 @@ class TemporalConv3D(TemporalLayer):
         bias_constraint: object = None,
         **kwargs: object,
     ) -> None:
-        kernel_size = triple(kernel_size, "kernel_size")
-        strides = triple(strides, "strides")
+        kernel_size = standardize_triple(kernel_size, "kernel_size")
+        strides = standardize_triple(strides, "strides")
         super().__init__(
             window=kernel_size[0],
             temporal_stride=strides[0],
@@ -65,14 +76,14 @@ class TemporalConv3D(TemporalLayer):
             activity_regularizer=keras.regularizers.get(activity_regularizer),
             **kwargs,
         )
-        check_spatial_padding(padding)
+        check_padding(padding)
         if filters < 1:
-            raise ValueError(f"filters must be at least 1. Received: filters={filters}")
+            raise ValueError(f"Invalid filters. Expected at least 1. Received: {filters}")
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
-        self.dilation_rate = _dilations(dilation_rate, strides)
+        self.dilation_rate = _standardize_dilation(dilation_rate, strides)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -86,8 +97,8 @@ class TemporalConv3D(TemporalLayer):
         channels = input_shape[-1]
         if channels is None:
             raise ValueError(
-                f"layer {self.name!r}: the channels of the input must be known. "
-                f"Received: input shape {tuple(input_shape)}"
+                f"The number of channels that layer {self.name!r} reads must be known. "
+                f"Received: input_shape={tuple(input_shape)}"
             )
         self.kernel = self.add_weight(
             name="kernel",
@@ -107,7 +118,8 @@ class TemporalConv3D(TemporalLayer):
             )
 
     def compute(self, window):
-        # One 2D convolution over the channels of all ticks: [k, h, w, in, out] -> [h, w, k*in, out]
+        # One 2D convolution over the channels of all frames is faster than a sum of k convolutions.
+        # [k, h, w, in, out] -> [h, w, k, in, out] -> [h, w, k*in, out]
         kernel = ops.transpose(ops.convert_to_tensor(self.kernel), (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (*self.kernel_size[1:], -1, self.filters))
         outputs = ops.conv(
@@ -124,7 +136,7 @@ class TemporalConv3D(TemporalLayer):
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
         spatial = (
-            spatial_size(size, kernel, stride, self.padding, dilation)
+            output_size(size, kernel, stride, self.padding, dilation)
             for size, kernel, stride, dilation in zip(
                 frame_shape[1:3],
                 self.kernel_size[1:],
@@ -157,46 +169,14 @@ class TemporalConv3D(TemporalLayer):
         }
 
 
-def _dilations(value: int | tuple[int, int], strides: tuple[int, int, int]) -> tuple[int, int]:
-    """`value` as (height, width); raises ValueError for what TensorFlow cannot convolve."""
-    values = (value,) * 2 if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or any(not isinstance(v, int) or v < 1 for v in values):
+def _standardize_dilation(
+    dilation_rate: int | tuple[int, int], strides: tuple[int, int, int]
+) -> tuple[int, int]:
+    """Return the dilation as (height, width); raise for combinations that TensorFlow lacks."""
+    dilations = standardize_pair(dilation_rate, "dilation_rate")
+    if max(dilations) > 1 and max(strides[1:]) > 1:
         raise ValueError(
-            "dilation_rate must be a positive int or two of them (height, width). "
-            f"Received: {value}"
+            "Spatial strides and dilation_rate cannot both be larger than 1. "
+            f"Received: strides={strides}, dilation_rate={dilation_rate}"
         )
-    if max(values) > 1 and max(strides[1:]) > 1:
-        raise ValueError(
-            "spatial strides and dilation_rate cannot both be above 1. "
-            f"Received: strides={strides}, dilation_rate={value}"
-        )
-    return values
-
-
-def triple(value: int | tuple[int, int, int], what: str) -> tuple[int, int, int]:
-    """`value` as (time, height, width); raises ValueError when it is neither an int nor three."""
-    values = (value,) * 3 if isinstance(value, int) else tuple(value)
-    if len(values) != 3 or any(not isinstance(v, int) or v < 1 for v in values):
-        raise ValueError(
-            f"{what} must be a positive int or three of them (time, height, width). "
-            f"Received: {value}"
-        )
-    return values
-
-
-def check_spatial_padding(padding: str) -> None:
-    """Raises ValueError unless `padding` is one that Keras's 2D layers know."""
-    if padding not in ("same", "valid"):
-        raise ValueError(f'padding must be "same" or "valid". Received: {padding!r}')
-
-
-def spatial_size(
-    size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1
-) -> int | None:
-    """Output size along one spatial axis."""
-    if size is None:
-        return None
-    reach = 0 if padding == "same" else dilation * (kernel - 1)
-    if size <= reach:
-        raise ValueError(f"a kernel that spans {reach + 1} pixels does not fit into {size}")
-    return -(-(size - reach) // stride)
+    return dilations

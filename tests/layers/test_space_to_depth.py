@@ -1,7 +1,7 @@
-"""Blocks into channels, against TensorFlow's own operations and against plain slices.
+"""Blocks moved into channels, compared with TensorFlow's operations and with plain slices.
 
-Inputs are random, so that exchanged rows, columns, channels or frames show; every comparison is
-exact, for values are only moved.
+Inputs are random, so exchanged rows, columns, channels or frames show. The layers only move
+values, so comparisons are exact.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def clip(rng: np.random.Generator) -> np.ndarray:
 
 
 def sliced(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Space to depth as one slice for each pixel of a block: order (row, column, channel)."""
+    """Space to depth by one slice per pixel of a block: order (row, column, channel)."""
     pixels = [
         frames[..., row::height, column::width, :]
         for row in range(height)
@@ -37,28 +37,28 @@ def sliced(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def groups(clip: np.ndarray, block: tuple[int, int, int], newest: list[int]) -> np.ndarray:
-    """`[B, ticks, ...]`: the block of frames that ends at each of `newest`, zeros outside."""
+    """Return the blocks of frames that end at the frames `newest`: `[B, len(newest), ...]`."""
     time, height, width = block
     zeros = np.zeros_like(clip[:, 0])
-    ticks = [
+    blocks = [
         [clip[:, t] if 0 <= t < clip.shape[1] else zeros for t in range(end - time + 1, end + 1)]
         for end in newest
     ]
-    return np.stack([np.concatenate([sliced(f, height, width) for f in t], -1) for t in ticks], 1)
+    return np.stack([np.concatenate([sliced(f, height, width) for f in b], -1) for b in blocks], 1)
 
 
 # --- space --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [2, 3, 6])
-def test_square_blocks_are_those_of_tensorflow(
+def test_square_blocks_equal_tensorflow(
     size: int, clip: np.ndarray, rng: np.random.Generator
 ) -> None:
     frames = clip[:, 0]
     deep = SpaceToDepth(size)(frames)
     np.testing.assert_array_equal(deep, tf.nn.space_to_depth(frames, size))
-    many = rng.normal(size=(2, 4, 5, size * size * 3)).astype("float32")
-    np.testing.assert_array_equal(DepthToSpace(size)(many), tf.nn.depth_to_space(many, size))
+    deep = rng.normal(size=(2, 4, 5, size * size * 3)).astype("float32")
+    np.testing.assert_array_equal(DepthToSpace(size)(deep), tf.nn.depth_to_space(deep, size))
 
 
 @every_block
@@ -82,7 +82,7 @@ def test_depth_to_space_is_the_inverse_of_space_to_depth(
 
 @every_block
 @pytest.mark.parametrize("cls", [SpaceToDepth, DepthToSpace])
-def test_a_clip_is_its_frames(
+def test_a_clip_equals_its_frames(
     cls: type[keras.layers.Layer], block: int | tuple[int, int], rng: np.random.Generator
 ) -> None:
     layer = cls(block)
@@ -99,7 +99,7 @@ every_time_block = pytest.mark.parametrize("block", TIME_BLOCKS, ids=str)
 
 
 @every_time_block
-def test_a_tick_holds_its_frame_and_those_before_it(
+def test_a_causal_block_ends_at_the_present_frame(
     block: int | tuple[int, int, int], clip: np.ndarray
 ) -> None:
     layer = SpaceTimeToDepth(block)
@@ -109,7 +109,7 @@ def test_a_tick_holds_its_frame_and_those_before_it(
 
 
 @every_time_block
-def test_a_symmetric_tick_holds_the_frames_around_its_own(
+def test_a_symmetric_block_surrounds_the_present_frame(
     block: int | tuple[int, int, int], clip: np.ndarray
 ) -> None:
     layer = SpaceTimeToDepth(block, temporal_padding="symmetric")
@@ -117,14 +117,14 @@ def test_a_symmetric_tick_holds_the_frames_around_its_own(
     np.testing.assert_array_equal(layer(clip), groups(clip, layer.block_size, newest))
 
 
-def test_symmetric_pairs_follow_each_other(clip: np.ndarray) -> None:
-    found = SpaceTimeToDepth(2, temporal_padding="symmetric")(clip[:, :6])
+def test_symmetric_pairs_do_not_overlap(clip: np.ndarray) -> None:
+    outputs = SpaceTimeToDepth(2, temporal_padding="symmetric")(clip[:, :6])
     pairs = [[tf.nn.space_to_depth(clip[:, t + i], 2) for i in (0, 1)] for t in (0, 2, 4)]
-    np.testing.assert_array_equal(found, tf.stack([tf.concat(p, -1) for p in pairs], 1))
+    np.testing.assert_array_equal(outputs, tf.stack([tf.concat(p, -1) for p in pairs], 1))
 
 
 @pytest.mark.parametrize("block", [2, (2, 3), (1, 1)], ids=str)
-def test_a_block_of_one_frame_is_space_to_depth(
+def test_a_block_of_one_frame_equals_space_to_depth(
     block: int | tuple[int, int], clip: np.ndarray
 ) -> None:
     space = SpaceToDepth(block)
@@ -144,48 +144,49 @@ def stream(network: VideoNetwork, clip: np.ndarray) -> np.ndarray:
     return np.stack(outputs, axis=1)
 
 
-def held(ticks: np.ndarray, first: int, rate: int, steps: int) -> np.ndarray:
-    """What is seen at each of `steps` steps of ticks at `first`, `first + rate`, ...: zeros, then
-    the newest tick."""
-    before = np.zeros_like(ticks[:, :1])
-    seen = np.concatenate([before, ticks], axis=1)
-    return seen[:, [(step - first) // rate + 1 for step in range(steps)]]
+def held(outputs: np.ndarray, first: int, rate: int, steps: int) -> np.ndarray:
+    """Return what readers see at each step, for outputs at steps first, first + rate, ...
+
+    Before the first output they see zeros, then always the newest output.
+    """
+    values = np.concatenate([np.zeros_like(outputs[:, :1]), outputs], axis=1)
+    return values[:, [(step - first) // rate + 1 for step in range(steps)]]
 
 
 @pytest.mark.parametrize("phase", ["first", "last"])
 @pytest.mark.parametrize("block", [(2, 3, 2), (3, 1, 2)], ids=str)
-def test_a_stream_is_the_clip_and_a_phase_chooses_the_groups(
+def test_a_stream_equals_the_clip_and_the_phase_selects_the_groups(
     block: tuple[int, int, int], phase: str, clip: np.ndarray
 ) -> None:
-    """Ticks at 0, t, ... hold frames before the start; ticks at t - 1, 2t - 1, ... whole groups."""
+    """Blocks at 0, t, ... start before the clip; blocks at t - 1, 2t - 1, ... are whole groups."""
     rate = block[0]
     first = 0 if phase == "first" else rate - 1
     frame = keras.Input(CLIP[2:])
     model = keras.Model(frame, SpaceTimeToDepth(block, name="blocks")(frame))
     network = VideoNetwork(model, Plan(model, phases={"blocks": first}))
-    ticks = groups(clip, block, list(range(first, 7, rate)))
-    expected = held(ticks, first, rate, 7)
+    blocks = groups(clip, block, list(range(first, 7, rate)))
+    expected = held(blocks, first, rate, 7)
     np.testing.assert_array_equal(stream(network, clip), expected)
     for executor in ("unroll", "layerwise"):
         network.executor = executor
         np.testing.assert_array_equal(network(clip), expected)
 
 
-def test_readers_of_the_same_phase_see_a_group_at_once(clip: np.ndarray) -> None:
+def test_readers_with_the_same_phase_do_not_wait(clip: np.ndarray) -> None:
     frame = keras.Input(CLIP[2:])
     x = SpaceToDepth(3, name="space")(frame)
     x = SpaceTimeToDepth((3, 2, 1), name="blocks")(x)
     model = keras.Model(frame, DepthToSpace((2, 1), name="wide")(x))
     network = VideoNetwork(model, Plan(model, phases={"blocks": 2, "wide": 2}))
-    ticks = groups(sliced(clip, 3, 3), (3, 2, 1), [2, 5])
-    expected = held(np.asarray(DepthToSpace((2, 1))(ticks)), 2, 3, 7)
+    blocks = groups(sliced(clip, 3, 3), (3, 2, 1), [2, 5])
+    expected = held(np.asarray(DepthToSpace((2, 1))(blocks)), 2, 3, 7)
     np.testing.assert_array_equal(stream(network, clip), expected)
     for executor in ("unroll", "layerwise"):
         network.executor = executor
         np.testing.assert_array_equal(network(clip), expected)
 
 
-def test_a_symmetric_network_sweeps(clip: np.ndarray) -> None:
+def test_a_symmetric_network_runs_on_whole_clips(clip: np.ndarray) -> None:
     frame = keras.Input(CLIP[2:])
     layer = SpaceTimeToDepth((2, 2, 3), temporal_padding="symmetric")
     network = VideoNetwork(keras.Model(frame, layer(frame)))
@@ -193,7 +194,7 @@ def test_a_symmetric_network_sweeps(clip: np.ndarray) -> None:
     np.testing.assert_array_equal(network(clip), expected)
 
 
-def test_they_cost_no_multiply_adds_and_share_the_past_with_other_layers() -> None:
+def test_they_cost_no_multiply_adds_and_share_past_frames_with_other_layers() -> None:
     frame = keras.Input(CLIP[2:])
     x = SpaceTimeToDepth((3, 1, 1), name="blocks")(frame)
     y = TemporalConv3D(9, (3, 1, 1), (3, 1, 1), name="filters")(frame)
@@ -202,7 +203,7 @@ def test_they_cost_no_multiply_adds_and_share_the_past_with_other_layers() -> No
     costs = dict(zip(plan.nodes, plan.node_costs, strict=True))
     assert {name for name, cost in costs.items() if cost} == {"filters"}
     past = [slot for slot in plan.histories.specs if slot.startswith("t0_")]
-    assert len(past) == 2, "two past frames, kept once for both readers"
+    assert len(past) == 2, "two past frames, stored once for both layers"
 
 
 # --- shapes and dtypes --------------------------------------------------------------------------
@@ -218,7 +219,7 @@ every_layer = pytest.mark.parametrize("make", EVERY_LAYER.values(), ids=EVERY_LA
 
 
 @every_layer
-def test_computed_output_shape_is_the_shape_of_the_output(
+def test_compute_output_shape_is_the_shape_of_the_output(
     make: Callable[..., keras.layers.Layer], clip: np.ndarray
 ) -> None:
     layer = make()
@@ -247,19 +248,19 @@ def test_unknown_sizes_give_the_same_values(
 def test_dtypes_pass_through(
     make: Callable[..., keras.layers.Layer], dtype: str, rng: np.random.Generator
 ) -> None:
-    """Bytes stay bytes, and the symbolic output says so; floats take the layer's own dtype."""
+    """Integers keep their dtype, in symbolic outputs too; floats are cast to the layer's dtype."""
     layer = make() if "int" in dtype else make(dtype=dtype)
     clip = tf.cast(rng.integers(0, 255, size=CLIP), dtype)
-    symbol, value = layer(keras.Input(CLIP[1:], dtype=dtype)), layer(clip)
-    assert symbol.dtype == keras.backend.standardize_dtype(value.dtype) == dtype
+    symbolic, value = layer(keras.Input(CLIP[1:], dtype=dtype)), layer(clip)
+    assert symbolic.dtype == keras.backend.standardize_dtype(value.dtype) == dtype
     np.testing.assert_array_equal(tf.cast(value, "float32"), make()(tf.cast(clip, "float32")))
 
 
 @every_layer
-def test_gradients_go_back_to_where_the_values_came_from(
+def test_gradients_return_to_the_source_of_each_value(
     make: Callable[..., keras.layers.Layer], clip: np.ndarray
 ) -> None:
-    """The sum of squares of moved values has the gradient 2x, wherever x is used (here once)."""
+    """The sum of squares of the outputs has the gradient 2x for each input x that is used."""
     layer, clip = make(), tf.convert_to_tensor(clip[:, :6])
     with tf.GradientTape() as tape:
         tape.watch(clip)
@@ -271,7 +272,7 @@ def test_gradients_go_back_to_where_the_values_came_from(
 
 
 @pytest.mark.parametrize("cls", [SpaceToDepth, DepthToSpace, SpaceTimeToDepth])
-def test_nothing_is_trainable_and_a_config_makes_the_layer_again(
+def test_layers_have_no_weights_and_survive_serialization(
     cls: type[keras.layers.Layer],
 ) -> None:
     block = (3, 2, 1) if cls is SpaceTimeToDepth else (3, 2)
@@ -285,33 +286,38 @@ def test_nothing_is_trainable_and_a_config_makes_the_layer_again(
     assert keras.saving.get_registered_name(cls) == f"keras_layers>{cls.__name__}"
 
 
-# --- refused ------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
-REFUSED = {
-    "block 0": (lambda: SpaceToDepth(0), r"block_size.*two of them.*Received: 0"),
+INVALID = {
+    "block 0": (lambda: SpaceToDepth(0), r"block_size.*height, width.*Received: 0"),
     "three sizes": (lambda: SpaceToDepth((2, 2, 2)), r"height, width.*Received: \(2, 2, 2\)"),
     "one size": (lambda: DepthToSpace((2,)), r"height, width.*Received: \(2,\)"),
     "half": (lambda: DepthToSpace((2, 0.5)), r"height, width.*Received: \(2, 0.5\)"),
-    "no frame": (lambda: SpaceTimeToDepth((0, 2, 2)), r"three of them.*Received: \(0, 2, 2\)"),
+    "no frame": (
+        lambda: SpaceTimeToDepth((0, 2, 2)),
+        r"time, height, width.*Received: \(0, 2, 2\)",
+    ),
     "no time": (lambda: SpaceTimeToDepth((2, 2)), r"time, height, width.*Received: \(2, 2\)"),
     "padding": (lambda: SpaceTimeToDepth(2, "same"), "causal.*Received: 'same'"),
 }
 
 
-@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
-def test_constructor_refuses(make: Callable[[], keras.layers.Layer], message: str) -> None:
+@pytest.mark.parametrize(("make", "message"), INVALID.values(), ids=INVALID)
+def test_invalid_arguments_are_refused(
+    make: Callable[[], keras.layers.Layer], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("size", [(7, 6), (6, 7), (1, 6), (None, 5)], ids=str)
 @pytest.mark.parametrize("leading", [(2,), (2, 4), (None, None)], ids=str)
-def test_frames_that_blocks_do_not_tile_are_refused(
+def test_frame_sizes_that_are_not_multiples_are_refused(
     size: tuple[int | None, int], leading: tuple[int | None, ...]
 ) -> None:
     height, width = size
     message = (
-        "'odd'.*height of a frame must be a multiple of 2 and its width of 3.*"
+        "'odd'.*height that is a multiple of 2 and a width that is a multiple of 3.*"
         rf"Received: height {height} and width {width}, of shape=\(.*{height}, {width}, 3\)\. "
         r"Crop.*Cropping2D.*ZeroPadding2D.*block_size"
     )
@@ -327,17 +333,17 @@ def test_frames_that_blocks_do_not_tile_are_refused(
 
 @pytest.mark.parametrize("make", [lambda: SpaceToDepth(2), lambda: SpaceTimeToDepth(2)])
 @pytest.mark.parametrize("shape", [(2, 2, 7, 6, 3), (2, 2, 6, 7, 3), (4, 4, 5, 5, 3)], ids=str)
-def test_sizes_unknown_until_run_time_are_never_folded_over_frames(
+def test_blocks_never_cross_the_border_between_frames(
     make: Callable[[], keras.layers.Layer], shape: tuple[int, ...]
 ) -> None:
-    """Two frames of 7 rows have 14, which blocks of 2 would tile across the border of the two."""
+    """Two frames of 7 rows have 14 rows, a multiple of 2, but a block would span both frames."""
     traced = tf.function(make(), input_signature=[tf.TensorSpec((None, None, None, None, 3))])
     with pytest.raises(tf.errors.InvalidArgumentError):
         traced(np.zeros(shape, "float32"))
 
 
 @pytest.mark.parametrize("channels", [5, None])
-def test_channels_that_fill_no_block_are_refused(channels: int | None) -> None:
+def test_numbers_of_channels_that_are_not_multiples_are_refused(channels: int | None) -> None:
     layer = DepthToSpace((2, 3), name="odd")
     message = rf"'odd'.*multiple of 6.*block_size=\(2, 3\).*Received: shape=\(2, 4, 4, {channels}\)"
     with pytest.raises(ValueError, match=message):
@@ -349,7 +355,7 @@ def test_channels_that_fill_no_block_are_refused(channels: int | None) -> None:
 
 @pytest.mark.parametrize("cls", [SpaceToDepth, DepthToSpace, SpaceTimeToDepth])
 @pytest.mark.parametrize("shape", [(8, 8, 8), (2, 2, 2, 8, 8, 8)], ids=str)
-def test_an_input_that_is_neither_frame_nor_clip_is_refused(
+def test_inputs_of_another_rank_are_refused(
     cls: type[keras.layers.Layer], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match="batch of frames .* or of clips .*Received: shape="):

@@ -1,0 +1,48 @@
+"""Checks of arguments, and shape rules, that several layers share."""
+
+from typing import Any
+
+
+def standardize_pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
+    """Return the argument `name` as positive ints (height, width); an int counts for both."""
+    return _standardize(value, ("height", "width"), name)
+
+
+def standardize_triple(value: int | tuple[int, int, int], name: str) -> tuple[int, int, int]:
+    """Return the argument `name` as positive ints (time, height, width); an int counts for all."""
+    return _standardize(value, ("time", "height", "width"), name)
+
+
+def _standardize(value: Any, axes: tuple[str, ...], name: str) -> Any:
+    values = (value,) * len(axes) if isinstance(value, int) else tuple(value)
+    if len(values) != len(axes) or any(not isinstance(v, int) or v < 1 for v in values):
+        raise ValueError(
+            f"Invalid {name}. Expected a positive int, or positive ints ({', '.join(axes)}). "
+            f"Received: {value}"
+        )
+    return values
+
+
+def check_padding(padding: str) -> None:
+    """Raise a `ValueError` unless `padding` is a spatial padding that Keras knows."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f"Invalid padding. Expected 'same' or 'valid'. Received: {padding!r}")
+
+
+def output_size(
+    size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1
+) -> int | None:
+    """Return the output size of a convolution or pooling along one spatial axis.
+
+    Raises:
+        ValueError: If the kernel is larger than the input.
+    """
+    if size is None:
+        return None
+    border = 0 if padding == "same" else dilation * (kernel - 1)
+    if size <= border:
+        raise ValueError(
+            f"The kernel is larger than the frame. Expected a frame of at least {border + 1} "
+            f"pixels. Received: {size}"
+        )
+    return -(-(size - border) // stride)
