@@ -20,7 +20,7 @@ from mpvn.data.rendered.figure_video import (
     FigureVideo,
     check_integer,
 )
-from mpvn.data.video_set import COCO_JOINTS, Frames, Joints, VideoSet
+from mpvn.data.video_set import COCO_JOINTS, Frames, VideoSet, VideoWrapper
 
 
 def rendered_figures(
@@ -80,8 +80,8 @@ def rendered_figures(
 
 
 @dataclass(frozen=True)
-class _UndirectedVideo:
-    """A video whose label is the same as that of its time reversal."""
+class _UndirectedVideo(VideoWrapper):
+    """A video with the label of its action without a direction."""
 
     video: FigureVideo
 
@@ -89,20 +89,5 @@ class _UndirectedVideo:
     def label(self) -> int:
         return self.video.label // 2
 
-    @property
-    def name(self) -> str:
-        return self.video.name
-
-    @property
-    def frame_count(self) -> int:
-        return self.video.frame_count
-
-    @property
-    def fps(self) -> float:
-        return self.video.fps
-
     def read(self, indices: Sequence[int]) -> Frames:
         return self.video.read(indices)
-
-    def joints(self, indices: Sequence[int]) -> Joints:
-        return self.video.joints(indices)

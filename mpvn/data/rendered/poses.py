@@ -39,7 +39,7 @@ _SIDES = {"left": 1.0, "right": -1.0}  # direction of x
 
 _LONGEST_STROKE = 4.0  # seconds; in a longer video, the action is repeated
 _STROKE_SHARE = 0.8  # share of the period of a repeated action; the rest is the way back
-_LONGEST_WALK = 0.6  # heights that a walker moves within the frame; then the camera follows
+_LONGEST_WALK = 0.6  # heights that a walker moves within the frame; the camera covers the rest
 
 
 @dataclass(frozen=True)

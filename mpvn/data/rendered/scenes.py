@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpvn.data.rendered.arrays import Float32Array, Float64Array, Indices
-from mpvn.data.rendered.painting import Colors, paint_figure
+from mpvn.data.rendered.body import Colors, paint_figure
 from mpvn.data.rendered.poses import GROUND_TO_TOP
 from mpvn.data.rendered.shapes import random_distractor
 from mpvn.data.rendered.texture import Texture
