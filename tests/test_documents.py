@@ -1,4 +1,4 @@
-"""What the documents show runs: the README's Python, and the examples of docstrings."""
+"""Documents are executed: the README's Python, and the examples of docstrings."""
 
 import doctest
 import importlib
@@ -31,13 +31,13 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings_say_what_they_say(name: str) -> None:
+def test_docstring_examples_are_right(name: str) -> None:
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(
+def test_the_python_code_of_the_readme_runs(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,33 +51,33 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
 
 
-def test_the_figure_of_the_readme_is_as_the_code_draws_it() -> None:
-    """To draw it anew: write what `drawn` is here to docs/timeline.svg."""
+def test_the_timeline_of_the_readme_is_current() -> None:
+    """To update it, write `drawn` to docs/timeline.svg."""
     model = multi_scale(load_frame_model("DenseNet121").model)
     drawn = timeline_figure(Plan(model, 4, partition="balanced", clocks="auto"), 32)
     assert (README.parent / "docs" / "timeline.svg").read_text() == drawn
 
 
-def test_the_figure_of_par_densenet_is_as_the_code_draws_it() -> None:
-    """To draw it anew: `mpvn plan par_densenet --subnetworks 4 --figure docs/par_densenet.svg`."""
+def test_the_figure_of_par_densenet_is_current() -> None:
+    """To update it: `mpvn plan par_densenet --subnetworks 4 --figure docs/par_densenet.svg`."""
     plan = PUBLISHED["par_densenet"].plan(par_densenet(), 4)
     drawn = (README.parent / "docs" / "par_densenet.svg").read_text()
     assert drawn == architecture_figure(plan)
 
 
-def test_the_table_of_published_networks_is_as_computed() -> None:
-    """To compute it anew: `mpvn models --table > docs/networks.md`."""
+def test_the_table_of_published_networks_is_current() -> None:
+    """To update it: `mpvn models --table > docs/networks.md`."""
     assert (README.parent / "docs" / "networks.md").read_text() == published_table()
 
 
-def test_the_grid_of_the_readme_is_the_plans() -> None:
+def test_the_grid_of_the_readme_is_current() -> None:
     grid = Plan(load_frame_model("MobileNetV2").model, 4, clocks="auto").grid().splitlines()
     shown = re.findall(r"^    ((?:step| +\d) .*)$", README.read_text(), re.MULTILINE)
     assert [line.rstrip() for line in grid[: len(shown)]] == shown
 
 
-def test_the_schedules_of_the_readme_are_as_computed() -> None:
-    """GPipe's whole, and the first steps of Sideways of an endless stream."""
+def test_the_schedules_of_the_readme_are_current() -> None:
+    """The whole schedule of GPipe, and the first steps of Sideways on an endless stream."""
     shown = re.findall(r"^    (subnetwork .*)$", README.read_text(), re.MULTILINE)
     gpipe_rows = gpipe(3, 4).grid().splitlines()[1:]
     assert [line.split() for line in shown[:3]] == [line.split() for line in gpipe_rows]

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, in a kernel of their own."""
+"""The notebooks run from top to bottom in a fresh kernel."""
 
 import pathlib
 
@@ -17,13 +17,15 @@ def test_a_notebook_runs_and_is_committed_without_outputs(
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs for cell in code)
-    for cell in code:  # few updates: whether it learns is for benchmarks/learning to say
+    for cell in code:  # few updates: benchmarks/learning measures whether networks learn
         cell.source = cell.source.replace("TEACHER_STEPS, STUDENT_STEPS = 120, 60", STEPS)
     assert any(STEPS in cell.source for cell in code)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()
-    shown = [kind for cell in code for output in cell.outputs for kind in output.get("data", ())]
-    assert {"image/svg+xml", "image/png"} <= set(shown)
+    displayed = [
+        kind for cell in code for output in cell.outputs for kind in output.get("data", ())
+    ]
+    assert {"image/svg+xml", "image/png"} <= displayed
 
 
 STEPS = "TEACHER_STEPS, STUDENT_STEPS = 3, 2"

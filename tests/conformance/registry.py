@@ -1,7 +1,7 @@
-"""Every public export of the packages: how to make it and what to feed it, or why not to.
+"""One entry for every public export: how to build and feed it, or why it is not tested here.
 
-One entry per name in `__all__`. A new export without an entry fails `test_conformance.py`, which
-runs each case through everything that Keras users do to a layer.
+A new name in `__all__` without an entry fails `test_conformance.py`, which runs each case through
+everything that Keras users do with a layer.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ FRAME = (6, 6, 2)
 
 @dataclass(frozen=True)
 class Case:
-    """One layer or model, and what goes in.
+    """One layer or model, and its inputs.
 
     Attributes:
-        make: makes it; anew at each call, of the global dtype policy.
-        shapes: shape of each input without batch and time, by name; one input if the name is "".
-        trained: whether it has trainable weights.
+        make: builds a new layer, with the global dtype policy.
+        shapes: shape of each input without batch and time, by name; a single input is called "".
+        trained: whether the layer has trainable weights.
     """
 
     make: Callable[[], keras.layers.Layer]
@@ -34,7 +34,7 @@ class Case:
     trained: bool = True
 
     def inputs(self, rng: np.random.Generator, batch: int = 2, steps: int = 6) -> Any:
-        """Random clips in the structure that the layer takes."""
+        """Return random clips in the structure of the layer's inputs."""
         clips = {
             name: rng.normal(size=(batch, steps, *shape)).astype("float32")
             for name, shape in self.shapes.items()
@@ -42,7 +42,7 @@ class Case:
         return clips.get("", clips)
 
     def symbols(self) -> Any:
-        """`keras.Input`s of unknown batch and time in the same structure."""
+        """Return `keras.Input`s with unknown batch and time in the same structure."""
         symbols = {
             name: keras.Input((None, *shape), name=name or None)
             for name, shape in self.shapes.items()
@@ -50,7 +50,7 @@ class Case:
         return symbols.get("", symbols)
 
     def specs(self) -> Any:
-        """The same as `tf.TensorSpec`s."""
+        """Return `tf.TensorSpec`s with unknown batch and time in the same structure."""
         specs = {
             name: tf.TensorSpec((None, None, *shape), name=name)
             for name, shape in self.shapes.items()
@@ -60,7 +60,7 @@ class Case:
 
 @keras.saving.register_keras_serializable(package="tests")
 class Difference(keras_layers.TemporalLayer):
-    """The newest frame less the oldest of the window: the smallest temporal layer there is."""
+    """The newest frame of the window minus the oldest: a minimal temporal layer."""
 
     def compute(self, window: list) -> Any:
         return window[-1] - window[0]
@@ -73,7 +73,7 @@ class Difference(keras_layers.TemporalLayer):
 
 
 def recurrent(cell: keras.layers.Layer) -> keras.layers.RNN:
-    """A cell is run by Keras's own loop."""
+    """Let Keras's own loop run a cell."""
     return layers.RNN(cell, return_sequences=True)
 
 
@@ -88,7 +88,7 @@ def stacked_cells() -> keras.layers.RNN:
 
 def network_cell() -> keras.layers.RNN:
     network = clocked()
-    return recurrent(mpvn.NetworkCell(network))
+    return recurrent(network.cell())
 
 
 # --- modules that train by Sideways -----------------------------------------------------------
@@ -114,7 +114,7 @@ def sideways_shortcut(merge: str) -> keras_layers.Sideways:
 
 
 def residual_model(temporal: bool = False) -> keras.Model:
-    """A residual block, pooling, batch norm, dropout and a classifier."""
+    """Build a residual block, pooling, batch norm, dropout, and a classifier."""
 
     def conv(filters: int, strides: int = 1) -> keras.layers.Layer:
         if temporal:
@@ -180,8 +180,8 @@ def symmetric() -> mpvn.VideoNetwork:
 
 def feedback() -> mpvn.VideoNetwork:
     frame = keras.Input(FRAME)
-    said = keras_layers.Feedback("opinion", (6, 6, 3))(frame)
-    x = layers.Concatenate()([frame, said])
+    previous = keras_layers.Feedback("opinion", (6, 6, 3))(frame)
+    x = layers.Concatenate()([frame, previous])
     x = layers.Conv2D(4, 3, padding="same", activation="tanh")(x)
     opinion = layers.Conv2D(3, 1, activation="tanh", name="opinion")(x)
     model = keras.Model(frame, opinion)
@@ -189,7 +189,7 @@ def feedback() -> mpvn.VideoNetwork:
 
 
 def two_ends() -> mpvn.VideoNetwork:
-    """Two inputs and two outputs, by name; the second output on a slow clock."""
+    """Build two inputs and two outputs, by name; the second output has a slow clock."""
     image, flow = keras.Input(FRAME, name="image"), keras.Input((6, 6, 1), name="flow")
     x = layers.Conv2D(3, 3, padding="same", activation="relu", name="appearance")(image)
     y = layers.Conv2D(3, 3, padding="same", activation="relu", name="motion")(flow)
@@ -222,7 +222,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.NonLocal(2, 3, (1, 2), temporal_padding="symmetric"), ONE
         ),
     },
-    "keras_layers.ShortcutMerge": "takes a list of maps: tests/test_sideways.py",
+    "keras_layers.ShortcutMerge": "takes a list of maps: tests/layers/test_sideways.py",
     "keras_layers.Sideways": {
         "chain": Case(sideways_chain, ONE),
         "adding": Case(lambda: sideways_shortcut("add"), ONE),
@@ -274,11 +274,11 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
         "causal": Case(lambda: keras_layers.TemporalShift("causal", 2), ONE, trained=False),
         "symmetric": Case(lambda: keras_layers.TemporalShift(divisor=2), ONE, trained=False),
     },
-    "mpvn.Clock": "a pair of ints, no layer: tests/test_network.py",
-    "mpvn.NetworkCell": {"clocked": Case(network_cell, {"": FRAME})},
-    "mpvn.Plan": "data about a model, no layer: tests/test_network.py",
-    "mpvn.PlanError": "an exception: tests/test_network.py",
+    "mpvn.Clock": "a pair of ints, not a layer: tests/plan/",
+    "mpvn.Plan": "data about a model, not a layer: tests/plan/",
+    "mpvn.PlanError": "an exception: tests/plan/",
     "mpvn.VideoNetwork": {
+        "as a cell": Case(network_cell, ONE),
         "sequential": Case(sequential, ONE),
         "pipelined": Case(pipelined, ONE),
         "rematerializing": Case(rematerializing, ONE),
