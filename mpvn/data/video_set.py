@@ -1,7 +1,7 @@
-"""What every data set is before anything is decoded: videos with labels or joints.
+"""The common form of every data set before decoding: videos with labels or joints.
 
-A data set lists its videos; a video gives the frames that are asked for, and no others. Clips,
-augmentation and batches are made of it by `mpvn.data.clips.pipeline`.
+A data set lists its videos, and a video decodes only the requested frames.
+`mpvn.data.clips.pipeline` cuts clips out of them, augments and batches the clips.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ Frames = npt.NDArray[np.uint8]
 Joints = npt.NDArray[np.float32]
 
 NO_MIRROR = -1
-"""In `VideoSet.mirrored_labels`: a mirror image of this class is no class of the set."""
+"""In `VideoSet.mirrored_labels`: the mirror image of this class belongs to no class of the set."""
 
 COCO_JOINTS = (
     "nose",
@@ -40,22 +40,22 @@ COCO_JOINTS = (
 
 
 class Video(Protocol):
-    """One video of a data set; reading it is all that costs."""
+    """One video of a data set. Only `read` and the first `frame_count` or `fps` are expensive."""
 
     @property
     def name(self) -> str:
-        """Where it is from, for messages: a path, or what it was rendered as."""
+        """Path or description of the video, for messages."""
 
     @property
     def label(self) -> int | None:
-        """Index of its class; None without classes."""
+        """Index of the class; None without classes."""
 
     @property
     def frame_count(self) -> int:
-        """Number of its frames, at least 1.
+        """Number of frames, at least 1.
 
         Raises:
-            VideoError: the video is missing or unreadable.
+            VideoError: The video is missing or unreadable.
         """
 
     @property
@@ -63,26 +63,36 @@ class Video(Protocol):
         """Frames per second."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Frames uint8 `[len(indices), H, W, channels]`: 3, RGB, unless the set says otherwise.
+        """Decode frames.
 
         Args:
-            indices: which frames, in `range(frame_count)`, ascending; repetitions are allowed.
+            indices: Frame numbers in `range(frame_count)`, ascending. Repetitions are allowed.
+
+        Returns:
+            uint8 `[len(indices), H, W, channels]`: RGB, unless the set has other channels.
 
         Raises:
-            VideoError: the video is missing or damaged where it is asked for.
+            VideoError: The video is missing, or damaged at these frames.
         """
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
-        """Joints float32 `[len(indices), joints, 3]`: x and y in pixels of the frame, whole numbers
-        at the centers of pixels, and 1 where the joint is visible, else 0. None without joints."""
+        """Return the joints of frames.
+
+        Args:
+            indices: As in `read`.
+
+        Returns:
+            float32 `[len(indices), joints, 3]`: x and y in pixels of the frame, where whole numbers
+            are centers of pixels, and 1 if the joint is visible, else 0. None without joints.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoWrapper:
-    """A video seen in another way: a `Video`, once a subclass says how it is read.
+    """A `Video` that delegates to another one. Subclasses define `read`.
 
     Attributes:
-        video: whose name, label, length, rate and joints it has.
+        video: The wrapped video.
     """
 
     video: Video
@@ -112,16 +122,19 @@ class VideoSet:
     """The videos of one split of a data set.
 
     Attributes:
-        name: of the data set, with its split.
-        videos: the videos.
-        classes: names of the classes, in the order of the labels; empty without labels.
-        mirrored_labels: by label, that of the mirror image, or `NO_MIRROR`; None if every class is
-            its own.
-        joints: names of the joints; empty without joints. Mirror images swap those whose names
-            begin with `left_` and `right_`.
-        channels: of the frames; 3 are RGB.
-        horizontal: channels that are displacements to the right, 0 to 255, rest at 127.5. Mirror
-            images turn them round.
+        name: Name of the data set and of the split.
+        videos: The videos.
+        classes: Names of the classes, in the order of the labels; empty without labels.
+        mirrored_labels: For each label, the label of the mirror image, or `NO_MIRROR`. None if
+            every class is its own mirror image.
+        joints: Names of the joints; empty without joints. A mirror image swaps joints whose names
+            start with `left_` and `right_`.
+        channels: Number of channels of a frame. Three channels are RGB.
+        horizontal: Channels that hold displacements to the right, as 0 to 255 with rest at 127.5.
+            A mirror image reverses their sign.
+
+    Raises:
+        ValueError: There are no videos, or the attributes contradict each other.
     """
 
     name: str
@@ -134,21 +147,21 @@ class VideoSet:
 
     def __post_init__(self) -> None:
         if not len(self.videos):
-            raise ValueError(f"{self.name}: there are no videos")
+            raise ValueError(f"{self.name}: Expected at least one video. Received: none.")
         if self.mirrored_labels is not None and len(self.mirrored_labels) != len(self.classes):
             raise ValueError(
-                f"{self.name}: mirrored_labels must tell of each of {len(self.classes)} classes. "
-                f"Received: {len(self.mirrored_labels)}"
+                f"{self.name}: Expected one entry of mirrored_labels for each of "
+                f"{len(self.classes)} classes. Received: {len(self.mirrored_labels)}."
             )
         if not set(self.horizontal) <= set(range(self.channels)):
             raise ValueError(
-                f"{self.name}: horizontal must be among the {self.channels} channels of frames. "
-                f"Received: {self.horizontal}"
+                f"{self.name}: Expected horizontal channels among the {self.channels} channels of "
+                f"a frame. Received: {self.horizontal}."
             )
 
     @property
     def mirrored_joints(self) -> tuple[int, ...]:
-        """By joint, the one whose place it takes in a mirror image."""
+        """For each joint, the index of the joint that takes its place in a mirror image."""
         swapped = {"left_": "right_", "right_": "left_"}
         names = [
             next(

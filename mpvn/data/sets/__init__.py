@@ -1,1 +1,1 @@
-"""Readers of data sets, of what lies on this machine: nothing is ever downloaded."""
+"""Readers of data sets that are on this machine. Nothing is ever downloaded."""

@@ -1,7 +1,7 @@
-"""Small sets of videos in memory: read once, whole, and then as fast as memory.
+"""Keep small data sets in memory: each video is decoded once, whole.
 
-A video of 32 frames of 64x64 takes 0.4 MB, one of 250 frames of 224x224 takes 38 MB; its optical
-flow, of ten channels, more than three times as much.
+A video of 32 frames of 64x64 takes 0.4 MB, and one of 250 frames of 224x224 takes 38 MB. Its optical
+flow with ten channels takes more than three times as much.
 """
 
 import dataclasses
@@ -14,16 +14,16 @@ from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 
 def in_memory(videos: VideoSet) -> VideoSet:
-    """The same videos, each kept in memory, uncompressed, from when it is first read.
+    """Return the same videos, each cached in memory, uncompressed, when it is first read.
 
-    What cannot be read is not kept: it fails each time.
+    Failures are not cached: an unreadable video fails at each read.
     """
     return dataclasses.replace(videos, videos=tuple(_Cached(video) for video in videos.videos))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Cached(VideoWrapper):
-    """A video whose frames stay where they were read to."""
+    """A video that keeps its decoded frames."""
 
     @functools.cached_property
     def _frames(self) -> Frames:

@@ -1,8 +1,8 @@
-"""CATER (Girdhar and Ramanan 2020): rendered videos; the task of finding a hidden object.
+"""CATER (Girdhar and Ramanan 2020): rendered videos, with the task of finding a hidden object.
 
-Of its three tasks one gives a video a single label: in which cell of a grid on the floor the small
-golden object, the snitch, is in the end. The two of naming all actions, `actions_present` and
-`actions_order_uniq`, give a video several labels. A `Video` has one, so they are refused.
+Only one of its three tasks gives a video a single label: localization, the cell of a grid on the
+floor where the small golden object, the snitch, is at the end. The other two, `actions_present` and
+`actions_order_uniq`, give a video several labels. A `Video` has one label, so they raise an error.
 """
 
 import os
@@ -10,65 +10,69 @@ from pathlib import Path
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import (
-    Listing,
-    choice,
-    file_among,
-    folder_among,
-    raise_faults,
+    PathCache,
+    check_choice,
+    find_file,
+    find_folder,
+    raise_problems,
     read_lines,
 )
 from mpvn.data.video_set import NO_MIRROR, VideoSet
 
-_GRIDS = {"localize": 6, "localize_4x4": 4, "localize_8x8": 8}
-_SEVERAL_LABELS = ("actions_present", "actions_order_uniq")
+_GRID_SIDES = {"localize": 6, "localize_4x4": 4, "localize_8x8": 8}
+_MULTI_LABEL_TASKS = ("actions_present", "actions_order_uniq")
 _SPLITS = ("train", "val", "train_subsetT", "train_subsetV")
-_MEND = (
-    "Unpack videos.zip and lists.zip of one version, for localization all_actions or "
-    "all_actions_cameramotion, of https://github.com/rohitgirdhar/CATER in one folder: it then "
-    "holds videos/CATER_new_000001.avi, ... and lists/localize/train.txt and val.txt."
+_REMEDY = (
+    "Unpack videos.zip and lists.zip of the same version from "
+    "https://github.com/rohitgirdhar/CATER into one folder, so that it contains "
+    "videos/CATER_new_000001.avi, ... and lists/localize/train.txt and val.txt. For localization, "
+    "use the version all_actions or all_actions_cameramotion."
 )
 
 
-def cater(root: str | os.PathLike[str], split: str = "train", task: str = "localize") -> VideoSet:
-    """One split of CATER's localization.
+def cater(
+    root: str | os.PathLike[str], split: str = "train", *, task: str = "localize"
+) -> VideoSet:
+    """Read one split of CATER's localization task.
 
-    Class `n` is column `n % side` and row `n // side` of the grid, 36 classes of 6 x 6 cells. The
-    camera looks at the grid from a corner that varies, so that no cell has a mirror image.
+    Class `n` is column `n % side` and row `n // side` of the grid: 36 classes for 6 x 6 cells. The
+    corner from which the camera looks at the grid varies, so no cell has a mirror image.
 
     Args:
-        root: The folder of `videos/` and `lists/`.
-        split: `"train"` or `"val"`; or `"train_subsetT"` and `"train_subsetV"`, parts of the first.
-        task: `"localize"`, or `"localize_4x4"` or `"localize_8x8"`, of other grids.
+        root: The folder that contains `videos/` and `lists/`.
+        split: `"train"` or `"val"`; or `"train_subsetT"` or `"train_subsetV"`, two parts of
+            `"train"`.
+        task: `"localize"`; or `"localize_4x4"` or `"localize_8x8"`, with other grids.
 
     Raises:
         ValueError: Folders, lists or listed videos are missing; labels are out of range; the task
             gives a video several labels.
     """
-    if task in _SEVERAL_LABELS:
+    if task in _MULTI_LABEL_TASKS:
         raise ValueError(
-            f"task: {task!r} gives a video several labels, and a video here has one. "
-            f"Expected one of {', '.join(_GRIDS)}"
+            f"task: {task!r} gives a video several labels, but a video has one label here. "
+            f"Expected one of {', '.join(_GRID_SIDES)}."
         )
-    side = _GRIDS[choice("task", task, _GRIDS)]
-    choice("split", split, _SPLITS)
-    root = folder_among([Path(root)], "CATER", _MEND)
-    folder = folder_among([root / "videos"], "the videos", _MEND)
-    path = file_among([root / "lists" / task / f"{split}.txt"], "a list of videos", _MEND)
-    listing = Listing()
+    side = _GRID_SIDES[check_choice("task", task, _GRID_SIDES)]
+    check_choice("split", split, _SPLITS)
+    root = find_folder([Path(root)], "CATER", _REMEDY)
+    folder = find_folder([root / "videos"], "the videos", _REMEDY)
+    path = find_file([root / "lists" / task / f"{split}.txt"], "a list of videos", _REMEDY)
+    paths = PathCache()
     videos: list[FileVideo] = []
-    faults: list[str] = []
-    for line, text in read_lines(path, _MEND):
-        name, _, number = text.rpartition(" ")
+    problems: list[str] = []
+    for line, text in read_lines(path, _REMEDY):
+        name, _, label = text.rpartition(" ")
         video = folder / Path(name).name
-        if not name or not number.isdecimal() or int(number) >= side * side:
-            faults.append(
-                f"line {line}: expected a video and a label in 0 .. {side * side - 1}, "
-                f"received {text!r}"
+        if not name or not label.isdecimal() or int(label) >= side * side:
+            problems.append(
+                f"line {line}: Expected a video and a label in 0 .. {side * side - 1}. "
+                f"Received: {text!r}"
             )
-        elif not listing.has(video):
-            faults.append(f"line {line}: there is no {video}")
+        elif not paths.exists(video):
+            problems.append(f"line {line}: {video} does not exist")
         else:
-            videos.append(FileVideo(video, int(number)))
-    raise_faults(str(path), faults, _MEND)
+            videos.append(FileVideo(video, int(label)))
+    raise_problems(str(path), problems, _REMEDY)
     classes = tuple(f"column {n % side}, row {n // side}" for n in range(side * side))
     return VideoSet(f"CATER {task} {split}", videos, classes, (NO_MIRROR,) * len(classes))

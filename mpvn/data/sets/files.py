@@ -1,4 +1,4 @@
-"""A video of a data set that is a file, or a folder of images."""
+"""A video of a data set that is a file or a folder of images."""
 
 import dataclasses
 import os
@@ -17,21 +17,22 @@ from mpvn.data.video_set import Frames, Joints
 
 
 class FileVideo:
-    """A `Video` over a file or a folder of images, which are first touched when they are asked for.
+    """A `Video` that reads a file or a folder of images, and opens it only when needed.
 
-    Its frames are those of `VideoReader(path)`, in its order, upright and in RGB. Where they are in
-    the file is found once and kept; `read` then decodes no more than needed.
+    The frames are those of `VideoReader(path)`, in the same order, upright and in RGB. The positions
+    of frames in the file are found once and kept; after that, `read` decodes no more than needed.
 
     Args:
         path: A video file, or a folder of images in natural order.
-        label: Index of its class; None without classes.
-        start: Where the video begins, in seconds after the first frame of the file.
-        end: Where it ends, if the file does not end before: frames shown at `end` are left out.
-        fps: Frames per second of a folder of images (25 by default); files have their own.
-        joints: Array `[frame_count, joints, 3]` of x, y and visibility, for `joints`.
+        label: Index of the class; None without classes.
+        start: Start of the video, in seconds after the first frame of the file.
+        end: End of the video in seconds, without frames shown at `end`. Default: the end of the
+            file.
+        fps: Frames per second of a folder of images. Default: 25. Video files have their own rate.
+        joints: float `[frame_count, joints, 3]`: x, y and visibility.
 
     Raises:
-        VideoError: `start`, `end`, `fps` or the shape of `joints` is impossible.
+        VideoError: `start`, `end`, `fps` or the shape of `joints` is invalid.
 
     Example:
         >>> video = FileVideo("walk.mp4", label=3, start=10, end=20)
@@ -52,24 +53,25 @@ class FileVideo:
         self.label = label
         if (0 if start is None else start) < 0 or (end is not None and end <= (start or 0)):
             raise VideoError(
-                f"{path}: expected 0 <= start < end in seconds, received start {start}, end {end}."
+                f"{path}: Expected 0 <= start < end, in seconds. Received: start={start}, end={end}."
             )
         if joints is not None and (joints.ndim != 3 or joints.shape[2] != 3):
             raise VideoError(
-                f"{path}: expected joints [frames, joints, 3], received {list(joints.shape)}."
+                f"{path}: Expected joints of shape [frames, joints, 3]. "
+                f"Received: {list(joints.shape)}."
             )
         self._start, self._end = start, end
         self._rate = None if fps is None else frame_rate(fps)
         self._joints = None if joints is None else joints.astype(np.float32)
         self._index: FrameIndex | None = None
-        self._section = range(0)
+        self._section = range(0)  # The frames of the file from start to end.
 
     def __repr__(self) -> str:
         return f"FileVideo({self.name!r}, label={self.label})"
 
     @property
     def name(self) -> str:
-        """The path, and the section of it."""
+        """The path, with the section if there is one."""
         if self._start is None and self._end is None:
             return str(self._path)
         end = "end" if self._end is None else f"{float(self._end):g}"
@@ -78,83 +80,91 @@ class FileVideo:
     @property
     def frame_count(self) -> int:
         """Number of frames, at least 1."""
-        self._indexed()
+        self._load_index()
         return len(self._section)
 
     @property
     def fps(self) -> float:
-        """Frames per second: as the file states, or on average where its frames say otherwise."""
-        return float(self._indexed().rate)
+        """Frames per second: as stated by the file, or the average if its frames contradict it."""
+        return float(self._load_index().rate)
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Frames uint8 `[len(indices), H, W, 3]`, RGB, of ascending indices.
+        """Decode frames.
+
+        Args:
+            indices: Frame numbers, ascending.
+
+        Returns:
+            RGB frames, uint8 `[len(indices), H, W, 3]`.
 
         Raises:
-            VideoError: The video is missing, or damaged where it is asked for; its frames asked for
-                differ in size; there is no frame of such an index.
+            VideoError: The video is missing, or damaged at these frames; the frames differ in size;
+                an index is out of range.
         """
-        index = self._indexed()
+        index = self._load_index()
         self._check(indices)
         if len(index.keys):
             try:
                 return self._read(index, indices)
             except (SeekError, VideoError):
-                # What looks damaged after seeking may be whole when decoded from the start.
+                # Frames that fail after seeking may decode from the start of the file.
                 index = dataclasses.replace(index, keys=index.keys[:0])
         try:
             frames = self._read(index, indices)
         except SeekError:
             index = count_frames(self._path)
-            self._keep(index)
+            self._set_index(index)
             self._check(indices)
             try:
                 frames = self._read(index, indices)
             except SeekError as error:
                 raise VideoError(
-                    f"{self.name}: expected the same frames at each reading, received others: "
-                    f"{error}. Leave the file alone while it is read."
+                    f"{self.name}: Expected the same frames at each read. Received: other frames "
+                    f"({error}). Do not change the file while it is read."
                 ) from error
         if index is not self._index:
-            self._keep(index)
+            self._set_index(index)
         return frames
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
-        """Joints float32 `[len(indices), joints, 3]`: x, y in pixels, visible; None without."""
+        """Return joints float32 `[len(indices), joints, 3]`: x, y in pixels, and visibility."""
         if self._joints is None:
             return None
-        self._indexed()
+        self._load_index()
         self._check(indices)
         return self._joints[list(indices)]
 
-    def _indexed(self) -> FrameIndex:
-        if self._index is None:
-            if self._path.is_dir():
-                images = ImageFolder(self._path, self._rate, strict=True)
-                self._keep(FrameIndex(range(images.frame_count), 1 / images.rate, images.rate))
-            elif self._rate is not None:
-                raise VideoError(
-                    f"{self._path}: expected `fps` for a folder of images only, received a file or "
-                    "nothing at this path. Check the path, or leave `fps` out."
-                )
-            else:
-                self._keep(index_frames(self._path))
-        assert self._index is not None
-        return self._index
+    def _load_index(self) -> FrameIndex:
+        """Return the positions of the frames, which are found at the first call."""
+        if self._index is not None:
+            return self._index
+        if self._path.is_dir():
+            images = ImageFolder(self._path, self._rate, strict=True)
+            index = FrameIndex(range(images.frame_count), 1 / images.rate, images.rate)
+        elif self._rate is not None:
+            raise VideoError(
+                f"{self._path}: Expected a folder of images, because `fps` is set. Received: a file, "
+                "or nothing at this path. Check the path, or do not set `fps`."
+            )
+        else:
+            index = index_frames(self._path)
+        self._set_index(index)
+        return index
 
-    def _keep(self, index: FrameIndex) -> None:
+    def _set_index(self, index: FrameIndex) -> None:
         section = index.between(self._start, self._end)
         if not section:
             raise VideoError(
-                f"{self.name}: expected frames in this section, received a video of "
-                f"{float(len(index) / index.rate):.2f} s. Check the times; a file already cut to "
-                "its section needs none."
+                f"{self.name}: Expected frames in this section. Received: a video of "
+                f"{float(len(index) / index.rate):.2f} s. Check `start` and `end`; a file that is "
+                "already cut to its section does not need them."
             )
         if self._joints is not None and len(self._joints) != len(section):
             raise VideoError(
-                f"{self.name}: expected joints of each of {len(section)} frames, received "
-                f"{len(self._joints)}."
+                f"{self.name}: Expected joints for each of {len(section)} frames. Received: joints "
+                f"for {len(self._joints)} frames."
             )
-        # In this order, since another thread takes both once there is an index.
+        # In this order: another thread uses both as soon as there is an index.
         self._section = section
         self._index = index
 
@@ -163,8 +173,8 @@ class FileVideo:
         ascending = all(a <= b for a, b in zip(indices, indices[1:], strict=False))
         if not len(indices) or not ascending or indices[0] < 0 or indices[-1] >= count:
             raise VideoError(
-                f"{self.name}: expected ascending indices of its {count} frames, received "
-                f"{list(indices)}."
+                f"{self.name}: Expected ascending indices of the {count} frames. "
+                f"Received: {list(indices)}."
             )
 
     def _read(self, index: FrameIndex, indices: Sequence[int]) -> Frames:
@@ -175,22 +185,22 @@ class FileVideo:
             first = next(decoded)
             height, width = first.upright_size
             frames = np.empty((len(indices), height, width, 3), np.uint8)
-            same = (self._of_size((height, width), each) for each in decoded)
-            pictures = upright_pictures(first, same, (height, width), False, self.name)
-            at = 0
+            others = (self._check_size((height, width), frame) for frame in decoded)
+            pictures = upright_pictures(first, others, (height, width), False, self.name)
+            position = 0
             for number, picture in zip(wanted, pictures, strict=True):
-                while at < len(numbers) and numbers[at] == number:
-                    frames[at] = picture.pixels
-                    at += 1
+                while position < len(numbers) and numbers[position] == number:
+                    frames[position] = picture.pixels
+                    position += 1
             return frames
         finally:
             decoded.close()
 
-    def _of_size(self, size: tuple[int, int], decoded: Decoded) -> Decoded:
+    def _check_size(self, size: tuple[int, int], decoded: Decoded) -> Decoded:
         if decoded.upright_size != size:
             raise VideoError(
-                f"{self.name}: expected frames of one size, received (height, width) {size} and "
-                f"{decoded.upright_size}. Bring the file to one size first."
+                f"{self.name}: Expected frames of one size. Received: (height, width) {size} and "
+                f"{decoded.upright_size}. Resize the frames to one size first."
             )
         return decoded
 

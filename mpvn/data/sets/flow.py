@@ -1,13 +1,14 @@
-"""Videos seen as optical flow: the other stream of two-stream networks.
+"""Optical flow of videos: the second stream of two-stream networks.
 
 *Temporal Segment Networks* (sections 3.1 and 3.2), and *Temporal Shift Module* after it, stack the
-displacements of five pairs of frames, clip them to 20 pixels, and keep them as pictures. Theirs is
-`"tvl1"` (*A Duality Based Approach for Realtime TV-L1 Optical Flow*, 2007); `"dis"` (*Fast Optical
-Flow using Dense Inverse Search*, ECCV 2016) is dozens of times faster. Both are OpenCV's.
+displacements of five pairs of frames, clip them to 20 pixels, and store them as pictures. They
+compute flow by `"tvl1"` (*A Duality Based Approach for Realtime TV-L1 Optical Flow*, 2007). `"dis"`
+(*Fast Optical Flow using Dense Inverse Search*, ECCV 2016) is dozens of times faster. OpenCV
+implements both.
 
-What it does not do well: displacements are pixels of the video as it is, and stay so where its
-frames are scaled later, as in the papers. TV-L1 takes near a second for a pair of frames of
-320x240: keep it in a folder.
+Limitations: Displacements are pixels of the original video, and are not rescaled when its frames
+are, as in the papers. TV-L1 takes almost a second for a pair of 320x240 frames, so store its results
+in a folder.
 """
 
 import dataclasses
@@ -32,47 +33,47 @@ def optical_flow(
     bound: float = 20.0,
     folder: str = "",
 ) -> VideoSet:
-    """The same videos, their frames optical flow: uint8 `[H, W, 2 * stack]`.
+    """Return the same videos with optical flow as frames: uint8 `[H, W, 2 * stack]`.
 
-    Frame i holds the displacements from frame i of the video to the next, from that to the one
-    after, and so on: `stack` pairs, each as x (to the right), then y (down). From `-bound` to
-    `bound` pixels they are 0 to 255, rounded, halves to the even number: rest, 127.5, is 128. A
-    video has `stack` frames fewer than it had.
+    Frame i contains the displacements from frame i of the video to frame i + 1, from i + 1 to i + 2,
+    and so on: `stack` pairs, each as x (to the right), then y (down). Displacements from `-bound` to
+    `bound` pixels become 0 to 255, rounded half to even: rest, 127.5, becomes 128. A video loses
+    `stack` frames.
 
     Args:
-        videos: of RGB frames. Labels, joints and rates stay those of frame i.
-        stack: how many pairs of frames, at least 1.
-        method: `"dis"`, or `"tvl1"`.
-        bound: longest displacement along an axis, in pixels; longer ones are cut off.
-        folder: where pictures of the flow are kept: those that are there are read, others are
-            computed and written; see `mpvn.data.sets.flow_images`. None keeps none.
+        videos: Videos of RGB frames. Frame i keeps the label, the joints and the rate of frame i.
+        stack: Number of pairs of frames, at least 1.
+        method: `"dis"` or `"tvl1"`.
+        bound: The longest displacement along an axis, in pixels. Longer ones are clipped.
+        folder: The folder of pictures of flow: existing pictures are read, missing ones are computed
+            and written; see `mpvn.data.sets.flow_images`. "" stores no pictures.
 
     Raises:
-        ValueError: arguments out of range, other videos than RGB, or two of one folder.
-        ImportError: OpenCV is not installed, or lacks the method.
+        ValueError: Arguments are out of range; the videos are not RGB; two videos share a folder.
+        ImportError: OpenCV is not installed, or does not have the method.
     """
     if isinstance(stack, bool) or not isinstance(stack, int) or stack < 1:
-        raise ValueError(f"stack must be an int of at least 1. Received: {stack!r}")
+        raise ValueError(f"stack: Expected an int of at least 1. Received: {stack!r}.")
     if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}. Received: {method!r}")
+        raise ValueError(f"method: Expected one of {', '.join(METHODS)}. Received: {method!r}.")
     if not 0 < bound < math.inf:
-        raise ValueError(f"bound must be a positive number of pixels. Received: {bound!r}")
+        raise ValueError(f"bound: Expected a positive number of pixels. Received: {bound!r}.")
     if videos.channels != 3:
         raise ValueError(
-            f"optical flow is of RGB frames, and those of {videos.name} have {videos.channels} "
-            "channels"
+            f"{videos.name}: Expected RGB frames to compute optical flow. Received: frames of "
+            f"{videos.channels} channels."
         )
-    _estimator(method)  # what is not installed is told of here, not of video after video
+    _create_estimator(method)  # Report a missing installation once, not for every video.
     names = [video.name for video in videos.videos]
-    kept: Sequence[FlowImages | None] = [None] * len(names)
+    images: Sequence[FlowImages | None] = [None] * len(names)
     if folder:
-        kept = flow_images(names, folder, f"{method}_{bound:g}")
+        images = flow_images(names, folder, f"{method}_{bound:g}")
     return dataclasses.replace(
         videos,
         name=f"{videos.name}, optical flow",
         videos=tuple(
-            _Flow(video, stack, method, bound, images)
-            for video, images in zip(videos.videos, kept, strict=True)
+            _FlowVideo(video, stack, method, bound, stored)
+            for video, stored in zip(videos.videos, images, strict=True)
         ),
         channels=2 * stack,
         horizontal=tuple(range(0, 2 * stack, 2)),
@@ -80,10 +81,10 @@ def optical_flow(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Flow(VideoWrapper):
-    """A video seen as optical flow.
+class _FlowVideo(VideoWrapper):
+    """The optical flow of a video.
 
-    Pair n is of its frames n and n + 1; frame i shows the pairs i to i + stack - 1.
+    Pair n is computed from the frames n and n + 1. Frame i stacks the pairs i to i + stack - 1.
     """
 
     stack: int
@@ -96,92 +97,92 @@ class _Flow(VideoWrapper):
         count = self.video.frame_count
         if count <= self.stack:
             raise VideoError(
-                f"{self.name}: it has {count} frames, and optical flow of {self.stack} pairs needs "
-                f"{self.stack + 1} of them. Stack fewer, or leave the video out"
+                f"{self.name}: Optical flow of {self.stack} pairs needs {self.stack + 1} frames. "
+                f"Received: {count} frames. Use a smaller stack, or remove the video."
             )
         return count - self.stack
 
     def read(self, indices: Sequence[int]) -> Frames:
-        shown = np.asarray(indices, np.intp)[:, None] + np.arange(self.stack)
-        pairs, places = np.unique(shown, return_inverse=True)
-        flow = self._kept(pairs.tolist())[places.reshape(shown.shape)]
+        stacked = np.asarray(indices, np.intp)[:, None] + np.arange(self.stack)
+        pairs, places = np.unique(stacked, return_inverse=True)
+        flow = self._read_pairs(pairs.tolist())[places.reshape(stacked.shape)]
         # [T, stack, H, W, 2] -> [T, H, W, stack, 2] -> [T, H, W, 2 * stack]
         by_pixel = flow.transpose(0, 2, 3, 1, 4)
         return by_pixel.reshape(*by_pixel.shape[:3], 2 * self.stack)
 
-    def _kept(self, pairs: list[int]) -> Frames:
-        """Flow `[N, H, W, 2]` of pairs: what is kept is read, the rest computed, and kept."""
+    def _read_pairs(self, pairs: list[int]) -> Frames:
+        """Return flow `[N, H, W, 2]`; compute and store the pictures that do not exist yet."""
         if self.images is None:
-            return self._computed(pairs)
-        missing = [pair for pair in pairs if not self.images.has(pair)]
+            return self._compute(pairs)
+        missing = [pair for pair in pairs if not self.images.exists(pair)]
         if missing:
-            for pair, flow in zip(missing, self._computed(missing), strict=True):
+            for pair, flow in zip(missing, self._compute(missing), strict=True):
                 self.images.write(pair, flow)
-        # Also what was just written, for a picture differs a little from what was computed.
+        # Read new pictures back, too: JPEG changes values, and every read must return the same.
         return self.images.read(pairs)
 
-    def _computed(self, pairs: list[int]) -> Frames:
-        """Flow `[N, H, W, 2]` of pairs."""
-        cv2, estimator = _opencv(), _estimator(self.method)
+    def _compute(self, pairs: list[int]) -> Frames:
+        """Return flow `[N, H, W, 2]`."""
+        cv2, estimator = _import_opencv(), _create_estimator(self.method)
         needed = sorted({frame for pair in pairs for frame in (pair, pair + 1)})
-        read = zip(needed, self.video.read(needed), strict=True)
-        gray = {frame: cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for frame, pixels in read}
+        frames = zip(needed, self.video.read(needed), strict=True)
+        gray = {number: cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for number, frame in frames}
         try:
             flow = [estimator.calc(gray[pair], gray[pair + 1], None) for pair in pairs]
-        except cv2.error as refused:
+        except cv2.error as error:
             height, width = gray[needed[0]].shape
             raise VideoError(
-                f"{self.name}: OpenCV's {self.method} cannot take frames of {height}x{width}: "
-                f"{refused.err}. It needs larger ones, or another method"
-            ) from refused
-        return quantized(np.stack(flow), self.bound)
+                f"{self.name}: OpenCV's {self.method} does not accept frames of {height}x{width}: "
+                f"{error.err}. Use larger frames or another method."
+            ) from error
+        return quantize(np.stack(flow), self.bound)
 
 
-def quantized(flow: npt.NDArray[np.floating], bound: float) -> Frames:
-    """Displacements in pixels as uint8: -bound is 0, bound is 255; longer ones are cut off."""
-    shares = (np.clip(flow, -bound, bound) + bound) / (2 * bound)
-    return np.rint(255 * shares).astype(np.uint8)
+def quantize(flow: npt.NDArray[np.floating], bound: float) -> Frames:
+    """Convert displacements in pixels to uint8: -bound or less to 0, bound or more to 255."""
+    fractions = (np.clip(flow, -bound, bound) + bound) / (2 * bound)
+    return np.rint(255 * fractions).astype(np.uint8)
 
 
 def flow_picture(flow: Frames) -> Frames:
-    """Optical flow in colors, for reading: the hue is the direction, and rest is black.
+    """Draw optical flow in colors: the hue is the direction, and rest is black.
 
     Args:
-        flow: uint8 `[H, W, 2 * stack]`, as `optical_flow` gives it.
+        flow: uint8 `[H, W, 2 * stack]`, a frame of `optical_flow`.
 
     Returns:
-        uint8 `[H, W, 3]`: the mean of the stack; the longest displacement is the brightest, unless
-        it is below a twelfth of the bound.
+        uint8 `[H, W, 3]`: the mean over the stack. The longest displacement is the brightest, unless
+        it is shorter than a twelfth of the bound.
     """
     height, width, _ = flow.shape
-    # [H, W, 2 * stack] -> [H, W, stack, 2] -> x and y, [H, W] each
+    # [H, W, 2 * stack] -> [H, W, stack, 2] -> x and y, each [H, W]
     displacements = flow.reshape(height, width, -1, 2).astype(np.float32) - 127.5
     x, y = np.moveaxis(displacements.mean(axis=2), -1, 0)
     length = np.hypot(x, y)
-    angles = np.arctan2(y, x)[..., None] - 2 * np.pi / 3 * np.arange(3)  # of red, green and blue
+    angles = np.arctan2(y, x)[..., None] - 2 * np.pi / 3 * np.arange(3)  # Red, green and blue.
     brightness = length / max(float(length.max()), 127.5 / 12)
     return (255 * brightness[..., None] * (1 + np.cos(angles)) / 2).astype(np.uint8)
 
 
-def _estimator(method: str) -> Any:
-    """What computes flow, new: it keeps buffers, so that threads cannot share one."""
-    cv2 = _opencv()
+def _create_estimator(method: str) -> Any:
+    """Create an OpenCV flow estimator. It has buffers, so threads must not share one."""
+    cv2 = _import_opencv()
     if method == "dis":
         return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if not hasattr(cv2, "optflow"):
         raise ImportError(
-            "tvl1 is one of OpenCV's contrib modules, which the build that is installed lacks. Put "
-            "opencv-contrib-python-headless in its place, or take method dis."
+            "The method tvl1 is in OpenCV's contrib modules, which the installed build does not "
+            "have. Install opencv-contrib-python-headless instead, or use the method dis."
         )
     return cv2.optflow.DualTVL1OpticalFlow_create()
 
 
-def _opencv() -> Any:
+def _import_opencv() -> Any:
     try:
         import cv2
-    except ImportError as missing:
+    except ImportError as error:
         raise ImportError(
-            "optical flow is computed by OpenCV, which is not installed. Install it with "
+            "OpenCV computes optical flow, but it is not installed. Install it with "
             "`pip install opencv-contrib-python-headless`."
-        ) from missing
+        ) from error
     return cv2

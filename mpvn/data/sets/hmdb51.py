@@ -5,81 +5,90 @@ from pathlib import Path
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import (
-    Listing,
-    choice,
-    folder_among,
+    PathCache,
+    check_choice,
+    find_folder,
     folders_in,
-    raise_faults,
+    raise_problems,
     read_lines,
 )
 from mpvn.data.video_set import VideoSet
 
 SPLITS = {"train": "1", "test": "2"}
-_MEND = (
-    "Unpack hmdb51_org.rar, the archive of each class within it, and test_train_splits.rar, of "
-    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/, in one folder: "
-    "it then holds hmdb51_org/CLASS/*.avi and testTrainMulti_7030_splits/CLASS_test_split1.txt, ..."
+"""The code of each split in the lists; 0 marks videos that the fold does not use."""
+
+_REMEDY = (
+    "Unpack hmdb51_org.rar, the archive of each class inside it, and test_train_splits.rar from "
+    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ into one folder, "
+    "so that it contains hmdb51_org/CLASS/*.avi and "
+    "testTrainMulti_7030_splits/CLASS_test_split1.txt, ..."
 )
 
 
-def hmdb51(root: str | os.PathLike[str], split: str = "train", fold: int = 1) -> VideoSet:
-    """One fold of HMDB51. Videos that the fold does not use (0 in its lists) are left out.
+def hmdb51(root: str | os.PathLike[str], split: str = "train", *, fold: int = 1) -> VideoSet:
+    """Read one fold of HMDB51, without the videos that the fold does not use.
 
     Args:
-        root: The folder of `hmdb51_org/`, or of the class folders themselves, and of the lists.
+        root: The folder that contains the lists, and either `hmdb51_org/` or the class folders.
         split: `"train"` or `"test"`.
         fold: 1, 2 or 3.
 
     Raises:
-        ValueError: Folders, lists or listed videos are missing; a list is of another form.
+        ValueError: Folders, lists or listed videos are missing, or a list has another format.
     """
-    root = folder_among([Path(root)], "HMDB51", _MEND)
+    root = find_folder([Path(root)], "HMDB51", _REMEDY)
     names = ("testTrainMulti_7030_splits", "test_train_splits")
-    lists = folder_among([root / name for name in names], "the official lists", _MEND)
+    lists = find_folder([root / name for name in names], "the official lists", _REMEDY)
     if (lists / names[0]).is_dir():
         lists = lists / names[0]
-    folders = folder_among([root / "hmdb51_org", root], "class folders", _MEND)
-    fold_lists = read_fold(lists, split, fold, _MEND)
-    classes = tuple(sorted(fold_lists))
-    listing = Listing()
+    folders = find_folder([root / "hmdb51_org", root], "class folders", _REMEDY)
+    videos_by_class = read_fold(lists, split, fold, _REMEDY)
+    classes = tuple(sorted(videos_by_class))
+    paths = PathCache()
     videos: list[FileVideo] = []
-    others = {*names, "hmdb51_org"}
-    faults = [
-        f"{folders / name}: there is no list of this class in {lists}"
+    other_folders = {*names, "hmdb51_org"}
+    problems = [
+        f"{folders / name}: Expected a list for this class in {lists}"
         for name in folders_in(folders)
-        if name not in fold_lists and name not in others
+        if name not in videos_by_class and name not in other_folders
     ]
     for label, name in enumerate(classes):
-        for video in fold_lists[name]:
-            if not listing.has(folders / name / video):
-                faults.append(f"there is no {folders / name / video}, which the lists name")
+        for video in videos_by_class[name]:
+            if not paths.exists(folders / name / video):
+                problems.append(f"{folders / name / video} does not exist, but is in the lists")
             videos.append(FileVideo(folders / name / video, label))
-    raise_faults(str(folders), faults, _MEND)
+    raise_problems(str(folders), problems, _REMEDY)
     return VideoSet(f"HMDB51 {split} {fold}", videos, classes)
 
 
-def read_fold(lists: Path, split: str, fold: int, mend: str) -> dict[str, list[str]]:
-    """The videos of a split by class, of files `CLASS_test_splitN.txt` in the folder `lists`.
+def read_fold(lists: Path, split: str, fold: int, remedy: str) -> dict[str, list[str]]:
+    """Return the videos of a split by class, read from the files `CLASS_test_splitN.txt`.
 
-    Their lines are a video and 1 (train), 2 (test) or 0 (not used). JHMDB has the same.
+    Their lines are a video and 1 (train), 2 (test) or 0 (not used). JHMDB has the same format.
+
+    Args:
+        lists: The folder of the files.
+        split: `"train"` or `"test"`.
+        fold: 1, 2 or 3.
+        remedy: The end of error messages.
     """
-    choice("split", split, SPLITS)
-    choice("fold", str(fold), ("1", "2", "3"))
+    check_choice("split", split, SPLITS)
+    check_choice("fold", str(fold), ("1", "2", "3"))
     ending = f"_test_split{fold}.txt"
     paths = sorted(path for path in lists.glob(f"*{ending}") if not path.name.startswith("."))
     videos: dict[str, list[str]] = {}
-    faults = [] if paths else [f"there are no files CLASS{ending}"]
+    problems = [] if paths else [f"Expected files CLASS{ending}. Received: none"]
     for path in paths:
-        chosen = videos.setdefault(path.name.removesuffix(ending), [])
-        for line, text in read_lines(path, mend):
-            name, _, use = text.rpartition(" ")
-            if not name or use not in {"0", *SPLITS.values()}:
-                faults.append(
-                    f"{path.name}, line {line}: expected a video and 0, 1 or 2, received {text!r}"
+        selected = videos.setdefault(path.name.removesuffix(ending), [])
+        for line, text in read_lines(path, remedy):
+            name, _, code = text.rpartition(" ")
+            if not name or code not in {"0", *SPLITS.values()}:
+                problems.append(
+                    f"{path.name}, line {line}: Expected a video and 0, 1 or 2. Received: {text!r}"
                 )
-            elif use == SPLITS[split]:
-                chosen.append(name.strip())
-        if not chosen:
-            faults.append(f"{path.name}: there are no {split} videos")
-    raise_faults(str(lists), faults, mend)
+            elif code == SPLITS[split]:
+                selected.append(name.strip())
+        if not selected:
+            problems.append(f"{path.name}: Expected {split} videos. Received: none")
+    raise_problems(str(lists), problems, remedy)
     return videos

@@ -1,22 +1,22 @@
 """Kinetics-400 and -600 (Kay et al. 2017, Carreira et al. 2018), and Mini-Kinetics.
 
-Mini-Kinetics (Xie et al. 2018) is 200 classes of Kinetics-400 with fewer videos each. Which classes
-and videos, the user must tell: this package holds no lists.
+Mini-Kinetics (Xie et al. 2018) has 200 classes of Kinetics-400, with fewer videos each. The user
+must provide the lists of its classes and videos; this package does not contain them.
 """
 
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import (
     VIDEO_SUFFIXES,
-    choice,
-    file_among,
-    folder_among,
-    raise_faults,
+    check_choice,
+    find_file,
+    find_folder,
+    raise_problems,
     read_lines,
     read_text,
 )
@@ -24,82 +24,71 @@ from mpvn.data.video_set import VideoSet
 
 _SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-_MEND = (
-    "The videos are root/train/CLASS/ID_000010_000020.mp4, or without the folders of splits or of "
-    "classes; ID.mp4 is taken for a whole upload, and cut. The annotations are root/train.csv, or "
-    "annotations/train.csv, with the columns label,youtube_id,time_start,time_end,split: see "
+_REMEDY = (
+    "The videos must be root/train/CLASS/ID_000010_000020.mp4, where the folders of splits and of "
+    "classes are optional. A file ID.mp4 is a whole upload, of which only the annotated section is "
+    "read. The annotations must be root/train.csv or root/annotations/train.csv, with the columns "
+    "label,youtube_id,time_start,time_end,split. See "
     "https://github.com/cvdfoundation/kinetics-dataset."
 )
+
+_Row = dict[str, str]
 
 
 def kinetics(
     root: str | os.PathLike[str],
     split: str = "train",
-    classes: int = 400,
     *,
+    classes: int = 400,
     mini: bool = False,
     class_list: str | os.PathLike[str] | None = None,
     video_list: str | os.PathLike[str] | None = None,
     annotations: str | os.PathLike[str] | None = None,
     skip_missing: bool = False,
 ) -> VideoSet:
-    """One split of Kinetics. Classes are numbered in the order of their names, or of `class_list`.
+    """Read one split of Kinetics.
+
+    Classes are numbered in the order of their names, or in the order of `class_list`.
 
     Args:
         root: The folder of the videos.
         split: `"train"`, `"val"` or `"test"`.
-        classes: 400 or 600: how many there must be.
-        mini: Whether it is Mini-Kinetics. It needs `class_list`.
-        class_list: A text file of classes, one on each line; others are left out. Empty: None.
-        video_list: A text file of YouTube identifiers, as `class_list`.
-        annotations: The CSV file; None to find it in `root`.
-        skip_missing: Whether videos that are not there are left out: many are no longer online.
+        classes: Number of classes: 400 or 600.
+        mini: Whether to read Mini-Kinetics, which requires `class_list`.
+        class_list: A text file with one class per line; other classes are ignored. "" is the same as
+            None.
+        video_list: A text file with one YouTube identifier per line; other videos are ignored.
+        annotations: The CSV file. Default: find it in `root`.
+        skip_missing: Whether to ignore missing videos. Many are no longer online.
 
     Raises:
-        ValueError: Annotations or videos are missing, or of another form; there are more or fewer
-            classes; no `class_list` for Mini-Kinetics.
+        ValueError: Annotations or videos are missing or have another format; the number of classes
+            is different; Mini-Kinetics has no `class_list`.
     """
-    root = folder_among([Path(root)], "Kinetics", _MEND)
-    choice("split", split, _SPLITS)
-    choice("classes", str(classes), ("400", "600"))
+    root = find_folder([Path(root)], "Kinetics", _REMEDY)
+    check_choice("split", split, _SPLITS)
+    check_choice("classes", str(classes), ("400", "600"))
     if mini and not class_list:
         raise ValueError(
-            "Mini-Kinetics: expected class_list, a text file with the name of one class on each "
-            "line, as in Kinetics-400. Its authors (Xie et al. 2018) publish which they are; this "
-            f"package has no such list. Received: {class_list!r}"
+            "Mini-Kinetics: Expected class_list, a text file with one class of Kinetics-400 per "
+            f"line. Received: {class_list!r}. This package does not contain the list, which the "
+            "authors (Xie et al. 2018) publish."
         )
-    given = [Path(annotations)] if annotations else _usual_annotations(root, split, classes)
-    path = file_among(given, "annotations", _MEND)
-    rows = _rows(path, split)
-    names = sorted({row["label"] for row in rows})
-    if class_list:
-        names = _listed_classes(Path(class_list), names)
-    elif len(names) != classes:
-        raise ValueError(
-            f"{path}: expected {classes} classes, received {len(names)}. Give all annotations of "
-            "the split, or class_list for some of the classes."
-        )
-    numbers = {name: label for label, name in enumerate(names)}
-    rows = [row for row in rows if row["label"] in numbers]
-    if video_list:
-        videos_file = file_among([Path(video_list)], "a list of videos", "Check the path.")
-        chosen = {text for _, text in read_lines(videos_file, _MEND)}
-        rows = [row for row in rows if row["youtube_id"] in chosen]
-    finder = _Finder(root, split)
-    videos: list[FileVideo] = []
-    faults: list[str] = []
-    for row in rows:
-        video = finder.video(row, numbers[row["label"]])
-        if video is not None:
-            videos.append(video)
-        elif not skip_missing:
-            faults.append(f"there is no video {_cut_name(row)} of class {row['label']!r}")
-    raise_faults(f"{root}, for {path}", faults, f"Fetch them, or give skip_missing=True. {_MEND}")
-    name = "Mini-Kinetics" if mini else f"Kinetics-{classes}"
-    return VideoSet(f"{name} {split}", videos, tuple(names))
+    candidates = [Path(annotations)] if annotations else _annotation_paths(root, split, classes)
+    path = find_file(candidates, "annotations", _REMEDY)
+    rows = _read_rows(path, split)
+    names = _select_classes(path, rows, classes, class_list)
+    rows = _select_rows(rows, names, video_list)
+    videos, missing = _find_videos(_Finder(root, split), rows, names)
+    if not skip_missing:
+        remedy = f"Download them, or set skip_missing=True. {_REMEDY}"
+        raise_problems(f"{root}, annotated in {path}", missing, remedy)
+    title = "Mini-Kinetics" if mini else f"Kinetics-{classes}"
+    return VideoSet(f"{title} {split}", videos, tuple(names))
 
 
-def _usual_annotations(root: Path, split: str, classes: int) -> list[Path]:
+def _annotation_paths(root: Path, split: str, classes: int) -> list[Path]:
+    """Return the usual paths of the annotations."""
     return [
         folder / f"{prefix}{name}.csv"
         for folder in (root, root / "annotations", root / f"kinetics{classes}")
@@ -108,67 +97,115 @@ def _usual_annotations(root: Path, split: str, classes: int) -> list[Path]:
     ]
 
 
-def _rows(path: Path, split: str) -> list[dict[str, str]]:
-    """Annotations of the split by column; a file without the column `split` is all of it."""
-    reader = csv.DictReader(io.StringIO(read_text(path, _MEND)))
+def _read_rows(path: Path, split: str) -> list[_Row]:
+    """Return the annotations of the split: all of them if there is no column `split`."""
+    reader = csv.DictReader(io.StringIO(read_text(path, _REMEDY)))
     columns = reader.fieldnames or ()
-    faults = [f"expected a column {name}" for name in _COLUMNS if name not in columns]
-    raise_faults(str(path), faults, _MEND)
-    rows: list[dict[str, str]] = []
+    problems = [f"Expected a column {name}" for name in _COLUMNS if name not in columns]
+    raise_problems(str(path), problems, _REMEDY)
+    rows: list[_Row] = []
     for row in reader:
         if row.get("split") and row["split"] not in _SPLITS[split]:
             continue
-        if not all(row[name] for name in _COLUMNS) or not _is_section(row):
-            faults.append(f"line {reader.line_num}: expected {','.join(_COLUMNS)}, received {row}")
+        if not all(row[name] for name in _COLUMNS) or not _has_valid_times(row):
+            problems.append(
+                f"line {reader.line_num}: Expected {','.join(_COLUMNS)}. Received: {row}"
+            )
         rows.append(row)
-    faults += [] if rows else [f"there are no rows of the split {split}"]
-    raise_faults(str(path), faults, _MEND)
+    problems += [] if rows else [f"Expected rows of the split {split}. Received: none"]
+    raise_problems(str(path), problems, _REMEDY)
     return rows
 
 
-def _is_section(row: dict[str, str]) -> bool:
+def _has_valid_times(row: _Row) -> bool:
     try:
         return 0 <= float(row["time_start"]) < float(row["time_end"])
     except ValueError:
         return False
 
 
-def _listed_classes(path: Path, known: Sequence[str]) -> list[str]:
-    lines = read_lines(file_among([path], "a list of classes", "Check the path."), _MEND)
-    names = [text for _, text in lines]
-    faults = [
-        f"line {line}: the annotations know no class {text!r}"
-        for line, text in lines
-        if text not in known
-    ]
-    faults += [f"{name!r} is there twice" for name in sorted(set(names)) if names.count(name) > 1]
-    raise_faults(str(path), faults, "Write one class on each line, as the annotations name it.")
+def _select_classes(
+    path: Path, rows: Sequence[_Row], count: int, class_list: str | os.PathLike[str] | None
+) -> list[str]:
+    """Return the names of the classes, in the order of their labels."""
+    names = sorted({row["label"] for row in rows})
+    if class_list:
+        return _read_class_list(Path(class_list), names)
+    if len(names) != count:
+        raise ValueError(
+            f"{path}: Expected {count} classes. Received: {len(names)}. Provide all annotations of "
+            "the split, or set class_list to use some of the classes."
+        )
     return names
 
 
-def _cut_name(row: dict[str, str]) -> str:
+def _read_class_list(path: Path, known: Sequence[str]) -> list[str]:
+    lines = read_lines(find_file([path], "a list of classes", "Check class_list."), _REMEDY)
+    names = [text for _, text in lines]
+    problems = [
+        f"line {line}: The annotations have no class {text!r}"
+        for line, text in lines
+        if text not in known
+    ]
+    problems += [f"{name!r} is a duplicate" for name in sorted(set(names)) if names.count(name) > 1]
+    raise_problems(str(path), problems, "Write one class per line, as named in the annotations.")
+    return names
+
+
+def _select_rows(
+    rows: Sequence[_Row], names: Sequence[str], video_list: str | os.PathLike[str] | None
+) -> list[_Row]:
+    """Return the rows of these classes, of the listed videos if there is a list."""
+    known = set(names)
+    selected = [row for row in rows if row["label"] in known]
+    if not video_list:
+        return selected
+    path = find_file([Path(video_list)], "a list of videos", "Check video_list.")
+    listed = {text for _, text in read_lines(path, _REMEDY)}
+    return [row for row in selected if row["youtube_id"] in listed]
+
+
+def _find_videos(
+    finder: "_Finder", rows: Sequence[_Row], names: Sequence[str]
+) -> tuple[list[FileVideo], list[str]]:
+    """Return the existing videos, and a message for each missing one."""
+    numbers = {name: label for label, name in enumerate(names)}
+    videos: list[FileVideo] = []
+    missing: list[str] = []
+    for row in rows:
+        video = finder.find(row, numbers[row["label"]])
+        if video is None:
+            missing.append(f"The video {_trimmed_name(row)} of class {row['label']!r} is missing")
+        else:
+            videos.append(video)
+    return videos, missing
+
+
+def _trimmed_name(row: Mapping[str, str]) -> str:
+    """Return the name of a file that contains only the annotated section."""
     start, end = float(row["time_start"]), float(row["time_end"])
     return f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
 
 
 class _Finder:
-    """Finds videos in the usual layouts, listing each folder once."""
+    """Finds videos in the usual layouts, and lists each folder once."""
 
     def __init__(self, root: Path, split: str) -> None:
         tops = [root / name for name in _SPLITS[split]]
         self._tops = [top for top in [*tops, root] if top.is_dir()]
         self._folders: dict[Path, dict[str, Path]] = {}
 
-    def video(self, row: dict[str, str], label: int) -> FileVideo | None:
+    def find(self, row: _Row, label: int) -> FileVideo | None:
+        """Return the trimmed video if there is one, else the section of the whole upload."""
         name = row["label"]
         folders = [
             folder
             for top in self._tops
             for folder in (top / name, top / name.replace(" ", "_"), top)
         ]
-        cut, upload = _cut_name(row), row["youtube_id"]
+        trimmed, upload = _trimmed_name(row), row["youtube_id"]
         for folder in folders:
-            path = self._files(folder).get(cut)
+            path = self._files(folder).get(trimmed)
             if path is not None:
                 return FileVideo(path, label)
         for folder in folders:
@@ -179,10 +216,10 @@ class _Finder:
         return None
 
     def _files(self, folder: Path) -> dict[str, Path]:
-        """The videos of a folder by their names without suffix."""
+        """Return the videos of a folder by name without suffix."""
         files = self._folders.get(folder)
         if files is None:
-            present = folder.iterdir() if folder.is_dir() else ()
-            files = {path.stem: path for path in present if path.suffix.lower() in VIDEO_SUFFIXES}
+            paths = folder.iterdir() if folder.is_dir() else ()
+            files = {path.stem: path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES}
             self._folders[folder] = files
         return files

@@ -1,4 +1,4 @@
-"""What the readers of data sets ask of files and folders, and how they tell what is wrong there."""
+"""Files and folders of data sets: find them, read them, and report all problems in one error."""
 
 import json
 import os
@@ -13,113 +13,119 @@ from mpvn.data.video_set import NO_MIRROR
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 )
-_SHOWN_FAULTS = 5
-_SIDES = {"left": "right", "clockwise": "counterclockwise"}
-_MIRRORED_WORDS = {**_SIDES, **{there: here for here, there in _SIDES.items()}}
-_MIRRORED_WORD = re.compile(  # As a word of its own, also between underscores.
+_MAX_SHOWN_PROBLEMS = 5
+_OPPOSITES = {"left": "right", "clockwise": "counterclockwise"}
+_MIRRORED_WORDS = {**_OPPOSITES, **{right: left for left, right in _OPPOSITES.items()}}
+_MIRRORED_WORD = re.compile(  # A whole word; underscores separate words, too.
     rf"(?<![a-z])({'|'.join(_MIRRORED_WORDS)})(?![a-z])", re.IGNORECASE
 )
 
 
-def raise_faults(source: str, faults: Sequence[str], mend: str) -> None:
-    """Raises one ValueError that lists the first five faults and counts the others; none, none."""
-    if faults:
-        shown = "".join(f"\n  {fault}" for fault in faults[:_SHOWN_FAULTS])
-        more = len(faults) - _SHOWN_FAULTS
-        rest = f"\n  and {more} more" if more > 0 else ""
-        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-        raise ValueError(f"{source}: {count}:{shown}{rest}\n{mend}")
+def raise_problems(source: str, problems: Sequence[str], remedy: str) -> None:
+    """Raise one ValueError that lists five problems and counts the rest, if there are any."""
+    if not problems:
+        return
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    shown = "".join(f"\n  {problem}" for problem in problems[:_MAX_SHOWN_PROBLEMS])
+    more = len(problems) - _MAX_SHOWN_PROBLEMS
+    rest = f"\n  and {more} more" if more > 0 else ""
+    raise ValueError(f"{source}: {count}:{shown}{rest}\n{remedy}")
 
 
-def choice(what: str, value: str, choices: Iterable[str]) -> str:
-    """`value`, if it is one of `choices`."""
+def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`; otherwise raise ValueError."""
     choices = list(choices)
     if value not in choices:
-        raise ValueError(f"{what}: expected one of {', '.join(choices)}. Received: {value!r}")
+        raise ValueError(f"{name}: Expected one of {', '.join(choices)}. Received: {value!r}.")
     return value
 
 
-def folder_among(candidates: Sequence[Path], what: str, mend: str) -> Path:
-    """The first of the candidates that is a folder."""
+def find_folder(candidates: Sequence[Path], content: str, remedy: str) -> Path:
+    """Return the first candidate that is a folder. `content` describes it in the error."""
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise ValueError(f"expected {what} in {_either(candidates)}, where there is no folder. {mend}")
+    raise ValueError(f"Expected {content} in the folder {_any_of(candidates)}. {remedy}")
 
 
-def file_among(candidates: Sequence[Path], what: str, mend: str) -> Path:
-    """The first of the candidates that is a file."""
+def find_file(candidates: Sequence[Path], content: str, remedy: str) -> Path:
+    """Return the first candidate that is a file. `content` describes it in the error."""
     for path in candidates:
         if path.is_file():
             return path
-    raise ValueError(f"expected {what} in {_either(candidates)}, where there is no file. {mend}")
+    raise ValueError(f"Expected {content} in the file {_any_of(candidates)}. {remedy}")
 
 
-def read_text(path: Path, mend: str) -> str:
-    """The text of a file in UTF-8."""
+def read_text(path: Path, remedy: str) -> str:
+    """Return the text of a UTF-8 file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected text in UTF-8, received other data. {mend}") from error
+        raise ValueError(
+            f"{path}: Expected text in UTF-8. Received: other data. {remedy}"
+        ) from error
 
 
-def read_lines(path: Path, mend: str) -> list[tuple[int, str]]:
-    """The lines that are not empty, stripped, with their numbers from 1 on."""
-    lines = enumerate(read_text(path, mend).splitlines(), 1)
+def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
+    """Return the nonempty lines, stripped, with their line numbers, which start at 1."""
+    lines = enumerate(read_text(path, remedy).splitlines(), 1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
-def read_json(path: Path, kind: type, mend: str) -> Any:
-    """The JSON of a file, a `dict` or a `list` as `kind` says."""
+def read_json(path: Path, kind: type, remedy: str) -> Any:
+    """Return the content of a JSON file, which must be of type `kind`: `dict` or `list`."""
     try:
-        content = json.loads(read_text(path, mend))
+        content = json.loads(read_text(path, remedy))
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path}: expected JSON, received text that is none ({error}). {mend}"
+            f"{path}: Expected JSON. Received: other text ({error}). {remedy}"
         ) from error
     if not isinstance(content, kind):
         raise ValueError(
-            f"{path}: expected a JSON {kind.__name__}, received a {type(content).__name__}. {mend}"
+            f"{path}: Expected a JSON {kind.__name__}. Received: a {type(content).__name__}. "
+            f"{remedy}"
         )
     return content
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted, but for hidden ones."""
-    return sorted(each.name for each in os.scandir(folder) if each.is_dir() and _counts(each.name))
+    """Return the sorted names of the subfolders, without hidden ones."""
+    return sorted(
+        entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_hidden(entry.name)
+    )
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Video files, and folders of images, in a folder; sorted by name."""
+    """Return the video files and the folders of images in a folder, sorted by name."""
     return sorted(
-        Path(each.path)
-        for each in os.scandir(folder)
-        if _counts(each.name)
+        Path(entry.path)
+        for entry in os.scandir(folder)
+        if not _is_hidden(entry.name)
         and (
-            has_images(Path(each.path))
-            if each.is_dir()
-            else Path(each.name).suffix.lower() in VIDEO_SUFFIXES
+            has_images(Path(entry.path))
+            if entry.is_dir()
+            else Path(entry.name).suffix.lower() in VIDEO_SUFFIXES
         )
     )
 
 
 def has_images(folder: Path) -> bool:
-    """Whether there is an image in the folder."""
+    """Return whether the folder contains an image."""
     with os.scandir(folder) as entries:
         return any(
-            Path(each.name).suffix.lower() in IMAGE_SUFFIXES and _counts(each.name)
-            for each in entries
+            Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(entry.name)
+            for entry in entries
         )
 
 
-class Listing:
-    """What is in folders, each asked once: a data set has many files in one folder."""
+class PathCache:
+    """Checks whether paths exist. Lists each folder once, because it may hold many videos."""
 
     def __init__(self) -> None:
         self._names: dict[Path, frozenset[str]] = {}
 
-    def has(self, path: Path) -> bool:
-        """Whether the path exists."""
+    def exists(self, path: Path) -> bool:
+        """Return whether the path exists."""
         names = self._names.get(path.parent)
         if names is None:
             names = frozenset(os.listdir(path.parent) if path.parent.is_dir() else ())
@@ -127,28 +133,34 @@ class Listing:
         return path.name in names
 
 
-def mirrored_by_words(classes: Sequence[str]) -> tuple[int, ...] | None:
-    """By class, the one with left and right, or the sense of turning, exchanged in its name.
+def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...] | None:
+    """Find the mirror image of each class by the words in its name.
 
-    `NO_MIRROR` where no class has that name. None if all classes are their own mirror image.
+    The mirror image of a class has "left" and "right", or "clockwise" and "counterclockwise",
+    swapped in its name.
+
+    Returns:
+        For each class, the label of its mirror image, or `NO_MIRROR` if no class has that name. None
+        if all classes are their own mirror images.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     mirrored = tuple(
-        numbers.get(_MIRRORED_WORD.sub(_exchanged, name), NO_MIRROR) for name in classes
+        numbers.get(_MIRRORED_WORD.sub(_opposite, name), NO_MIRROR) for name in classes
     )
     return None if mirrored == tuple(range(len(classes))) else mirrored
 
 
-def _exchanged(word: re.Match[str]) -> str:
-    other = _MIRRORED_WORDS[word[0].lower()]
+def _opposite(word: re.Match[str]) -> str:
+    """Return the opposite word with the same capitalization."""
+    opposite = _MIRRORED_WORDS[word[0].lower()]
     if word[0].isupper():
-        return other.upper()
-    return other.capitalize() if word[0][0].isupper() else other
+        return opposite.upper()
+    return opposite.capitalize() if word[0][0].isupper() else opposite
 
 
-def _counts(name: str) -> bool:
-    return not name.startswith(".")
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
-def _either(paths: Sequence[Path]) -> str:
+def _any_of(paths: Sequence[Path]) -> str:
     return " or ".join(str(path) for path in paths)

@@ -1,7 +1,7 @@
-"""PoseTrack 2018 (Andriluka et al. 2018): people's joints in videos, of one person each.
+"""PoseTrack 2018 (Andriluka et al. 2018): joints of people in videos. One person per video is read.
 
-Of each video the person is taken who is annotated in most frames, from the first to the last of
-these. Frames between them that are not annotated have no visible joints.
+This is the person with the most annotated frames. The video is cut to the frames from the first to
+the last annotation of this person. Frames in between without annotation have no visible joints.
 """
 
 import os
@@ -13,54 +13,64 @@ from typing import Any
 import numpy as np
 
 from mpvn.data.sets.files import FileVideo
-from mpvn.data.sets.layout import choice, folder_among, has_images, raise_faults, read_json
+from mpvn.data.sets.layout import (
+    check_choice,
+    find_folder,
+    has_images,
+    raise_problems,
+    read_json,
+)
 from mpvn.data.video.image_folder import images_in
 from mpvn.data.video.rates import DEFAULT_FPS
 from mpvn.data.video_set import Joints, VideoSet
 
-_MEND = (
-    "Unpack images and annotations of PoseTrack 2018 in one folder: it then holds "
+_REMEDY = (
+    "Unpack the images and annotations of PoseTrack 2018 into one folder, so that it contains "
     "images/train/000001_bonn_train/000000.jpg, ... and annotations/train/000001_bonn_train.json, "
     "with images, annotations (keypoints, track_id, image_id) and categories."
 )
 
 
 def posetrack(root: str | os.PathLike[str], split: str = "train") -> VideoSet:
-    """One split of PoseTrack 2018, without classes. The frame rate, which it does not tell, is 25.
+    """Read one split of PoseTrack 2018, which has joints but no classes.
+
+    The data set does not state a frame rate; 25 frames per second are assumed.
 
     Args:
-        root: The folder of `images/` and `annotations/`.
+        root: The folder that contains `images/` and `annotations/`.
         split: `"train"` or `"val"`.
 
     Raises:
-        ValueError: Folders or images are missing; annotations are of another form, name joints
-            that other files do not, or are of nobody.
+        ValueError: Folders or images are missing; annotations have another format, different joints
+            than those of other videos, or no person.
     """
-    choice("split", split, ("train", "val"))
-    root = folder_among([Path(root)], "PoseTrack", _MEND)
-    folder = folder_among([root / "annotations" / split], "annotations", _MEND)
+    check_choice("split", split, ("train", "val"))
+    root = find_folder([Path(root)], "PoseTrack", _REMEDY)
+    folder = find_folder([root / "annotations" / split], "annotations", _REMEDY)
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
     names: tuple[str, ...] = ()
     videos: list[FileVideo] = []
-    faults = [] if paths else ["there are no JSON files"]
+    problems = [] if paths else ["Expected JSON files. Received: none"]
     for path in paths:
         try:
-            file = _File(root, read_json(path, dict, _MEND))
+            file = _AnnotationFile(root, read_json(path, dict, _REMEDY))
             names = names or file.joints
             if file.joints != names:
-                raise _Fault(f"expected the joints {names}, as before, received {file.joints}")
+                raise _AnnotationError(
+                    f"Expected the joints of the previous files, {names}. Received: {file.joints}"
+                )
             videos.append(file.video())
-        except _Fault as fault:
-            faults.append(f"{path.name}: {fault}")
-    raise_faults(str(folder), faults, _MEND)
+        except _AnnotationError as error:
+            problems.append(f"{path.name}: {error}")
+    raise_problems(str(folder), problems, _REMEDY)
     return VideoSet(f"PoseTrack 2018 {split}", videos, joints=names)
 
 
-class _Fault(Exception):
-    """What is wrong with one file."""
+class _AnnotationError(Exception):
+    """A problem with one file of annotations."""
 
 
-class _File:
+class _AnnotationFile:
     """The annotations of one video."""
 
     def __init__(self, root: Path, content: Mapping[str, Any]) -> None:
@@ -68,27 +78,34 @@ class _File:
         self._people = _entries(content, "annotations", ("image_id", "track_id", "keypoints"))
         categories = _entries(content, "categories", ("keypoints",))
         if len(categories) != 1 or not self._images:
-            raise _Fault("expected images, and one category with keypoints")
+            raise _AnnotationError(
+                "Expected images, and one category with keypoints. Received: "
+                f"{len(self._images)} images, {len(categories)} categories"
+            )
         self.joints = tuple(str(name) for name in categories[0]["keypoints"])
         folders = {Path(str(image["file_name"])).parent for image in self._images}
         if len(folders) > 1:
-            raise _Fault(f"expected images of one folder, received {sorted(map(str, folders))}")
+            raise _AnnotationError(
+                f"Expected all images in one folder. Received: {sorted(map(str, folders))}"
+            )
         self._folder = root / folders.pop()
 
     def video(self) -> FileVideo:
-        """The frames of the person who is annotated in most, and the joints."""
-        found = self._frames()
+        """Return the frames and joints of the person with the most annotated frames."""
+        frame_numbers = self._frame_numbers()
         tracks: dict[Any, dict[int, Joints]] = {}
         for person in self._people:
-            if person["image_id"] not in found:
-                raise _Fault(f"there is no image {person['image_id']}, which has a person")
+            if person["image_id"] not in frame_numbers:
+                raise _AnnotationError(
+                    f"A person refers to the image {person['image_id']}, which does not exist"
+                )
             joints = self._joints(person["keypoints"])
             if joints is not None:
                 frames = tracks.setdefault(person["track_id"], {})
-                frames.setdefault(found[person["image_id"]], joints)
+                frames.setdefault(frame_numbers[person["image_id"]], joints)
         if not tracks:
-            raise _Fault("expected a person with keypoints, received none")
-        frames = max(tracks.values(), key=len)  # The first of several.
+            raise _AnnotationError("Expected a person with keypoints. Received: none")
+        frames = max(tracks.values(), key=len)  # The first person if several have the most frames.
         first, last = min(frames), max(frames)
         joints = np.zeros((last + 1 - first, len(self.joints), 3), np.float32)
         for frame, values in frames.items():
@@ -102,37 +119,44 @@ class _File:
             joints=joints,
         )
 
-    def _frames(self) -> dict[Any, int]:
-        """Number of the frame in its folder, by identifier of the image."""
+    def _frame_numbers(self) -> dict[Any, int]:
+        """Return the position of each image in its folder, by image identifier."""
         if not self._folder.is_dir() or not has_images(self._folder):
-            raise _Fault(f"there is no folder of images {self._folder}")
+            raise _AnnotationError(f"Expected a folder of images {self._folder}")
         numbers = {path.name: number for number, path in enumerate(images_in(self._folder))}
-        named = [(image["id"], Path(str(image["file_name"])).name) for image in self._images]
-        missing = [name for _, name in named if name not in numbers]
+        names = [(image["id"], Path(str(image["file_name"])).name) for image in self._images]
+        missing = [name for _, name in names if name not in numbers]
         if missing:
-            raise _Fault(f"{len(missing)} images are not in {self._folder}, as {missing[0]}")
-        return {identifier: numbers[name] for identifier, name in named}
+            raise _AnnotationError(
+                f"{len(missing)} images are missing in {self._folder}, such as {missing[0]}"
+            )
+        return {identifier: numbers[name] for identifier, name in names}
 
     def _joints(self, keypoints: Sequence[float]) -> Joints | None:
-        """Joints `[joints, 3]`; None of a person who is there without any."""
+        """Return joints `[joints, 3]`; None if the person has no keypoints."""
         if not keypoints:
             return None
         try:
             values = np.array(keypoints, np.float32)
         except (TypeError, ValueError) as error:
-            raise _Fault(f"expected numbers as keypoints, received {keypoints!r}") from error
+            raise _AnnotationError(
+                f"Expected numbers as keypoints. Received: {keypoints!r}"
+            ) from error
         if values.size != 3 * len(self.joints):
-            raise _Fault(f"expected {3 * len(self.joints)} keypoints, received {values.size}")
+            raise _AnnotationError(
+                f"Expected {3 * len(self.joints)} keypoints. Received: {values.size}"
+            )
         joints = values.reshape(-1, 3)  # [3 joints] -> [joints, 3]
         joints[:, 2] = joints[:, 2] > 0
         return joints
 
 
 def _entries(content: Mapping[str, Any], name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the list `name` of `content`, whose entries must have these keys."""
     entries = content.get(name)
     if not isinstance(entries, list):
-        raise _Fault(f"expected a list {name}, received {type(entries).__name__}")
-    for at, entry in enumerate(entries):
+        raise _AnnotationError(f"Expected a list {name}. Received: {type(entries).__name__}")
+    for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not set(keys) <= entry.keys():
-            raise _Fault(f"{name}, entry {at}: expected {', '.join(keys)}")
+            raise _AnnotationError(f"{name}, entry {index}: Expected {', '.join(keys)}")
     return entries

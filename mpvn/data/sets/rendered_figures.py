@@ -1,9 +1,9 @@
-"""The rendered figures as a data set of `tensorflow_datasets`, for whoever reads theirs that way.
+"""The rendered figures as a data set of `tensorflow_datasets`.
 
-Nothing is downloaded: building it renders the videos and stores them, without loss. To train with
-this package, `mpvn.data.rendered_figures` serves the same videos without storing any.
+Building it renders the videos and stores them without loss; nothing is downloaded. Training with
+this package does not need it: `mpvn.data.rendered_figures` renders the same videos on the fly.
 
-    import mpvn.data.sets.rendered_figures  # Registers it.
+    import mpvn.data.sets.rendered_figures  # Registers the data set.
     videos = tfds.load("rendered_figures/small", split="train")
 """
 
@@ -23,10 +23,10 @@ from mpvn.data.video_set import COCO_JOINTS
 
 @dataclasses.dataclass(eq=False)
 class RenderedFiguresConfig(tfds.core.BuilderConfig):
-    """Which videos: the arguments of `mpvn.data.rendered.figures.rendered_figures`.
+    """The arguments of `mpvn.data.rendered_figures`, except for `videos`.
 
     Attributes:
-        videos: number of videos by split, of "train", "validation" and "test".
+        videos: Number of videos of each split: "train", "validation" and "test".
     """
 
     seed: int = 0
@@ -42,13 +42,13 @@ class RenderedFiguresConfig(tfds.core.BuilderConfig):
 
 
 class RenderedFigures(tfds.core.GeneratorBasedBuilder):
-    """Rendered videos of a figure in action, with its joints.
+    """Rendered videos of a moving figure, with its joints.
 
-    An example holds
+    An example contains
         video: uint8 `[frames, height, width, 3]`, RGB;
         label: int64, an index of `mpvn.data.rendered.figure_video.ACTIONS`;
-        joints: float32 `[frames, 17, 3]`, those of COCO: x and y in pixels from the left upper
-            corner, and 1 where the joint is visible, else 0;
+        joints: float32 `[frames, 17, 3]`, the joints of COCO: x and y in pixels from the top left
+            corner, and 1 if the joint is visible, else 0;
         fps: float32, frames per second.
     """
 
@@ -63,8 +63,8 @@ class RenderedFigures(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         return tfds.core.DatasetInfo(
             builder=self,
-            description="A figure in action before a moving texture: rendered videos, ten actions "
-            "in pairs that are reversals of each other, 17 joints.",
+            description="Rendered videos of a figure that moves in front of a moving texture, with "
+            "17 joints and ten actions: five pairs of an action and its reversal.",
             features=tfds.features.FeaturesDict(
                 {
                     "video": tfds.features.Video(shape=(config.frames, *config.size, 3)),

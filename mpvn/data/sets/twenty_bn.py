@@ -1,17 +1,17 @@
-"""What Something-Something and Jester have in common: lists, and folders of frames."""
+"""The format that Something-Something and Jester share: lists, and folders of frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import (
-    Listing,
-    choice,
-    file_among,
-    folder_among,
+    PathCache,
+    check_choice,
+    find_file,
+    find_folder,
     has_images,
-    mirrored_by_words,
-    raise_faults,
+    mirrored_labels,
+    raise_problems,
     read_lines,
 )
 from mpvn.data.video_set import VideoSet
@@ -22,42 +22,48 @@ FPS = 12.0
 _SPLITS = {"train": "train", "val": "validation"}
 
 
-def split_list(root: Path, prefix: str, split: str, suffix: str, mend: str) -> Path:
-    """The list of a split, beside the videos or in a folder of lists."""
+def find_split_list(root: Path, prefix: str, split: str, suffix: str, remedy: str) -> Path:
+    """Return the path of the list of a split."""
     if split == "test":
-        raise ValueError("split: expected train or val, since the test videos have no labels")
-    name = _SPLITS[choice("split", split, _SPLITS)]
-    return named_list(root, [f"{prefix}-{name}.{suffix}", f"{name}.{suffix}"], mend)
+        raise ValueError(
+            "split: Expected train or val, because the test videos have no labels. "
+            f"Received: {split!r}."
+        )
+    name = _SPLITS[check_choice("split", split, _SPLITS)]
+    return find_list(root, [f"{prefix}-{name}.{suffix}", f"{name}.{suffix}"], remedy)
 
 
-def named_list(root: Path, names: Sequence[str], mend: str) -> Path:
-    """The first that is there of lists of these names."""
+def find_list(root: Path, names: Sequence[str], remedy: str) -> Path:
+    """Return the first existing list with one of these names, in `root` or its folders of lists."""
     folders = (root, root / "labels", root / "annotations")
-    return file_among([folder / name for folder in folders for name in names], "a list", mend)
+    return find_file([folder / name for folder in folders for name in names], "a list", remedy)
 
 
-def frame_folders(root: Path, prefix: str, title: str, split: str, mend: str) -> VideoSet:
-    """A set of folders `20bn-PREFIX/ID/00001.jpg` and two lists.
+def read_frame_folders(root: Path, prefix: str, title: str, split: str, remedy: str) -> VideoSet:
+    """Read a set of folders `20bn-PREFIX/ID/00001.jpg` and two lists.
 
-    `PREFIX-labels.csv` has a class on each line, `PREFIX-train.csv` and its like `ID;CLASS`.
+    `PREFIX-labels.csv` has a class on each line; `PREFIX-train.csv` and `PREFIX-validation.csv` have
+    lines `ID;CLASS`.
     """
-    folders = folder_among([root / f"20bn-{prefix}"], "folders of frames", mend)
-    labels = named_list(root, [f"{prefix}-labels.csv"], mend)
-    classes = tuple(text for _, text in read_lines(labels, mend))
-    rows = split_list(root, prefix, split, "csv", mend)
+    folders = find_folder([root / f"20bn-{prefix}"], "folders of frames", remedy)
+    labels = find_list(root, [f"{prefix}-labels.csv"], remedy)
+    classes = tuple(text for _, text in read_lines(labels, remedy))
+    rows = find_split_list(root, prefix, split, "csv", remedy)
     numbers = {name: label for label, name in enumerate(classes)}
-    listing = Listing()
+    paths = PathCache()
     videos: list[FileVideo] = []
-    faults: list[str] = []
-    for line, text in read_lines(rows, mend):
+    problems: list[str] = []
+    for line, text in read_lines(rows, remedy):
         identifier, _, name = text.partition(";")
         if name not in numbers:
-            faults.append(f"line {line}: expected ID;CLASS of a known class, received {text!r}")
-        elif not listing.has(folders / identifier):
-            faults.append(f"line {line}: there is no folder {folders / identifier}")
+            problems.append(
+                f"line {line}: Expected ID;CLASS with a known class. Received: {text!r}"
+            )
+        elif not paths.exists(folders / identifier):
+            problems.append(f"line {line}: The folder {folders / identifier} does not exist")
         elif not has_images(folders / identifier):
-            faults.append(f"line {line}: {folders / identifier} has no images")
+            problems.append(f"line {line}: {folders / identifier} contains no images")
         else:
             videos.append(FileVideo(folders / identifier, numbers[name], fps=FPS))
-    raise_faults(str(rows), faults, mend)
-    return VideoSet(f"{title} {split}", videos, classes, mirrored_by_words(classes))
+    raise_problems(str(rows), problems, remedy)
+    return VideoSet(f"{title} {split}", videos, classes, mirrored_labels(classes))
