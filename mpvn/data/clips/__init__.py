@@ -1,1 +1,1 @@
-"""From videos to batches of clips."""
+"""From videos to batches of clips: sampling, augmentation, `tf.data` pipeline, views."""

@@ -1,6 +1,6 @@
-"""What is done to the frames of a clip before a network sees them: the same to every frame.
+"""Transform the frames of a clip before a network takes them: every frame in the same way.
 
-Chance comes from a seed alone, two ints for each clip, so that a clip can be made again.
+All randomness comes from a seed of two ints per clip, so a clip can be reproduced.
 """
 
 import dataclasses
@@ -18,40 +18,43 @@ FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
 
 
 class ClipTransform(Protocol):
-    """What is done to the frames of a clip."""
+    """A transform of the frames of a clip, with its labels and joints."""
 
     def check(self, videos: VideoSet) -> None:
-        """Raises ValueError if it cannot be done to frames of that set."""
+        """Raise ValueError if the transform does not apply to frames of this set."""
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
-        """The clip with what was done to it.
+        """Return the transformed clip.
 
         Args:
             clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` and `"joints"` float32
-                `[T, J, 3]` if the set has them; anything else passes.
-            seed: two ints.
-            videos: the set that the clip is of.
+                `[T, J, 3]` if the set has them. Other entries are returned unchanged.
+            seed: Seed, int `[2]`.
+            videos: The set that contains the clip.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Crop, mirror image and colors.
+    """Crop, mirror image and color changes.
 
     Attributes:
-        size: height and width of the clip, in pixels.
-        crop: which part of the frame is brought to `size`: the largest part of the clip's shape in
-            the `"center"`; a part of `scale` times that size at a `"random"` place; or the
-            `"whole"` frame, stretched if its shape differs.
-        scale: smallest and largest part that a random crop takes, as a share of the largest crop's
-            sides; at most 1.
-        flip: whether half of the clips are mirrored left to right. Joints of left and right change
-            places, displacements turn round, and labels become those of the mirror image; a class
-            without one stays.
-        brightness: greatest change, as a share of the range of pixels.
-        contrast: greatest change of the contrast, as a share.
-        saturation: greatest change of the saturation, as a share.
-        hue: greatest turn of the hue, as a share of the circle, at most 0.5.
+        size: Height and width of the clip, in pixels.
+        crop: The part of the frame that is resized to `size`. `"center"`: the largest central part
+            with the aspect ratio of `size`. `"random"`: a part `scale` times as large, at a random
+            position. `"whole"`: the whole frame, stretched if its aspect ratio is different.
+        scale: Minimum and maximum size of a random crop, relative to the sides of the largest
+            crop; at most 1.
+        flip: Whether to mirror half of the clips left to right. Left and right joints swap,
+            horizontal displacements change their sign, and labels become those of the mirror image.
+            Clips of classes without a mirror image are not mirrored.
+        brightness: Maximum change of brightness, as a fraction of the range of pixels.
+        contrast: Maximum relative change of contrast.
+        saturation: Maximum relative change of saturation.
+        hue: Maximum shift of the hue, as a fraction of the color circle, at most 0.5.
+
+    Raises:
+        ValueError: `crop`, `scale` or `size` is invalid.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -65,147 +68,149 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.crop not in ("center", "random", "whole"):
-            raise ValueError(f"crop must be center, random or whole. Received: {self.crop!r}")
+            raise ValueError(
+                f"crop: Expected one of center, random, whole. Received: {self.crop!r}."
+            )
         low, high = self.scale
         if not 0 < low <= high <= 1:
-            raise ValueError(f"scale must be 0 < smallest <= largest <= 1. Received: {self.scale}")
+            raise ValueError(
+                f"scale: Expected 0 < minimum <= maximum <= 1. Received: {self.scale}."
+            )
         if min(self.size) < 1:
-            raise ValueError(f"size must be positive. Received: {self.size}")
+            raise ValueError(f"size: Expected positive numbers of pixels. Received: {self.size}.")
 
     def check(self, videos: VideoSet) -> None:
-        """Raises ValueError for changes of colors that frames of the set do not have."""
-        asked = {
+        """Raise ValueError if colors change, but frames of the set are not RGB."""
+        options = {
             "brightness": self.brightness,
             "contrast": self.contrast,
             "saturation": self.saturation,
             "hue": self.hue,
         }
-        changed = [name for name, most in asked.items() if most]
+        changed = [name for name, maximum in options.items() if maximum]
         if changed and videos.channels != 3:
             raise ValueError(
-                f"only RGB frames have colors, and those of {videos.name} have {videos.channels} "
-                f"channels. Leave at 0: {', '.join(changed)}"
+                f"{videos.name}: Expected RGB frames to change colors. Received: frames of "
+                f"{videos.channels} channels. Set to 0: {', '.join(changed)}."
             )
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
-        """The augmented clip.
-
-        Returns:
-            The same with `"frames"` float32 `[T, *size, C]` between -1 and 1.
-        """
+        """Return the augmented clip, with `"frames"` float32 `[T, *size, C]` between -1 and 1."""
         seeds = tf.unstack(tf.random.split(seed, 7))
-        flipped, label = self._flipped(clip, seeds[0], videos)
-        box = self._box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
-        frames = self._cut(clip["frames"], box, videos.channels)
-        upright = normalized(self._colored(frames, seeds[3:]))
-        shown = tf.cond(flipped, lambda: mirrored(upright, videos.horizontal), lambda: upright)
-        done = {**clip, "frames": shown}
+        flipped, label = self._draw_flip(clip, seeds[0], videos)
+        box = self._draw_box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
+        frames = self._crop(clip["frames"], box, videos.channels)
+        upright = normalize(self._change_colors(frames, seeds[3:]))
+        augmented = tf.cond(flipped, lambda: mirror(upright, videos.horizontal), lambda: upright)
+        result = {**clip, "frames": augmented}
         if label is not None:
-            done["label"] = label
+            result["label"] = label
         if videos.joints:
-            done["joints"] = self._placed(clip["joints"], box, flipped, videos)
-        return done
+            result["joints"] = self._move_joints(clip["joints"], box, flipped, videos)
+        return result
 
-    def _flipped(
+    def _draw_flip(
         self, clip: Clip, seed: tf.Tensor, videos: VideoSet
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Whether the clip is mirrored, and its label then."""
+        """Draw whether to mirror the clip; return this and the resulting label."""
         label = clip.get("label")
         flipped = tf.constant(False)
         if self.flip:
             flipped = tf.random.stateless_uniform([], seed) < 0.5
         if label is None or videos.mirrored_labels is None:
             return flipped, label
-        mirrored = tf.gather(tf.constant(videos.mirrored_labels, label.dtype), label)
-        flipped &= mirrored != NO_MIRROR
-        return flipped, tf.where(flipped, mirrored, label)
+        mirrored_label = tf.gather(tf.constant(videos.mirrored_labels, label.dtype), label)
+        flipped &= mirrored_label != NO_MIRROR
+        return flipped, tf.where(flipped, mirrored_label, label)
 
-    def _box(self, shape: tf.Tensor, size_seed: tf.Tensor, place_seed: tf.Tensor) -> tf.Tensor:
-        """Top, left, height and width of the part that is shown, in pixels, float32."""
-        whole = tf.cast(shape, tf.float32)
+    def _draw_box(
+        self, shape: tf.Tensor, size_seed: tf.Tensor, position_seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Return top, left, height and width of the crop in pixels, float32 `[4]`."""
+        frame_size = tf.cast(shape, tf.float32)
         if self.crop == "whole":
-            return tf.concat([tf.zeros([2]), whole], 0)
-        wanted = tf.constant(self.size, tf.float32)
-        largest = wanted * tf.reduce_min(whole / wanted)
+            return tf.concat([tf.zeros([2]), frame_size], 0)
+        output_size = tf.constant(self.size, tf.float32)
+        largest = output_size * tf.reduce_min(frame_size / output_size)
         if self.crop == "center":
-            size, place = tf.round(largest), tf.constant([0.5, 0.5])
+            size, position = tf.round(largest), tf.constant([0.5, 0.5])
         else:
-            share = tf.random.stateless_uniform([], size_seed, *self.scale)
-            size = tf.maximum(tf.round(largest * share), 1.0)
-            place = tf.random.stateless_uniform([2], place_seed)
-        return tf.concat([tf.floor((whole - size + 1.0) * place), size], 0)
+            scale = tf.random.stateless_uniform([], size_seed, *self.scale)
+            size = tf.maximum(tf.round(largest * scale), 1.0)
+            position = tf.random.stateless_uniform([2], position_seed)
+        return tf.concat([tf.floor((frame_size - size + 1.0) * position), size], 0)
 
-    def _cut(self, frames: tf.Tensor, box: tf.Tensor, channels: int) -> tf.Tensor:
-        """Frames between 0 and 1."""
+    def _crop(self, frames: tf.Tensor, box: tf.Tensor, channels: int) -> tf.Tensor:
+        """Return cropped and resized frames, between 0 and 1."""
         top, left, height, width = tf.unstack(tf.cast(box, tf.int32))
         frames = frames[:, top : top + height, left : left + width]
-        return tf.ensure_shape(resized(frames, self.size), [None, *self.size, channels])
+        return tf.ensure_shape(resize(frames, self.size), [None, *self.size, channels])
 
-    def _colored(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
-        def drawn(seed: tf.Tensor, most: float) -> tf.Tensor:
-            return tf.random.stateless_uniform([], seed, -most, most)
+    def _change_colors(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
+        def draw(seed: tf.Tensor, maximum: float) -> tf.Tensor:
+            return tf.random.stateless_uniform([], seed, -maximum, maximum)
 
         if self.brightness:
-            frames = tf.image.adjust_brightness(frames, drawn(seeds[0], self.brightness))
+            frames = tf.image.adjust_brightness(frames, draw(seeds[0], self.brightness))
         if self.contrast:
-            frames = tf.image.adjust_contrast(frames, 1.0 + drawn(seeds[1], self.contrast))
+            frames = tf.image.adjust_contrast(frames, 1.0 + draw(seeds[1], self.contrast))
         if self.saturation:
             frames = tf.image.adjust_saturation(
-                tf.clip_by_value(frames, 0.0, 1.0), 1.0 + drawn(seeds[2], self.saturation)
+                tf.clip_by_value(frames, 0.0, 1.0), 1.0 + draw(seeds[2], self.saturation)
             )
         if self.hue:
             frames = tf.image.adjust_hue(
-                tf.clip_by_value(frames, 0.0, 1.0), drawn(seeds[3], self.hue)
+                tf.clip_by_value(frames, 0.0, 1.0), draw(seeds[3], self.hue)
             )
         return frames
 
-    def _placed(
+    def _move_joints(
         self, joints: tf.Tensor, box: tf.Tensor, flipped: tf.Tensor, videos: VideoSet
     ) -> tf.Tensor:
-        """Joints in pixels of the clip; what has left it is not visible."""
+        """Return joints in pixels of the clip. Joints outside of it become invisible."""
         x, y, visible = tf.unstack(joints, axis=-1)
         top, left, height, width = tf.unstack(box)
         x = (x - left + 0.5) * self.size[1] / width - 0.5
         y = (y - top + 0.5) * self.size[0] / height - 0.5
         inside = (x >= -0.5) & (x < self.size[1] - 0.5) & (y >= -0.5) & (y < self.size[0] - 0.5)
-        placed = tf.stack([x, y, visible * tf.cast(inside, tf.float32)], axis=-1)
-        mirrored = tf.stack([self.size[1] - 1.0 - x, y, placed[..., 2]], axis=-1)
+        moved = tf.stack([x, y, visible * tf.cast(inside, tf.float32)], axis=-1)
+        mirrored = tf.stack([self.size[1] - 1.0 - x, y, moved[..., 2]], axis=-1)
         mirrored = tf.gather(mirrored, videos.mirrored_joints, axis=1)
-        return tf.where(flipped, mirrored, placed)
+        return tf.where(flipped, mirrored, moved)
 
 
 @dataclasses.dataclass(frozen=True)
 class NoAugmentation:
-    """In the place of an `Augmentation`: frames stay uint8, and of the size that they have."""
+    """A `ClipTransform` that returns clips unchanged: frames stay uint8, in their original size."""
 
     def check(self, videos: VideoSet) -> None:
-        """Takes any frames."""
+        """Accept any frames."""
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
-        """The clip as it is."""
+        """Return the clip unchanged."""
         return clip
 
 
-def resized(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Frames with pixels from 0 to 255, `[T, H, W, C]`, brought to `size`.
+def resize(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Resize frames `[T, H, W, C]` with pixels from 0 to 255.
 
     Returns:
-        float32 `[T, *size, C]` between 0 and 1, give or take rounding.
+        float32 `[T, *size, C]` between 0 and 1, up to rounding errors.
     """
     return tf.image.resize(to_unit(tf.cast(frames, tf.float32)), size, antialias=True)
 
 
-def normalized(frames: tf.Tensor) -> tf.Tensor:
-    """Frames between 0 and 1 as networks take them: float32 between -1 and 1."""
+def normalize(frames: tf.Tensor) -> tf.Tensor:
+    """Clip float32 frames to 0..1, and scale them to -1..1, the input range of networks."""
     return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
 
 
-def mirrored(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:
-    """The mirror image, left to right, of frames `[T, H, W, C]`.
+def mirror(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:
+    """Mirror frames left to right.
 
     Args:
-        frames: floats between -1 and 1; of any kind if there are no displacements.
-        horizontal: channels that are displacements to the right, which change their sign.
+        frames: `[T, H, W, C]`: float between -1 and 1, or any dtype without `horizontal`.
+        horizontal: Channels that contain displacements to the right, which change their sign.
     """
     image = frames[:, :, ::-1]
     if not horizontal:

@@ -1,10 +1,10 @@
-"""Several clips as one: what a network does that is in the middle of one when the next begins.
+"""Join several clips into one, so that a network meets the next clip while it processes another.
 
     montage of 2                0 1 2 3 4 5 0 1 2 3 4 5
-    interleaved                 0 0 1 1 2 2 3 3 4 4 5 5      a frame of each in turn
+    interleaved                 0 0 1 1 2 2 3 3 4 4 5 5      frames of the clips alternate
 
-*Skip-Sideways* (CVPR 2021, supplement) trains so on 2 and 3 clips of 16 frames: Sideways mixes
-gradients of neighbors in time, and so those of different clips.
+*Skip-Sideways* (CVPR 2021, supplement) trains like this on 2 and 3 clips of 16 frames: Sideways
+mixes the gradients of successive frames, and so the gradients of different clips.
 """
 
 from typing import Any
@@ -13,34 +13,36 @@ import tensorflow as tf
 
 
 def montage(values: Any, clips: int, interleaved: bool = False) -> Any:
-    """Joins every `clips` clips of a batch into one.
+    """Join each group of `clips` clips of a batch into one.
 
     Args:
-        values: a structure of tensors `[B * clips, T, ...]`: frames, and what belongs to each.
-        clips: how many become one, at least 1.
-        interleaved: whether their frames take turns, instead of clip following clip.
+        values: A structure of tensors `[B * clips, T, ...]`: frames, and values for each frame.
+        clips: Number of clips to join, at least 1.
+        interleaved: Whether frames of the clips alternate, instead of one clip following another.
 
     Returns:
-        The same structure of tensors `[B, clips * T, ...]`. Clips at the end of the batch that are
-        too few to make one more are left out.
+        The same structure of tensors `[B, clips * T, ...]`. Remaining clips at the end of the batch
+        are dropped.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: `clips` is less than 1.
     """
     if not isinstance(clips, int) or clips < 1:
-        raise ValueError(f"a montage needs at least 1 clip. Received: {clips!r}")
-    return tf.nest.map_structure(lambda x: _joined(x, clips, interleaved), values)
+        raise ValueError(f"clips: Expected an int of at least 1. Received: {clips!r}.")
+    return tf.nest.map_structure(lambda x: _join(x, clips, interleaved), values)
 
 
-def _joined(x: tf.Tensor, clips: int, interleaved: bool) -> tf.Tensor:
+def _join(x: tf.Tensor, clips: int, interleaved: bool) -> tf.Tensor:
     batch, steps, *rest = x.shape
-    several = None if batch is None else batch // clips
+    groups = None if batch is None else batch // clips
     length = None if steps is None else steps * clips
-    dynamic = tf.shape(x)
-    whole = x[: dynamic[0] // clips * clips]
-    grouped = tf.reshape(whole, tf.concat([[dynamic[0] // clips, clips], dynamic[1:]], axis=0))
+    shape = tf.shape(x)
+    # [B * clips, T, ...] -> [B, clips, T, ...]
+    complete = x[: shape[0] // clips * clips]
+    grouped = tf.reshape(complete, tf.concat([[shape[0] // clips, clips], shape[1:]], axis=0))
     if interleaved:
         order = [0, 2, 1, *range(3, len(x.shape) + 1)]
         grouped = tf.transpose(grouped, order)  # [B, clips, T, ...] -> [B, T, clips, ...]
-    shape = tf.concat([[dynamic[0] // clips, clips * dynamic[1]], dynamic[2:]], axis=0)
-    return tf.ensure_shape(tf.reshape(grouped, shape), (several, length, *rest))
+    # -> [B, clips * T, ...]
+    joined = tf.reshape(grouped, tf.concat([[shape[0] // clips, clips * shape[1]], shape[2:]], 0))
+    return tf.ensure_shape(joined, (groups, length, *rest))

@@ -1,7 +1,7 @@
 """Keep small data sets in memory: each video is decoded once, whole.
 
-A video of 32 frames of 64x64 takes 0.4 MB, and one of 250 frames of 224x224 takes 38 MB. Its optical
-flow with ten channels takes more than three times as much.
+A video of 32 frames of 64x64 takes 0.4 MB, and one of 250 frames of 224x224 takes 38 MB. Its
+optical flow with ten channels takes more than three times as much.
 """
 
 import dataclasses

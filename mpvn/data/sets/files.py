@@ -19,8 +19,8 @@ from mpvn.data.video_set import Frames, Joints
 class FileVideo:
     """A `Video` that reads a file or a folder of images, and opens it only when needed.
 
-    The frames are those of `VideoReader(path)`, in the same order, upright and in RGB. The positions
-    of frames in the file are found once and kept; after that, `read` decodes no more than needed.
+    The frames are those of `VideoReader(path)`, in the same order, upright and in RGB. The first
+    access finds where they are in the file; then `read` decodes no more frames than needed.
 
     Args:
         path: A video file, or a folder of images in natural order.
@@ -53,7 +53,7 @@ class FileVideo:
         self.label = label
         if (0 if start is None else start) < 0 or (end is not None and end <= (start or 0)):
             raise VideoError(
-                f"{path}: Expected 0 <= start < end, in seconds. Received: start={start}, end={end}."
+                f"{path}: Expected 0 <= start < end in seconds. Received: start={start}, end={end}."
             )
         if joints is not None and (joints.ndim != 3 or joints.shape[2] != 3):
             raise VideoError(
@@ -143,8 +143,8 @@ class FileVideo:
             index = FrameIndex(range(images.frame_count), 1 / images.rate, images.rate)
         elif self._rate is not None:
             raise VideoError(
-                f"{self._path}: Expected a folder of images, because `fps` is set. Received: a file, "
-                "or nothing at this path. Check the path, or do not set `fps`."
+                f"{self._path}: Expected a folder of images, because `fps` is set. Received: a "
+                "file, or nothing at this path. Check the path, or do not set `fps`."
             )
         else:
             index = index_frames(self._path)

@@ -7,8 +7,8 @@ compute flow by `"tvl1"` (*A Duality Based Approach for Realtime TV-L1 Optical F
 implements both.
 
 Limitations: Displacements are pixels of the original video, and are not rescaled when its frames
-are, as in the papers. TV-L1 takes almost a second for a pair of 320x240 frames, so store its results
-in a folder.
+are, as in the papers. TV-L1 takes almost a second for a pair of 320x240 frames, so store its
+results in a folder.
 """
 
 import dataclasses
@@ -35,18 +35,18 @@ def optical_flow(
 ) -> VideoSet:
     """Return the same videos with optical flow as frames: uint8 `[H, W, 2 * stack]`.
 
-    Frame i contains the displacements from frame i of the video to frame i + 1, from i + 1 to i + 2,
-    and so on: `stack` pairs, each as x (to the right), then y (down). Displacements from `-bound` to
-    `bound` pixels become 0 to 255, rounded half to even: rest, 127.5, becomes 128. A video loses
-    `stack` frames.
+    Frame i contains the displacements from frame i of the video to the next frame, from that to the
+    one after it, and so on: `stack` pairs, each as x (to the right), then y (down). Displacements
+    from `-bound` to `bound` pixels become 0 to 255, rounded half to even: rest, 127.5, becomes 128.
+    A video loses `stack` frames.
 
     Args:
         videos: Videos of RGB frames. Frame i keeps the label, the joints and the rate of frame i.
         stack: Number of pairs of frames, at least 1.
         method: `"dis"` or `"tvl1"`.
         bound: The longest displacement along an axis, in pixels. Longer ones are clipped.
-        folder: The folder of pictures of flow: existing pictures are read, missing ones are computed
-            and written; see `mpvn.data.sets.flow_images`. "" stores no pictures.
+        folder: The folder of pictures of flow: existing pictures are read, missing ones are
+            computed and written; see `mpvn.data.sets.flow_images`. "" stores no pictures.
 
     Raises:
         ValueError: Arguments are out of range; the videos are not RGB; two videos share a folder.
@@ -151,8 +151,8 @@ def flow_picture(flow: Frames) -> Frames:
         flow: uint8 `[H, W, 2 * stack]`, a frame of `optical_flow`.
 
     Returns:
-        uint8 `[H, W, 3]`: the mean over the stack. The longest displacement is the brightest, unless
-        it is shorter than a twelfth of the bound.
+        uint8 `[H, W, 3]`: the mean over the stack. The longest displacement is the brightest,
+        unless it is shorter than a twelfth of the bound.
     """
     height, width, _ = flow.shape
     # [H, W, 2 * stack] -> [H, W, stack, 2] -> x and y, each [H, W]

@@ -7,8 +7,8 @@
 denseflow and the tools of *Temporal Segment Networks* write this format. In a folder with number
 00000, numbers start there. Pictures of such tools are read from a folder named by the last one or
 two components of the video's path, such as `v_Jump_g01_c01` or `Jump/v_Jump_g01_c01`, if no other
-video has the same components. New pictures are written to a folder named by the method and the whole
-path: `dis_20/data/Jump/v_Jump_g01_c01`.
+video has the same components. New pictures are written to a folder named by the method and the
+whole path: `dis_20/data/Jump/v_Jump_g01_c01`.
 
 Limitations: JPEG changes values, by a few of 255 levels where the flow is smooth, by more at its
 edges. Pictures of other tools do not state their method or bound.
@@ -120,7 +120,7 @@ def flow_images(names: Sequence[str], folder: str, method: str) -> list[FlowImag
     if duplicate:
         raise ValueError(
             f"{duplicate}: Expected a separate folder of optical flow for each video. Received: "
-            "another video with the same path, apart from an ending such as .mp4. Rename one of them."
+            "two videos whose paths differ only in an ending such as .mp4. Rename one of them."
         )
     owners = collections.Counter(end for path_ends in ends for end in path_ends)
     return [

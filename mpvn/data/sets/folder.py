@@ -67,8 +67,8 @@ def folder(
     raise_problems(str(root), problems, _REMEDY)
     if not videos:
         raise ValueError(
-            f"{root}: Split {split} is empty with fraction={fraction}, because the classes have too "
-            "few videos. Change fraction, add videos, or evaluate on the split train."
+            f"{root}: Split {split} is empty with fraction={fraction}, because the classes have "
+            "too few videos. Change fraction, add videos, or evaluate on the split train."
         )
     title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
     return VideoSet(title, videos, classes, mirrored_labels(classes))

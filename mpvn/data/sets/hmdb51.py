@@ -19,8 +19,8 @@ SPLITS = {"train": "1", "test": "2"}
 
 _REMEDY = (
     "Unpack hmdb51_org.rar, the archive of each class inside it, and test_train_splits.rar from "
-    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ into one folder, "
-    "so that it contains hmdb51_org/CLASS/*.avi and "
+    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ into one "
+    "folder, so that it contains hmdb51_org/CLASS/*.avi and "
     "testTrainMulti_7030_splits/CLASS_test_split1.txt, ..."
 )
 

@@ -37,9 +37,10 @@ JOINTS = (
 
 _FPS = 30.0  # The frame rate of HMDB51, the source of the videos.
 _REMEDY = (
-    "Unpack Rename_Images.tar.gz, joint_positions.zip and splits.zip from http://jhmdb.is.tue.mpg.de "
-    "into one folder, so that it contains Rename_Images/CLASS/VIDEO/00001.png, "
-    "joint_positions/CLASS/VIDEO/joint_positions.mat and splits/CLASS_test_split1.txt, ..."
+    "Unpack Rename_Images.tar.gz, joint_positions.zip and splits.zip from "
+    "http://jhmdb.is.tue.mpg.de into one folder, so that it contains "
+    "Rename_Images/CLASS/VIDEO/00001.png, joint_positions/CLASS/VIDEO/joint_positions.mat and "
+    "splits/CLASS_test_split1.txt, ..."
 )
 
 

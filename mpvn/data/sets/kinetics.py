@@ -55,8 +55,8 @@ def kinetics(
         split: `"train"`, `"val"` or `"test"`.
         classes: Number of classes: 400 or 600.
         mini: Whether to read Mini-Kinetics, which requires `class_list`.
-        class_list: A text file with one class per line; other classes are ignored. "" is the same as
-            None.
+        class_list: A text file with one class per line; other classes are ignored. "" is the same
+            as None.
         video_list: A text file with one YouTube identifier per line; other videos are ignored.
         annotations: The CSV file. Default: find it in `root`.
         skip_missing: Whether to ignore missing videos. Many are no longer online.

@@ -140,8 +140,8 @@ def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...] | None:
     swapped in its name.
 
     Returns:
-        For each class, the label of its mirror image, or `NO_MIRROR` if no class has that name. None
-        if all classes are their own mirror images.
+        For each class, the label of its mirror image, or `NO_MIRROR` if no class has that name.
+        None if all classes are their own mirror images.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     mirrored = tuple(

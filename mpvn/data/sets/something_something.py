@@ -26,8 +26,8 @@ _REMEDY_1 = (
 )
 _REMEDY_2 = (
     f"Unpack the videos so that root/20bn-{_PREFIX}2/1.webm, ... exist. Put the lists "
-    f"{_PREFIX}2-labels.json, {_PREFIX}2-train.json and {_PREFIX}2-validation.json (or labels.json, "
-    "train.json and validation.json) into root or root/labels."
+    f"{_PREFIX}2-labels.json, {_PREFIX}2-train.json and {_PREFIX}2-validation.json (or "
+    "labels.json, train.json and validation.json) into root or root/labels."
 )
 
 

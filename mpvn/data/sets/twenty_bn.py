@@ -42,8 +42,8 @@ def find_list(root: Path, names: Sequence[str], remedy: str) -> Path:
 def read_frame_folders(root: Path, prefix: str, title: str, split: str, remedy: str) -> VideoSet:
     """Read a set of folders `20bn-PREFIX/ID/00001.jpg` and two lists.
 
-    `PREFIX-labels.csv` has a class on each line; `PREFIX-train.csv` and `PREFIX-validation.csv` have
-    lines `ID;CLASS`.
+    `PREFIX-labels.csv` has a class on each line; `PREFIX-train.csv` and `PREFIX-validation.csv`
+    have lines `ID;CLASS`.
     """
     folders = find_folder([root / f"20bn-{prefix}"], "folders of frames", remedy)
     labels = find_list(root, [f"{prefix}-labels.csv"], remedy)
