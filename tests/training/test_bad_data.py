@@ -174,22 +174,22 @@ def missing_joints(root: pathlib.Path) -> list[str]:
 
 REFUSED: list[tuple[Data, str]] = [
     (no_path, "config.data.path must say where folder is on disk"),
-    (missing_folder, "expected a folder of class folders in .*nowhere.* Put the videos"),
-    (empty_folder, "set: 1 fault:\n  there is no class folder\nPut the videos"),
-    (empty_class, "set/run: expected videos, received none\nPut the videos"),
-    (too_few_to_hold_some_out, "set: fraction 0.8 leaves no videos to the split val"),
-    (no_class_list, "Mini-Kinetics: expected class_list, a text file"),
-    (short_videos, r'0.mp4: it has 8 frames, and a clip needs 12 .* set short="loop"'),
+    (missing_folder, "Expected class folders in .*nowhere.* Put the videos"),
+    (empty_folder, "set: 1 problem:\n  Expected class folders. Received: none\nPut the videos"),
+    (empty_class, "set/run: Expected videos. Received: none\nPut the videos"),
+    (too_few_to_hold_some_out, "set: Split val is empty with fraction=0.8"),
+    (no_class_list, "Mini-Kinetics: Expected class_list, a text file"),
+    (short_videos, r'0.mp4: .* at least 12 frames. Received: 8 .* set short="loop"'),
     (unreadable_videos, r"jump/1.mp4: expected a video"),
     (misspelled_key, 'Did you mean "steps"'),
     (misspelled_set, "config.data.name: known are .*ucf101.*Received: 'ucf11'"),
     (one_class, "needs at least 2 classes, and .* has one: jump. Add videos of another"),
     (without_joints, "needs joints, and set has none. Give another .* such as jhmdb or posetrack"),
     (misspelled_option, "config.data.train: folder takes split, fraction, seed. Received: 'splt'"),
-    (gap_in_labels, "list.csv: 6 faults:\n  no video has the label 1.*Number from 0 on"),
-    (row_without_label, "list.csv: 1 fault:\n  line 3: expected path, label, received 'b.mp4'"),
-    (video_not_there, "list.csv: 1 fault:\n  line 3: there is no .*b.mp4"),
-    (missing_joints, "walk.json: expected 6 keypoints, received 3"),
+    (gap_in_labels, "list.csv: 6 problems:\n  No video has the label 1.*Number the labels"),
+    (row_without_label, "list.csv: 1 problem:\n  line 3: Expected path, label. Received: 'b.mp4'"),
+    (video_not_there, "list.csv: 1 problem:\n  line 3: .*b.mp4 does not exist"),
+    (missing_joints, "walk.json: Expected 6 keypoints. Received: 3"),
 ]
 
 

@@ -141,7 +141,7 @@ def test_weights_for_other_pixels_are_refused(runs: dict[str, RunFolder]) -> Non
     ("changes", "message"),
     [
         ({"augmentation.hue": 0.1}, "only RGB frames have colors.* Leave at 0: hue"),
-        ({"data.flow.method": "brox"}, "method must be one of dis, tvl1. Received: 'brox'"),
+        ({"data.flow.method": "brox"}, "method: Expected one of dis, tvl1. Received: 'brox'"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(changes: dict, message: str) -> None:

@@ -163,7 +163,8 @@ class Dense(_WindowSampling):
 class Segments:
     """One frame of each segment, where the segments divide the video equally.
 
-    *Temporal Segment Networks* introduced this sampling; *Temporal Shift Module* uses it (section 5).
+    *Temporal Segment Networks* introduced this sampling. *Temporal Shift Module* (section 4.1) uses
+    it, too.
     Several clips take equally spaced frames of each segment. Two clips take the central and the
     first frames, which TSM calls sampling twice.
 

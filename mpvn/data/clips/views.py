@@ -1,7 +1,7 @@
 """The views of a video that a test evaluates: clips spread over the video, and crops of each clip.
 
-These are the protocols of *Temporal Shift Module* (section 5). Frames are resized to one length of
-the shorter side, and crops are cut out without further scaling:
+These are the protocols of *Temporal Shift Module* (section 5.1.1). Frames are resized so that the
+shorter side has one length, and crops are cut out without further scaling:
 
     Views(Segments(8))                                       efficient: 1 clip, 1 crop of 224
     Views(Segments(8), clips=2, crops=3, size=(256, 256))    Something-Something

@@ -1,4 +1,4 @@
-"""Views of a video: crops of numbered images, on which a shift or a mirror image shows."""
+"""Views of a video: crops of images with numbered pixels, which reveal shifts and mirror images."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
-from mpvn.data.clips.views import Views, crops, scaled
+from mpvn.data.clips.views import Views, crops, resize_shorter_side
 from mpvn.data.video_set import VideoSet
 
 
@@ -17,8 +17,8 @@ def numbered(height: int, width: int, steps: int = 2) -> np.ndarray:
 
 
 def corners(frames: np.ndarray, size: tuple[int, int], count: int) -> list[tuple[int, ...]]:
-    """Top, bottom, left and right of each crop, by the numbers of its pixels; checks the rest."""
-    found = []
+    """Return top, bottom, left and right of each crop by its corner pixels; check all pixels."""
+    results = []
     for crop in crops(frames, size, count):
         assert crop.shape == (2, *size, 3)
         top, left, _ = crop[0, 0, 0].tolist()
@@ -28,19 +28,19 @@ def corners(frames: np.ndarray, size: tuple[int, int], count: int) -> list[tuple
         expected = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
         np.testing.assert_array_equal(crop[0, ..., :2], expected)
         np.testing.assert_array_equal(crop[..., 2], np.indices((2, *size))[0])
-        found.append((top, bottom, left, right))
-    return found
+        results.append((top, bottom, left, right))
+    return results
 
 
-# --- where crops lie --------------------------------------------------------------------------
+# --- positions of crops -----------------------------------------------------------------------
 
 
 def test_one_crop_is_the_center() -> None:
     assert corners(numbered(6, 10), (4, 4), 1) == [(1, 4, 3, 6)]
-    assert corners(numbered(7, 10), (4, 3), 1) == [(2, 5, 4, 6)]  # halves of 3 and 7, rounded up
+    assert corners(numbered(7, 10), (4, 3), 1) == [(2, 5, 4, 6)]  # Halves of 3 and 7, rounded up.
 
 
-def test_three_crops_lie_along_the_longer_side() -> None:
+def test_three_crops_are_along_the_longer_side() -> None:
     assert corners(numbered(6, 10), (6, 6), 3) == [(0, 5, 0, 5), (0, 5, 2, 7), (0, 5, 4, 9)]
     assert corners(numbered(10, 6), (6, 6), 3) == [(0, 5, 0, 5), (2, 7, 0, 5), (4, 9, 0, 5)]
     assert corners(numbered(6, 10), (4, 4), 3) == [(1, 4, 0, 3), (1, 4, 3, 6), (1, 4, 6, 9)]
@@ -51,11 +51,11 @@ FIVE = [(0, 3, 0, 4), (0, 3, 5, 9), (3, 6, 0, 4), (3, 6, 5, 9), (2, 5, 3, 7)]
 
 def test_five_crops_are_the_corners_and_the_center() -> None:
     assert corners(numbered(7, 10), (4, 5), 5) == FIVE
-    upright = [(0, 4, 0, 3), (0, 4, 3, 6), (5, 9, 0, 3), (5, 9, 3, 6), (3, 7, 2, 5)]
-    assert corners(numbered(10, 7), (5, 4), 5) == upright
+    portrait = [(0, 4, 0, 3), (0, 4, 3, 6), (5, 9, 0, 3), (5, 9, 3, 6), (3, 7, 2, 5)]
+    assert corners(numbered(10, 7), (5, 4), 5) == portrait
 
 
-def test_ten_crops_are_those_five_and_their_mirror_images() -> None:
+def test_ten_crops_are_five_and_their_mirror_images() -> None:
     mirrored = [(top, bottom, right, left) for top, bottom, left, right in FIVE]
     assert corners(numbered(7, 10), (4, 5), 10) == FIVE + mirrored
 
@@ -63,19 +63,19 @@ def test_ten_crops_are_those_five_and_their_mirror_images() -> None:
 @pytest.mark.parametrize("count", [1, 3, 5, 10])
 def test_crops_as_large_as_the_frame_are_the_frame(count: int) -> None:
     frames = numbered(5, 7)
-    found = crops(frames, (5, 7), count)
-    assert len(found) == count
-    for place, crop in enumerate(found):
-        np.testing.assert_array_equal(crop, frames[:, :, ::-1] if place >= 5 else frames)
+    results = crops(frames, (5, 7), count)
+    assert len(results) == count
+    for position, crop in enumerate(results):
+        np.testing.assert_array_equal(crop, frames[:, :, ::-1] if position >= 5 else frames)
 
 
-def test_crops_of_tensors_are_those_of_arrays() -> None:
+def test_crops_of_tensors_equal_crops_of_arrays() -> None:
     frames = numbered(7, 10)
-    ours, theirs = crops(tf.constant(frames), (4, 5), 10), crops(frames, (4, 5), 10)
-    np.testing.assert_array_equal(tf.stack(ours), np.stack(theirs))
+    tensors, arrays = crops(tf.constant(frames), (4, 5), 10), crops(frames, (4, 5), 10)
+    np.testing.assert_array_equal(tf.stack(tensors), np.stack(arrays))
 
 
-# --- what is done to pixels -------------------------------------------------------------------
+# --- values of pixels -------------------------------------------------------------------------
 
 
 def noise(height: int, width: int, steps: int = 2) -> np.ndarray:
@@ -83,14 +83,14 @@ def noise(height: int, width: int, steps: int = 2) -> np.ndarray:
     return rng.integers(0, 256, (steps, height, width, 3), np.uint8)
 
 
-def augmented(frames: np.ndarray, augmentation: Augmentation) -> np.ndarray:
+def augment(frames: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     videos = VideoSet("any", [None])  # type: ignore[list-item]
     clip = {"frames": tf.constant(frames)}
     return augmentation.apply(clip, tf.constant([1, 2]), videos)["frames"].numpy()
 
 
 @pytest.mark.parametrize(
-    ("shape", "shorter", "expected"),
+    ("shape", "length", "expected"),
     [
         ((240, 320), 256, (256, 341)),  # 341.33
         ((320, 240), 256, (341, 256)),
@@ -98,79 +98,79 @@ def augmented(frames: np.ndarray, augmentation: Augmentation) -> np.ndarray:
         ((7, 10), 7, (7, 10)),
     ],
 )
-def test_frames_keep_their_shape(
-    shape: tuple[int, int], shorter: int, expected: tuple[int, int]
+def test_resized_frames_keep_their_aspect_ratio(
+    shape: tuple[int, int], length: int, expected: tuple[int, int]
 ) -> None:
-    assert scaled(noise(*shape), shorter).shape == (2, *expected, 3)
+    assert resize_shorter_side(noise(*shape), length).shape == (2, *expected, 3)
 
 
-@pytest.mark.parametrize("shorter", [12, 24, 40])
-def test_scaled_frames_have_the_values_of_the_training_clips(shorter: int) -> None:
+@pytest.mark.parametrize("length", [12, 24, 40])
+def test_resized_frames_equal_those_of_training_clips(length: int) -> None:
     frames = noise(24, 36)
-    whole = Augmentation((shorter, shorter * 3 // 2), "whole")
-    np.testing.assert_array_equal(scaled(frames, shorter), augmented(frames, whole))
+    whole = Augmentation((length, length * 3 // 2), "whole")
+    np.testing.assert_array_equal(resize_shorter_side(frames, length), augment(frames, whole))
 
 
-def test_the_center_is_that_of_the_training_clips() -> None:
-    """Where nothing is scaled, and the room is odd."""
+def test_center_crops_equal_those_of_training_clips() -> None:
+    """Without scaling, and with an odd number of pixels beside the crop."""
     frames = noise(24, 37)
     (view,) = Views(Consecutive(2), size=(24, 24), scale=24).of(frames)
-    np.testing.assert_array_equal(view, augmented(frames, Augmentation((24, 24))))
+    np.testing.assert_array_equal(view, augment(frames, Augmentation((24, 24))))
 
 
-def test_pixels_lie_between_minus_one_and_one() -> None:
+def test_pixels_are_between_minus_one_and_one() -> None:
     frames = np.array([0, 51, 255], np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
-    found = scaled(frames, 4).numpy()
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[:, 0, 0, 0], [-1, -0.6, 1], atol=1e-6)
+    resized = resize_shorter_side(frames, 4).numpy()
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized[:, 0, 0, 0], [-1, -0.6, 1], atol=1e-6)
 
 
 # --- views ------------------------------------------------------------------------------------
 
 
-def test_views_come_clip_by_clip_and_crop_by_crop() -> None:
+def test_views_are_ordered_by_clip_then_by_crop() -> None:
     frames = numbered(6, 10, steps=4)
     views = Views(Segments(2), clips=2, crops=3, size=(6, 6), scale=6)
-    found = np.round(255 * (np.array(list(views.of(frames))) + 1) / 2).astype(int)
-    assert found.shape == (6, 2, 6, 6, 3)
-    assert found[:, 0, 0, 0, 1].tolist() == [0, 2, 4, 0, 2, 4]  # leftmost columns
-    assert found[:, :, 0, 0, 2].tolist() == 3 * [[0, 1]] + 3 * [[2, 3]]  # steps
+    pixels = np.round(255 * (np.array(list(views.of(frames))) + 1) / 2).astype(int)
+    assert pixels.shape == (6, 2, 6, 6, 3)
+    assert pixels[:, 0, 0, 0, 1].tolist() == [0, 2, 4, 0, 2, 4], "leftmost columns"
+    assert pixels[:, :, 0, 0, 2].tolist() == 3 * [[0, 1]] + 3 * [[2, 3]], "steps"
     assert views.multi_clip.frames == 4
 
 
 def test_the_whole_frame_is_one_view() -> None:
     frames = noise(12, 20, steps=3)
     (view,) = Views(Whole(), size=None, scale=6).of(frames)
-    np.testing.assert_array_equal(view, scaled(frames, 6))
+    np.testing.assert_array_equal(view, resize_shorter_side(frames, 6))
     assert view.shape == (3, 6, 10, 3)
 
 
-def test_which_views_are_mirror_images() -> None:
+def test_mirrored_views() -> None:
     assert Views(Segments(2), clips=2, crops=3).mirrored == (False,) * 6
     ten = (False,) * 5 + (True,) * 5
     assert Views(Segments(2), clips=2, crops=10).mirrored == ten + ten
 
 
-def test_crops_that_do_not_fit_are_refused() -> None:
+def test_frames_smaller_than_crops_are_an_error() -> None:
     views = Views(Consecutive(1), size=(4, 8), scale=4)
     assert len(list(views.of(noise(8, 16, steps=1)))) == 1
-    with pytest.raises(ValueError, match="crops of 4x8 do not fit into frames that are 4x6 once"):
+    with pytest.raises(ValueError, match="as large as the crops, 4x8. Received: .* 4x6"):
         list(views.of(noise(8, 12, steps=1)))
-    with pytest.raises(ValueError, match="crops must be one of 1, 3, 5, 10. Received: 2"):
+    with pytest.raises(ValueError, match="crops: Expected one of 1, 3, 5, 10. Received: 2"):
         crops(noise(8, 12), (4, 4), 2)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crops": 4}, "crops must be one of 1, 3, 5, 10. Received: 4"),
-        ({"crops": 3, "size": None}, "whole frame is one view.*Received: 3 crops"),
-        ({"size": (300, 300)}, r"at most scale.*size=\(300, 300\), scale=256"),
-        ({"size": (0, 30)}, r"size must be positive.*\(0, 30\)"),
-        ({"clips": 0}, "count must be an int of at least 1. Received: 0"),
-        ({"sampling": Whole(), "clips": 2}, "a whole video is one clip"),
+        ({"crops": 4}, "crops: Expected one of 1, 3, 5, 10. Received: 4"),
+        ({"crops": 3, "size": None}, "crops: Expected 1, .* the whole frame. Received: 3"),
+        ({"size": (300, 300)}, r"size: .* at most scale.*size=\(300, 300\), scale=256"),
+        ({"size": (0, 30)}, r"size: Expected positive.*\(0, 30\)"),
+        ({"clips": 0}, "count: Expected an int of at least 1. Received: 0"),
+        ({"sampling": Whole(), "clips": 2}, "count: Expected 1 clip of a whole video. Received: 2"),
     ],
 )
-def test_arguments_out_of_range_are_refused(options: dict, message: str) -> None:
+def test_arguments_out_of_range_are_errors(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Views(**{"sampling": Segments(8)} | options)

@@ -1,4 +1,4 @@
-"""Videos in memory: the same frames, read once; what fails, fails each time."""
+"""Videos in memory: the same frames, and each video is read once."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from mpvn.data.video_set import Video, VideoSet
 
 
 @dataclasses.dataclass(frozen=True)
-class Counted:
-    """A video that counts how often it is read, and is damaged at first if asked."""
+class CountedVideo:
+    """A video that records its reads, and fails in the first `failures` of them."""
 
     video: Video
     reads: list[int]
@@ -38,21 +38,25 @@ def clips(videos: VideoSet) -> list[np.ndarray]:
     return [batch["frames"].numpy() for batch in pipeline.dataset(batches=6)]
 
 
-def test_clips_are_the_same_and_each_video_is_read_once() -> None:
-    plain = rendered_figures(4, size=(32, 32), frames=12)
+def test_clips_are_equal_and_each_video_is_read_once() -> None:
+    original = rendered_figures(4, size=(32, 32), frames=12)
     reads: list[int] = []
-    counted = [Counted(video, reads) for video in plain.videos]
-    kept = in_memory(dataclasses.replace(plain, videos=counted))
-    for found, expected in zip(clips(kept), clips(plain), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    counted = [CountedVideo(video, reads) for video in original.videos]
+    cached = in_memory(dataclasses.replace(original, videos=counted))
+    for actual, expected in zip(clips(cached), clips(original), strict=True):
+        np.testing.assert_array_equal(actual, expected)
     assert reads == [12] * 4
-    assert kept.classes == plain.classes
-    np.testing.assert_array_equal(kept.videos[1].joints([3, 1]), plain.videos[1].joints([3, 1]))
+    assert cached.classes == original.classes
+    np.testing.assert_array_equal(
+        cached.videos[1].joints([3, 1]), original.videos[1].joints([3, 1])
+    )
 
 
-def test_a_video_that_cannot_be_read_is_asked_again() -> None:
-    plain = rendered_figures(1, size=(32, 32), frames=3)
-    kept = in_memory(dataclasses.replace(plain, videos=[Counted(plain.videos[0], [], 1)]))
+def test_a_failed_read_is_repeated() -> None:
+    original = rendered_figures(1, size=(32, 32), frames=3)
+    cached = in_memory(
+        dataclasses.replace(original, videos=[CountedVideo(original.videos[0], [], 1)])
+    )
     with pytest.raises(VideoError, match="not yet"):
-        kept.videos[0].read([0])
-    assert kept.videos[0].read([2, 2, 0]).shape == (3, 32, 32, 3)
+        cached.videos[0].read([0])
+    assert cached.videos[0].read([2, 2, 0]).shape == (3, 32, 32, 3)

@@ -1,0 +1,84 @@
+"""The reader of class folders, `SETS["folder"]`."""
+
+from pathlib import Path
+
+import pytest
+from fake_sets import FakeSet, assert_frames, levels, raises
+
+from mpvn.data import SETS
+from mpvn.data.video_set import NO_MIRROR
+
+
+@pytest.fixture
+def classes(fake: FakeSet) -> Path:
+    for at, name in enumerate(["wave", "jump"]):
+        for number in range(10):
+            fake.video(f"{name}/{number}.mp4", 20 + 100 * at + 10 * number, 2)
+    fake.text("README.txt", ["not a class"])
+    fake.text("jump/notes.txt", ["not a video"])
+    return fake.root
+
+
+def test_classes_are_in_the_order_of_their_names(classes: Path) -> None:
+    videos = SETS["folder"](classes)
+    assert (videos.name, videos.classes) == ("set", ("jump", "wave"))
+    assert (videos.mirrored_labels, videos.joints) == (None, ())
+    expected = [(0, 120 + 10 * n) for n in range(10)] + [(1, 20 + 10 * n) for n in range(10)]
+    assert levels(videos) == expected
+
+
+def test_a_fraction_of_each_class_is_for_training(classes: Path) -> None:
+    def names(split: str, seed: int = 0) -> set[str]:
+        videos = SETS["folder"](classes, split, fraction=0.7, seed=seed)
+        assert videos.classes == ("jump", "wave")
+        counts = [[video.label for video in videos.videos].count(n) for n in (0, 1)]
+        assert counts == ([7, 7] if split == "train" else [3, 3])
+        return {video.name for video in videos.videos}
+
+    assert len(names("train") | names("val")) == 20
+    assert names("val") == names("val")
+    assert names("val") != names("val", seed=1)
+    before = names("val")
+    (classes / "jump" / "README.md").write_text("Not a video: must not change the fraction.")
+    assert names("val") == before
+
+
+def test_folders_of_splits(fake: FakeSet) -> None:
+    for at, split in enumerate(["train", "val"]):
+        fake.video(f"{split}/turn left/a.mp4", 40 + 100 * at)
+        fake.images(f"{split}/turn right/b", 60 + 100 * at)
+        fake.video(f"{split}/left hand/c.mp4", 80 + 100 * at)
+    train, val = SETS["folder"](fake.root, "train"), SETS["folder"](fake.root, "val")
+    assert (train.name, val.name) == ("set train", "set val")
+    assert train.classes == val.classes == ("left hand", "turn left", "turn right")
+    assert train.mirrored_labels == (NO_MIRROR, 2, 1)
+    assert levels(train) == [(0, 80), (1, 40), (2, 60)]
+    assert levels(val) == [(0, 180), (1, 140), (2, 160)]
+    assert_frames(train, 25)
+
+
+def test_errors(classes: Path, fake: FakeSet) -> None:
+    folder = SETS["folder"]
+    with raises("Expected class folders in the folder", "none", "root/CLASS/"):
+        folder(fake.root / "none")
+    with raises("both split and fraction, or neither", "split='train', fraction=None"):
+        folder(classes, "train")
+    with raises("between 0 and 1", "1.5"):
+        folder(classes, "train", fraction=1.5)
+    with raises("split: Expected one of train, val.", "'test'"):
+        folder(classes, "test", fraction=0.5)
+    (classes / "empty").mkdir()
+    (classes / "also empty").mkdir()
+    with raises("2 problems", "also empty: Expected videos. Received: none", "set/empty"):
+        folder(classes)
+
+
+def test_splits_must_have_the_same_classes(fake: FakeSet) -> None:
+    fake.video("train/a/1.mp4")
+    fake.video("val/b/1.mp4")
+    with raises("2 problems", "train/b: Expected a folder", "val/a: Expected a folder"):
+        SETS["folder"](fake.root, "train")
+    with raises("split: Expected one of train, val. Received: 'test'"):
+        SETS["folder"](fake.root, "test")
+    with raises("fraction: Expected None"):
+        SETS["folder"](fake.root, "train", fraction=0.5)
