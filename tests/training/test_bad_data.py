@@ -223,9 +223,7 @@ def test_what_cannot_be_read_is_left_out_and_told_of(
     assert "jump/1.mp4" not in capsys.readouterr().err
     (tmp_path / "set" / "jump" / "1.mp4").write_bytes(b"no video")
     assert mpvn("train", "--config", config, "--run", tmp_path / "run", *arguments) == 0
-    report = re.compile(
-        "(skipped|left out).*jump/1.mp4: expected a video file, received data", re.DOTALL
-    )
+    report = re.compile("skipped.*jump/1.mp4: expected a video file", re.DOTALL | re.IGNORECASE)
     assert report.search(capsys.readouterr().err)
     assert mpvn("eval", tmp_path / "run") == 0
     assert report.search(capsys.readouterr().err)
