@@ -147,15 +147,15 @@ class VideoSet:
 
     def __post_init__(self) -> None:
         if not len(self.videos):
-            raise ValueError(f"{self.name}: Expected at least one video. Received: none.")
+            raise ValueError(f"{self.name}: expected at least one video. Received: none.")
         if self.mirrored_labels is not None and len(self.mirrored_labels) != len(self.classes):
             raise ValueError(
-                f"{self.name}: Expected one entry of mirrored_labels for each of "
+                f"{self.name}: expected one entry of mirrored_labels for each of "
                 f"{len(self.classes)} classes. Received: {len(self.mirrored_labels)}."
             )
         if not set(self.horizontal) <= set(range(self.channels)):
             raise ValueError(
-                f"{self.name}: Expected horizontal channels among the {self.channels} channels of "
+                f"{self.name}: expected horizontal channels among the {self.channels} channels of "
                 f"a frame. Received: {self.horizontal}."
             )
 

@@ -228,7 +228,7 @@ def test_damaged_videos_are_left_out_and_told_of() -> None:
     }
     with pytest.raises(VideoError, match="noise 1: cut short"):
         evaluate_views(Network(), noise_set(2, video1="cut short"), TEN, task, on_error="raise")
-    with pytest.raises(VideoError, match="noise: Expected readable videos"):
+    with pytest.raises(VideoError, match="noise: expected readable videos"):
         evaluate_views(Network(), noise_set(1, video0="gone"), TEN, task)
 
 

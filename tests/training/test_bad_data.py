@@ -176,9 +176,9 @@ REFUSED: list[tuple[Data, str]] = [
     (no_path, "config.data.path must say where folder is on disk"),
     (missing_folder, "Expected class folders in .*nowhere.* Put the videos"),
     (empty_folder, "set: 1 problem:\n  Expected class folders. Received: none\nPut the videos"),
-    (empty_class, "set/run: Expected videos. Received: none\nPut the videos"),
+    (empty_class, "set/run: expected videos. Received: none\nPut the videos"),
     (too_few_to_hold_some_out, "set: Split val is empty with fraction=0.8"),
-    (no_class_list, "Mini-Kinetics: Expected class_list, a text file"),
+    (no_class_list, "Mini-Kinetics: expected class_list, a text file"),
     (short_videos, r'0.mp4: .* at least 12 frames. Received: 8 .* set short="loop"'),
     (unreadable_videos, r"jump/1.mp4: expected a video"),
     (misspelled_key, 'Did you mean "steps"'),
@@ -187,9 +187,9 @@ REFUSED: list[tuple[Data, str]] = [
     (without_joints, "needs joints, and set has none. Give another .* such as jhmdb or posetrack"),
     (misspelled_option, "config.data.train: folder takes split, fraction, seed. Received: 'splt'"),
     (gap_in_labels, "list.csv: 6 problems:\n  No video has the label 1.*Number the labels"),
-    (row_without_label, "list.csv: 1 problem:\n  line 3: Expected path, label. Received: 'b.mp4'"),
+    (row_without_label, "list.csv: 1 problem:\n  line 3: expected path, label. Received: 'b.mp4'"),
     (video_not_there, "list.csv: 1 problem:\n  line 3: .*b.mp4 does not exist"),
-    (missing_joints, "walk.json: Expected 6 keypoints. Received: 3"),
+    (missing_joints, "walk.json: expected 6 keypoints. Received: 3"),
 ]
 
 

@@ -367,7 +367,7 @@ def test_a_folder_of_class_folders_is_trained_on(tmp_path: pathlib.Path) -> None
         ("optimizer.schedule=linear", "known are constant, steps, cosine"),
         ("plan.subnetworks=7", "expected 1 to 6, because.*Received: 7"),
         ("clip.frames=99", "at least 99 frames. Received: 12 frames"),
-        ("clip.short=cut", "short: Expected one of error, loop, hold"),
+        ("clip.short=cut", "short: expected one of error, loop, hold"),
     ],
 )
 def test_a_run_refuses(change: str, message: str, tmp_path: pathlib.Path) -> None:

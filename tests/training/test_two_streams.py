@@ -140,8 +140,8 @@ def test_weights_for_other_pixels_are_refused(runs: dict[str, RunFolder]) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"augmentation.hue": 0.1}, "only RGB frames have colors.* Leave at 0: hue"),
-        ({"data.flow.method": "brox"}, "method: Expected one of dis, tvl1. Received: 'brox'"),
+        ({"augmentation.hue": 0.1}, "expected RGB frames to change colors.* Set to 0: hue"),
+        ({"data.flow.method": "brox"}, "method: expected one of dis, tvl1. Received: 'brox'"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(changes: dict, message: str) -> None:

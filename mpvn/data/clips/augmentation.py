@@ -69,15 +69,15 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop not in ("center", "random", "whole"):
             raise ValueError(
-                f"crop: Expected one of center, random, whole. Received: {self.crop!r}."
+                f"crop: expected one of center, random, whole. Received: {self.crop!r}."
             )
         low, high = self.scale
         if not 0 < low <= high <= 1:
             raise ValueError(
-                f"scale: Expected 0 < minimum <= maximum <= 1. Received: {self.scale}."
+                f"scale: expected 0 < minimum <= maximum <= 1. Received: {self.scale}."
             )
         if min(self.size) < 1:
-            raise ValueError(f"size: Expected positive numbers of pixels. Received: {self.size}.")
+            raise ValueError(f"size: expected positive numbers of pixels. Received: {self.size}.")
 
     def check(self, videos: VideoSet) -> None:
         """Raise ValueError if colors change, but frames of the set are not RGB."""
@@ -90,7 +90,7 @@ class Augmentation:
         changed = [name for name, maximum in options.items() if maximum]
         if changed and videos.channels != 3:
             raise ValueError(
-                f"{videos.name}: Expected RGB frames to change colors. Received: frames of "
+                f"{videos.name}: expected RGB frames to change colors. Received: frames of "
                 f"{videos.channels} channels. Set to 0: {', '.join(changed)}."
             )
 

@@ -28,7 +28,7 @@ def montage(values: Any, clips: int, interleaved: bool = False) -> Any:
         ValueError: `clips` is less than 1.
     """
     if not isinstance(clips, int) or clips < 1:
-        raise ValueError(f"clips: Expected an int of at least 1. Received: {clips!r}.")
+        raise ValueError(f"clips: expected an int of at least 1. Received: {clips!r}.")
     return tf.nest.map_structure(lambda x: _join(x, clips, interleaved), values)
 
 

@@ -57,14 +57,14 @@ class ClipPipeline:
         threads: int | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size: Expected at least 1. Received: {batch_size}.")
+            raise ValueError(f"batch_size: expected at least 1. Received: {batch_size}.")
         if sampling.frames is None and batch_size > 1:
             raise ValueError(
-                "batch_size: Expected 1, because whole videos differ in length. "
+                "batch_size: expected 1, because whole videos differ in length. "
                 f"Received: {batch_size}."
             )
         if on_error not in ("skip", "raise"):
-            raise ValueError(f"on_error: Expected one of skip, raise. Received: {on_error!r}.")
+            raise ValueError(f"on_error: expected one of skip, raise. Received: {on_error!r}.")
         augmentation.check(videos)
         self.videos = videos
         self.sampling = sampling
@@ -151,7 +151,7 @@ class ClipPipeline:
                 self._skip(video, error)
         if len(self.skipped) == len(self.videos.videos):
             self.failure = VideoError(
-                f"{self.videos.name}: Expected readable videos. Received: none.\n{self.report()}"
+                f"{self.videos.name}: expected readable videos. Received: none.\n{self.report()}"
             )
             raise self.failure
         length = self.sampling.frames or 1
@@ -184,7 +184,7 @@ class ClipPipeline:
         if not classes:
             return np.int32(0)
         if video.label is None or not 0 <= video.label < classes:
-            raise ValueError(f"Expected a label in 0..{classes - 1}. Received: {video.label!r}.")
+            raise ValueError(f"expected a label in 0..{classes - 1}. Received: {video.label!r}.")
         return np.int32(video.label)
 
     def _joints(self, video: Video, indices: np.ndarray) -> np.ndarray:
@@ -194,7 +194,7 @@ class ClipPipeline:
         expected = (len(indices), len(self.videos.joints), 3)
         if joints is None or joints.shape != expected:
             received = "none" if joints is None else f"shape {joints.shape}"
-            raise ValueError(f"Expected joints of shape {expected}. Received: {received}.")
+            raise ValueError(f"expected joints of shape {expected}. Received: {received}.")
         return joints
 
     def _skip(self, video: Video, error: Exception) -> None:

@@ -151,7 +151,7 @@ class Dense(_WindowSampling):
         _check_choices(self.short, place=self.place)
         if self.window % self.frames:
             raise ValueError(
-                f"window: Expected a multiple of frames (={self.frames}), so that frames are "
+                f"window: expected a multiple of frames (={self.frames}), so that frames are "
                 f"equally spaced. Received: {self.window}."
             )
 
@@ -233,7 +233,7 @@ class Whole:
 
     def clips(self, frame_count: int, fps: float, count: int) -> Indices:
         if count != 1:
-            raise ValueError(f"count: Expected 1 clip of a whole video. Received: {count!r}.")
+            raise ValueError(f"count: expected 1 clip of a whole video. Received: {count!r}.")
         distance = 1.0 if self.fps is None else fps / self.fps
         length = min(self.max_frames, int((frame_count - 1) / distance + 1e-9) + 1)
         # [T] -> [1, T]
@@ -258,7 +258,7 @@ class MultiClip:
     def __post_init__(self) -> None:
         _check_positive(count=self.count)
         if self.sampling.frames is None and self.count > 1:
-            raise ValueError(f"count: Expected 1 clip of a whole video. Received: {self.count}.")
+            raise ValueError(f"count: expected 1 clip of a whole video. Received: {self.count}.")
 
     @property
     def frames(self) -> int | None:
@@ -282,7 +282,7 @@ def _shorten(offsets: Indices, needed: int, frame_count: int, short: str) -> Ind
     """Adapt the frames `offsets` to a video that has fewer than `needed` frames."""
     if short == "error":
         raise ValueError(
-            f"Expected a video of at least {needed} frames. Received: {frame_count} frames. Use "
+            f"expected a video of at least {needed} frames. Received: {frame_count} frames. Use "
             "fewer "
             'frames, a smaller stride or window, or set short="loop" or short="hold".'
         )
@@ -294,11 +294,11 @@ def _shorten(offsets: Indices, needed: int, frame_count: int, short: str) -> Ind
 def _check_positive(**counts: int) -> None:
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name}: Expected an int of at least 1. Received: {count!r}.")
+            raise ValueError(f"{name}: expected an int of at least 1. Received: {count!r}.")
 
 
 def _check_choices(short: str, place: str) -> None:
     if short not in SHORT:
-        raise ValueError(f"short: Expected one of {', '.join(SHORT)}. Received: {short!r}.")
+        raise ValueError(f"short: expected one of {', '.join(SHORT)}. Received: {short!r}.")
     if place not in ("random", "center"):
-        raise ValueError(f"place: Expected one of random, center. Received: {place!r}.")
+        raise ValueError(f"place: expected one of random, center. Received: {place!r}.")

@@ -71,13 +71,13 @@ class Views:
         _check_count(self.crops)
         if self.size is None and self.crops > 1:
             raise ValueError(
-                f"crops: Expected 1, because size=None is the whole frame. Received: {self.crops}. "
+                f"crops: expected 1, because size=None is the whole frame. Received: {self.crops}. "
                 "Set the size of the crops."
             )
         shorter = 1 if self.size is None else min(self.size)
         if not 1 <= shorter <= self.scale:
             raise ValueError(
-                "size: Expected positive sides, the shorter one at most scale, the shorter side of "
+                "size: expected positive sides, the shorter one at most scale, the shorter side of "
                 f"the frames. Received: size={self.size}, scale={self.scale}."
             )
 
@@ -164,4 +164,4 @@ def crops(
 def _check_count(count: int) -> None:
     if count not in _POSITIONS:
         known = ", ".join(map(str, _POSITIONS))
-        raise ValueError(f"crops: Expected one of {known}. Received: {count!r}.")
+        raise ValueError(f"crops: expected one of {known}. Received: {count!r}.")

@@ -66,7 +66,7 @@ def cater(
         video = folder / Path(name).name
         if not name or not label.isdecimal() or int(label) >= side * side:
             problems.append(
-                f"line {line}: Expected a video and a label in 0 .. {side * side - 1}. "
+                f"line {line}: expected a video and a label in 0 .. {side * side - 1}. "
                 f"Received: {text!r}"
             )
         elif not paths.exists(video):

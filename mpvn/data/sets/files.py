@@ -53,11 +53,11 @@ class FileVideo:
         self.label = label
         if (0 if start is None else start) < 0 or (end is not None and end <= (start or 0)):
             raise VideoError(
-                f"{path}: Expected 0 <= start < end in seconds. Received: start={start}, end={end}."
+                f"{path}: expected 0 <= start < end in seconds. Received: start={start}, end={end}."
             )
         if joints is not None and (joints.ndim != 3 or joints.shape[2] != 3):
             raise VideoError(
-                f"{path}: Expected joints of shape [frames, joints, 3]. "
+                f"{path}: expected joints of shape [frames, joints, 3]. "
                 f"Received: {list(joints.shape)}."
             )
         self._start, self._end = start, end
@@ -119,7 +119,7 @@ class FileVideo:
                 frames = self._read(index, indices)
             except SeekError as error:
                 raise VideoError(
-                    f"{self.name}: Expected the same frames at each read. Received: other frames "
+                    f"{self.name}: expected the same frames at each read. Received: other frames "
                     f"({error}). Do not change the file while it is read."
                 ) from error
         if index is not self._index:
@@ -143,7 +143,7 @@ class FileVideo:
             index = FrameIndex(range(images.frame_count), 1 / images.rate, images.rate)
         elif self._rate is not None:
             raise VideoError(
-                f"{self._path}: Expected a folder of images, because `fps` is set. Received: a "
+                f"{self._path}: expected a folder of images, because `fps` is set. Received: a "
                 "file, or nothing at this path. Check the path, or do not set `fps`."
             )
         else:
@@ -155,13 +155,13 @@ class FileVideo:
         section = index.between(self._start, self._end)
         if not section:
             raise VideoError(
-                f"{self.name}: Expected frames in this section. Received: a video of "
+                f"{self.name}: expected frames in this section. Received: a video of "
                 f"{float(len(index) / index.rate):.2f} s. Check `start` and `end`; a file that is "
                 "already cut to its section does not need them."
             )
         if self._joints is not None and len(self._joints) != len(section):
             raise VideoError(
-                f"{self.name}: Expected joints for each of {len(section)} frames. Received: joints "
+                f"{self.name}: expected joints for each of {len(section)} frames. Received: joints "
                 f"for {len(self._joints)} frames."
             )
         # In this order: another thread uses both as soon as there is an index.
@@ -173,7 +173,7 @@ class FileVideo:
         ascending = all(a <= b for a, b in zip(indices, indices[1:], strict=False))
         if not len(indices) or not ascending or indices[0] < 0 or indices[-1] >= count:
             raise VideoError(
-                f"{self.name}: Expected ascending indices of the {count} frames. "
+                f"{self.name}: expected ascending indices of the {count} frames. "
                 f"Received: {list(indices)}."
             )
 
@@ -199,7 +199,7 @@ class FileVideo:
     def _check_size(self, size: tuple[int, int], decoded: Decoded) -> Decoded:
         if decoded.upright_size != size:
             raise VideoError(
-                f"{self.name}: Expected frames of one size. Received: (height, width) {size} and "
+                f"{self.name}: expected frames of one size. Received: (height, width) {size} and "
                 f"{decoded.upright_size}. Resize the frames to one size first."
             )
         return decoded

@@ -53,14 +53,14 @@ def optical_flow(
         ImportError: OpenCV is not installed, or does not have the method.
     """
     if isinstance(stack, bool) or not isinstance(stack, int) or stack < 1:
-        raise ValueError(f"stack: Expected an int of at least 1. Received: {stack!r}.")
+        raise ValueError(f"stack: expected an int of at least 1. Received: {stack!r}.")
     if method not in METHODS:
-        raise ValueError(f"method: Expected one of {', '.join(METHODS)}. Received: {method!r}.")
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}. Received: {method!r}.")
     if not 0 < bound < math.inf:
-        raise ValueError(f"bound: Expected a positive number of pixels. Received: {bound!r}.")
+        raise ValueError(f"bound: expected a positive number of pixels. Received: {bound!r}.")
     if videos.channels != 3:
         raise ValueError(
-            f"{videos.name}: Expected RGB frames to compute optical flow. Received: frames of "
+            f"{videos.name}: expected RGB frames to compute optical flow. Received: frames of "
             f"{videos.channels} channels."
         )
     _create_estimator(method)  # Report a missing installation once, not for every video.
@@ -97,7 +97,7 @@ class _FlowVideo(VideoWrapper):
         count = self.video.frame_count
         if count <= self.stack:
             raise VideoError(
-                f"{self.name}: Optical flow of {self.stack} pairs needs {self.stack + 1} frames. "
+                f"{self.name}: optical flow of {self.stack} pairs needs {self.stack + 1} frames. "
                 f"Received: {count} frames. Use a smaller stack, or remove the video."
             )
         return count - self.stack

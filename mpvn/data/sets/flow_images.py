@@ -63,13 +63,13 @@ class FlowImages:
                     planes.append(np.asarray(image.convert("L")))
             except OSError as error:
                 raise VideoError(
-                    f"{path}: Expected a picture of optical flow. Received: a file that does not "
+                    f"{path}: expected a picture of optical flow. Received: a file that does not "
                     f"decode ({error}). Delete the file to compute it again."
                 ) from error
             if planes[-1].shape != planes[0].shape:
                 sizes = ["x".join(map(str, plane.shape)) for plane in (planes[0], planes[-1])]
                 raise VideoError(
-                    f"{path}: Expected pictures of one size in a folder. Received: height x width "
+                    f"{path}: expected pictures of one size in a folder. Received: height x width "
                     f"{sizes[0]} and {sizes[1]}. Delete the pictures of one size to compute them "
                     "again."
                 )
@@ -119,7 +119,7 @@ def flow_images(names: Sequence[str], folder: str, method: str) -> list[FlowImag
     duplicate = next((name for name, path in zip(names, paths, strict=True) if count[path] > 1), "")
     if duplicate:
         raise ValueError(
-            f"{duplicate}: Expected a separate folder of optical flow for each video. Received: "
+            f"{duplicate}: expected a separate folder of optical flow for each video. Received: "
             "two videos whose paths differ only in an ending such as .mp4. Rename one of them."
         )
     owners = collections.Counter(end for path_ends in ends for end in path_ends)

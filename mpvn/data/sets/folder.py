@@ -60,7 +60,7 @@ def folder(
     for label, name in enumerate(classes):
         paths = videos_in(top / name)
         if not paths:
-            problems.append(f"{top / name}: Expected videos. Received: none")
+            problems.append(f"{top / name}: expected videos. Received: none")
         if fraction is not None:
             paths = _part(paths, split == "train", fraction, seed, name)
         videos += [FileVideo(path, label) for path in paths]
@@ -81,7 +81,7 @@ def _find_classes(
     has_splits = any(name in _SPLITS for name in folders_in(root))
     if has_splits and fraction is not None:
         raise ValueError(
-            f"fraction: Expected None or 0, because {root} has a folder for each split. "
+            f"fraction: expected None or 0, because {root} has a folder for each split. "
             f"Received: {fraction}."
         )
     if not has_splits and (split is None) != (fraction is None):
@@ -91,7 +91,7 @@ def _find_classes(
             "example, or make a folder for each split."
         )
     if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(f"fraction: Expected a number between 0 and 1. Received: {fraction}.")
+        raise ValueError(f"fraction: expected a number between 0 and 1. Received: {fraction}.")
     if has_splits:
         check_choice("split", str(split), [name for name in _SPLITS if (root / name).is_dir()])
         return root / str(split), _classes_of_splits(root)
@@ -107,7 +107,7 @@ def _classes_of_splits(root: Path) -> tuple[str, ...]:
     raise_problems(
         str(root),
         [
-            f"{root / split / name}: Expected a folder for this class, as in the other splits"
+            f"{root / split / name}: expected a folder for this class, as in the other splits"
             for split, present in names.items()
             for name in classes
             if name not in present

@@ -48,7 +48,7 @@ def hmdb51(root: str | os.PathLike[str], split: str = "train", *, fold: int = 1)
     videos: list[FileVideo] = []
     other_folders = {*names, "hmdb51_org"}
     problems = [
-        f"{folders / name}: Expected a list for this class in {lists}"
+        f"{folders / name}: expected a list for this class in {lists}"
         for name in folders_in(folders)
         if name not in videos_by_class and name not in other_folders
     ]
@@ -84,11 +84,11 @@ def read_fold(lists: Path, split: str, fold: int, remedy: str) -> dict[str, list
             name, _, code = text.rpartition(" ")
             if not name or code not in {"0", *SPLITS.values()}:
                 problems.append(
-                    f"{path.name}, line {line}: Expected a video and 0, 1 or 2. Received: {text!r}"
+                    f"{path.name}, line {line}: expected a video and 0, 1 or 2. Received: {text!r}"
                 )
             elif code == SPLITS[split]:
                 selected.append(name.strip())
         if not selected:
-            problems.append(f"{path.name}: Expected {split} videos. Received: none")
+            problems.append(f"{path.name}: expected {split} videos. Received: none")
     raise_problems(str(lists), problems, remedy)
     return videos

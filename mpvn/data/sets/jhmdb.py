@@ -68,7 +68,7 @@ def jhmdb(root: str | os.PathLike[str], split: str = "train", *, fold: int = 1) 
             folder = images / name / stem
             path = positions / name / stem / "joint_positions.mat"
             if not folder.is_dir() or not has_images(folder):
-                problems.append(f"{folder}: Expected a folder of images")
+                problems.append(f"{folder}: expected a folder of images")
             elif not path.is_file():
                 problems.append(f"{path} does not exist")
             else:
@@ -86,10 +86,10 @@ def _read_joints(path: Path, images: list[Path]) -> tuple[Joints, str]:
     joints = np.zeros((len(images), len(JOINTS), 3), np.float32)
     if positions.shape != expected:
         return joints, (
-            f"{path}: Expected pos_img of shape {list(expected)}. Received: {list(positions.shape)}"
+            f"{path}: expected pos_img of shape {list(expected)}. Received: {list(positions.shape)}"
         )
     if not np.isfinite(positions).all():
-        return joints, f"{path}: Expected finite positions. Received: NaN or infinity"
+        return joints, f"{path}: expected finite positions. Received: NaN or infinity"
     with Image.open(images[0]) as image:
         size = image.size  # Width and height, in the order of x and y.
     # MATLAB counts from 1: the center of the first pixel is 1.
@@ -112,5 +112,5 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         return scipy.io.loadmat(path)
     except (ValueError, OSError, NotImplementedError) as error:
         raise ValueError(
-            f"{path}: Expected a MATLAB file. Received: another file ({error}). {_REMEDY}"
+            f"{path}: expected a MATLAB file. Received: another file ({error}). {_REMEDY}"
         ) from error

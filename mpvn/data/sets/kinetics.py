@@ -70,7 +70,7 @@ def kinetics(
     check_choice("classes", str(classes), ("400", "600"))
     if mini and not class_list:
         raise ValueError(
-            "Mini-Kinetics: Expected class_list, a text file with one class of Kinetics-400 per "
+            "Mini-Kinetics: expected class_list, a text file with one class of Kinetics-400 per "
             f"line. Received: {class_list!r}. This package does not contain the list, which the "
             "authors (Xie et al. 2018) publish."
         )
@@ -109,7 +109,7 @@ def _read_rows(path: Path, split: str) -> list[_Row]:
             continue
         if not all(row[name] for name in _COLUMNS) or not _has_valid_times(row):
             problems.append(
-                f"line {reader.line_num}: Expected {','.join(_COLUMNS)}. Received: {row}"
+                f"line {reader.line_num}: expected {','.join(_COLUMNS)}. Received: {row}"
             )
         rows.append(row)
     problems += [] if rows else [f"Expected rows of the split {split}. Received: none"]
@@ -133,7 +133,7 @@ def _select_classes(
         return _read_class_list(Path(class_list), names)
     if len(names) != count:
         raise ValueError(
-            f"{path}: Expected {count} classes. Received: {len(names)}. Provide all annotations of "
+            f"{path}: expected {count} classes. Received: {len(names)}. Provide all annotations of "
             "the split, or set class_list to use some of the classes."
         )
     return names
@@ -143,7 +143,7 @@ def _read_class_list(path: Path, known: Sequence[str]) -> list[str]:
     lines = read_lines(find_file([path], "a list of classes", "Check class_list."), _REMEDY)
     names = [text for _, text in lines]
     problems = [
-        f"line {line}: The annotations have no class {text!r}"
+        f"line {line}: the annotations have no class {text!r}"
         for line, text in lines
         if text not in known
     ]

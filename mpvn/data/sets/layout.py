@@ -36,7 +36,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; otherwise raise ValueError."""
     choices = list(choices)
     if value not in choices:
-        raise ValueError(f"{name}: Expected one of {', '.join(choices)}. Received: {value!r}.")
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}. Received: {value!r}.")
     return value
 
 
@@ -62,7 +62,7 @@ def read_text(path: Path, remedy: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: Expected text in UTF-8. Received: other data. {remedy}"
+            f"{path}: expected text in UTF-8. Received: other data. {remedy}"
         ) from error
 
 
@@ -78,11 +78,11 @@ def read_json(path: Path, kind: type, remedy: str) -> Any:
         content = json.loads(read_text(path, remedy))
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path}: Expected JSON. Received: other text ({error}). {remedy}"
+            f"{path}: expected JSON. Received: other text ({error}). {remedy}"
         ) from error
     if not isinstance(content, kind):
         raise ValueError(
-            f"{path}: Expected a JSON {kind.__name__}. Received: a {type(content).__name__}. "
+            f"{path}: expected a JSON {kind.__name__}. Received: a {type(content).__name__}. "
             f"{remedy}"
         )
     return content

@@ -57,7 +57,7 @@ def posetrack(root: str | os.PathLike[str], split: str = "train") -> VideoSet:
             names = names or file.joints
             if file.joints != names:
                 raise _AnnotationError(
-                    f"Expected the joints of the previous files, {names}. Received: {file.joints}"
+                    f"expected the joints of the previous files, {names}. Received: {file.joints}"
                 )
             videos.append(file.video())
         except _AnnotationError as error:
@@ -79,14 +79,14 @@ class _AnnotationFile:
         categories = _entries(content, "categories", ("keypoints",))
         if len(categories) != 1 or not self._images:
             raise _AnnotationError(
-                "Expected images, and one category with keypoints. Received: "
+                "expected images, and one category with keypoints. Received: "
                 f"{len(self._images)} images, {len(categories)} categories"
             )
         self.joints = tuple(str(name) for name in categories[0]["keypoints"])
         folders = {Path(str(image["file_name"])).parent for image in self._images}
         if len(folders) > 1:
             raise _AnnotationError(
-                f"Expected all images in one folder. Received: {sorted(map(str, folders))}"
+                f"expected all images in one folder. Received: {sorted(map(str, folders))}"
             )
         self._folder = root / folders.pop()
 
@@ -97,14 +97,14 @@ class _AnnotationFile:
         for person in self._people:
             if person["image_id"] not in frame_numbers:
                 raise _AnnotationError(
-                    f"A person refers to the image {person['image_id']}, which does not exist"
+                    f"a person refers to the image {person['image_id']}, which does not exist"
                 )
             joints = self._joints(person["keypoints"])
             if joints is not None:
                 frames = tracks.setdefault(person["track_id"], {})
                 frames.setdefault(frame_numbers[person["image_id"]], joints)
         if not tracks:
-            raise _AnnotationError("Expected a person with keypoints. Received: none")
+            raise _AnnotationError("expected a person with keypoints. Received: none")
         frames = max(tracks.values(), key=len)  # The first person if several have the most frames.
         first, last = min(frames), max(frames)
         joints = np.zeros((last + 1 - first, len(self.joints), 3), np.float32)
@@ -122,7 +122,7 @@ class _AnnotationFile:
     def _frame_numbers(self) -> dict[Any, int]:
         """Return the position of each image in its folder, by image identifier."""
         if not self._folder.is_dir() or not has_images(self._folder):
-            raise _AnnotationError(f"Expected a folder of images {self._folder}")
+            raise _AnnotationError(f"expected a folder of images {self._folder}")
         numbers = {path.name: number for number, path in enumerate(images_in(self._folder))}
         names = [(image["id"], Path(str(image["file_name"])).name) for image in self._images]
         missing = [name for _, name in names if name not in numbers]
@@ -140,11 +140,11 @@ class _AnnotationFile:
             values = np.array(keypoints, np.float32)
         except (TypeError, ValueError) as error:
             raise _AnnotationError(
-                f"Expected numbers as keypoints. Received: {keypoints!r}"
+                f"expected numbers as keypoints. Received: {keypoints!r}"
             ) from error
         if values.size != 3 * len(self.joints):
             raise _AnnotationError(
-                f"Expected {3 * len(self.joints)} keypoints. Received: {values.size}"
+                f"expected {3 * len(self.joints)} keypoints. Received: {values.size}"
             )
         joints = values.reshape(-1, 3)  # [3 joints] -> [joints, 3]
         joints[:, 2] = joints[:, 2] > 0
@@ -155,8 +155,8 @@ def _entries(content: Mapping[str, Any], name: str, keys: Sequence[str]) -> list
     """Return the list `name` of `content`, whose entries must have these keys."""
     entries = content.get(name)
     if not isinstance(entries, list):
-        raise _AnnotationError(f"Expected a list {name}. Received: {type(entries).__name__}")
+        raise _AnnotationError(f"expected a list {name}. Received: {type(entries).__name__}")
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not set(keys) <= entry.keys():
-            raise _AnnotationError(f"{name}, entry {index}: Expected {', '.join(keys)}")
+            raise _AnnotationError(f"{name}, entry {index}: expected {', '.join(keys)}")
     return entries

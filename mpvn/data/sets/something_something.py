@@ -62,12 +62,12 @@ def _read_version_2(root: Path, split: str) -> VideoSet:
     problems: list[str] = []
     for index, entry in enumerate(read_json(path, list, _REMEDY_2)):
         if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
-            problems.append(f"entry {index}: Expected an id and a template. Received: {entry!r}")
+            problems.append(f"entry {index}: expected an id and a template. Received: {entry!r}")
             continue
         name = str(entry["template"]).replace("[", "").replace("]", "")
         video = folder / f"{entry['id']}.webm"
         if name not in numbers:
-            problems.append(f"entry {index}: Expected a known class. Received: {name!r}")
+            problems.append(f"entry {index}: expected a known class. Received: {name!r}")
         elif not paths.exists(video):
             problems.append(f"entry {index}: {video} does not exist")
         else:
@@ -81,7 +81,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
     labels = {name: str(number) for name, number in read_json(path, dict, _REMEDY_2).items()}
     expected = {str(number) for number in range(len(labels))}
     problems = [
-        f"{name!r}: Expected a unique number from 0 to {len(labels) - 1}. Received: {number}"
+        f"{name!r}: expected a unique number from 0 to {len(labels) - 1}. Received: {number}"
         for name, number in labels.items()
         if number not in expected or list(labels.values()).count(number) > 1
     ]

@@ -82,7 +82,7 @@ def _read_rows(path: Path, with_split: bool) -> list[dict[str, str]]:
         row = dict(zip(columns, cells, strict=False), line=str(line))
         if len(cells) > len(columns) or not all(row.get(name) for name in required):
             problems.append(
-                f"line {line}: Expected {', '.join(required)}. Received: {','.join(cells)!r}"
+                f"line {line}: expected {', '.join(required)}. Received: {','.join(cells)!r}"
             )
         rows.append(row)
     raise_problems(str(path), problems, _REMEDY)
@@ -100,7 +100,7 @@ def _number_labels(
         names = tuple(sorted(set(given))) if classes is None else tuple(classes)
         number_of = {name: number for number, name in enumerate(names)}
         problems = [
-            f"line {row['line']}: Expected a known class. Received: {row['label']!r}"
+            f"line {row['line']}: expected a known class. Received: {row['label']!r}"
             for row in rows
             if row["label"] not in number_of
         ]
@@ -123,7 +123,7 @@ def _from_numbers(
         )
         return tuple(str(number) for number in range(max(numbers) + 1)), numbers, []
     problems = [
-        f"line {row['line']}: Expected a label in 0 .. {len(classes) - 1}. Received: {number}"
+        f"line {row['line']}: expected a label in 0 .. {len(classes) - 1}. Received: {number}"
         for row, number in zip(rows, numbers, strict=True)
         if number >= len(classes)
     ]

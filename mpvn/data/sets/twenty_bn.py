@@ -26,7 +26,7 @@ def find_split_list(root: Path, prefix: str, split: str, suffix: str, remedy: st
     """Return the path of the list of a split."""
     if split == "test":
         raise ValueError(
-            "split: Expected train or val, because the test videos have no labels. "
+            "split: expected train or val, because the test videos have no labels. "
             f"Received: {split!r}."
         )
     name = _SPLITS[check_choice("split", split, _SPLITS)]
@@ -57,10 +57,10 @@ def read_frame_folders(root: Path, prefix: str, title: str, split: str, remedy: 
         identifier, _, name = text.partition(";")
         if name not in numbers:
             problems.append(
-                f"line {line}: Expected ID;CLASS with a known class. Received: {text!r}"
+                f"line {line}: expected ID;CLASS with a known class. Received: {text!r}"
             )
         elif not paths.exists(folders / identifier):
-            problems.append(f"line {line}: The folder {folders / identifier} does not exist")
+            problems.append(f"line {line}: the folder {folders / identifier} does not exist")
         elif not has_images(folders / identifier):
             problems.append(f"line {line}: {folders / identifier} contains no images")
         else:

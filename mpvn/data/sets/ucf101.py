@@ -57,10 +57,10 @@ def ucf101(
         label = numbers.get(name.split("/")[0])
         if label is None or name.count("/") != 1:
             problems.append(
-                f"line {line}: Expected CLASS/VIDEO with a known class. Received: {text!r}"
+                f"line {line}: expected CLASS/VIDEO with a known class. Received: {text!r}"
             )
         elif number and number.strip() != str(label + 1):
-            problems.append(f"line {line}: Expected class {label + 1}. Received: {text!r}")
+            problems.append(f"line {line}: expected class {label + 1}. Received: {text!r}")
         elif not paths.exists(folders / name):
             problems.append(f"line {line}: {folders / name} does not exist")
         else:
@@ -76,7 +76,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
     for line, text in read_lines(path, _REMEDY):
         number, _, name = text.partition(" ")
         if number != str(len(names) + 1) or not name:
-            problems.append(f"line {line}: Expected '{len(names) + 1} CLASS'. Received: {text!r}")
+            problems.append(f"line {line}: expected '{len(names) + 1} CLASS'. Received: {text!r}")
         names.append(name.strip())
     raise_problems(str(path), problems, _REMEDY)
     return tuple(names)

@@ -31,9 +31,9 @@ def pixels(batch: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": "left"}, "crop: Expected one of center, random, whole. Received: 'left'"),
-        ({"scale": (0.5, 1.5)}, "scale: Expected 0 < minimum <= maximum <= 1"),
-        ({"size": (0, 8)}, r"size: Expected positive numbers of pixels. Received: \(0, 8\)"),
+        ({"crop": "left"}, "crop: expected one of center, random, whole. Received: 'left'"),
+        ({"scale": (0.5, 1.5)}, "scale: expected 0 < minimum <= maximum <= 1"),
+        ({"size": (0, 8)}, r"size: expected positive numbers of pixels. Received: \(0, 8\)"),
     ],
 )
 def test_arguments_out_of_range_are_errors(options: dict, message: str) -> None:

@@ -48,5 +48,5 @@ def test_remaining_clips_are_dropped() -> None:
 
 
 def test_zero_clips_are_an_error() -> None:
-    with pytest.raises(ValueError, match="clips: Expected an int of at least 1. Received: 0"):
+    with pytest.raises(ValueError, match="clips: expected an int of at least 1. Received: 0"):
         montage(CLIPS, 0)

@@ -113,7 +113,7 @@ def test_every_epoch_has_all_videos_in_a_different_order() -> None:
 
 
 def test_whole_videos_come_one_by_one() -> None:
-    with pytest.raises(ValueError, match="batch_size: Expected 1, .* Received: 2"):
+    with pytest.raises(ValueError, match="batch_size: expected 1, .* Received: 2"):
         pipeline(marked_set(), sampling=Whole())
     results = batches(pipeline(marked_set(2), sampling=Whole(), batch_size=1).dataset(), 5)
     assert [batch["frames"].shape[1] for batch in results] == [12, 12]
@@ -163,10 +163,10 @@ def test_a_set_without_readable_videos_stops_the_pipeline() -> None:
     unreadable = pipeline(marked_set(2, video0="gone", video1="gone"), training=True)
     with pytest.raises(tf.errors.OpError):
         batches(unreadable.dataset(), 1)
-    assert "marked: Expected readable videos. Received: none" in str(unreadable.failure)
+    assert "marked: expected readable videos. Received: none" in str(unreadable.failure)
     assert "marked 1: gone" in str(unreadable.failure)
 
 
 def test_an_empty_set_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing: Expected at least one video"):
+    with pytest.raises(ValueError, match="nothing: expected at least one video"):
         VideoSet("nothing", [])

@@ -146,17 +146,17 @@ def test_multi_clip_concatenates_clips() -> None:
 @pytest.mark.parametrize(
     ("create", "message"),
     [
-        (lambda: Consecutive(0), "frames: Expected an int of at least 1. Received: 0"),
-        (lambda: Consecutive(3, stride=0), "stride: Expected an int of at least 1"),
+        (lambda: Consecutive(0), "frames: expected an int of at least 1. Received: 0"),
+        (lambda: Consecutive(3, stride=0), "stride: expected an int of at least 1"),
         (lambda: Consecutive(3, short="cut"), "short: .* error, loop, hold.*'cut'"),
-        (lambda: Segments(3, place="end"), "place: Expected one of random, center.*'end'"),
+        (lambda: Segments(3, place="end"), "place: expected one of random, center.*'end'"),
         (lambda: Dense(8, 60), r"window: .* multiple of frames \(=8\).*Received: 60"),
-        (lambda: Dense(8, 0), "window: Expected an int of at least 1"),
-        (lambda: MultiClip(Segments(3), 0), "count: Expected an int of at least 1"),
-        (lambda: MultiClip(Whole(), 2), "count: Expected 1 clip of a whole video. Received: 2"),
-        (lambda: Segments(3).clips(9, 25.0, 0), "count: Expected an int of at least 1"),
-        (lambda: Consecutive(3).clips(9, 25.0, 0), "count: Expected an int of at least 1"),
-        (lambda: Whole().clips(9, 25.0, 2), "count: Expected 1 clip .* Received: 2"),
+        (lambda: Dense(8, 0), "window: expected an int of at least 1"),
+        (lambda: MultiClip(Segments(3), 0), "count: expected an int of at least 1"),
+        (lambda: MultiClip(Whole(), 2), "count: expected 1 clip of a whole video. Received: 2"),
+        (lambda: Segments(3).clips(9, 25.0, 0), "count: expected an int of at least 1"),
+        (lambda: Consecutive(3).clips(9, 25.0, 0), "count: expected an int of at least 1"),
+        (lambda: Whole().clips(9, 25.0, 2), "count: expected 1 clip .* Received: 2"),
     ],
 )
 def test_arguments_out_of_range_are_errors(create, message: str) -> None:

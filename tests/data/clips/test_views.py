@@ -156,19 +156,19 @@ def test_frames_smaller_than_crops_are_an_error() -> None:
     assert len(list(views.of(noise(8, 16, steps=1)))) == 1
     with pytest.raises(ValueError, match="as large as the crops, 4x8. Received: .* 4x6"):
         list(views.of(noise(8, 12, steps=1)))
-    with pytest.raises(ValueError, match="crops: Expected one of 1, 3, 5, 10. Received: 2"):
+    with pytest.raises(ValueError, match="crops: expected one of 1, 3, 5, 10. Received: 2"):
         crops(noise(8, 12), (4, 4), 2)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crops": 4}, "crops: Expected one of 1, 3, 5, 10. Received: 4"),
-        ({"crops": 3, "size": None}, "crops: Expected 1, .* the whole frame. Received: 3"),
+        ({"crops": 4}, "crops: expected one of 1, 3, 5, 10. Received: 4"),
+        ({"crops": 3, "size": None}, "crops: expected 1, .* the whole frame. Received: 3"),
         ({"size": (300, 300)}, r"size: .* at most scale.*size=\(300, 300\), scale=256"),
-        ({"size": (0, 30)}, r"size: Expected positive.*\(0, 30\)"),
-        ({"clips": 0}, "count: Expected an int of at least 1. Received: 0"),
-        ({"sampling": Whole(), "clips": 2}, "count: Expected 1 clip of a whole video. Received: 2"),
+        ({"size": (0, 30)}, r"size: expected positive.*\(0, 30\)"),
+        ({"clips": 0}, "count: expected an int of at least 1. Received: 0"),
+        ({"sampling": Whole(), "clips": 2}, "count: expected 1 clip of a whole video. Received: 2"),
     ],
 )
 def test_arguments_out_of_range_are_errors(options: dict, message: str) -> None:

@@ -37,7 +37,7 @@ def test_errors(cater: FakeSet) -> None:
     cater.text("lists/localize/train.txt", rows)
     with raises(
         "3 problems",
-        "line 1: Expected a video and a label in 0 .. 35",
+        "line 1: expected a video and a label in 0 .. 35",
         "line 2",
         "01.avi does not exist",
     ):

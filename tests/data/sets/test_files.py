@@ -58,7 +58,7 @@ def test_a_section_outside_of_the_file_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (3, 3), (3, 2), (None, 0)])
 def test_invalid_sections_are_errors(start: float | None, end: float | None) -> None:
-    with pytest.raises(VideoError, match="Expected 0 <= start < end"):
+    with pytest.raises(VideoError, match="expected 0 <= start < end"):
         FileVideo("a.mp4", start=start, end=end)
 
 
@@ -107,7 +107,7 @@ def test_invalid_indices_are_errors(tmp_path: Path) -> None:
 
 def test_fps_of_a_file_is_an_error(tmp_path: Path) -> None:
     video = FileVideo(encode(tmp_path / "a.mp4"), fps=12)
-    with pytest.raises(VideoError, match="Expected a folder of images, because `fps` is set"):
+    with pytest.raises(VideoError, match="expected a folder of images, because `fps` is set"):
         _ = video.frame_count
 
 

@@ -65,20 +65,20 @@ def test_errors(classes: Path, fake: FakeSet) -> None:
         folder(classes, "train")
     with raises("between 0 and 1", "1.5"):
         folder(classes, "train", fraction=1.5)
-    with raises("split: Expected one of train, val.", "'test'"):
+    with raises("split: expected one of train, val.", "'test'"):
         folder(classes, "test", fraction=0.5)
     (classes / "empty").mkdir()
     (classes / "also empty").mkdir()
-    with raises("2 problems", "also empty: Expected videos. Received: none", "set/empty"):
+    with raises("2 problems", "also empty: expected videos. Received: none", "set/empty"):
         folder(classes)
 
 
 def test_splits_must_have_the_same_classes(fake: FakeSet) -> None:
     fake.video("train/a/1.mp4")
     fake.video("val/b/1.mp4")
-    with raises("2 problems", "train/b: Expected a folder", "val/a: Expected a folder"):
+    with raises("2 problems", "train/b: expected a folder", "val/a: expected a folder"):
         SETS["folder"](fake.root, "train")
-    with raises("split: Expected one of train, val. Received: 'test'"):
+    with raises("split: expected one of train, val. Received: 'test'"):
         SETS["folder"](fake.root, "test")
-    with raises("fraction: Expected None"):
+    with raises("fraction: expected None"):
         SETS["folder"](fake.root, "train", fraction=0.5)

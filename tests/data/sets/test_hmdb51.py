@@ -37,15 +37,15 @@ def test_errors(hmdb51: FakeSet) -> None:
     hmdb51.text(f"{LISTS}/wave_test_split1.txt", ["a.avi 3", "b.avi 2", "c"])
     with raises(
         "3 problems",
-        "wave_test_split1.txt, line 1: Expected a video and 0, 1 or 2. Received: 'a.avi 3'",
+        "wave_test_split1.txt, line 1: expected a video and 0, 1 or 2. Received: 'a.avi 3'",
         "line 3",
-        "Expected train videos",
+        "expected train videos",
         "hmdb51_org.rar",
     ):
         SETS["hmdb51"](hmdb51.root)
     hmdb51.text(f"{LISTS}/wave_test_split1.txt", ["b.avi 1"])
     hmdb51.video("hmdb51_org/clap/a.avi")
-    with raises("2 problems", "clap: Expected a list for this class", "wave/b.avi does not exist"):
+    with raises("2 problems", "clap: expected a list for this class", "wave/b.avi does not exist"):
         SETS["hmdb51"](hmdb51.root)
     with raises("the official lists", "test_train_splits"):
         SETS["hmdb51"](hmdb51.root / "hmdb51_org")

@@ -59,14 +59,14 @@ def test_errors(jhmdb: FakeSet) -> None:
         image.unlink()
     with raises(
         "3 problems",
-        "v 0: Expected a folder of images",
-        "Expected pos_img of shape [2, 15, 8]. Received: [2, 15, 3]",
+        "v 0: expected a folder of images",
+        "expected pos_img of shape [2, 15, 8]. Received: [2, 15, 3]",
         "does not exist",
         "Rename_Images.tar.gz",
     ):
         SETS["jhmdb"](jhmdb.root)
     (joints / "v 1/joint_positions.mat").write_bytes(b"none" * 100)
-    with raises("v 1", "Expected a MATLAB file"):
+    with raises("v 1", "expected a MATLAB file"):
         SETS["jhmdb"](jhmdb.root, "test")
 
 

@@ -83,11 +83,11 @@ def test_mini_kinetics(kinetics: FakeSet) -> None:
     kinetics.text("videos.txt", ["ccccccccccc", "ffffffffffff"])
     lists = {"class_list": kinetics.root / "mini.txt", "video_list": kinetics.root / "videos.txt"}
     assert levels(SETS["mini_kinetics"](kinetics.root, **lists)) == [(1, 100)]
-    with raises("Mini-Kinetics: Expected class_list", "does not contain the list"):
+    with raises("Mini-Kinetics: expected class_list", "does not contain the list"):
         SETS["mini_kinetics"](kinetics.root)
     kinetics.text("mini.txt", ["zumba", "Zumba", "zumba"])
     with raises(
-        "2 problems", "line 2: The annotations have no class 'Zumba'", "'zumba' is a duplicate"
+        "2 problems", "line 2: the annotations have no class 'Zumba'", "'zumba' is a duplicate"
     ):
         SETS["mini_kinetics"](kinetics.root, class_list=kinetics.root / "mini.txt")
 
@@ -100,12 +100,12 @@ def test_missing_videos(kinetics: FakeSet) -> None:
         "skip_missing=True",
     ):
         SETS["kinetics400"](kinetics.root)
-    with raises("Expected at least one video"):
+    with raises("expected at least one video"):
         SETS["kinetics400"](kinetics.root, skip_missing=True)
 
 
 def test_errors(kinetics: FakeSet) -> None:
-    with raises("Expected 600 classes. Received: 400", "class_list"):
+    with raises("expected 600 classes. Received: 400", "class_list"):
         SETS["kinetics600"](kinetics.root)
     with raises("Expected annotations", "val.csv", "validate.csv", "label,youtube_id"):
         SETS["kinetics400"](kinetics.root, "val")

@@ -73,17 +73,17 @@ def test_errors_of_annotations(posetrack: FakeSet) -> None:
         posetrack.json(f"annotations/train/{name}.json", content)
     with raises(
         "6 problems",
-        "a.json: Expected a list annotations. Received: NoneType",
-        "b.json: Expected a folder of images",
-        "c.json: Expected a person with keypoints. Received: none",
-        "d.json: Expected 12 keypoints. Received: 3",
-        "e.json: A person refers to the image 150, which does not exist",
+        "a.json: expected a list annotations. Received: NoneType",
+        "b.json: expected a folder of images",
+        "c.json: expected a person with keypoints. Received: none",
+        "d.json: expected 12 keypoints. Received: 3",
+        "e.json: a person refers to the image 150, which does not exist",
         "and 1 more",
     ):
         SETS["posetrack"](posetrack.root)
     for name in "abcde":
         (posetrack.root / f"annotations/train/{name}.json").unlink()
-    with raises("1 problem", "f.json: Expected the joints"):
+    with raises("1 problem", "f.json: expected the joints"):
         SETS["posetrack"](posetrack.root)
 
 
@@ -94,5 +94,5 @@ def test_errors_of_files(posetrack: FakeSet) -> None:
     (posetrack.root / f"annotations/train/{NAME}.json").unlink()
     with raises("Expected JSON files", f"annotations/train/{NAME}.json"):
         SETS["posetrack"](posetrack.root)
-    with raises("Expected one of train, val. Received: 'test'"):
+    with raises("expected one of train, val. Received: 'test'"):
         SETS["posetrack"](posetrack.root, "test")

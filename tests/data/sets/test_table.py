@@ -47,24 +47,24 @@ def test_numbers_that_are_names_of_classes(videos: FakeSet) -> None:
     [
         ([], {}, ["Expected rows. Received: none"]),
         (["path,name"], {}, ["Expected a column label", "Expected rows"]),
-        (["videos/0.mp4"], {}, ["line 1: Expected path, label. Received: 'videos/0.mp4'"]),
+        (["videos/0.mp4"], {}, ["line 1: expected path, label. Received: 'videos/0.mp4'"]),
         (["videos/0.mp4,a,b,c"], {}, ["line 1"]),
-        (["videos/0.mp4,a"], {"split": "train"}, ["line 1: Expected path, label, split"]),
+        (["videos/0.mp4,a"], {"split": "train"}, ["line 1: expected path, label, split"]),
         (
             ["videos/0.mp4,a,fit"],
             {"split": "train"},
-            ["split: Expected one of fit. Received: 'train'"],
+            ["split: expected one of fit. Received: 'train'"],
         ),
         (["videos/0.mp4,0", "videos/1.mp4,2"], {}, ["No video has the label 1", "`classes`"]),
         (
             ["videos/0.mp4,2", "videos/1.mp4,1"],
             {"classes": ["a", "b"]},
-            ["1 problem", "line 1: Expected a label in 0 .. 1. Received: 2"],
+            ["1 problem", "line 1: expected a label in 0 .. 1. Received: 2"],
         ),
         (
             ["videos/0.mp4,c", "videos/1.mp4,a"],
             {"classes": ["a", "b"]},
-            ["1 problem", "line 1: Expected a known class. Received: 'c'", "The classes are a, b"],
+            ["1 problem", "line 1: expected a known class. Received: 'c'", "The classes are a, b"],
         ),
         (
             ["videos/0.mp4,a", "videos/9.mp4,a", "videos/0.mp4,b"],
@@ -85,5 +85,5 @@ def test_other_files(videos: FakeSet) -> None:
     with raises("Expected a CSV file", "none.csv"):
         SETS["csv"](videos.root / "none.csv")
     (videos.root / "list.csv").write_bytes(b"\xff\xfe\x00")
-    with raises("list.csv: Expected text in UTF-8"):
+    with raises("list.csv: expected text in UTF-8"):
         SETS["csv"](videos.root / "list.csv")

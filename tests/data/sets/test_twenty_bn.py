@@ -73,16 +73,16 @@ def test_something_something_v2(version_2: FakeSet) -> None:
 
 def test_errors_of_version_1(version_1: FakeSet) -> None:
     read = SETS["something_something_v1"]
-    with raises("Expected train or val, because the test videos have no labels"):
+    with raises("expected train or val, because the test videos have no labels"):
         read(version_1.root, "test")
     (version_1.root / f"20bn-{V1}" / "9").mkdir()
     rows = ["7;Juggling", "8;", f"8;{ACTIONS[0]}", f"9;{ACTIONS[0]}"]
     version_1.text(f"{V1}-train.csv", rows)
     with raises(
         "4 problems",
-        "line 1: Expected ID;CLASS with a known class. Received: '7;Juggling'",
+        "line 1: expected ID;CLASS with a known class. Received: '7;Juggling'",
         "line 2",
-        "line 3: The folder",
+        "line 3: the folder",
         "8 does not exist",
         "line 4",
         "contains no images",
@@ -102,19 +102,19 @@ def test_errors_of_version_2(version_2: FakeSet) -> None:
     version_2.json(f"labels/{V2}-train.json", entries)
     with raises(
         "3 problems",
-        "entry 0: Expected an id",
-        "entry 1: Expected a known class. Received: 'Juggling'",
+        "entry 0: expected an id",
+        "entry 1: expected a known class. Received: 'Juggling'",
         "3.webm does not exist",
     ):
         read(version_2.root)
     version_2.json(f"labels/{V2}-train.json", {})
-    with raises("Expected a JSON list. Received: a dict"):
+    with raises("expected a JSON list. Received: a dict"):
         read(version_2.root)
     version_2.text(f"labels/{V2}-labels.json", ["{"])
-    with raises("labels.json: Expected JSON"):
+    with raises("labels.json: expected JSON"):
         read(version_2.root)
     version_2.json(f"labels/{V2}-labels.json", {"A": "0", "B": "2", "C": "0"})
-    with raises("2 problems", "'A': Expected a unique number", "Received: 0", "'C'"):
+    with raises("2 problems", "'A': expected a unique number", "Received: 0", "'C'"):
         read(version_2.root)
     with raises("the videos", f"20bn-{V2}", "1.webm"):
         read(version_2.root.parent)

@@ -48,9 +48,9 @@ def test_class_folders_in_the_root(ucf101: FakeSet) -> None:
 
 
 def test_errors(ucf101: FakeSet) -> None:
-    with raises("Expected one of train, test. Received: 'val'"):
+    with raises("expected one of train, test. Received: 'val'"):
         SETS["ucf101"](ucf101.root, "val")
-    with raises("fold: Expected one of 1, 2, 3. Received: '4'"):
+    with raises("fold: expected one of 1, 2, 3. Received: '4'"):
         SETS["ucf101"](ucf101.root, fold=4)
     with raises("a list of videos", "trainlist03.txt", "UCF101TrainTestSplits"):
         SETS["ucf101"](ucf101.root, fold=3)
@@ -60,15 +60,15 @@ def test_errors(ucf101: FakeSet) -> None:
     )
     with raises(
         "trainlist01.txt: 3 problems",
-        "line 1: Expected class 2",
-        "line 2: Expected CLASS/VIDEO with a known class",
+        "line 1: expected class 2",
+        "line 2: expected CLASS/VIDEO with a known class",
         "line 3: ",
         "none.avi does not exist",
         "UCF101.rar",
     ):
         SETS["ucf101"](ucf101.root)
     ucf101.text("ucfTrainTestlist/classInd.txt", ["1 A", "3 B"])
-    with raises("classInd.txt", "line 2: Expected '2 CLASS'. Received: '3 B'"):
+    with raises("classInd.txt", "line 2: expected '2 CLASS'. Received: '3 B'"):
         SETS["ucf101"](ucf101.root)
     with raises("Expected the official lists in the folder", "ucfTrainTestlist"):
         SETS["ucf101"](ucf101.root / "UCF-101")
