@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        return arguments.run(arguments)
+        return arguments.command_function(arguments)
     except Mistake as mistake:
         print(f"mpvn: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE

@@ -30,5 +30,5 @@ def add_command(
         epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(command_function=run)
     return parser
