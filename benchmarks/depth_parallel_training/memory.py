@@ -170,11 +170,11 @@ def sideways_layer() -> Any:
     from keras import layers
 
     import keras_layers
-    from mpvn.models.parts import scaled
+    from mpvn.models.parts import scale_channels
     from mpvn.models.simple_cnn import FILTERS, STRIDES
 
     modules = [
-        layers.Conv2D(scaled(filters, WIDTH), 3, strides, padding="same", activation="relu")
+        layers.Conv2D(scale_channels(filters, WIDTH), 3, strides, padding="same", activation="relu")
         for filters, strides in zip(FILTERS, STRIDES, strict=True)
     ]
     modules.append(keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)]))

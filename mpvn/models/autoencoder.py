@@ -7,7 +7,7 @@ deconvolutions are one module, which is trained inside by exact gradients.
 import keras
 from keras import layers
 
-from mpvn.models.parts import check_frame, rectified, scaled
+from mpvn.models.parts import check_frame, norm_relu, scale_channels
 from mpvn.models.simple_cnn import FILTERS, STRIDES, convolutions
 
 REDUCTION = 8
@@ -39,7 +39,7 @@ def autoencoder(
     check_frame(input_shape, REDUCTION, name)
     frame = keras.Input(input_shape, name="frame")
     x = convolutions(frame, batch_norm, width)
-    channels = [scaled(filters, width) for filters in FILTERS[:-1]]
+    channels = [scale_channels(filters, width) for filters in FILTERS[:-1]]
     for number in range(len(FILTERS), 0, -1):
         part = f"decoder.deconv{number}"
         last = number == 1
@@ -53,6 +53,6 @@ def autoencoder(
             name=part,
         )(x)
         if not last:
-            x = rectified(x, part, batch_norm=batch_norm)
+            x = norm_relu(x, part, batch_norm=batch_norm)
     image = layers.Activation("linear", dtype="float32", name="decoder.image")(x)
     return keras.Model(frame, image, name=name)

@@ -7,7 +7,14 @@ its input. Blocks of 2x2 pixels are moved into the channels at the input, and ba
 import keras
 
 from mpvn.models.heads import image_head
-from mpvn.models.parts import check_frame, convolution, max_pool, rectified, scaled, stacked_input
+from mpvn.models.parts import (
+    check_frame,
+    convolution,
+    max_pool,
+    norm_relu,
+    scale_channels,
+    space_to_channels,
+)
 
 FILTERS = (64, 64, 32, 32, 32, 32, 32, 32)
 """Channels of each unit."""
@@ -37,12 +44,12 @@ def full_res(
     """
     check_frame(input_shape, block, name)
     frame = keras.Input(input_shape, name="frame")
-    x = stacked_input(frame, block, "unit1")
+    x = space_to_channels(frame, block, "unit1")
     for number, filters in enumerate(FILTERS, 1):
-        unit, channels = f"unit{number}", scaled(filters, width)
-        x = rectified(convolution(x, channels, 3, f"{unit}.conv1"), f"{unit}.conv1")
+        unit, channels = f"unit{number}", scale_channels(filters, width)
+        x = norm_relu(convolution(x, channels, 3, f"{unit}.conv1"), f"{unit}.conv1")
         if number < len(FILTERS):
-            x = rectified(convolution(x, channels, 3, f"{unit}.conv2"), f"{unit}.conv2")
+            x = norm_relu(convolution(x, channels, 3, f"{unit}.conv2"), f"{unit}.conv2")
             x = max_pool(x, 3, f"{unit}.pool")
     image = image_head(x, input_shape[2], "hard_tanh", block, unit)
     return keras.Model(frame, image, name=name)

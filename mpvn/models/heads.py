@@ -1,8 +1,8 @@
-"""Heads: from a network's features to what it predicts, always in float32.
+"""Heads: from the features of a network to its predictions, always in float32.
 
-Unless another unit is named, their nodes are called `head.part`, so that `Plan(model, n,
-partition="units")` takes them for the head: they run at every step, in sequence with whatever they
-read (*Massively Parallel Video Networks*, section 4).
+By default, their nodes are called `head.part`, so `Plan(model, n, partition="units")` recognizes
+them as the head, which runs at every step, in sequence with the units that it reads (*Massively
+Parallel Video Networks*, section 4).
 """
 
 import math
@@ -16,7 +16,7 @@ from mpvn.models.parts import convolution
 from mpvn.plan.units import HEAD_UNIT
 
 LOGITS = f"{HEAD_UNIT}.logits"
-"""Name of the node that makes the heatmaps, by which they are fed back."""
+"""Name of the node that computes the heatmaps. Feedback reads them by this name."""
 
 JOINTS = 17
 """Default number of heatmaps: the joints of COCO."""
@@ -25,13 +25,13 @@ JOINTS = 17
 def action_head(
     features: keras.KerasTensor, classes: int, dropout: float = 0.0, unit: str = HEAD_UNIT
 ) -> keras.KerasTensor:
-    """Scores of classes from a map: mean over space, dropout, a dense layer.
+    """Compute class scores from a map: mean over space, dropout, a dense layer.
 
     Args:
         features: `[B, h, w, C]`.
-        classes: number of classes, at least 1.
-        dropout: share of the features that training leaves out.
-        unit: the unit that the layers make up.
+        classes: Number of classes, at least 1.
+        dropout: Fraction of the features to drop in training.
+        unit: Unit of the layers.
 
     Returns:
         Logits `[B, classes]`, float32.
@@ -48,67 +48,70 @@ def keypoint_head(
     size: tuple[int, int] | None = None,
     temporal_kernel: int = 1,
 ) -> keras.KerasTensor:
-    """Heatmaps from maps of several scales: all enlarged, joined, and convolved 3x3.
+    """Compute heatmaps from maps of several scales: upsample, concatenate, convolve 3x3.
 
-    A map is enlarged by its own unit, and so at its own clock; the head joins what it holds.
+    Each map is upsampled in its own unit, at the clock rate of that unit. The head concatenates the
+    upsampled maps that are held.
 
     Args:
-        features: maps `[B, h, w, C]`, each of its own size, by the unit that makes them.
-        joints: number of heatmaps, at least 1.
-        size: height and width of the heatmaps; default: of the largest map.
-        temporal_kernel: frames that the convolution sees.
+        features: Maps `[B, h, w, C]` of any sizes, by the name of their unit.
+        joints: Number of heatmaps, at least 1.
+        size: Height and width of the heatmaps. Defaults to those of the largest map.
+        temporal_kernel: Number of frames that the convolution sees.
 
     Returns:
         Logits `[B, *size, joints]`, float32.
 
     Raises:
-        ValueError: a map cannot be enlarged to `size` by whole factors.
+        ValueError: If `size` is not a multiple of the size of each map.
     """
     sizes = [(map_.shape[1], map_.shape[2]) for map_ in features.values()]
     size = max(sizes) if size is None else size
     if any(whole % part for map_ in sizes for whole, part in zip(size, map_, strict=True)):
         high, wide = (math.lcm(*side) for side in zip(*sizes, strict=True))
         raise ValueError(
-            f"maps of {', '.join(f'{h}x{w}' for h, w in sizes)} must be enlarged by whole factors, "
-            f"so heatmaps may be {high}x{wide}, {2 * high}x{2 * wide}, and so on. "
-            f"Received: {size[0]}x{size[1]}"
+            "Invalid size of the heatmaps. Expected multiples of the maps' sizes "
+            f"{', '.join(f'{h}x{w}' for h, w in sizes)}, such as {high}x{wide} or "
+            f"{2 * high}x{2 * wide}. Received: {size[0]}x{size[1]}"
         )
-    enlarged = [_enlarged(map_, size, unit) for unit, map_ in features.items()]
-    joined = layers.Concatenate(name=f"{HEAD_UNIT}.join")(enlarged)
+    upsampled = [_upsample(map_, size, unit) for unit, map_ in features.items()]
+    joined = layers.Concatenate(name=f"{HEAD_UNIT}.join")(upsampled)
     name = f"{HEAD_UNIT}.convolution"
     logits = convolution(joined, joints, 3, name, temporal_kernel=temporal_kernel, use_bias=True)
     return layers.Activation("linear", dtype="float32", name=LOGITS)(logits)
 
 
-def fed_back(
+def previous_heatmaps(
     anchor: keras.KerasTensor, joints: int, size: tuple[int, int] | None, unit: str
 ) -> keras.KerasTensor:
-    """The heatmaps of the step before, for an earlier layer to read (section 3.5).
+    """Feed the heatmaps of the previous step back to an earlier layer (section 3.2).
 
     Args:
-        anchor: the map `[B, h, w, C]` beside which they are read.
-        joints: as `keypoint_head`.
-        size: height and width of the heatmaps; default: of `anchor`.
-        unit: the unit that reads them.
+        anchor: Map `[B, h, w, C]` that the layer reads besides the heatmaps.
+        joints: As in `keypoint_head`.
+        size: Height and width of the heatmaps. Defaults to those of `anchor`.
+        unit: Unit of the layers.
 
     Returns:
-        `[B, h, w, joints]`, the tanh of the logits: zeros before there are any.
+        Tanh of the logits, averaged to the size of `anchor`: `[B, h, w, joints]`. Zeros before the
+        first heatmaps.
 
     Raises:
-        ValueError: the heatmaps are no whole multiple of `anchor`'s size.
+        ValueError: If `size` is not a multiple of the size of `anchor`.
     """
-    own = (anchor.shape[1], anchor.shape[2])
-    size = own if size is None else size
+    height, width = anchor.shape[1:3]
+    size = (height, width) if size is None else size
     x = keras_layers.Feedback(LOGITS, (*size, joints), name=f"{unit}.feedback")(anchor)
     x = layers.Activation("tanh", name=f"{unit}.feedback_tanh")(x)
-    if size == own:
+    if size == (height, width):
         return x
-    if any(whole % part for whole, part in zip(size, own, strict=True)):
+    if size[0] % height or size[1] % width:
         raise ValueError(
-            f"heatmaps of {size[0]}x{size[1]} cannot be fed back to maps of {own[0]}x{own[1]}; "
-            f"possible are {own[0]}x{own[1]}, {2 * own[0]}x{2 * own[1]}, and so on"
+            f"Cannot feed heatmaps back to maps of {height}x{width}. Expected heatmaps of "
+            f"{height}x{width}, {2 * height}x{2 * width}, and so on. "
+            f"Received: {size[0]}x{size[1]}"
         )
-    factors = (size[0] // own[0], size[1] // own[1])
+    factors = (size[0] // height, size[1] // width)
     return layers.AveragePooling2D(factors, name=f"{unit}.feedback_pool")(x)
 
 
@@ -119,14 +122,14 @@ def image_head(
     block: int = 1,
     unit: str = HEAD_UNIT,
 ) -> keras.KerasTensor:
-    """A picture from a map: a 3x3 convolution and an activation.
+    """Compute an image from a map: a 3x3 convolution and an activation.
 
     Args:
         features: `[B, h, w, C]`.
-        channels: of the picture.
-        activation: such as `"hard_tanh"` for pixels between -1 and 1.
-        block: height and width of the blocks of pixels that each position of the map becomes.
-        unit: the unit that the layers make up.
+        channels: Number of channels of the image.
+        activation: Activation, such as `"hard_tanh"` for pixels from -1 to 1.
+        block: Height and width of the block of pixels that each position of the map becomes.
+        unit: Unit of the layers.
 
     Returns:
         `[B, h * block, w * block, channels]`, float32.
@@ -137,7 +140,7 @@ def image_head(
     return layers.Activation(activation, dtype="float32", name=f"{unit}.image")(x)
 
 
-def _enlarged(map_: keras.KerasTensor, size: tuple[int, int], unit: str) -> keras.KerasTensor:
+def _upsample(map_: keras.KerasTensor, size: tuple[int, int], unit: str) -> keras.KerasTensor:
     factors = (size[0] // map_.shape[1], size[1] // map_.shape[2])
     if factors == (1, 1):
         return map_

@@ -18,7 +18,7 @@ import keras
 
 from mpvn.models.applications import load_application
 from mpvn.models.heads import action_head
-from mpvn.models.parts import check_frame, scaled
+from mpvn.models.parts import check_frame, scale_channels
 from mpvn.models.resnet import LAYOUTS, blocks, bottleneck, stem
 from mpvn.models.surgery.transfer import transfer_weights
 
@@ -64,13 +64,13 @@ def i3d_resnet50(
     _check_options(name, variant, layout, weights, width)
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
-    x = stem(frame, scaled(64, width), layout)
+    x = stem(frame, scale_channels(64, width), layout)
     for number, block in enumerate(blocks(50)):
         x = bottleneck(
             x,
             x,
             block,
-            (scaled(block.channels, width), scaled(4 * block.channels, width)),
+            (scale_channels(block.channels, width), scale_channels(4 * block.channels, width)),
             temporal_kernels=_temporal_kernels(variant, number),
             temporal_padding=temporal_padding,
             layout=layout,

@@ -16,15 +16,15 @@ The paper is silent or contradicts itself in two places:
 import keras
 from keras import layers
 
-from mpvn.models.heads import JOINTS, action_head, fed_back, keypoint_head
+from mpvn.models.heads import JOINTS, action_head, keypoint_head, previous_heatmaps
 from mpvn.models.parts import (
     average_pool,
     check_frame,
     check_task,
     convolution,
     max_pool,
-    rectified,
-    scaled,
+    norm_relu,
+    scale_channels,
 )
 
 MINIBLOCKS = (4, 8, 8, 6)
@@ -83,17 +83,17 @@ def par_densenet(
     check_frame(input_shape, REDUCTION, name)
     kernels = _temporal_kernels(name, temporal_kernel, temporal_filters)
     frame = keras.Input(input_shape, name="frame")
-    stem = _stem(frame, scaled(STEM, width), clocks)
+    stem = _stem(frame, scale_channels(STEM, width), clocks)
     block_input = [stem]
     if feedback:
-        block_input.append(fed_back(stem, joints or JOINTS, heatmap_size, "block1_1"))
+        block_input.append(previous_heatmaps(stem, joints or JOINTS, heatmap_size, "block1_1"))
     maps = _dense_blocks(block_input, kernels, clocks, width)
     if classes is not None:
         *_, last = maps.values()
         return keras.Model(frame, action_head(last, classes, dropout), name=name)
     skips = {"stem": stem}
     for unit, map_ in maps.items():
-        channels = scaled(SKIP, width)
+        channels = scale_channels(SKIP, width)
         skips[unit] = convolution(map_, channels, 1, f"{unit}.skip", temporal_kernel=kernels[0])
     heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size, kernels[0])
     return keras.Model(frame, heatmaps, name=name)
@@ -111,7 +111,7 @@ def _temporal_kernels(name: str, temporal_kernel: int, temporal_filters: str) ->
 
 def _stem(frame: keras.KerasTensor, channels: int, clocks: bool) -> keras.KerasTensor:
     x = convolution(frame, channels, 7, "stem.conv7x7", strides=2)
-    x = rectified(x, "stem.conv7x7")
+    x = norm_relu(x, "stem.conv7x7")
     return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=2 if clocks else 1)
 
 
@@ -124,9 +124,9 @@ def _dense_blocks(
         unit = f"block{block}_{count}"
         for number in range(1, count + 1):
             features = [*features, _miniblock(features, f"block{block}_{number}", kernels, width)]
-        x = maps[unit] = rectified(_joined(features, f"{unit}.features"), f"{unit}.features")
+        x = maps[unit] = norm_relu(_joined(features, f"{unit}.features"), f"{unit}.features")
         if block < len(MINIBLOCKS):
-            channels = scaled(TRANSITIONS[block - 1], width)
+            channels = scale_channels(TRANSITIONS[block - 1], width)
             x = convolution(x, channels, 1, f"{unit}.transition", temporal_kernel=kernels[0])
             x = average_pool(x, 2, f"{unit}.pool", temporal_stride=2 if clocks else 1)
             features = [x]
@@ -136,10 +136,14 @@ def _dense_blocks(
 def _miniblock(
     features: list[keras.KerasTensor], unit: str, kernels: tuple[int, int], width: float
 ) -> keras.KerasTensor:
-    x = rectified(_joined(features, f"{unit}.join"), f"{unit}.join")
-    x = convolution(x, scaled(BOTTLENECK, width), 1, f"{unit}.conv1x1", temporal_kernel=kernels[0])
-    x = rectified(x, f"{unit}.conv1x1")
-    return convolution(x, scaled(GROWTH, width), 3, f"{unit}.conv3x3", temporal_kernel=kernels[1])
+    x = norm_relu(_joined(features, f"{unit}.join"), f"{unit}.join")
+    x = convolution(
+        x, scale_channels(BOTTLENECK, width), 1, f"{unit}.conv1x1", temporal_kernel=kernels[0]
+    )
+    x = norm_relu(x, f"{unit}.conv1x1")
+    return convolution(
+        x, scale_channels(GROWTH, width), 3, f"{unit}.conv3x3", temporal_kernel=kernels[1]
+    )
 
 
 def _joined(features: list[keras.KerasTensor], name: str) -> keras.KerasTensor:

@@ -13,8 +13,15 @@ clips of 8n + 1 frames. For clips of 8n frames I3D pads three frames less at the
 import keras
 from keras import layers
 
-from mpvn.models.heads import JOINTS, action_head, fed_back, keypoint_head
-from mpvn.models.parts import check_frame, check_task, convolution, max_pool, rectified, scaled
+from mpvn.models.heads import JOINTS, action_head, keypoint_head, previous_heatmaps
+from mpvn.models.parts import (
+    check_frame,
+    check_task,
+    convolution,
+    max_pool,
+    norm_relu,
+    scale_channels,
+)
 
 Branches = tuple[int, int, int, int, int, int]
 """Channels of a module: of the 1x1 branch; of the 1x1 and the 3x3 convolution in each of two 3x3
@@ -86,13 +93,13 @@ def par_inception(
     frame = keras.Input(input_shape, name="frame")
     x = network.reduced(frame)
     if feedback:
-        heatmaps = fed_back(x, joints or JOINTS, heatmap_size, "stem")
+        heatmaps = previous_heatmaps(x, joints or JOINTS, heatmap_size, "stem")
         x = layers.Concatenate(name="stem.feedback_join")([x, heatmaps])
     maps = network.modules(network.refined(x), MODULES)
     if classes is not None:
         outputs = action_head(maps["mixed_5c"], classes, dropout)
     else:
-        channels = scaled(SKIP, width)
+        channels = scale_channels(SKIP, width)
         skips = {unit: convolution(maps[unit], channels, 1, f"{unit}.skip") for unit in SKIPPED}
         outputs = keypoint_head(skips, joints or JOINTS, heatmap_size)
     return keras.Model(frame, outputs, name=name)
@@ -192,7 +199,7 @@ class _Inception:
         """Apply a convolution with the same kernel size in time as in space, batch norm, a ReLU."""
         x = convolution(
             x,
-            scaled(channels, self._width),
+            scale_channels(channels, self._width),
             kernel,
             f"{name}_conv",
             strides=strides,
@@ -200,7 +207,7 @@ class _Inception:
             temporal_stride=temporal_stride,
             temporal_padding=self._padding,
         )
-        return rectified(x, name, epsilon=1e-3)
+        return norm_relu(x, name, epsilon=1e-3)
 
     def _pool(
         self, x: keras.KerasTensor, size: int, name: str, strides: int, temporal_stride: int

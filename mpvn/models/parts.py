@@ -1,6 +1,6 @@
-"""What the published networks are built of: convolutions with or without a past, and their sizes.
+"""Parts of the published networks: convolutions and pooling, spatial or temporal.
 
-Nodes are called `unit.part`; `Plan(model, n, partition="units")` cuts between the units.
+Nodes are called `unit.part`; `Plan(model, n, partition="units")` cuts between units.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ from keras import layers
 import keras_layers
 
 
-def scaled(channels: int, width: float) -> int:
-    """`channels` times the width multiplier, at least 1."""
+def scale_channels(channels: int, width: float) -> int:
+    """Return `channels` times the width multiplier `width`, rounded, at least 1."""
     return max(1, round(channels * width))
 
 
@@ -30,8 +30,23 @@ def convolution(
     padding: str = "same",
     use_bias: bool = False,
 ) -> keras.KerasTensor:
-    """A 2D convolution, in groups if wanted: with as many as filters, a depthwise one. Or one over
-    time too, without groups, if its temporal kernel or stride is above 1."""
+    """Apply a 2D convolution, or a temporal one if the temporal kernel or stride is above 1.
+
+    Args:
+        x: `[B, H, W, C]`.
+        filters: Number of output channels.
+        kernel: Height and width of the kernel.
+        name: Name of the layer.
+        strides: Spatial stride.
+        groups: Number of groups of a 2D convolution. If it equals `filters`, the convolution is
+            depthwise.
+        temporal_kernel, temporal_stride, temporal_padding: See `keras_layers.TemporalConv3D`.
+        padding: Spatial padding, `"same"` or `"valid"`.
+        use_bias: Whether to add a bias.
+
+    Returns:
+        `[B, H', W', filters]`.
+    """
     common: Any = {"padding": padding, "use_bias": use_bias, "name": name}
     if 1 < groups == filters:
         depthwise = layers.DepthwiseConv2D(
@@ -50,10 +65,10 @@ def convolution(
     )(x)
 
 
-def rectified(
+def norm_relu(
     x: keras.KerasTensor, name: str, *, epsilon: float = 1e-5, batch_norm: bool = True
 ) -> keras.KerasTensor:
-    """Batch norm, if wanted, and ReLU: `name_norm` and `name_relu`."""
+    """Apply batch norm (if `batch_norm`) and ReLU, called `name_norm` and `name_relu`."""
     if batch_norm:
         x = layers.BatchNormalization(epsilon=epsilon, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
@@ -69,7 +84,7 @@ def max_pool(
     temporal_stride: int = 1,
     temporal_padding: str = "causal",
 ) -> keras.KerasTensor:
-    """A 2D pool with padding "same", or one over time too."""
+    """Apply max pooling with padding "same", over time too if a temporal argument is above 1."""
     if temporal_size == temporal_stride == 1:
         return layers.MaxPooling2D(size, strides, padding="same", name=name)(x)
     return keras_layers.TemporalMaxPooling3D(
@@ -84,7 +99,7 @@ def max_pool(
 def average_pool(
     x: keras.KerasTensor, size: int, name: str, *, temporal_stride: int = 1
 ) -> keras.KerasTensor:
-    """A 2D pool over whole blocks of pixels that, with a temporal stride, ticks more rarely."""
+    """Average blocks of pixels; with a temporal stride, of one in `temporal_stride` frames."""
     if temporal_stride == 1:
         return layers.AveragePooling2D(size, name=name)(x)
     return keras_layers.TemporalAveragePooling3D(
@@ -92,15 +107,15 @@ def average_pool(
     )(x)
 
 
-def stacked_input(
+def space_to_channels(
     frame: keras.KerasTensor, block: int | tuple[int, int, int], unit: str
 ) -> keras.KerasTensor:
-    """`frame` with blocks of pixels, and of frames, moved into the channels.
+    """Move blocks of pixels, and of frames, into channels.
 
     Args:
         frame: `[B, H, W, C]`.
-        block: `height = width`, or `(time, height, width)`; 1 leaves the frame as it is.
-        unit: the unit that the layer belongs to.
+        block: Height and width, or `(time, height, width)`. With 1, the frame stays as it is.
+        unit: Unit of the layer.
 
     Returns:
         `[B, H / height, W / width, C * time * height * width]`.
@@ -115,29 +130,31 @@ def stacked_input(
 
 
 def check_frame(input_shape: tuple[int, ...], divisor: int, network: str) -> None:
-    """Raises ValueError unless frames are `(height, width, channels)`, multiples of `divisor`."""
+    """Raise a `ValueError` unless `input_shape` is that of frames with multiples of `divisor`."""
     known = all(isinstance(size, int) and size > 0 for size in input_shape)
     if len(input_shape) != 3 or not known:
         raise ValueError(
-            f"{network}: input_shape must be (height, width, channels), all known. "
+            f"Invalid input_shape of {network!r}. Expected (height, width, channels), all known. "
             f"Received: {input_shape}"
         )
     if any(size % divisor for size in input_shape[:2]):
         nearest = [max(1, round(size / divisor)) * divisor for size in input_shape[:2]]
         raise ValueError(
-            f"{network}: frames must be multiples of {divisor} high and wide, such as "
-            f"{nearest[0]}x{nearest[1]}. Received: {input_shape[0]}x{input_shape[1]}"
+            f"Invalid frame size for {network!r}. Expected a height and width that are multiples "
+            f"of {divisor}, such as {nearest[0]}x{nearest[1]}. "
+            f"Received: {input_shape[0]}x{input_shape[1]}"
         )
 
 
 def check_task(network: str, joints: int | None, classes: int | None, feedback: bool) -> None:
-    """Raises ValueError unless the network is for heatmaps or for classes."""
+    """Raise a `ValueError` unless the options are for heatmaps only or for classes only."""
     if joints is not None and classes is not None:
         raise ValueError(
-            f"{network}: give joints (heatmaps) or classes (a classifier), not both. "
-            f"Received: joints={joints}, classes={classes}"
+            f"Conflicting options of {network!r}. Expected joints (heatmaps) or classes (a "
+            f"classifier), not both. Received: joints={joints}, classes={classes}"
         )
     if feedback and classes is not None:
         raise ValueError(
-            f"{network}: what is fed back are heatmaps. Leave out classes={classes}, or feedback"
+            f"Conflicting options of {network!r}: only heatmaps can be fed back. "
+            f"Received: feedback=True, classes={classes}"
         )

@@ -7,7 +7,7 @@ this network does not.
 import keras
 
 from mpvn.models.heads import action_head
-from mpvn.models.parts import check_frame, convolution, rectified, scaled, stacked_input
+from mpvn.models.parts import check_frame, convolution, norm_relu, scale_channels, space_to_channels
 
 FILTERS = (32, 64, 64, 128, 256)
 STRIDES = (2, 1, 2, 1, 2)
@@ -41,7 +41,7 @@ def simple_cnn(
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
-    x = convolutions(stacked_input(frame, block, "conv1"), batch_norm, width)
+    x = convolutions(space_to_channels(frame, block, "conv1"), batch_norm, width)
     logits = action_head(x, classes, unit="linear")
     return keras.Model(frame, logits, name=name)
 
@@ -59,7 +59,7 @@ def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.
     """
     for number, (filters, strides) in enumerate(zip(FILTERS, STRIDES, strict=True), 1):
         unit = f"conv{number}"
-        channels = scaled(filters, width)
+        channels = scale_channels(filters, width)
         x = convolution(x, channels, 3, f"{unit}.conv", strides=strides, use_bias=not batch_norm)
-        x = rectified(x, f"{unit}.conv", batch_norm=batch_norm)
+        x = norm_relu(x, f"{unit}.conv", batch_norm=batch_norm)
     return x

@@ -12,7 +12,14 @@ import keras
 from keras import layers
 
 from mpvn.models.applications import load_application
-from mpvn.models.parts import check_frame, convolution, max_pool, rectified, scaled, stacked_input
+from mpvn.models.parts import (
+    check_frame,
+    convolution,
+    max_pool,
+    norm_relu,
+    scale_channels,
+    space_to_channels,
+)
 from mpvn.models.surgery.transfer import transfer_weights
 
 VGG8 = ((7, 96, 2, 2), (5, 256, 2, 2), (3, 512, 1, 1), (3, 512, 1, 1), (3, 512, 1, 2))
@@ -57,17 +64,17 @@ def vgg8(
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
-    x = stacked_input(frame, block, "conv1")
+    x = space_to_channels(frame, block, "conv1")
     for number, (kernel, filters, strides, pool) in enumerate(VGG8, 1):
         part = f"conv{number}.conv"
-        channels = scaled(filters, width)
+        channels = scale_channels(filters, width)
         x = convolution(x, channels, kernel, part, strides=strides, use_bias=not batch_norm)
-        x = rectified(x, part, batch_norm=batch_norm)
+        x = norm_relu(x, part, batch_norm=batch_norm)
         if pool > 1:
             x = max_pool(x, pool, f"conv{number}.pool", strides=pool)
     x = layers.Flatten(name="full6.flatten")(x)
     for number, units in enumerate(VGG8_DENSE, 6):
-        x = _dense(x, scaled(units, width), f"full{number}.dense", dropout)
+        x = _dense(x, scale_channels(units, width), f"full{number}.dense", dropout)
     logits = layers.Dense(classes, dtype="float32", name="full8.logits")(x)
     return keras.Model(frame, logits, name=name)
 
@@ -117,11 +124,11 @@ def vgg16(
             f"Received: batch_norm={batch_norm}, width={width}"
         )
     frame = keras.Input(input_shape, name="frame")
-    x = stacked_input(frame, block, "unit1")
+    x = space_to_channels(frame, block, "unit1")
     x = _vgg16_convolutions(x, batch_norm, temporal_kernel, temporal_padding, width)
     x = layers.Flatten(name="unit7.flatten")(x)
     for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):
-        x = _dense(x, scaled(units, width), part, dropout)
+        x = _dense(x, scale_channels(units, width), part, dropout)
     logits = layers.Dense(classes, dtype="float32", name="unit8.predictions")(x)
     model = keras.Model(frame, logits, name=name)
     if weights is not None:
@@ -153,14 +160,14 @@ def _vgg16_convolutions(
             part = f"{unit}.block{stage}_conv{number}"
             x = convolution(
                 x,
-                scaled(filters, width),
+                scale_channels(filters, width),
                 3,
                 part,
                 temporal_kernel=temporal_kernel,
                 temporal_padding=temporal_padding,
                 use_bias=not batch_norm,
             )
-            x = rectified(x, part, batch_norm=batch_norm)
+            x = norm_relu(x, part, batch_norm=batch_norm)
             layer += 1
         x = max_pool(x, 2, f"{unit}.block{stage}_pool", strides=2)
     return x
