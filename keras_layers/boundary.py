@@ -1,15 +1,15 @@
-"""The one-step delay between parallel subnetworks, and which way in time gradients cross it.
+"""The one-step delay between parallel subnetworks, and the direction in which gradients cross it.
 
     forward            h -> one step later
     back-propagation   g -> one step earlier      waits for the future
-    Sideways           g -> one step later        what a pipeline that never waits can send
+    Sideways           g -> one step later        a pipeline can send it without waiting
 
-*Sideways: Depth-Parallel Training of Video Models* (CVPR 2020), section 3, is the second line put
-in place of the first, and nothing else: a subnetwork multiplies the gradient that has arrived with
-its Jacobian at the input that it holds now. On a clip of equal frames the two are the same.
+*Sideways: Depth-Parallel Training of Video Models* (CVPR 2020), section 3.4, replaces the second
+line by the third and changes nothing else: a subnetwork multiplies the gradient that arrives with
+its Jacobian at its present input. On a clip of identical frames the two are equal.
 
-What it does not do well: all activations of the clip are kept, as back-propagation keeps them. For
-memory that does not grow with the clip, see `keras_layers.Sideways`.
+What it does not do well: it keeps all activations of the clip, as back-propagation does. For memory
+that does not grow with the clip, see `keras_layers.Sideways`.
 """
 
 import keras
@@ -19,9 +19,9 @@ GRADIENTS = ("exact", "sideways")
 
 
 def check_gradient(gradient: object) -> str:
-    """`gradient`, if it is one of `GRADIENTS`; raises ValueError otherwise."""
+    """Return `gradient` if it is one of `GRADIENTS`; raise ValueError otherwise."""
     if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be one of {GRADIENTS}. Received: {gradient!r}")
+        raise ValueError(f"Invalid gradient. Expected one of {GRADIENTS}. Received: {gradient!r}.")
     return str(gradient)
 
 
@@ -32,19 +32,21 @@ def sent_sideways(
     start: int = 1,
     factor: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """`received`, whose gradient goes to `sent`, and as late as `received` came.
+    """Return `received`; send its gradient to `sent`, as late as `received` came.
+
+        forward    received[t] = sent[t - delay]
+        backward   g_sent[t] = factor * g_received[t - delay]   for t >= start, else 0
 
     Args:
-        received: `[B, T, ...]`, what the reader sees of `sent`, computed by whatever means.
-        sent: `[B, T, ...]`, what the producer made.
+        received: `[B, T, ...]`, what the reader gets of `sent`, however it was computed.
+        sent: `[B, T, ...]`, the producer's output.
         delay: steps from producer to reader and back, 0 or 1.
-        start: first step, from 0, at which the producer takes a gradient; at least `delay`. Before
-            it lies the mask gamma of the paper's section 3.3.
+        start: first step, from 0, at which the producer learns; at least `delay`. The steps before
+            are the paper's mask, see `keras_layers.sideways_rules`.
         factor: scalar on the gradient, or None.
 
     Returns:
-        `[B, T, ...]`: at step t of the backward pass `sent` is given `factor` times the gradient of
-        `received` at step `t - delay`.
+        `[B, T, ...]`.
     """
 
     @tf.custom_gradient
@@ -62,30 +64,32 @@ def sent_sideways(
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class Boundary(keras.layers.Layer):
-    """Puts out at step t what came in at step t - 1; zeros at the first step.
+    """Delays clips by one step; the first step is zero.
 
-    Between layers over whole clips it makes parallel subnetworks of them (*Massively Parallel Video
-    Networks*, section 3.1). A chain of D subnetworks with Sideways boundaries between them trains
-    by Sideways: its masks are the zeros that the shifts bring in, if the loss leaves out (by sample
-    weights, say) the first D - 1 steps, whose outputs no frame has reached. A subnetwork's gradient
-    is then a sum over the steps at which it learns. `mpvn.VideoNetwork` with
-    `gradient="sideways"` and `keras_layers.Sideways` see to masks and means themselves.
+    Boundaries between layers over whole clips make parallel subnetworks of these layers (*Massively
+    Parallel Video Networks*, section 3). A chain of D subnetworks with Sideways boundaries between
+    them trains by Sideways, if the loss leaves out (by sample weights, for example) the first D - 1
+    steps, whose outputs no frame has reached: then the zeros that the shifts bring in are the
+    paper's masks. A subnetwork's gradient is the sum over the steps at which it learns.
+    `mpvn.VideoNetwork` with `gradient="sideways"` and `keras_layers.Sideways` take care of masks
+    and means themselves.
 
     Args:
         gradient: `"exact"` sends the gradient one step earlier in time, as back-propagation does;
             `"sideways"` sends it one step later.
         start: with `"sideways"`, the first step, from 0, at which a gradient is sent; at least 1.
-            After subnetwork i = 1, 2, ... of a chain of D, `2 * D - 1 - i` is the paper's mask; it
-            must be said where shortcuts bring gradients down sooner than the chain does.
+            Needed only where shortcuts send gradients back sooner than the chain does. The paper's
+            mask behind subnetwork i is
+            `keras_layers.sideways_rules.first_learning_steps(D)[i]`.
 
     Call arguments:
-        inputs: `[B, T, ...]`. Floating point becomes the layer's compute dtype; others stay.
+        inputs: `[B, T, ...]`. Floating-point inputs are cast to the layer's compute dtype.
 
     Output shape:
-        That of `inputs`.
+        Same as `inputs`.
 
     Raises:
-        ValueError: another `gradient`, a `start` below 1, or an input without a time axis.
+        ValueError: `gradient` or `start` is invalid, or an input has no time axis.
 
     Example:
         >>> clip = keras.ops.reshape([1.0, 2.0, 3.0], (1, 3, 1))
@@ -97,14 +101,14 @@ class Boundary(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(start, int) or start < 1:
             raise ValueError(
-                f"layer {self.name!r}: start must be an int of at least 1, for what is sent takes "
-                f"a step. Received: {start!r}"
+                f"Layer {self.name!r}: expected start as an int of at least 1, because sending "
+                f"takes a step. Received: {start!r}."
             )
         self.gradient = check_gradient(gradient)
         self.start = start
 
     def call(self, inputs):
-        self.compute_output_shape(inputs.shape)  # refuses what has no time
+        self.compute_output_shape(inputs.shape)  # raises an error if there is no time axis
         later = tf.concat([tf.zeros_like(inputs[:, :1]), inputs[:, :-1]], axis=1)
         later = tf.ensure_shape(later, inputs.shape)
         if self.gradient == "exact" or not inputs.dtype.is_floating:
@@ -114,7 +118,8 @@ class Boundary(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         if len(input_shape) < 2:
             raise ValueError(
-                f"layer {self.name!r} takes clips [B, T, ...]. Received: shape={tuple(input_shape)}"
+                f"Layer {self.name!r}: expected clips [B, T, ...]. "
+                f"Received: shape={tuple(input_shape)}."
             )
         return tuple(input_shape)
 

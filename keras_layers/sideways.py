@@ -1,20 +1,20 @@
-"""Sideways as one layer: modules that train on clips in memory that does not grow with the clip.
+"""Sideways as one layer: modules train on clips in memory that does not grow with the clip.
 
-*Sideways: Depth-Parallel Training of Video Models* (CVPR 2020), section 3, step after step, and its
-shortcuts (*Gradient Forward-Propagation for Large-Scale Temporal Video Modelling*, CVPR 2021):
+*Sideways: Depth-Parallel Training of Video Models* (CVPR 2020), section 3.4, step by step, and its
+shortcuts (*Gradient Forward-Propagation for Large-Scale Temporal Video Modelling*, CVPR 2021). At
+step t, for all modules i at once, from what was sent at step t - 1:
 
-    at step t, all at once        module i reads   what the modules before it sent at step t - 1
-                                  module i takes   the gradients that its readers sent at step t - 1
-                                  module i sends   its output up, and down the product of what it
-                                                   took with its Jacobian at what it reads now
+    x      =  merge(h[i-1], h[i-k], ...)    outputs of the modules that i reads, or the frame
+    h[i]  <-  module_i(x)
+    dw[i] +=  g[i] * d module_i(x) / dw     from the first step on at which i learns
+    g[j]  <-  g[i] * d module_i(x) / dh[j]  sum over the readers i of j; dloss/dh for the last
 
-The backward pass runs the same steps forward in time once more, so of the past nothing is kept but
-the clip that came in and the gradients that come with the outputs.
+The backward pass repeats these steps, again forward in time. So nothing of the past is kept but the
+input clip and the gradients of the outputs.
 
-What it does not do well: everything is computed twice, and modules see frames, not clips. Batch
-norm takes its statistics over the batch at each step, the first steps included, which no frame has
-reached. The weights of layers behind this one learn from those steps too, unless the loss leaves
-them out.
+What it does not do well: it computes everything twice, and modules see frames, not clips. Batch
+norm takes its statistics over the batch at each step, including the first steps, which no frame has
+reached yet. The weights of later layers learn from those steps too, unless the loss masks them.
 """
 
 from collections.abc import Sequence
@@ -23,27 +23,29 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.src.backend import AutocastScope  # no public way to read a variable in its own dtype
 
+from keras_layers.folding import swap_time
+from keras_layers.pure_call import PureScope, read_variables, refuse_losses
 from keras_layers.shortcut_merge import ShortcutMerge, check_shortcuts
+from keras_layers.sideways_rules import check_clip, first_learning_steps, mean_factor
 
 Tensors = list[tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class Sideways(keras.layers.Layer):
-    """A chain of modules, with shortcuts, that passes frames and gradients on by one module a step.
+    """A chain of modules, with shortcuts, that frames and gradients cross by one module a step.
 
-    At step t the output is of frame `t - D + 1` (with shortcuts: and fresher ones) for D modules,
-    so targets that change over time must be moved `D - 1` steps. The loss should be a mean over
-    steps; each module's gradient is then the mean over the steps at which it learns: module
-    i = 1 .. D from step `2 * D - i`, counted from 1, on. On a clip of equal frames it is what
-    back-propagation gives for one frame.
+    With D modules, the output at step t belongs to frame `t - D + 1` (with shortcuts, also to later
+    ones), so delay targets that change over time by `D - 1` steps. The loss should be a mean over
+    steps. Each module's gradient is then the mean over the steps at which it learns, module
+    i = 0 .. D - 1 from step `2D - 2 - i` (from 0) on. On a clip of identical frames it equals the
+    gradient that back-propagation gives for one frame.
 
     Args:
         modules: Keras layers or models, each from frames `[B, ...]` to frames, of known sizes.
-        shortcuts: offsets k >= 2. Module l reads module l - k besides module l - 1, for all l > k:
-            offset 3, the paper's, keeps two clips apart whose frames alternate, 2 mixes them.
+        shortcuts: offsets k >= 2. Module l reads module l - k besides module l - 1, for all l > k.
+            Offset 3, the paper's, keeps two clips with alternating frames apart; 2 mixes them.
         merge: how shortcuts join the main input: `"project"`, `"add"` or `"concatenate"`; see
             `ShortcutMerge`.
 
@@ -52,12 +54,13 @@ class Sideways(keras.layers.Layer):
         training: as in Keras.
 
     Output shape:
-        `[B, T, ...]` of the last module, in the layer's compute dtype.
+        `[B, T, ...]`, outputs of the last module, in the layer's compute dtype.
 
     Raises:
-        ValueError: no modules, one twice, offsets or merge out of range, inputs of unknown size,
-            shapes that do not merge, a module that adds losses, or, when the gradient is taken, a
-            clip shorter than `2 * D - 1`.
+        ValueError: there are no modules, or a module occurs twice; offsets or merge are out of
+            range; inputs have unknown sizes; shapes do not merge; a module adds losses, or uses
+            variables that are not its own; or, when the gradient is taken, a clip is shorter than
+            `2D - 1` frames.
 
     Example:
         >>> layer = Sideways([keras.layers.Dense(3, "tanh") for _ in range(4)], shortcuts=[3])
@@ -76,14 +79,14 @@ class Sideways(keras.layers.Layer):
         modules, shortcuts = list(modules), sorted(set(shortcuts))
         if not modules or len({id(module) for module in modules}) < len(modules):
             raise ValueError(
-                f"layer {self.name!r} needs modules, each only once. Received: "
-                f"{[module.name for module in modules]}"
+                f"Layer {self.name!r}: expected at least one module, and each module only once. "
+                f"Received: {[module.name for module in modules]}."
             )
         check_shortcuts(shortcuts, f"layer {self.name!r}")
         self.modules = modules
         self.shortcuts = tuple(shortcuts)
         self.merge = merge
-        self.frames_made: list[tuple] = []  # shape of what each module makes of a frame, once built
+        self.frame_shapes: list[tuple] = []  # of each module's output, once built
         self.units = [
             _Unit(module, merge, dtype=self.dtype_policy, name=f"unit_{index}")
             for index, module in enumerate(modules)
@@ -92,19 +95,16 @@ class Sideways(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         if len(input_shape) < 3 or None in input_shape[2:]:
             raise ValueError(
-                f"layer {self.name!r} takes clips [B, T, ...] of frames of known size. Received: "
-                f"shape={tuple(input_shape)}"
+                f"Layer {self.name!r}: expected clips [B, T, ...] of frames of known size. "
+                f"Received: shape={tuple(input_shape)}."
             )
-        self.frames_made = [shape[1:] for shape in self._output_shapes(input_shape)]
+        self.frame_shapes = [shape[1:] for shape in self._output_shapes(input_shape)]
 
     def call(self, inputs, training=None):
         inputs = ops.cast(inputs, self.compute_dtype)
         scan = _Scan(self, inputs.shape[0], bool(training))
-        with AutocastScope(None):
-            weights, states = (
-                [[tf.convert_to_tensor(v.value) for v in variables] for variables in of_units]
-                for of_units in (scan.trained, scan.other)
-            )
+        weights = [read_variables(variables) for variables in scan.trainable]
+        states = [read_variables(variables) for variables in scan.other]
 
         @tf.custom_gradient
         def run(clip, weights, states):
@@ -119,7 +119,7 @@ class Sideways(keras.layers.Layer):
         outputs, after = run(inputs, weights, states)
         for variables, values in zip(scan.other, after, strict=True):
             for variable, value in zip(variables, values, strict=True):
-                if id(variable) in scan.changed:
+                if id(variable) in scan.assigned:
                     variable.assign(value)
         return tf.ensure_shape(outputs, (*inputs.shape[:2], *outputs.shape[2:]))
 
@@ -127,16 +127,16 @@ class Sideways(keras.layers.Layer):
         return (*input_shape[:2], *self._output_shapes(input_shape)[-1][1:])
 
     def sources(self, index: int) -> list[int]:
-        """The modules that module `index` reads, the chain's first; the first module reads none."""
-        return [index - k for k in (1, *self.shortcuts) if k <= index]
+        """Return the modules that module `index` reads, the chain first; [] for the first."""
+        return [index - offset for offset in (1, *self.shortcuts) if offset <= index]
 
     def _output_shapes(self, input_shape: tuple) -> list[tuple]:
-        """Shape `[B, ...]` of what each module makes of a frame; units are built on the way."""
-        made: list[tuple] = []
+        """Return the output shape `[B, ...]` of each module; build modules on the way."""
+        shapes: list[tuple] = []
         for index, unit in enumerate(self.units):
-            read = [made[source] for source in self.sources(index)]
-            made.append(unit.compute_output_shape(read or [(input_shape[0], *input_shape[2:])]))
-        return made
+            inputs = [shapes[source] for source in self.sources(index)]
+            shapes.append(unit.compute_output_shape(inputs or [(input_shape[0], *input_shape[2:])]))
+        return shapes
 
     def get_config(self) -> dict:
         return {
@@ -153,7 +153,7 @@ class Sideways(keras.layers.Layer):
 
 
 class _Unit(keras.layers.Layer):
-    """A module and the merge before it; takes a list, what the chain sent first."""
+    """A module behind the merge of its inputs: a list of maps, the chain's first."""
 
     def __init__(self, module: keras.layers.Layer, merge: str, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -163,8 +163,8 @@ class _Unit(keras.layers.Layer):
     def build(self, input_shapes: list[tuple]) -> None:
         try:
             merged = self.merge.compute_output_shape(input_shapes)
-        except ValueError as fault:
-            raise ValueError(f"before the module {self.module.name!r}: {fault}") from fault
+        except ValueError as error:
+            raise ValueError(f"Inputs of module {self.module.name!r}: {error}") from error
         self.merge.build(input_shapes)
         if not self.module.built:
             self.module.build(merged)
@@ -181,160 +181,141 @@ class _Unit(keras.layers.Layer):
 
 
 class _Scan:
-    """The steps of a layer over a clip, forward alone or with pseudo-gradients.
+    """The loops of a layer over a clip: forward, and again for pseudo-gradients.
 
-    Weights, and values of variables that are not trained, are lists of tensors for each unit.
+    Weights, and values of other variables, are lists of tensors for each unit.
+
+    Attributes:
+        trainable: trainable variables of each unit.
+        other: its other variables.
+        assigned: ids of the variables that calls of the units assigned.
     """
 
     def __init__(self, layer: Sideways, batch: int | None, training: bool) -> None:
-        self.units = layer.units
-        self.trained = [unit.trainable_variables for unit in self.units]
-        # Integers are states of random numbers, which Keras hides from SavedModels of inference.
+        self._units = layer.units
+        self.trainable = [unit.trainable_variables for unit in self._units]
+        # Integers are random seeds, which Keras leaves out of SavedModels for inference.
         self.other = [
             [v for v in unit.non_trainable_variables if training or "int" not in v.dtype]
-            for unit in self.units
+            for unit in self._units
         ]
-        self.changed: set[int] = set()  # ids of the variables that calls give new values
+        self.assigned: set[int] = set()
         self._training = training
         self._dtype = layer.compute_dtype
-        self._sources = [layer.sources(index) for index in range(len(self.units))]
-        self._made = [(batch, *frame) for frame in layer.frames_made]
-        depth = len(self.units)
-        # gamma: 2D - i for i = 1 .. D, from step 1; here 2D - 2 - index, from step 0
-        self._starts = [2 * depth - 2 - index for index in range(depth)]
+        self._sources = [layer.sources(index) for index in range(len(self._units))]
+        self._shapes = [(batch, *frame) for frame in layer.frame_shapes]
+        self._first_steps = first_learning_steps(len(self._units))
 
     def forward(
         self, clip: tf.Tensor, weights: list[Tensors], states: list[Tensors]
     ) -> tuple[tf.Tensor, list[Tensors]]:
-        """Outputs `[B, T, ...]`, and the values of `states` after the clip."""
+        """Return the outputs `[B, T, ...]`, and the values of `states` after the clip."""
         steps = tf.shape(clip)[1]
 
-        def step(time, held, states, written):
-            now, states = self._step(clip[:, time], held, weights, states)
-            return time + 1, now, states, written.write(time, now[-1])
+        def step(time, sent, states, written):
+            results = [
+                self._call(index, self._inputs(index, clip[:, time], sent), weights[index], state)
+                for index, state in enumerate(states)
+            ]
+            sent, states = ([result[n] for result in results] for n in (0, 1))
+            return time + 1, sent, states, written.write(time, sent[-1])
 
-        array = tf.TensorArray(self._dtype, steps, element_shape=self._made[-1])
-        loop = (tf.constant(0), self._zeros(clip), states, array)
-        _, _, states, written = self._run(steps, step, loop)
-        return time_swapped(written.stack()), states
+        array = tf.TensorArray(self._dtype, steps, element_shape=self._shapes[-1])
+        _, _, states, written = self._loop(steps, step, self._zeros(clip), states, array)
+        return swap_time(written.stack()), states
 
     def backward(
         self, clip: tf.Tensor, weights: list[Tensors], states: list[Tensors], upstream: tf.Tensor
     ) -> tuple[tf.Tensor, list[Tensors]]:
-        """Pseudo-gradients of `clip` and of `weights`; `upstream` is that of the outputs."""
-        self._check_length(clip)
+        """Return pseudo-gradients of `clip` and `weights`, from those of the outputs, `upstream`.
+
+        Raises:
+            ValueError: the clip is too short.
+        """
         steps = tf.shape(clip)[1]
+        check_clip(steps if clip.shape[1] is None else clip.shape[1], self._first_steps, "module")
 
-        def step(time, held, taken, states, sums, written):
-            sent = [tf.zeros_like(gradient) for gradient in taken]
-            now, after, added = [], [], []
-            taken = [*taken[:-1], upstream[:, time]]
-            for index in range(len(self.units)):
-                with tf.GradientTape() as tape:
-                    # Tensors of this step, or the tape would not see them enter the loop.
-                    read = [tf.identity(x) for x in self._read(index, clip[:, time], held)]
-                    own = [tf.identity(weight) for weight in weights[index]]
-                    tape.watch([read, own])
-                    output, state = self._apply(index, read, own, states[index])
-                products = tape.gradient(output, [read, own], taken[index], _ZERO)
-                gamma = time >= self._starts[index]
-                down, of_weights = tf.nest.map_structure(
-                    lambda g, gamma=gamma: tf.where(gamma, g, tf.zeros_like(g)), products
+        def step(time, sent, gradients, states, sums, written):
+            gradients = [*gradients[:-1], upstream[:, time]]
+            sent_back = [tf.zeros_like(output) for output in sent]
+            outputs, after, totals = [], [], []
+            for index in range(len(self._units)):
+                inputs = self._inputs(index, clip[:, time], sent)
+                output, state, of_inputs, of_weights = self._gradients(
+                    index, time, inputs, weights[index], states[index], gradients[index]
                 )
-                for source, gradient in zip(self._sources[index], down, strict=False):
-                    sent[source] += gradient
+                for source, gradient in zip(self._sources[index], of_inputs, strict=False):
+                    sent_back[source] += gradient
                 if index == 0:
-                    written = written.write(time, down[0])
-                now.append(output)
+                    written = written.write(time, of_inputs[0])
+                outputs.append(output)
                 after.append(state)
-                added.append([total + g for total, g in zip(sums[index], of_weights, strict=True)])
-            return time + 1, now, sent, after, added, written
+                totals.append([a + b for a, b in zip(sums[index], of_weights, strict=True)])
+            return time + 1, outputs, sent_back, after, totals, written
 
-        frame = (clip.shape[0], *clip.shape[2:])
-        array = tf.TensorArray(clip.dtype, steps, element_shape=frame)
         zeros = self._zeros(clip)
         sums = tf.nest.map_structure(tf.zeros_like, weights)
-        loop = (tf.constant(0), zeros, zeros, states, sums, array)
-        *_, sums, written = self._run(steps, step, loop)
-        # From the loss's mean over all steps to the mean over those at which a module learns.
-        learning = [tf.maximum(steps - start, 1) for start in self._starts]
+        frame = (clip.shape[0], *clip.shape[2:])
+        array = tf.TensorArray(clip.dtype, steps, element_shape=frame)
+        *_, sums, written = self._loop(steps, step, zeros, zeros, states, sums, array)
+        factors = [mean_factor(steps, first) for first in self._first_steps]
         means = [
-            [total * _ratio(steps, count, total.dtype) for total in totals]
-            for totals, count in zip(sums, learning, strict=True)
+            [total * tf.cast(factor, total.dtype) for total in totals]
+            for totals, factor in zip(sums, factors, strict=True)
         ]
-        gradient = time_swapped(written.stack())
-        return gradient * _ratio(steps, learning[0], gradient.dtype), means
+        gradient = swap_time(written.stack())
+        return gradient * tf.cast(factors[0], gradient.dtype), means
 
-    def _step(self, frame, held, weights, states) -> tuple[Tensors, list[Tensors]]:
-        """What each unit makes of what it reads, and the values of `states` after it."""
-        done = [
-            self._apply(index, self._read(index, frame, held), weights[index], states[index])
-            for index in range(len(self.units))
-        ]
-        return [output for output, _ in done], [state for _, state in done]
+    def _gradients(
+        self,
+        index: int,
+        time: tf.Tensor,
+        inputs: Tensors,
+        weights: Tensors,
+        state: Tensors,
+        upstream: tf.Tensor,
+    ) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
+        """Call unit `index`; return output, state, gradients of inputs and of weights, masked."""
+        with tf.GradientTape() as tape:
+            # Copies made in this step: the tape does not see what entered the loop from outside.
+            inputs, weights = ([tf.identity(x) for x in xs] for xs in (inputs, weights))
+            tape.watch([inputs, weights])
+            output, state = self._call(index, inputs, weights, state)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(output, [inputs, weights], upstream, zero)
+        learns = time >= self._first_steps[index]
+        of_inputs, of_weights = tf.nest.map_structure(
+            lambda g: tf.where(learns, g, tf.zeros_like(g)), gradients
+        )
+        return output, state, of_inputs, of_weights
 
-    def _read(self, index: int, frame: tf.Tensor, held: Tensors) -> Tensors:
-        """What unit `index` reads: what was held after the last step."""
-        return [held[source] for source in self._sources[index]] or [frame]
+    def _inputs(self, index: int, frame: tf.Tensor, sent: Tensors) -> Tensors:
+        """Return what unit `index` reads of the outputs `sent` at the previous step."""
+        return [sent[source] for source in self._sources[index]] or [frame]
 
-    def _apply(
-        self, index: int, read: Tensors, weights: Tensors, state: Tensors
+    def _call(
+        self, index: int, inputs: Tensors, weights: Tensors, state: Tensors
     ) -> tuple[tf.Tensor, Tensors]:
-        """Calls unit `index` with these values of its variables; its output, and values after."""
-        unit, other = self.units[index], self.other[index]
-        variables = [*self.trained[index], *other]
-        values = zip(variables, [*weights, *state], strict=True)
-        with keras.StatelessScope(values, collect_losses=True) as scope:
-            output = unit(read, training=self._training)
-        if scope.losses:
-            raise ValueError(
-                f"the module {unit.module.name!r} adds losses (an activity regularizer, or "
-                "add_loss), one for each step, which cannot leave the loop over steps. Take them "
-                "out"
-            )
-        known = {id(variable) for variable in other}
-        for variable in unit.non_trainable_variables:
-            if id(variable) not in known and scope.get_current_value(variable) is not None:
-                raise ValueError(
-                    f"the module {unit.module.name!r} draws random numbers in inference, the same "
-                    "at every step. Call it with training=True"
-                )
-        after = [scope.get_current_value(variable) for variable in other]
-        for variable, old, new in zip(other, state, after, strict=True):
-            if new is not old:
-                self.changed.add(id(variable))
-        output = tf.cast(output, self._dtype)
-        return tf.ensure_shape(output, self._made[index]), after
+        """Call unit `index` with these values of its variables; return its output and state."""
+        unit, other = self._units[index], self.other[index]
+        scope = PureScope([*self.trainable[index], *other], [*weights, *state])
+        scope.layer = unit.module
+        with scope:
+            output = unit(inputs, training=self._training)
+        refuse_losses(layer.name for layer, _ in scope.added_losses)
+        self.assigned.update(scope.assigned)
+        output = tf.ensure_shape(tf.cast(output, self._dtype), self._shapes[index])
+        return output, [scope.get_current_value(variable) for variable in other]
 
     def _zeros(self, clip: tf.Tensor) -> Tensors:
-        """What all units hold before the first step."""
+        """Return zeros in the shape of each unit's output."""
         batch = tf.shape(clip)[0] if clip.shape[0] is None else clip.shape[0]
-        return [tf.zeros((batch, *own[1:]), self._dtype) for own in self._made]
+        return [tf.zeros((batch, *shape[1:]), self._dtype) for shape in self._shapes]
 
-    def _run(self, steps: tf.Tensor, step: Any, loop: tuple) -> tuple:
-        # One step at a time: several side by side would hold their insides side by side.
+    def _loop(self, steps: tf.Tensor, step: Any, *variables: Any) -> tuple:
+        """Run `step` for each step of a clip, one at a time.
+
+        With parallel iterations, the activations of several steps would be alive at once.
+        """
+        loop = (tf.constant(0), *variables)
         return tf.while_loop(lambda time, *_: time < steps, step, loop, parallel_iterations=1)
-
-    def _check_length(self, clip: tf.Tensor) -> None:
-        depth, steps = len(self.units), clip.shape[1]
-        sentence = (
-            f"Sideways over D = {depth} modules learns from clips of at least 2D - 1 = "
-            f"{2 * depth - 1} frames, for the first module's first gradient comes at that step. "
-            "Take longer clips or fewer modules"
-        )
-        if steps is None:
-            tf.debugging.assert_greater_equal(tf.shape(clip)[1], 2 * depth - 1, sentence)
-        elif steps < 2 * depth - 1:
-            raise ValueError(f"{sentence}. Received: clips of {steps} frames")
-
-
-_ZERO = tf.UnconnectedGradients.ZERO
-
-
-def _ratio(all_steps: tf.Tensor, steps: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    return tf.cast(tf.cast(all_steps, tf.float64) / tf.cast(steps, tf.float64), dtype)
-
-
-def time_swapped(x: tf.Tensor) -> tf.Tensor:
-    """[T, B, ...] -> [B, T, ...], and back."""
-    return tf.transpose(x, [1, 0, *range(2, len(x.shape))])

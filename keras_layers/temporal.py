@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_layers.folding import fold_time, unfold_time
+
 TEMPORAL_PADDINGS = ("causal", "symmetric")
 """Where the window of a temporal layer lies.
 
@@ -147,19 +149,18 @@ class TemporalLayer(keras.layers.Layer):
         return self.compute([*past, inputs, *future])
 
     def _call_clip(self, clip):
-        batch, time, *frame = ops.shape(clip)
-        frames = ops.reshape(clip, (-1, *frame))  # [B, T, ...] -> [B*T, ...]
+        batch, time = ops.shape(clip)[:2]
+        frames = fold_time(clip)  # [B, T, ...] -> [B*T, ...]
 
         def pad_time(frames, before, after):
             """Pad with zeros: [B*T, ...] -> [B, before + T + after, ...]."""
-            clip = ops.reshape(frames, (batch, time, *ops.shape(frames)[1:]))
+            clip = unfold_time(frames, batch, time)
             paddings = [[0, 0], [before, after]] + [[0, 0]] * (len(clip.shape) - 2)
             return ops.pad(clip, paddings)
 
         def every_stride(clip, first):
             """Take the frames first + t * stride: [B, T', ...] -> [B*ceil(T/stride), ...]."""
-            clip = clip[:, first : first + time : self.temporal_stride]
-            return ops.reshape(clip, (-1, *ops.shape(clip)[2:]))
+            return fold_time(clip[:, first : first + time : self.temporal_stride])
 
         window = [frames if self.temporal_stride == 1 else every_stride(clip, 0)]
         if self.lookback:
@@ -170,8 +171,7 @@ class TemporalLayer(keras.layers.Layer):
             window += [every_stride(future, 1 + distance) for distance in range(self.lookahead)]
         outputs = self.compute(window)
         ticks = -(-time // self.temporal_stride)
-        # [B*ticks, ...] -> [B, ticks, ...]
-        return ops.reshape(outputs, (batch, ticks, *ops.shape(outputs)[1:]))
+        return unfold_time(outputs, batch, ticks)  # [B*ticks, ...] -> [B, ticks, ...]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         if not self._is_clip(input_shape):

@@ -11,6 +11,7 @@ copies the channels in memory, which takes time in networks whose speed memory b
 import keras
 from keras import ops
 
+from keras_layers.folding import fold_time, unfold_time
 from keras_layers.temporal import TemporalLayer, check_temporal_padding
 
 
@@ -113,8 +114,7 @@ class TemporalShift(TemporalLayer):
                 f"Received: {inputs.shape[0]}"
             )
         # [B*T, ...] -> [B, T, ...] -> [B*T, ...]
-        clip = ops.reshape(inputs, (-1, self.segments, *ops.shape(inputs)[1:]))
-        return ops.reshape(super().call(clip), ops.shape(inputs))
+        return fold_time(super().call(unfold_time(inputs, -1, self.segments)))
 
     def get_config(self) -> dict:
         config = super().get_config()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
 from mpvn.executors.choose import check_executor, choose_executor
-from mpvn.executors.step import State
+from mpvn.executors.run import State
 from mpvn.placement import place
 from mpvn.plan import Plan
 from mpvn.plan.graph import Graph, Tensor

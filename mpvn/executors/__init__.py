@@ -1,7 +1,10 @@
-"""Executors: small functions that run a plan.
+"""Executors: functions that run a plan; each takes a state and returns the new one.
 
-`step` advances by one frame. `unroll` runs a clip frame after frame, `layerwise` layer after layer.
-All of them compute the same values; each takes the state and returns the new one.
+    step         one frame
+    unroll       a clip, step by step
+    layerwise    a clip, layer by layer
+
+All compute the same values. `choose` says which of the last two runs a clip.
 """
 
 from mpvn.executors.layerwise import layerwise

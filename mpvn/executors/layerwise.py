@@ -1,147 +1,161 @@
-"""Layer-major: a clip, layer after layer, all ticks of a node at once with time in the batch.
+"""Layer by layer: a clip, all ticks of a node at once, with time folded into the batch.
 
-A boundary is then a shift by one step along time, a clock a choice of ticks, a temporal layer a
-stack of shifted copies. Values and gradients are those of `unroll` (batch norm in training takes
-its statistics over all ticks of the clip, not step by step). It cannot close a feedback.
+    for node in plan:
+        inputs = the ticks of its producers that it sees, [B, n, ...] -> [B*n, ...]
+        ticks = node(inputs)                              [B*n, ...] -> [B, n, ...]
 
-What a reader sees is looked up in the *sequence* of a tensor: the slots kept from before the clip,
-then the clip's ticks. So a clip may go on from a state, and long clips may run in chunks.
+A boundary is then a shift by one step along time, a clock a selection of ticks, a temporal layer a
+stack of shifted copies. Values and gradients are those of `unroll`, except that batch norm in
+training takes its statistics over all ticks of the clip, not over each step. Feedback is not
+possible.
+
+A reader looks up values in the *sequence* of a tensor: the slots from before the clip, then the
+ticks in the clip. So a clip can continue from a state, and a long clip can run in chunks.
 """
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import Self
 
 import tensorflow as tf
 
-from mpvn.executors.remat import Place, run_segment
+from keras_layers.folding import fold_time, unfold_time
+from mpvn.executors.run import Place, Run, State, after, before, now
+from mpvn.executors.segment import run_segment
+from mpvn.plan import Plan
 from mpvn.plan.clock import Clock
 from mpvn.plan.graph import Node
 from mpvn.plan.history import History, Read
 from mpvn.sideways.rules import SidewaysRules
 
-if TYPE_CHECKING:
-    from mpvn.executors.step import State
-    from mpvn.plan import Plan
-
 
 def layerwise(
-    plan: "Plan",
+    plan: Plan,
     clip: list[tf.Tensor],
-    state: "State",
+    state: State,
     phase: int = 0,
     training: bool | None = None,
     rematerialize: bool = False,
     sideways: SidewaysRules | None = None,
-) -> tuple[list[tf.Tensor], "State"]:
-    """Runs a clip; arguments and results as `unroll`, whose blocks are segments of all clocks here.
+) -> tuple[list[tf.Tensor], State]:
+    """Run a clip.
 
-    With `sideways`, of the same plan, values are the same and gradients are Sideways'.
+    Args:
+        plan: the plan to run.
+        clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
+        state: the slots before the clip, `[B, ...]` by name.
+        phase: number of the clip's first step, modulo the period.
+        training: as in Keras.
+        rematerialize: whether to compute subnetworks again in the backward pass instead of keeping
+            their activations.
+        sideways: rules of the same plan, if gradients should cross boundaries by Sideways. Values
+            are the same.
+
+    Returns:
+        One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
 
     Raises:
         ValueError: the plan has feedback, or the clip is too short to learn from.
     """
     if plan.has_feedback:
         raise ValueError(
-            "a network with feedback cannot run layer after layer, for its first layer waits for "
-            'its last. Set network.executor = "unroll"'
+            "A network with feedback cannot run layer by layer, because its first layer waits for "
+            'its last. Set network.executor = "unroll".'
         )
-    run = _LayerwiseRun(plan, clip, state, phase, training, sideways)
+    run = _ClipRun(plan, clip, state, phase, training, sideways)
     run.check_training()
     for _, nodes in itertools.groupby(plan.graph.nodes, plan.subnetwork):
         if rematerialize:
             run_segment(run, list(nodes))
         else:
             for node in nodes:
-                run.node(node)
-    reads = [plan.histories.output_read(tensor) for tensor in plan.graph.outputs]
-    outputs = [run.seen(read, None) for read in reads]
-    return [tf.ensure_shape(o, (*clip[0].shape[:2], *o.shape[2:])) for o in outputs], run.after()
+                run.compute(node)
+    outputs = [run.seen(read, None) for read in run.edges(None)]
+    outputs = [tf.ensure_shape(x, (*clip[0].shape[:2], *x.shape[2:])) for x in outputs]
+    return outputs, run.state_after()
 
 
-class _LayerwiseRun:
-    """The ticks of all tensors of a clip while it is being computed.
+class _ClipRun(Run):
+    """The ticks `[B, n, ...]` of all tensors of a clip while it is being computed."""
 
-    Attributes:
-        values: `[B, n, ...]`, the n ticks of a tensor within the clip, ("ticks", tensor); the slots
-            before the clip, ("before", slot), and after it, ("after", slot); what readers look up,
-            ("sequence", history).
-    """
-
-    def __init__(self, plan, clip, state, phase, training, sideways) -> None:
-        self.plan = plan
-        self.phase = phase
-        self.training = training
-        self.sideways = sideways
-        self.batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
-        self.steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
-        self.values: dict[Place, tf.Tensor] = {("before", s): v for s, v in state.items()}
+    def __init__(
+        self,
+        plan: Plan,
+        clip: list[tf.Tensor],
+        state: State,
+        phase: int,
+        training: bool | None,
+        sideways: SidewaysRules | None,
+    ) -> None:
+        super().__init__(plan, training, {before(slot): x for slot, x in state.items()})
+        self._phase = phase
+        self._sideways = sideways
+        self._batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
+        self._steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
+        self._sequences: dict[History, tf.Tensor] = {}
         for tensor, ticks in zip(plan.graph.inputs, clip, strict=True):
             self._put(tensor, ticks)
 
     def check_training(self) -> None:
-        """Refuses clips too short to learn from.
+        """Raise an error if the clip is too short to learn from.
 
-        Where a node never ticks there are no statistics that a batch norm could learn.
+        A batch norm that never ticks would have no statistics to learn.
         """
         latest = max(self._clock(node).phase for node in self.plan.graph.nodes)
-        if self.training and tf.is_tensor(self.steps) and latest:
+        if self.training and tf.is_tensor(self._steps) and latest:
             tf.debugging.assert_greater(
-                self.steps,
+                self._steps,
                 latest,
-                f"training needs clips of more than {latest} frames, for a node of the plan ticks "
-                f"first at step {latest}",
+                f"Training: a node of the plan first ticks at step {latest}. Expected clips of "
+                f"more than {latest} frames.",
             )
-        if self.training and self.sideways:
-            self.sideways.check(self.steps)
+        if self.training and self._sideways:
+            self._sideways.check(self._steps)
 
-    def node(self, node: Node) -> None:
-        """Computes all ticks of `node`."""
-        count = self._clock(node).count(self.steps)
+    def compute(self, node: Node) -> None:
+        count = self._clock(node).count(self._steps)
         with tf.device(self.plan.device(node)):
-            if isinstance(count, int) and count == 0:  # phase beyond the clip: it never ticks
-                values = [self._none(tensor) for tensor in node.outputs]
+            if isinstance(count, int) and count == 0:  # its phase is beyond the clip's end
+                values = [self._no_ticks(tensor) for tensor in node.outputs]
             else:
-                values = [self._unfold(value, count) for value in self._call(node)]
+                values = [unfold_time(value, self._batch, count) for value in self._call(node)]
         for tensor, ticks in zip(node.outputs, values, strict=True):
             self._put(tensor, ticks)
 
     def seen(self, read: Read, reader: Node | None) -> tf.Tensor:
-        """`[B, n, ...]`: the newest value that `read` sees at each tick of `reader` (None: all)."""
+        """Return the newest value that `read` sees at each tick of `reader` (None: each step).
+
+        Returns:
+            `[B, n, ...]`.
+        """
         sequence = self._sequence(read.tensor, read.held)
         value = self._look_up(read, self._clock(reader), sequence, read.held)
-        if self.sideways is None:
+        if self._sideways is None:
             return value
         producer = self.plan.graph.producer(read.tensor)
-        return self.sideways.received(value, self.values["ticks", read.tensor], producer, reader)
+        return self._sideways.received(value, self.values[now(read.tensor)], producer, reader)
 
-    def after(self) -> "State":
-        """The slots after the clip."""
-        return {slot: self.values["after", slot] for slot in self.plan.histories.specs}
+    def state_after(self) -> State:
+        """Return the slots after the clip."""
+        return {slot: self.values[after(slot)] for slot in self.plan.histories.specs}
 
-    def entering(self, nodes: list[Node]) -> list[Place]:
-        """Where `nodes` look for what they do not make themselves."""
-        histories = self.plan.histories
-        made = {tensor for node in nodes for tensor in node.outputs}
-        reads = [read for node in nodes for read in histories.reads(node)]
-        tensors = dict.fromkeys(read.tensor for read in reads if read.tensor not in made)
-        looked_up = [history for read in reads for history in (read.held, read.past) if history]
-        histories_used = dict.fromkeys([*looked_up, *histories.produced_by(nodes)])
-        slots = [slot for history in histories_used for slot in history.slots]
-        return [("ticks", tensor) for tensor in tensors] + [("before", slot) for slot in slots]
+    def reads(self, node: Node | None) -> list[Place]:
+        edges = self.edges(node)
+        looked_up = [history for read in edges for history in (read.held, read.past) if history]
+        shifted = [] if node is None else self.plan.histories.produced_by([node])
+        slots = [slot for history in (*looked_up, *shifted) for slot in history.slots]
+        return [*(now(read.tensor) for read in edges), *map(before, slots)]
 
-    def leaving(self, nodes: list[Node]) -> list[Place]:
-        """Where others look for what `nodes` make, in this clip and after it."""
-        histories = self.plan.histories
-        outside = {read.tensor for read in histories.reads_outside(nodes)}
-        tensors = [tensor for node in nodes for tensor in node.outputs if tensor in outside]
-        slots = [slot for history in histories.produced_by(nodes) for slot in history.slots]
-        return [("ticks", tensor) for tensor in tensors] + [("after", slot) for slot in slots]
+    def with_values(self, values: dict[Place, tf.Tensor]) -> Self:
+        run = super().with_values(values)
+        run._sequences = {}
+        return run
 
     def _call(self, node: Node) -> list[tf.Tensor]:
+        """Return the outputs `[B*n, ...]` of `node` at all its ticks."""
         clock = self._clock(node)
-        reads = self.plan.histories.reads(node)
+        reads = self.edges(node)
         if not node.temporal:
-            return node.call([_fold(self.seen(read, node)) for read in reads], self.training)
+            return node.call([fold_time(self.seen(read, node)) for read in reads], self.training)
         (read,) = reads
         layer, window = node.temporal, []
         if read.past:
@@ -150,24 +164,25 @@ class _LayerwiseRun:
                 window.append(self._look_up(read, clock, past, read.past, lag))
         window.append(self.seen(read, node))
         if layer.lookahead:
-            ticks = self.values["ticks", read.tensor]
-            future = self._unfold(layer.anticipate(_fold(ticks)), tf.shape(ticks)[1])
-            future = _padded(future, layer.lookahead)
+            ticks = self.values[now(read.tensor)]
+            future = layer.anticipate(fold_time(ticks))  # [B*n, ...]
+            future = unfold_time(future, self._batch, tf.shape(ticks)[1])
+            future = _pad_end(future, layer.lookahead)
             for lead in range(1, layer.lookahead + 1):
                 window.append(self._look_up(read, clock, future, None, -lead))
-        return [node.operation([_fold(value) for value in window])]
+        return [node.operation([fold_time(value) for value in window])]
 
     def _look_up(
         self, read: Read, reader: Clock, sequence: tf.Tensor, history: History | None, lag: int = 0
     ) -> tf.Tensor:
-        """Entries of `sequence` that a reader sees at its ticks, `lag` ticks before the newest.
+        """Return what a reader sees of `sequence` at its ticks, `lag` ticks before the newest.
 
         At its j-th tick, step `phase + j * rate`, the newest visible tick of the producer is number
         floor((phase + j * rate - delay - producer.phase) / producer.rate), -1 before its first.
         """
         producer = self._clock(self.plan.graph.producer(read.tensor))
         first = (history.depth if history else 0) - lag
-        count = reader.count(self.steps)
+        count = reader.count(self._steps)
         since = reader.phase - read.delay - producer.phase
         if reader.rate % producer.rate == 0:
             stride = reader.rate // producer.rate
@@ -179,45 +194,36 @@ class _LayerwiseRun:
         return tf.gather(sequence, positions, axis=1)
 
     def _put(self, tensor: int, ticks: tf.Tensor) -> None:
-        """`ticks` are those of `tensor`: keeps them, and what its histories keep of them."""
-        self.values["ticks", tensor] = ticks
+        """Store `ticks` `[B, n, ...]` of `tensor`, and the slots that follow from them."""
+        self.values[now(tensor)] = ticks
         for history in self.plan.histories.of(tensor):
             sequence = self._sequence(tensor, history)
             end = tf.shape(sequence)[1]
             for age, slot in enumerate(reversed(history.slots), 1):
-                self.values["after", slot] = sequence[:, end - age]
+                self.values[after(slot)] = sequence[:, end - age]
 
     def _sequence(self, tensor: int, history: History | None) -> tf.Tensor:
-        """The slots of `history`, then the clip's ticks as the history keeps them."""
-        ticks = self.values["ticks", tensor]
+        """Return the slots of `history`, then the ticks as it keeps them, `[B, slots + n, ...]`."""
+        ticks = self.values[now(tensor)]
         if history is None:
             return ticks
-        if ("sequence", history) not in self.values:
+        if history not in self._sequences:
             if history.layer is not None:
-                ticks = self._unfold(history.keep(_fold(ticks)), tf.shape(ticks)[1])
-            slots = [self.values["before", slot] for slot in history.slots]
-            sequence = tf.concat([tf.stack(slots, axis=1), ticks], axis=1)
-            self.values["sequence", history] = sequence
-        return self.values["sequence", history]
+                kept = history.keep(fold_time(ticks))  # [B*n, ...]
+                ticks = unfold_time(kept, self._batch, tf.shape(ticks)[1])
+            slots = [self.values[before(slot)] for slot in history.slots]
+            self._sequences[history] = tf.concat([tf.stack(slots, axis=1), ticks], axis=1)
+        return self._sequences[history]
 
     def _clock(self, node: Node | None) -> Clock:
-        """Clock of `node` in steps of the clip."""
-        return self.plan.clock(node).starting_at(self.phase)
+        """Return the clock of `node`, in steps counted from the clip's start."""
+        return self.plan.clock(node).starting_at(self._phase)
 
-    def _none(self, tensor: int) -> tf.Tensor:
-        about = self.plan.graph.tensors[tensor]
-        return tf.zeros((self.batch, 0, *about.shape), about.dtype)
-
-    def _unfold(self, value: tf.Tensor, count) -> tf.Tensor:
-        """[B*n, ...] -> [B, n, ...]."""
-        return tf.reshape(value, (self.batch, count, *value.shape[1:]))
+    def _no_ticks(self, tensor: int) -> tf.Tensor:
+        spec = self.plan.graph.tensors[tensor]
+        return tf.zeros((self._batch, 0, *spec.shape), spec.dtype)
 
 
-def _fold(value: tf.Tensor) -> tf.Tensor:
-    """[B, n, ...] -> [B*n, ...]."""
-    return tf.reshape(value, (-1, *value.shape[2:]))
-
-
-def _padded(ticks: tf.Tensor, count: int) -> tf.Tensor:
-    """`ticks` with `count` zeros after them."""
+def _pad_end(ticks: tf.Tensor, count: int) -> tf.Tensor:
+    """Append `count` zeros along time: `[B, n, ...] -> [B, n + count, ...]`."""
     return tf.pad(ticks, [[0, 0], [0, count]] + [[0, 0]] * (len(ticks.shape) - 2))

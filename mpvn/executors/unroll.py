@@ -1,101 +1,71 @@
-"""Time-major: a clip, step after step (*Massively Parallel Video Networks*, figure 11).
+"""Step by step: a clip, one step after another (*Massively Parallel Video Networks*, figure 11).
 
-A loop over whole periods, with the period's steps laid out in its body so that each knows its
-phase; the steps that are left follow. The only executor for networks with feedback, and the one
-whose graph does not grow with the clip.
+    for t in range(T):
+        outputs[t], state = step(frames[t], state, phase=t mod period)
+
+A loop over whole periods, whose body contains all steps of a period, so that each knows its phase;
+the remaining steps follow. The only executor for networks with feedback, and the one whose graph
+does not grow with the clip.
 """
 
 import functools
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from mpvn.executors.step import State, step
+from keras_layers.folding import swap_time
+from keras_layers.pure_call import refuse_losses
+from mpvn.executors.run import State
+from mpvn.executors.step import step
+from mpvn.plan import Plan
 
-if TYPE_CHECKING:
-    from mpvn.plan import Plan
+Arrays = list[tf.TensorArray]
 
 
 def unroll(
-    plan: "Plan",
+    plan: Plan,
     clip: list[tf.Tensor],
     state: State,
     phase: int = 0,
     training: bool | None = None,
     rematerialize: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
-    """Runs a clip.
+    """Run a clip.
 
     Args:
-        plan: what to run.
+        plan: the plan to run.
         clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
-        state: the histories' slots before the clip, by name.
+        state: the slots before the clip, `[B, ...]` by name.
         phase: number of the clip's first step, modulo the period.
         training: as in Keras.
-        rematerialize: whether blocks are computed again in the backward pass, not kept for it.
+        rematerialize: whether to compute blocks again in the backward pass instead of keeping their
+            activations.
 
     Returns:
         One tensor `[B, T, ...]` per output of the frame model, and the slots after the clip.
 
     Raises:
-        ValueError: in training, a layer adds a loss of its own: one for each step, inside a loop
-            that they cannot leave.
+        ValueError: in training, a layer adds a loss: one at each step, inside a loop that it
+            cannot leave.
     """
-    length = clip[0].shape[1]
-    steps = tf.shape(clip[0])[1] if length is None else length
     run = _Unroll(plan, clip, phase, training, rematerialize)
-    # Of steps side by side in the backward pass, the insides would be held side by side.
-    parallel_iterations = 1 if rematerialize else 10
-    tensors = [plan.graph.tensors[index] for index in plan.graph.outputs]
-    written = [
-        tf.TensorArray(tensor.dtype, size=steps, element_shape=(None, *tensor.shape))
-        for tensor in tensors
-    ]
-    shapes = (
-        tf.TensorShape([]),
-        {name: plan.histories.specs[name].shape for name in state},
-        [tf.TensorShape(None)] * len(written),
-    )
-    plan.graph.pop_losses()
-    whole = steps // plan.period * plan.period
-    if length is None or length >= 2 * plan.period:
-        _, state, written = tf.while_loop(
-            lambda time, *_: time < whole,
-            run.period,
-            (tf.constant(0), state, written),
-            shape_invariants=shapes,
-            maximum_iterations=None if length is None else length // plan.period,
-            parallel_iterations=parallel_iterations,
-        )
-    else:
-        whole = 0
-    if length is not None:
-        for time in range(whole, length):
-            state, written = run.step(time, time, state, written)
-    elif plan.period > 1:
-        _, state, written = tf.while_loop(
-            lambda time, *_: time < steps,
-            run.left_over,
-            (whole, state, written),
-            shape_invariants=shapes,
-            parallel_iterations=parallel_iterations,
-        )
+    plan.graph.pop_losses()  # forget those of earlier calls
+    time, state, outputs = run.whole_periods(state, run.output_arrays())
+    state, outputs = run.remaining_steps(time, state, outputs)
     adding = plan.graph.pop_losses()
-    if adding and training:
-        raise ValueError(
-            f"the layers {', '.join(adding)} add losses (an activity regularizer, or add_loss), "
-            "which a clip that runs step by step cannot collect. Set executor = 'layerwise' "
-            "(not possible with feedback), or take these losses out"
+    if training:
+        refuse_losses(
+            adding,
+            'Set executor="layerwise" (not possible with feedback), or remove these losses.',
         )
-    return [_stack(array, clip[0]) for array in written], state
+    return [_stack(array, clip[0]) for array in outputs], state
 
 
 class _Unroll:
-    """The bodies of the loops: what has been written at `time` becomes what has been after."""
+    """The loops over a clip. `time` is the step in the clip; outputs are written to arrays."""
 
     def __init__(
         self,
-        plan: "Plan",
+        plan: Plan,
         clip: list[tf.Tensor],
         phase: int,
         training: bool | None,
@@ -103,42 +73,88 @@ class _Unroll:
     ) -> None:
         self._plan = plan
         self._frames = [_unstack(tensor) for tensor in clip]
+        self._length = clip[0].shape[1]
+        self._steps = tf.shape(clip[0])[1] if self._length is None else self._length
         self._phase = phase
         self._training = training
         self._rematerialize = rematerialize
 
-    def step(self, time, offset: int, state: State, written: list) -> tuple[State, list]:
-        """The step at `time`, whose phase is that of the clip's step `offset`."""
-        now = [array.read(time) for array in self._frames]
-        phase = (self._phase + offset) % self._plan.period
-        outputs, state = step(self._plan, now, state, phase, self._training, self._rematerialize)
-        arrays = zip(written, outputs, strict=True)
-        return state, [array.write(time, value) for array, value in arrays]
-
-    def period(self, time, state: State, written: list) -> tuple:
-        """A whole period from `time` on."""
-        for offset in range(self._plan.period):
-            state, written = self.step(time + offset, offset, state, written)
-        return time + self._plan.period, state, written
-
-    def left_over(self, time, state: State, written: list) -> tuple:
-        """One of the steps after the last whole period; its phase is known when it runs."""
-        steps = [
-            functools.partial(self.step, time, offset, state, written)
-            for offset in range(self._plan.period - 1)
+    def output_arrays(self) -> Arrays:
+        tensors = [self._plan.graph.tensors[index] for index in self._plan.graph.outputs]
+        return [
+            tf.TensorArray(tensor.dtype, size=self._steps, element_shape=(None, *tensor.shape))
+            for tensor in tensors
         ]
-        return time + 1, *tf.switch_case(time % self._plan.period, steps)
+
+    def whole_periods(self, state: State, outputs: Arrays) -> tuple[int, State, Arrays]:
+        """Run the whole periods of the clip in a loop; return the time after them."""
+        period, length = self._plan.period, self._length
+        if length is not None and length < 2 * period:
+            return 0, state, outputs  # a loop is not worth it
+
+        def run_period(time, state, outputs):
+            for offset in range(period):
+                state, outputs = self._step(time + offset, offset, state, outputs)
+            return time + period, state, outputs
+
+        end = self._steps // period * period
+        iterations = None if length is None else length // period
+        _, state, outputs = self._loop(0, end, run_period, state, outputs, iterations)
+        return end, state, outputs
+
+    def remaining_steps(self, time: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
+        """Run the steps from `time` on, less than two periods."""
+        if self._length is not None:
+            for later in range(time, self._length):
+                state, outputs = self._step(later, later, state, outputs)
+            return state, outputs
+        if self._plan.period == 1:
+            return state, outputs
+
+        def run_step(time, state, outputs):  # its phase is known only at run time
+            steps = [
+                functools.partial(self._step, time, offset, state, outputs)
+                for offset in range(self._plan.period - 1)
+            ]
+            return time + 1, *tf.switch_case(time % self._plan.period, steps)
+
+        _, state, outputs = self._loop(time, self._steps, run_step, state, outputs)
+        return state, outputs
+
+    def _step(self, time, offset: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
+        """Run the step at `time`, which has the phase of the clip's step `offset`."""
+        frames = [array.read(time) for array in self._frames]
+        phase = (self._phase + offset) % self._plan.period
+        values, state = step(self._plan, frames, state, phase, self._training, self._rematerialize)
+        return state, [a.write(time, value) for a, value in zip(outputs, values, strict=True)]
+
+    def _loop(self, start, end, body, state: State, outputs: Arrays, iterations=None) -> tuple:
+        specs = self._plan.histories.specs
+        shapes = (
+            tf.TensorShape([]),
+            {name: specs[name].shape for name in state},
+            [tf.TensorShape(None)] * len(outputs),
+        )
+        return tf.while_loop(
+            lambda time, *_: time < end,
+            body,
+            (tf.convert_to_tensor(start), state, outputs),
+            shape_invariants=shapes,
+            maximum_iterations=iterations,
+            # With parallel iterations, the backward pass would keep the activations of several
+            # steps at once.
+            parallel_iterations=1 if self._rematerialize else 10,
+        )
 
 
 def _unstack(clip: tf.Tensor) -> tf.TensorArray:
     """[B, T, ...] -> an array of T frames [B, ...]."""
-    time_major = tf.transpose(clip, [1, 0, *range(2, len(clip.shape))])
-    array = tf.TensorArray(clip.dtype, size=tf.shape(time_major)[0], clear_after_read=False)
-    return array.unstack(time_major)
+    frames = swap_time(clip)
+    array = tf.TensorArray(clip.dtype, size=tf.shape(frames)[0], clear_after_read=False)
+    return array.unstack(frames)
 
 
 def _stack(array: tf.TensorArray, clip: tf.Tensor) -> tf.Tensor:
-    """An array of T frames [B, ...] -> [B, T, ...]."""
-    time_major = array.stack()
-    frames = tf.transpose(time_major, [1, 0, *range(2, len(time_major.shape))])
+    """An array of T frames [B, ...] -> [B, T, ...], with batch and length of `clip`."""
+    frames = swap_time(array.stack())
     return tf.ensure_shape(frames, (*clip.shape[:2], *frames.shape[2:]))

@@ -3,22 +3,18 @@
 The order of the nodes is a depth-first search from the outputs: the first input of a node with all
 of its ancestors, then the second input, then the node. So the nodes of a branch are consecutive.
 
-This is the only file that uses Keras internals (`_keras_history`, `_inbound_nodes`,
-`SymbolicArguments.fill_in`, `global_state`). `tests/plan/test_graph.py` fails if they change.
+This is the only file of mpvn that uses Keras internals (`_keras_history`, `_inbound_nodes`,
+`SymbolicArguments.fill_in`). `tests/plan/test_graph.py` fails if they change.
 Nested functional and sequential models become their nodes. Any other layer is one node, including a
 subclassed model.
 """
 
 import collections
-import contextlib
-import copy
 import dataclasses
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import TemporalLayer, is_temporal
@@ -182,29 +178,6 @@ class Graph:
         packed = keras.tree.pack_sequence_as(structure, values)
         single = isinstance(packed, (list, tuple)) and len(packed) == 1
         return packed[0] if single else packed
-
-
-_CALL_CONTEXT = ("current_call_ctx", "autocast_scope")
-
-
-def call_context() -> dict[str, Any]:
-    """Return the context of Keras layer calls: `training`, and the dtype to cast variables to."""
-    values = {name: global_state.get_global_attribute(name) for name in _CALL_CONTEXT}
-    return {name: copy.copy(value) for name, value in values.items()}
-
-
-@contextlib.contextmanager
-def restored_context(context: dict[str, Any]) -> Iterator[None]:
-    """Call layers and read variables in `context`, from `call_context`; `{}` is no context."""
-    outer = {name: global_state.get_global_attribute(name) for name in _CALL_CONTEXT}
-    for name in _CALL_CONTEXT:
-        # Layer calls modify these objects, so each use needs a copy.
-        global_state.set_global_attribute(name, copy.copy(context.get(name)))
-    try:
-        yield
-    finally:
-        for name, value in outer.items():
-            global_state.set_global_attribute(name, value)
 
 
 def read_graph(model: keras.Model) -> Graph:

@@ -120,15 +120,6 @@ class Histories:
         seen = self._output_seen(tensor)
         return Read(tensor, seen, self._held(tensor, seen))
 
-    def reads_outside(self, nodes: list[Node]) -> list[Read]:
-        """Return the reads of all nodes other than `nodes`, and of the outputs of the model."""
-        graph, inside = self._schedule.graph, {node.index for node in nodes}
-        reads = [self.output_read(tensor) for tensor in graph.outputs]
-        for node in graph.nodes:
-            if node.index not in inside:
-                reads.extend(self.reads(node))
-        return reads
-
     @property
     def bytes_per_stream(self) -> int:
         """Bytes of all slots of one stream."""

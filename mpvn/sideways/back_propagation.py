@@ -1,13 +1,13 @@
-"""Back-propagation on single frames: what Sideways is compared with, on the same model.
+"""Back-propagation on single frames: the baseline of Sideways, on the same model.
 
-The delays of the plan are left out: each frame goes through the whole frame model and back, as on
-one device. `GPipeTrainer` gives the same gradients by a pipeline; and with `realtime` frames go by
-while a network of D subnetworks, each a step, takes one of them there and back:
+The plan's delays are left out: each frame goes forward through the whole frame model and back, as
+on one device. `GPipeTrainer` computes the same gradients by a pipeline. With `realtime`, frames
+arrive while a network of D subnetworks, one step each, takes one of them there and back:
 
-    D = 3     frame    0  1  2  3  4  5  6  7  8 ...
-              taken    0  .  .  .  .  5  .  .  .          the other 2 (D - 1) are never seen
+    D = 3     frame      0  1  2  3  4  5  6  7  8 ...
+              trained    0  .  .  .  .  5  .  .  .          the other 2 (D - 1) are never seen
 
-(*Sideways*, CVPR 2020, section 5.3: its baseline for auto-encoding.)
+(*Sideways*, CVPR 2020, sections 3.3 and 4.3: its baseline for auto-encoding.)
 """
 
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_layers.folding import fold_time, unfold_time
+from keras_layers.sideways_rules import round_trip
 from mpvn.network import VideoNetwork
 from mpvn.sideways.gpipe import gpipe
 from mpvn.sideways.rules import check_frame_by_frame
@@ -25,14 +27,14 @@ class BackPropagationTrainer(Trainer):
     """Trains the frame model of a network by exact gradients of single frames.
 
     Args:
-        network: of D subnetworks; what is trained, and what is evaluated, under its plan.
-        update_every: as `Trainer`, in frames that are taken.
-        realtime: whether only every (2D - 1)th frame is taken.
-        **kwargs: as `keras.Model`.
+        network: the network of D subnetworks to train; it is evaluated under its plan.
+        update_every: as in `Trainer`, counted in frames that are trained on.
+        realtime: whether to train only on every (2D - 1)th frame.
+        **kwargs: as in `keras.Model`.
 
     Raises:
-        ValueError: as `Trainer`, or the network has feedback, slow clocks, or layers that look back
-            in time: a frame alone is not what it is made for.
+        ValueError: as in `Trainer`; or the network has feedback, slow clocks, or layers that look
+            back in time, and so needs more than single frames.
     """
 
     def __init__(
@@ -47,15 +49,15 @@ class BackPropagationTrainer(Trainer):
         self.realtime = realtime
 
     @property
-    def every(self) -> int:
-        """Of how many frames one is taken."""
-        return 2 * self.network.plan.subnetworks - 1 if self.realtime else 1
+    def frame_stride(self) -> int:
+        """Frames of a clip per frame that is trained on."""
+        return round_trip(self.network.plan.subnetworks) if self.realtime else 1
 
     def updates(self, steps: int) -> int:
-        return super().updates(-(-steps // self.every))
+        return super().updates(-(-steps // self.frame_stride))
 
-    def taken(self, piece: Piece) -> Piece:
-        return Piece(*keras.tree.map_structure(lambda x: x[:, :: self.every], tuple(piece)))
+    def select(self, piece: Piece) -> Piece:
+        return Piece(*keras.tree.map_structure(lambda x: x[:, :: self.frame_stride], tuple(piece)))
 
     def update(self, piece: Piece, state: Any) -> tuple[tf.Tensor, list[tf.Tensor], Any]:
         with tf.GradientTape() as tape:
@@ -67,19 +69,19 @@ class BackPropagationTrainer(Trainer):
         return loss, outputs, state
 
     def frames(self, clip: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Outputs `[B, n, ...]` of single frames, in training."""
+        """Return the outputs `[B, n, ...]` of the frame model for single frames, in training."""
         model, (batch, steps) = self.network.frame_model, tf.unstack(tf.shape(clip[0])[:2])
-        folded = [tf.reshape(x, (-1, *x.shape[2:])) for x in clip]
-        given = keras.tree.pack_sequence_as(model.input, folded)
-        outputs = keras.tree.flatten(model(given, training=True))
-        return [tf.reshape(x, (batch, steps, *x.shape[1:])) for x in outputs]
+        # [B, n, ...] -> [B*n, ...] -> [B, n, ...]
+        inputs = keras.tree.pack_sequence_as(model.input, [fold_time(x) for x in clip])
+        outputs = keras.tree.flatten(model(inputs, training=True))
+        return [unfold_time(x, batch, steps) for x in outputs]
 
 
 class GPipeTrainer(BackPropagationTrainer):
-    """The same gradients, frames being the micro-batches of a pipeline of subnetworks.
+    """Trains by the same gradients, frames being the micro-batches of a pipeline of subnetworks.
 
-    Memory is that of what enters subnetworks, for each frame, and of the inside of one; see
-    `mpvn.sideways.gpipe`. Arguments and errors as `BackPropagationTrainer`.
+    It keeps what enters each subnetwork, for each frame, and the inside of one subnetwork; see
+    `mpvn.sideways.gpipe`. Arguments and errors as in `BackPropagationTrainer`.
     """
 
     def frames(self, clip: list[tf.Tensor]) -> list[tf.Tensor]:

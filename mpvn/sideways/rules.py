@@ -1,8 +1,8 @@
 """Sideways over a plan: when each subnetwork learns, and how gradients cross its edges.
 
-*Sideways* (CVPR 2020), section 3, and its shortcuts (*Skip-Sideways*, CVPR 2021): `sweep` runs as
-ever, and gradients cross a boundary one step later instead of one step earlier. A chain of three,
-`gradient of the loss at frame | Jacobian at frame`, both counted from 1:
+*Sideways* (CVPR 2020), section 3.4, and its shortcuts (*Skip-Sideways*, CVPR 2021): a clip runs
+layer by layer as usual, and gradients cross a boundary one step later instead of one step earlier.
+A chain of three, `gradient of the loss at frame | Jacobian at frame`, frames counted from 1:
 
     step   subnetwork 0   subnetwork 1   subnetwork 2
       0      - | 1          -              -
@@ -11,135 +11,131 @@ ever, and gradients cross a boundary one step later instead of one step earlier.
       3      - | 4          1 | 3          2 | 2
       4      1 | 5          2 | 4          3 | 3           from here on every subnetwork learns
 
-What it does not do: networks whose layers look back in time, slow clocks and feedback, of which the
-papers say nothing.
+What it does not do: layers that look back in time, slow clocks and feedback, which the papers do
+not cover.
 """
-
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from keras_layers.boundary import sent_sideways
+from keras_layers.sideways_rules import check_clip, mean_factor
+from mpvn.plan import Plan
 from mpvn.plan.graph import Node
 
-if TYPE_CHECKING:
-    from mpvn.plan import Plan
 
-
-def check_frame_by_frame(plan: "Plan", trainer: str) -> None:
-    """Refuses plans whose subnetworks need more than what the last step made.
+def check_frame_by_frame(plan: Plan, method: str) -> None:
+    """Raise an error if a subnetwork needs more than the outputs of the previous step.
 
     Args:
-        plan: what is trained.
-        trainer: what cannot train it otherwise.
+        plan: the plan to train.
+        method: what trains it, for the error message.
 
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
     nodes = plan.graph.nodes
     faults = [
-        *_some("feedback", [node.name for node in nodes if node.feedback_source]),
-        *_some("memory of past frames", [node.name for node in nodes if node.temporal]),
+        *_fault("feedback", [node.name for node in nodes if node.feedback_source]),
+        *_fault("memory of past frames", [node.name for node in nodes if node.temporal]),
         *(f"clock rate {clock.rate}" for clock in plan.distinct_clocks if clock.rate > 1),
     ]
     if faults:
         raise ValueError(
-            f"{trainer} is defined for networks that compute every frame from the last step alone. "
-            f"This one has {', '.join(dict.fromkeys(faults))}: take that out, or train by "
-            'back-propagation along time (gradient="exact")'
+            f"{method}: expected a network that computes every frame from the previous step alone. "
+            f"Received: a network with {', '.join(dict.fromkeys(faults))}. Remove it, or train by "
+            'back-propagation along time (gradient="exact").'
         )
 
 
-def _some(what: str, names: list[str]) -> list[str]:
-    """What some nodes have, with the names of the first three."""
+def _fault(fault: str, names: list[str]) -> list[str]:
+    """Return the fault with the names of the first three nodes that have it; [] for no nodes."""
     if not names:
         return []
     more = ", ..." if len(names) > 3 else ""
-    return [f"{what} ({', '.join(map(repr, names[:3]))}{more})"]
+    return [f"{fault} ({', '.join(map(repr, names[:3]))}{more})"]
 
 
 class SidewaysRules:
-    """The masks and means of a plan's pseudo-gradients.
+    """Masks and means of a plan's pseudo-gradients.
 
-    The mask is by the slowest path: a subnetwork learns once a frame has reached all that it reads,
-    and all that its gradient came through. So a clip of equal frames gives each the gradient that
-    back-propagation gives for one frame.
+    The slowest path decides: a subnetwork learns once a frame has reached everything that it reads
+    and everything that its gradient came through. So on a clip of identical frames each subnetwork
+    gets the gradient that back-propagation gives for one frame.
 
     Args:
-        plan: what is trained.
+        plan: the plan to train.
 
     Attributes:
-        starts: the first step, from 0, at which each subnetwork learns; the head's comes last.
-            `2 * D - 1 - i` for subnetwork i = 1 .. D of a chain.
+        first_steps: the first step, from 0, at which each subnetwork learns, and last the head. For
+            the subnetworks of a chain: `keras_layers.sideways_rules.first_learning_steps`.
 
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: Plan) -> None:
         check_frame_by_frame(plan, "Sideways")
         self._plan = plan
-        self.starts = self._find_starts()
+        self.first_steps = self._slowest_paths()
 
     @property
-    def fewest_steps(self) -> int:
-        """Frames a clip needs for every subnetwork to learn: 2D - 1 for a chain of D."""
-        return max(self.starts) + 1
+    def first_output(self) -> int:
+        """The first step, from 0, at which every output depends on a frame."""
+        return min(self.first_steps)
 
-    def check(self, steps: int | tf.Tensor) -> None:
-        """Refuses clips of `steps` frames if some subnetwork would learn nothing from them.
+    @property
+    def lags(self) -> list[int]:
+        """Steps from a loss until each subnetwork, and last the head, learns from it."""
+        return [first - self.first_output for first in self.first_steps]
+
+    def check(self, steps: int | tf.Tensor, latency: int = 0) -> None:
+        """Raise an error if clips are too short for every subnetwork to learn.
+
+        Args:
+            steps: frames of a clip, an int or a scalar tensor.
+            latency: the first step, from 0, whose output has a target.
 
         Raises:
-            ValueError: as said; `tf.errors.InvalidArgumentError` where that is only known while
-                running.
+            ValueError: they are too short.
+            tf.errors.InvalidArgumentError: they are, and it is only known at run time.
         """
-        slowest = self.starts.index(max(self.starts))
-        sentence = (
-            f"Sideways over {self._plan.subnetworks} subnetworks learns from clips of at least "
-            f"{self.fewest_steps} frames (2D - 1 for a chain of D): subnetwork {slowest} is sent "
-            f"its first gradient at step {self.fewest_steps}. Take longer clips or fewer "
-            "subnetworks"
-        )
-        if isinstance(steps, int) and steps < self.fewest_steps:
-            raise ValueError(f"{sentence}. Received: clips of {steps} frames")
-        if not isinstance(steps, int):
-            tf.debugging.assert_greater_equal(steps, self.fewest_steps, sentence)
+        later = max(0, latency - self.first_output)
+        check_clip(steps, [first + later for first in self.first_steps], "subnetwork")
 
     def received(
         self, value: tf.Tensor, ticks: tf.Tensor, producer: Node | None, reader: Node | None
     ) -> tf.Tensor:
-        """`value`, what `reader` (None: the loss) sees of `ticks`; its gradient goes Sideways.
+        """Return `value`, with a gradient that goes to `ticks` by Sideways.
 
-        A loss is taken to be a mean over all steps, and each subnetwork's gradient becomes the mean
-        over those at which it learns. Weights of mean 1 that leave out the first n steps of T, as
-        those of `mpvn.tasks`, make all of them T / (T - n) times as large.
+        The loss should be a mean over all steps. Each subnetwork's gradient then becomes the mean
+        over the steps at which it learns. Weights of mean 1 that leave out the first n of T steps,
+        like those of `mpvn.tasks`, make all gradients T / (T - n) times as large.
+
+        Args:
+            value: `[B, T, ...]`, what the reader sees of `ticks`.
+            ticks: `[B, T, ...]`, the producer's output.
+            producer: the node that made it, None for a frame.
+            reader: the node that reads it, None for the loss.
         """
         source, target = self._subnetwork(producer), self._subnetwork(reader)
         if source is None or source == target or not value.dtype.is_floating:
             return value
         delay = self._plan.delay(producer, reader) if reader else 0
-        steps = tf.shape(value)[1]
-        share = self._learning(steps, target) / self._learning(steps, source)
-        return sent_sideways(value, ticks, delay, self.starts[source], share)
-
-    def _learning(self, steps: tf.Tensor, subnetwork: int | None) -> tf.Tensor:
-        """At how many of `steps` a subnetwork learns; the loss (None) is a mean over all of them.
-
-        At least 1: of a gradient that is asked for in inference all may be masked.
-        """
-        start = 0 if subnetwork is None else self.starts[subnetwork]
-        return tf.cast(tf.maximum(steps - start, 1), tf.float64)
+        from_step = 0 if target is None else self.first_steps[target]
+        factor = mean_factor(tf.shape(value)[1], self.first_steps[source], from_step)
+        return sent_sideways(value, ticks, delay, self.first_steps[source], factor)
 
     def _subnetwork(self, node: Node | None) -> int | None:
         return None if node is None else self._plan.subnetwork(node)
 
-    def _find_starts(self) -> tuple[int, ...]:
+    def _slowest_paths(self) -> tuple[int, ...]:
+        """Return the steps from frames to outputs, and back to each subnetwork."""
         plan = self._plan
-        # No loss is of use before frames have reached all outputs, and so all that lead to them.
-        starts = [plan.information_latency[1]] * (plan.subnetworks + 1)
-        for node in reversed(plan.graph.nodes):  # whoever reads a subnetwork comes after it
+        # A loss counts once frames have reached all outputs, and so every node before them.
+        steps = [plan.information_latency[1]] * (plan.subnetworks + 1)
+        for node in reversed(plan.graph.nodes):  # readers of a subnetwork come after it
             for producer in plan.graph.producers(node):
-                source, own = plan.subnetwork(producer), plan.subnetwork(node)
-                if source != own:
-                    starts[source] = max(starts[source], starts[own] + plan.delay(producer, node))
-        return tuple(starts)
+                source, target = plan.subnetwork(producer), plan.subnetwork(node)
+                if source != target:
+                    steps[source] = max(steps[source], steps[target] + plan.delay(producer, node))
+        return tuple(steps)

@@ -34,8 +34,10 @@ M frames alone ends with step M, unit 2 M, and the gradients that would come lat
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from keras_layers.sideways_rules import first_learning_steps
 
 TICK = 5
 """Units between the numbers on the time axis of a drawing."""
@@ -98,6 +100,13 @@ class TrainingSchedule:
     def stream_bubble(self) -> float:
         """The same share in an endless stream: none of Sideways, the others' as it was."""
         return 1 - 2 / self.units_per_frame
+
+    def passes(self) -> Iterator[tuple[int, Pass]]:
+        """Yield every pass with its subnetwork, unit by unit: the order in which they run."""
+        for unit in zip(*self.cells, strict=True):
+            for subnetwork, cell in enumerate(unit):
+                if cell:
+                    yield subnetwork, cell
 
     def throughput_over(self, other: "TrainingSchedule") -> float:
         """Frames that an endless stream trains on, for each that `other` does in the same time.
@@ -179,12 +188,13 @@ def sideways(subnetworks: int, frames: int) -> TrainingSchedule:
         ValueError: a number is no positive integer.
     """
     _check(subnetworks, frames)
+    first_steps = first_learning_steps(subnetworks)
     return _schedule(
         "Sideways",
         subnetworks,
         frames,
         forward=lambda s, f: 2 * (f + s),
-        backward=lambda s, f: 2 * (f + 2 * subnetworks - 2 - s) + 1,
+        backward=lambda s, f: 2 * (f + first_steps[s]) + 1,
         period=2 * frames,
     )
 

@@ -1,17 +1,18 @@
-"""Sideways, step after step: every step takes frames, a loss, and all pseudo-gradients at once.
+"""Sideways step by step: each step takes frames, computes a loss, and sends all pseudo-gradients.
 
-    at step t, all at once        subnetwork s reads   what those before it made at step t - 1
-                                  subnetwork s takes   the gradients that its readers sent then
-                                  subnetwork s sends   what it makes up, and down the product of
-                                                       what it took with its Jacobian right now
+    at step t, for all subnetworks s at once, from what was sent at step t - 1:
+        x     =  outputs of the subnetworks that s reads, or the frame
+        h[s] <-  subnetwork_s(x)
+        dw   +=  g[s] * dh[s]/dw     if the loss counted that g[s] came from
+        g[r] <-  g[s] * dh[s]/dx     to each subnetwork r that s reads
 
-*Sideways* (CVPR 2020), section 3, and its shortcuts (*Skip-Sideways*, CVPR 2021), as they run on
-parallel devices. Of the past nothing is kept but what crosses a boundary: memory does not grow with
+*Sideways* (CVPR 2020), section 3.4, and its shortcuts (*Skip-Sideways*, CVPR 2021), as they run on
+parallel devices. Nothing of the past is kept but what crosses a boundary: memory does not grow with
 the clip, nothing is computed twice, and weights may change at any step. Gradients of clips are
 those of `layerwise` with `SidewaysRules`.
 
-Each subnetwork has a gradient tape of its own, under its device: what crosses to another device is
-what crosses a boundary.
+Each subnetwork has its own gradient tape, under its device, so only what crosses a boundary crosses
+devices.
 
 What it does not do well: batch norm takes its statistics over the batch at each step.
 """
@@ -19,24 +20,23 @@ What it does not do well: batch norm takes its statistics over the batch at each
 import dataclasses
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_layers.sideways import time_swapped
-from mpvn.executors.remat import Place
+from keras_layers.folding import swap_time
+from keras_layers.pure_call import refuse_losses
+from mpvn.executors.run import Place, Time, after, now
 from mpvn.executors.step import StepRun
+from mpvn.plan import Plan
 from mpvn.plan.graph import Node
 from mpvn.sideways.rules import SidewaysRules
 
-if TYPE_CHECKING:
-    from mpvn.plan import Plan
-
 StepperState = dict[str, Any]
-"""What streams carry from step to step, `"slots"` and `"sent"` by slot: activations, and the
-gradients sent to who made them; `"counted"` float32 `[B, n]`, which of the last losses counted, the
-newest last; `"age"` int32 `[B]`, steps since a stream began."""
+"""What streams carry from step to step: `"slots"` and `"sent"`, activations and the gradients sent
+to their producers, `[B, ...]` by slot; `"counted"` float32 `[B, n]`, which of the last losses
+counted, the newest last; `"age"` int32 `[B]`, steps since a stream began."""
 
 Loss = Callable[[tf.Tensor, list[tf.Tensor], tf.Tensor], tf.Tensor]
 
@@ -47,9 +47,9 @@ class Part:
 
     Attributes:
         nodes: in plan order.
-        variables: those that are trained, and that no earlier part has.
+        variables: its trainable variables, without those of earlier parts.
         device: where it runs, None for TensorFlow's choice.
-        lag: steps from a loss to the step at which it learns from it, by the slowest path.
+        lag: steps from a loss until the part learns from it, by the slowest path.
     """
 
     nodes: tuple[Node, ...]
@@ -59,15 +59,15 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scanned:
-    """What a piece of a clip gives.
+class ScanResult:
+    """The result of a piece of a clip.
 
     Attributes:
         outputs: `[B, n, ...]` for each output of the frame model.
-        loss: scalar, the mean over the steps that count of all streams.
-        gradients: of the variables of each part: the mean over the steps at which it learned.
-        learned: float32 `[parts]`: at how many steps, a mean over the streams.
-        state: after the piece.
+        loss: scalar, the mean over the counted steps of all streams.
+        gradients: for the variables of each part, the mean over the steps at which it learned.
+        learned: float32 `[parts]`, at how many steps each part learned, a mean over the streams.
+        state: the state after the piece.
     """
 
     outputs: list[tf.Tensor]
@@ -78,38 +78,37 @@ class Scanned:
 
 
 class SidewaysStepper:
-    """Sideways over a plan, a step at a time.
+    """Runs Sideways over a plan, one step at a time.
 
-    A subnetwork learns at a step if the loss counted whose gradient it is sent then, by the slowest
-    path. So a clip of equal frames gives each the gradient that back-propagation gives for one
-    frame, whatever the shortcuts.
+    A subnetwork learns at a step if the loss counted whose gradient it gets then, by the slowest
+    path. So on a clip of identical frames each subnetwork gets the gradient that back-propagation
+    gives for one frame, whatever the shortcuts.
 
     Args:
-        plan: what is trained.
+        plan: the plan to train.
 
     Attributes:
+        rules: when each subnetwork learns.
         parts: the subnetworks, and the head if there is one.
 
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
 
-    def __init__(self, plan: "Plan") -> None:
-        starts = SidewaysRules(plan).starts
+    def __init__(self, plan: Plan) -> None:
+        self.rules = SidewaysRules(plan)
         self._plan = plan
-        self._first = min(starts)  # step, from 0, of the first output that a frame has reached
         self.parts: list[Part] = []
-        owned: set[int] = set()
+        assigned: set[int] = set()
         for subnetwork, group in itertools.groupby(plan.graph.nodes, plan.subnetwork):
             nodes = tuple(group)
-            own = [v for v in _trained(nodes) if id(v) not in owned]
-            owned |= {id(variable) for variable in own}
-            lag = starts[subnetwork] - self._first
-            self.parts.append(Part(nodes, tuple(own), plan.device(nodes[0]), lag))
-        self._longest = max(part.lag for part in self.parts)
+            variables = [v for v in _trainable(nodes) if id(v) not in assigned]
+            assigned |= {id(variable) for variable in variables}
+            lag = self.rules.lags[subnetwork]
+            self.parts.append(Part(nodes, tuple(variables), plan.device(nodes[0]), lag))
 
     def initial(self, batch: int | tf.Tensor) -> StepperState:
-        """The state of streams that have seen nothing."""
+        """Return the state of `batch` new streams: zeros."""
         specs = self._plan.histories.specs
         slots = {
             name: tf.zeros((batch, *spec.shape[1:]), spec.dtype) for name, spec in specs.items()
@@ -117,81 +116,108 @@ class SidewaysStepper:
         return {
             "slots": slots,
             "sent": {name: tf.zeros_like(x) for name, x in slots.items() if x.dtype.is_floating},
-            "counted": tf.zeros((batch, self._longest + 1)),
+            "counted": tf.zeros((batch, max(part.lag for part in self.parts) + 1)),
             "age": tf.zeros((batch,), tf.int32),
         }
 
     def scan(
         self, clip: list[tf.Tensor], counts: tf.Tensor, state: StepperState, loss: Loss
-    ) -> Scanned:
-        """Runs a piece of a clip.
+    ) -> ScanResult:
+        """Run a piece of a clip.
 
         Args:
             clip: `[B, n, ...]` for each input of the frame model.
             counts: float32 `[B, n]`, 1 for each step whose loss counts, else 0.
-            state: before the piece.
-            loss: of a step, a mean over the batch, from its number in the piece, the outputs
-                `[B, ...]`, and how much it counts `[B]`: 0 too where no frame has reached them.
+            state: the state before the piece.
+            loss: the loss of a step, a mean over the batch, as a function of its number in the
+                piece, the outputs `[B, ...]`, and how much it counts `[B]`: 0 also before a frame
+                has reached the outputs.
         """
         steps = tf.shape(clip[0])[1]
+        outputs, sums = self._output_arrays(clip), self._zero_sums()
+
+        def step(time, state, outputs, sums, learned, total, counted_steps):
+            frames = [frames[:, time] for frames in clip]
+            informed = state["age"] >= self.rules.first_output
+            counted = counts[:, time] * tf.cast(informed, tf.float32)
+            run = _Step(self._plan, self.parts, frames, counted, state)
+            gradients, value = run.learn(lambda outputs: loss(time, outputs, counted))
+            outputs = [a.write(time, x) for a, x in zip(outputs, run.outputs, strict=True)]
+            sums = tf.nest.map_structure(tf.add, sums, gradients)
+            total += tf.cast(value, tf.float32)
+            counted_steps += tf.reduce_mean(counted)
+            learned += run.gates_open
+            return time + 1, run.state_after(), outputs, sums, learned, total, counted_steps
+
+        loop = (tf.constant(0), state, outputs, sums, tf.zeros(len(self.parts)), 0.0, 0.0)
+        # With parallel iterations, the activations of several steps would be alive at once.
+        _, state, outputs, sums, learned, total, counted_steps = tf.while_loop(
+            lambda time, *_: time < steps, step, loop, parallel_iterations=1
+        )
+        return ScanResult(
+            [swap_time(array.stack()) for array in outputs],
+            tf.math.divide_no_nan(total, counted_steps),
+            self._means(sums, learned),
+            learned,
+            state,
+        )
+
+    def _output_arrays(self, clip: list[tf.Tensor]) -> list[tf.TensorArray]:
+        batch, steps = clip[0].shape[0], tf.shape(clip[0])[1]
         tensors = [self._plan.graph.tensors[index] for index in self._plan.graph.outputs]
-        arrays = [
-            tf.TensorArray(tensor.dtype, steps, element_shape=(clip[0].shape[0], *tensor.shape))
+        return [
+            tf.TensorArray(tensor.dtype, steps, element_shape=(batch, *tensor.shape))
             for tensor in tensors
         ]
+
+    def _zero_sums(self) -> list[list[tf.Tensor]]:
         sums = []
         for part in self.parts:
             with tf.device(part.device):
-                sums.append([tf.zeros(v.shape, v.dtype) for v in _trained(part.nodes)])
-
-        def step(time, state, arrays, sums, learned, total, heard):
-            frames = [frames[:, time] for frames in clip]
-            counted = counts[:, time] * tf.cast(state["age"] >= self._first, tf.float32)
-            run = _Step(self, frames, counted, state)
-            added, value = run.learn(lambda outputs: loss(time, outputs, counted))
-            arrays = [array.write(time, x) for array, x in zip(arrays, run.outputs, strict=True)]
-            sums = tf.nest.map_structure(tf.add, sums, added)
-            total, heard = total + tf.cast(value, tf.float32), heard + tf.reduce_mean(counted)
-            return time + 1, run.after(), arrays, sums, learned + run.gates_open, total, heard
-
-        loop = (tf.constant(0), state, arrays, sums, tf.zeros(len(self.parts)), 0.0, 0.0)
-        # One step at a time: several side by side would hold their insides side by side.
-        _, state, arrays, sums, learned, total, heard = tf.while_loop(
-            lambda time, *_: time < steps, step, loop, parallel_iterations=1
-        )
-        outputs = [time_swapped(array.stack()) for array in arrays]
-        loss_seen = tf.math.divide_no_nan(total, heard)
-        return Scanned(outputs, loss_seen, self._means(sums, learned), learned, state)
+                sums.append([tf.zeros(v.shape, v.dtype) for v in _trainable(part.nodes)])
+        return sums
 
     def _means(self, sums: list[list[tf.Tensor]], learned: tf.Tensor) -> list[list[tf.Tensor]]:
-        """Gradients of each part's own variables; what several parts share adds up."""
+        """Return the gradients of each part's variables; those of shared variables add up."""
         totals: dict[int, tf.Tensor] = {}
         for index, part in enumerate(self.parts):
-            for variable, total in zip(_trained(part.nodes), sums[index], strict=True):
+            for variable, total in zip(_trainable(part.nodes), sums[index], strict=True):
                 mean = tf.math.divide_no_nan(total, tf.cast(learned[index], total.dtype))
                 totals[id(variable)] = totals.get(id(variable), 0) + mean
         return [[totals[id(variable)] for variable in part.variables] for part in self.parts]
 
 
 class _Step:
-    """One step, forward and backward."""
+    """One step, forward when it is constructed, and backward in `learn`.
+
+    Args:
+        plan: the plan to train.
+        parts: its parts.
+        frames: `[B, ...]` for each input of the frame model.
+        counted: float32 `[B]`, how much the loss of this step counts.
+        state: the state before the step.
+
+    Attributes:
+        outputs: `[B, ...]` for each output of the frame model.
+    """
 
     def __init__(
         self,
-        fused: SidewaysStepper,
+        plan: Plan,
+        parts: list[Part],
         frames: list[tf.Tensor],
         counted: tf.Tensor,
         state: StepperState,
     ) -> None:
-        self._plan, self._parts = fused._plan, fused.parts
+        self._plan, self._parts = plan, parts
         self._before = state
         self._counted = tf.concat([state["counted"][:, 1:], counted[:, None]], axis=1)
         newest = self._counted.shape[1] - 1
-        self._gates = [self._counted[:, newest - part.lag] for part in self._parts]
-        self._run = StepRun(self._plan, state["slots"], training=True)
-        for tensor, frame in zip(self._plan.graph.inputs, frames, strict=True):
+        self._gates = [self._counted[:, newest - part.lag] for part in parts]
+        self._run = StepRun(plan, state["slots"], training=True)
+        for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
             self._run.put(tensor, frame)
-        self._calls = [self._call(part) for part in self._parts]
+        self._calls = [self._call(part) for part in parts]
         self._sent = {name: tf.zeros_like(g) for name, g in state["sent"].items()}
         self.outputs = self._run.outputs()
 
@@ -200,42 +226,39 @@ class _Step:
         """Float32 `[parts]`: the share of the streams from which each part learns."""
         return tf.reduce_mean(tf.stack(self._gates), axis=1)
 
-    def learn(self, loss: Callable[[list[tf.Tensor]], tf.Tensor]) -> tuple[list, tf.Tensor]:
-        """Gradients of what each part is made of, under the loss of the outputs; and the loss."""
-        adding = self._plan.graph.pop_losses()
-        if adding:
-            raise ValueError(
-                f"the layers {', '.join(adding)} add losses (an activity regularizer, or add_loss),"
-                " one for each step, which Sideways cannot send back in time. Take them out"
-            )
+    def learn(
+        self, loss: Callable[[list[tf.Tensor]], tf.Tensor]
+    ) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+        """Return gradients of the trainable variables of each part, and the loss of the outputs."""
+        refuse_losses(self._plan.graph.pop_losses())
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.outputs)
             value = loss(self.outputs)
-        arrived: dict[Place, tf.Tensor] = {("after", s): g for s, g in self._before["sent"].items()}
+        arrived = {after(slot): gradient for slot, gradient in self._before["sent"].items()}
         upstream = tape.gradient(value, self.outputs)
         for tensor, gradient in zip(self._plan.graph.outputs, upstream, strict=True):
-            _add(arrived, ("now", tensor), gradient)
+            _add(arrived, now(tensor), gradient)
         gradients: list[list[tf.Tensor]] = []
         for index in reversed(range(len(self._parts))):
             gradients.insert(0, self._backward(index, arrived))
         return gradients, value
 
-    def after(self) -> StepperState:
-        """The state after the step."""
-        after = {
-            "slots": self._run.after(),
+    def state_after(self) -> StepperState:
+        """Return the state after the step."""
+        state = {
+            "slots": self._run.state_after(),
             "sent": self._sent,
             "counted": self._counted,
             "age": self._before["age"] + 1,
         }
-        # Of shapes that a loop may carry, whatever the layers know of the batch.
-        return tf.nest.map_structure(lambda x, y: tf.ensure_shape(x, y.shape), after, self._before)
+        # Restore static shapes: tf.while_loop rejects loop variables with less known shapes.
+        return tf.nest.map_structure(lambda x, y: tf.ensure_shape(x, y.shape), state, self._before)
 
     def _call(self, part: Part) -> "_Call":
-        """Runs `part`, under a tape that knows what enters it."""
+        """Run `part` under a tape that watches what enters it."""
         run, nodes = self._run, list(part.nodes)
         with tf.device(part.device), tf.GradientTape() as tape:
-            # Tensors of this step, or the tape would not see them enter the loop.
+            # Copies made in this step: the tape does not see what entered the loop from outside.
             entering = {place: tf.identity(run.values[place]) for place in run.entering(nodes)}
             tape.watch([x for x in entering.values() if x.dtype.is_floating])
             run.values.update(entering)
@@ -244,9 +267,12 @@ class _Step:
         return _Call(tape, _floating(entering), _floating(leaving))
 
     def _backward(self, index: int, arrived: dict[Place, tf.Tensor]) -> list[tf.Tensor]:
-        """Gradients of the variables of a part; what goes further is added to what was sent."""
+        """Return gradients of a part's variables; pass those of its inputs on.
+
+        Gradients of tensors of this step are added to `arrived`, those of slots are sent.
+        """
         part, call = self._parts[index], self._calls[index]
-        variables = _trained(part.nodes)
+        variables = _trainable(part.nodes)
         with tf.device(part.device):
             places = [place for place in call.leaving if arrived.get(place) is not None]
             gate = self._gates[index]
@@ -257,25 +283,25 @@ class _Step:
                 upstream,
                 tf.UnconnectedGradients.ZERO,
             )
-            for (kind, of), gradient in zip(call.entering, of_entering, strict=True):
-                if kind == "before":
-                    self._sent[of] += gradient
+            for place, gradient in zip(call.entering, of_entering, strict=True):
+                if place.time is Time.BEFORE:
+                    self._sent[place.key] += gradient
                 else:
-                    _add(arrived, (kind, of), gradient)
+                    _add(arrived, place, gradient)
             return [tf.convert_to_tensor(gradient) for gradient in of_variables]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """A part that has run: its tape, and what of floating point entered and left it."""
+    """A part that has run: its tape, and the floating-point values that entered and left it."""
 
     tape: tf.GradientTape
     entering: dict[Place, tf.Tensor]
     leaving: dict[Place, tf.Tensor]
 
 
-def _trained(nodes: tuple[Node, ...]) -> list[keras.Variable]:
-    """The variables of `nodes` that are trained, each once."""
+def _trainable(nodes: tuple[Node, ...]) -> list[keras.Variable]:
+    """Return the trainable variables of `nodes`, each once."""
     variables = {id(v): v for node in nodes for v in node.variables if v.trainable}
     return list(variables.values())
 
@@ -290,6 +316,6 @@ def _add(values: dict[Place, tf.Tensor], place: Place, gradient: tf.Tensor | Non
 
 
 def _gated(gradient: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
-    """`gradient` `[B, ...]` of the streams whose gate `[B]` is open, else zero."""
+    """Return `gradient` `[B, ...]` times `gate` `[B]`."""
     shape = (-1, *[1] * (gradient.shape.rank - 1))
     return gradient * tf.reshape(tf.cast(gate, gradient.dtype), shape)

@@ -1,12 +1,15 @@
-"""What trainers with a training step of their own share: updates within clips.
+"""What trainers with their own training step share: updates within clips.
 
     clip of 12 frames, update_every=4     update after frames 3, 7, 11
     update_every=1                        after every frame
     update_every=None                     after the clip, as Keras does
 
-A trainer is a Keras model around a `VideoNetwork`: compiled and fitted like one, it calls the
-network as it is, under its plan, and trains it in its own way. Targets are those of the frames, on
-the clock of the source: how late the network answers is the trainer's business, not the data's.
+    for piece in split(clip, update_every):
+        loss, outputs, state = update(piece, state)     gradients and optimizer
+
+A trainer is a Keras model around a `VideoNetwork`. It is compiled and fitted like one, calls the
+network under its plan, and trains it in its own way. Targets belong to frames, whenever the network
+answers: the delay is the trainer's business, not the data's.
 """
 
 from typing import Any, NamedTuple
@@ -14,13 +17,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_layers.sideways import time_swapped
+from keras_layers.folding import swap_time
 from mpvn.network import VideoNetwork
-
-_WEIGHTS = (
-    "sample weights must be one tensor [B, T], a weight for each step, or [B], for each clip. "
-    "Received: {}"
-)
 
 
 class Piece(NamedTuple):
@@ -40,21 +38,23 @@ class Piece(NamedTuple):
 class Trainer(keras.Model):
     """Trains a network with an update every `update_every` steps of a clip.
 
+    Subclasses implement `update`, and may override `initial` and `select`.
+
     Args:
-        network: what is trained; save and export this.
-        update_every: steps between updates, the last of a clip may be shorter; None for one update
-            a clip.
+        network: the network to train; save and export this.
+        update_every: steps between updates, fewer for the last of a clip; None for one update a
+            clip.
 
     Call arguments:
         inputs: clips `[B, T, ...]`.
         training: as in Keras.
 
     Output shape:
-        What `network` gives, called on the clip under its plan.
+        That of `network`, called on the clip under its plan.
 
     Raises:
-        TypeError: `network` is no `VideoNetwork`.
-        ValueError: update_every below 1; in training, a loss that is not per frame.
+        TypeError: `network` is not a `VideoNetwork`.
+        ValueError: update_every is below 1; in training, the loss has no value for each step.
     """
 
     def __init__(
@@ -63,16 +63,18 @@ class Trainer(keras.Model):
         super().__init__(**kwargs)
         if not isinstance(network, VideoNetwork):
             raise TypeError(
-                f"{type(self).__name__} trains a VideoNetwork. Received: {type(network).__name__}; "
-                "of an image model, VideoNetwork(model, Plan(model, subnetworks)) makes one"
+                f"{type(self).__name__}: expected a VideoNetwork. Received: "
+                f"{type(network).__name__}. To make one from an image model, use "
+                "VideoNetwork(model, Plan(model, subnetworks))."
             )
         if update_every is not None and (not isinstance(update_every, int) or update_every < 1):
             raise ValueError(
-                f"update_every must be None or at least 1 step. Received: {update_every!r}"
+                f"Invalid update_every. Expected None or at least 1 step. Received: "
+                f"{update_every!r}."
             )
         self.network = network
         self.update_every = update_every
-        self.autocast = False  # inputs go to the frame model in its own dtype
+        self.autocast = False  # the frame model casts its inputs itself
         self.supports_jit = False
         self.built = True
 
@@ -81,108 +83,110 @@ class Trainer(keras.Model):
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """All optimizers that training changes: a checkpoint needs them all."""
+        """All optimizers that training changes, for checkpoints."""
         return [self.optimizer]
 
     def updates(self, steps: int) -> int:
-        """Updates for a clip of so many steps."""
+        """Return the number of updates for a clip of `steps` steps."""
         return -(-steps // (self.update_every or steps))
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError("save trainer.network, which is all that was trained")
+        raise NotImplementedError("A trainer has no config. Save trainer.network instead.")
 
-    # --- what a trainer says of itself ------------------------------------------------------
+    # --- for subclasses ---------------------------------------------------------------------
 
-    def begin(self, piece: Piece) -> Any:
-        """The state before a clip: a structure of tensors."""
+    def initial(self, piece: Piece) -> Any:
+        """Return the state before a clip: a structure of tensors."""
         return ()
 
-    def taken(self, piece: Piece) -> Piece:
-        """What of the clip it trains on, and the targets of those steps."""
+    def select(self, piece: Piece) -> Piece:
+        """Return the steps of a clip to train on, with the targets of those steps."""
         return piece
 
     def update(self, piece: Piece, state: Any) -> tuple[tf.Tensor, list[tf.Tensor], Any]:
-        """One update.
+        """Run one update.
 
         Args:
-            piece: the steps of one update.
-            state: before it.
+            piece: the steps of this update.
+            state: the state before it.
 
         Returns:
-            The loss, a mean over the steps that count; outputs `[B, n, ...]`; the state after it.
+            The loss, a mean over the counted steps; outputs `[B, n, ...]`; the state after it.
         """
         raise NotImplementedError
 
-    # --- what follows from it ---------------------------------------------------------------
+    # --- for all trainers -------------------------------------------------------------------
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, Any]:
-        """A batch of clips, as `fit` calls it."""
-        piece = self.taken(self._piece(*keras.utils.unpack_x_y_sample_weight(data)))
-        loss, outputs, _ = self.episodes(piece, self.begin(piece))
+        """Train on a batch of clips, called by `fit`."""
+        piece = self.select(self._piece(*keras.utils.unpack_x_y_sample_weight(data)))
+        loss, outputs, _ = self.run_updates(piece, self.initial(piece))
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss)
-        said = self.network.graph.pack_outputs(outputs)
-        return self.compute_metrics(piece.clip, piece.targets, said, piece.weights)
+        packed = self.network.graph.pack_outputs(outputs)
+        return self.compute_metrics(piece.clip, piece.targets, packed, piece.weights)
 
-    def episodes(self, piece: Piece, state: Any) -> tuple[tf.Tensor, list[tf.Tensor], Any]:
-        """Updates for all episodes of `piece`; arguments and results as `update`."""
-        length = piece.weights.shape[1]
+    def run_updates(self, piece: Piece, state: Any) -> tuple[tf.Tensor, list[tf.Tensor], Any]:
+        """Run an update every `update_every` steps; arguments and results as in `update`."""
+        length, batch = piece.weights.shape[1], piece.weights.shape[0]
         if self.update_every is None or (length is not None and length <= self.update_every):
             return self.update(piece, state)
-        graph, batch = self.network.graph, piece.weights.shape[0]
+        graph = self.network.graph
         tensors = [graph.tensors[index] for index in graph.outputs]
         steps = tf.shape(piece.weights)[1]
         count = -(-steps // self.update_every)
-        even = length is not None and length % self.update_every == 0
-        written = [
+        divides = length is not None and length % self.update_every == 0
+        arrays = [
             tf.TensorArray(t.dtype, count, infer_shape=False, element_shape=(None, batch, *t.shape))
             for t in tensors
         ]
 
-        def one(number, state, total, written):
+        def run_update(number, state, total, arrays):
             first = number * self.update_every
-            some = keras.tree.map_structure(
-                lambda x: _cut(x, first, self.update_every, even), piece
+            part = keras.tree.map_structure(
+                lambda x: _cut(x, first, self.update_every, divides), piece
             )
-            loss, outputs, state = self.update(some, state)
-            total += tf.cast(loss, tf.float32) * tf.cast(tf.shape(some.weights)[1], tf.float32)
-            arrays = zip(written, map(time_swapped, outputs), strict=True)
-            return number + 1, state, total, [array.write(number, x) for array, x in arrays]
+            loss, outputs, state = self.update(part, state)
+            total += tf.cast(loss, tf.float32) * tf.cast(tf.shape(part.weights)[1], tf.float32)
+            pairs = zip(arrays, outputs, strict=True)
+            # [B, n, ...] -> [n, B, ...], to concatenate along time
+            return number + 1, state, total, [a.write(number, swap_time(x)) for a, x in pairs]
 
-        loop = (tf.constant(0), state, tf.constant(0.0), written)
-        _, state, total, written = tf.while_loop(
-            lambda number, *_: number < count, one, loop, parallel_iterations=1
+        loop = (tf.constant(0), state, tf.constant(0.0), arrays)
+        _, state, total, arrays = tf.while_loop(
+            lambda number, *_: number < count, run_update, loop, parallel_iterations=1
         )
-        outputs = [time_swapped(array.concat()) for array in written]
-        shaped = [
-            tf.ensure_shape(x, (batch, length, *t.shape))
-            for x, t in zip(outputs, tensors, strict=True)
+        outputs = [
+            tf.ensure_shape(swap_time(array.concat()), (batch, length, *t.shape))
+            for array, t in zip(arrays, tensors, strict=True)
         ]
-        return total / tf.cast(steps, total.dtype), shaped, state
+        return total / tf.cast(steps, total.dtype), outputs, state
 
     def loss_of(self, piece: Piece, outputs: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
-        """The compiled loss of some steps, and the penalties of weights.
+        """Return the compiled loss of some steps, with the penalties of weights.
 
         Args:
-            piece: what the outputs are of.
+            piece: the steps that the outputs belong to.
             outputs: `[B, n, ...]` for each output of the frame model.
-            weights: float32 `[B, n]`, in place of the piece's.
+            weights: float32 `[B, n]`, instead of the piece's.
 
         Raises:
-            ValueError: the loss is not per frame.
+            ValueError: the loss has no value for each step.
         """
         ranks = self._loss_ranks(piece.targets, outputs)
-        said = self.network.graph.pack_outputs(outputs)
+        packed = self.network.graph.pack_outputs(outputs)
+        # [B, n] -> [B, n, 1, ...], the rank of each loss
         shaped = [
-            tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * (r - 2)]) for r in ranks
+            tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * (rank - 2)])
+            for rank in ranks
         ]
-        weighed = keras.tree.pack_sequence_as(said, shaped)
-        return self.compute_loss(piece.clip, piece.targets, said, weighed)
+        sample_weight = keras.tree.pack_sequence_as(packed, shaped)
+        return self.compute_loss(piece.clip, piece.targets, packed, sample_weight)
 
     def _loss_ranks(self, targets: Any, outputs: list[tf.Tensor]) -> list[int]:
-        """How many axes the losses of each output have, `[B, T]` being the first.
+        """Return the rank of the loss `[B, T, ...]` of each output.
 
         Raises:
             ValueError: a loss has no value for each step.
@@ -191,26 +195,30 @@ class Trainer(keras.Model):
         losses = losses * len(outputs) if len(losses) == 1 else losses
         ranks = []
         for loss, y, output in zip(losses, keras.tree.flatten(targets), outputs, strict=True):
-            one, two = (_loss_shape(loss, y, output, steps) for steps in (2, 3))
-            if one.rank is None or one.rank < 2 or (one[1], two[1]) != (2, 3):
+            shape, longer = (_loss_shape(loss, y, output, steps) for steps in (2, 3))
+            if shape.rank is None or shape.rank < 2 or (shape[1], longer[1]) != (2, 3):
                 raise ValueError(
-                    f"the loss must have a value for each step, [B, T] or [B, T, ...], for "
-                    f"{type(self).__name__} learns step by step. {loss!r} gives "
-                    f"{two} for 3 steps. Take one that reduces neither clips nor steps by "
-                    "itself, such as those of mpvn.tasks"
+                    f"{type(self).__name__} learns step by step. Expected a loss with a value for "
+                    "each step, [B, T] or [B, T, ...], before reduction. Received: "
+                    f"{loss!r}, which returns {longer} for 3 steps. Use a loss that reduces "
+                    "neither clips nor steps itself, such as those of mpvn.tasks."
                 )
-            ranks.append(one.rank)
+            ranks.append(shape.rank)
         return ranks
 
     def _piece(self, clip: Any, targets: Any, weights: Any) -> Piece:
+        """Return checked tensors, weights with a time axis."""
         if targets is None:
-            raise ValueError("training needs targets: give fit clips and targets [B, T, ...]")
+            raise ValueError("Training: expected clips and targets [B, T, ...]. Received: clips.")
         values = self.network.values(clip, "clip")
         batch, steps = tf.unstack(tf.shape(values[0])[:2])
         if weights is None:
             weights = tf.ones((batch, steps))
         if not tf.is_tensor(weights) or weights.shape.rank not in (1, 2):
-            raise ValueError(_WEIGHTS.format(getattr(weights, "shape", weights)))
+            raise ValueError(
+                "Invalid sample weights. Expected one tensor [B, T], a weight for each step, or "
+                f"[B], for each clip. Received: {getattr(weights, 'shape', weights)}."
+            )
         weights = tf.cast(weights, tf.float32)
         if weights.shape.rank == 1:
             weights = tf.tile(weights[:, None], [1, steps])
@@ -218,15 +226,15 @@ class Trainer(keras.Model):
 
 
 def _loss_shape(loss: Any, target: tf.Tensor, output: tf.Tensor, steps: int) -> tf.TensorShape:
-    """Shape of what `loss` gives, before it is reduced, of so many steps."""
-    found = keras.losses.get(loss)
-    function = found.call if isinstance(found, keras.losses.Loss) else found
+    """Return the shape of `loss` before reduction, for two clips of `steps` steps."""
+    loss = keras.losses.get(loss)
+    function = loss.call if isinstance(loss, keras.losses.Loss) else loss
     specs = [tf.TensorSpec((2, steps, *x.shape[2:]), x.dtype) for x in (target, output)]
     traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     return tf.TensorShape(traced.structured_outputs.shape)
 
 
-def _cut(x: tf.Tensor, first: tf.Tensor, steps: int, whole: bool) -> tf.Tensor:
-    """`steps` steps of `x` `[B, T, ...]` from `first` on; fewer at its end, unless `whole`."""
-    some = x[:, first : first + steps]
-    return tf.ensure_shape(some, (x.shape[0], steps, *x.shape[2:])) if whole else some
+def _cut(x: tf.Tensor, first: tf.Tensor, steps: int, divides: bool) -> tf.Tensor:
+    """Return `steps` steps of `x` `[B, T, ...]` from `first` on; fewer at its end."""
+    part = x[:, first : first + steps]
+    return tf.ensure_shape(part, (x.shape[0], steps, *x.shape[2:])) if divides else part

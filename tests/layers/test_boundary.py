@@ -176,7 +176,7 @@ def test_a_mask_a_step_late_would_show(moving: tuple, rng: np.random.Generator) 
 @pytest.mark.parametrize("depth", [1, 3, 6])
 def test_subnetworks_learn_from_the_papers_step_on(depth: int, rng: np.random.Generator) -> None:
     one = network(dense_modules(depth, rng), (2, 3))
-    starts = SidewaysRules(one.plan).starts[:depth]
+    starts = SidewaysRules(one.plan).first_steps[:depth]
     assert starts == tuple(2 * depth - i - 1 for i in range(1, depth + 1))  # from step 0
 
 
@@ -195,7 +195,7 @@ def test_a_head_learns_with_what_it_reads(rng: np.random.Generator) -> None:
         gradient="sideways",
         dtype="float64",
     )
-    assert one._sideways.starts == (4, 3, 2, 2)
+    assert one._sideways.first_steps == (4, 3, 2, 2)
     x, y = rng.normal(size=(2, 1, WIDTH)), rng.normal(size=(2, 1, 2))
     clip, targets = np.repeat(x, 8, axis=1), np.repeat(y, 8, axis=1)
     found = gradients(one, clip, targets, model.trainable_variables)
@@ -261,7 +261,7 @@ def test_masks_are_by_the_slowest_path(wiring: Wiring, rng: np.random.Generator)
     network = VideoNetwork(
         model, Plan(model, boundaries=names), gradient="sideways", dtype="float64"
     )
-    assert network._sideways.starts[:-1] == starts
+    assert network._sideways.first_steps[:-1] == starts
     one = rng.normal(size=(2, 1, WIDTH))
     found = []
     for run, clip in ((model, one[:, 0]), (network, np.repeat(one, 10, axis=1))):

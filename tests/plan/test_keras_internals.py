@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mpvn.plan.graph import call_context, restored_context
+from keras_layers.pure_call import call_context, restored_context
 
 
 def call_of(tensor: keras.KerasTensor) -> Any:
