@@ -116,9 +116,9 @@ def test_a_chain_of_layers_is_the_reference(
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Boundary("later"), "gradient must be one of"),
-        (lambda: Boundary("sideways", start=0), "start must be an int of at least 1"),
-        (lambda: Boundary()(tf.ones(3)), "takes clips"),
+        (lambda: Boundary("later"), "Invalid gradient. Expected one of"),
+        (lambda: Boundary("sideways", start=0), "start as an int of at least 1"),
+        (lambda: Boundary()(tf.ones(3)), "expected clips"),
     ],
 )
 def test_refusals_of_the_layer(make: Any, message: str) -> None:
@@ -400,7 +400,7 @@ def test_plans_that_the_papers_do_not_cover_are_refused(make: Any, reason: str) 
 
 def test_refusals_of_the_network(rng: np.random.Generator) -> None:
     modules = dense_modules(3, rng)
-    with pytest.raises(ValueError, match="gradient must be one of"):
+    with pytest.raises(ValueError, match="Invalid gradient. Expected one of"):
         network(modules, gradient="later")
     with pytest.raises(ValueError, match='executor="layerwise"'):
         network(modules, gradient="sideways", executor="unroll")

@@ -143,5 +143,5 @@ def test_clips_of_unknown_length_are_refused(clip: np.ndarray, targets: np.ndarr
         steps = tf.random.uniform((), 12, 13, tf.int32)
         return x[:, :steps], y[:, :steps]
 
-    with pytest.raises(ValueError, match="expected clips of known length"):
+    with pytest.raises(ValueError, match="Expected clips of known length"):
         made.fit(open_ended.map(unknown), verbose=0, shuffle=False)

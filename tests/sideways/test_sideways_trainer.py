@@ -328,7 +328,7 @@ def test_clips_too_short_are_refused(rng: np.random.Generator) -> None:
 def test_a_loss_that_is_not_per_frame_is_refused(rng: np.random.Generator) -> None:
     made = SidewaysTrainer(network(dense_modules(3, rng)))
     made.compile("sgd", lambda y, p: tf.reduce_mean((y - p) ** 2, axis=(1, 2)))
-    with pytest.raises(ValueError, match=r"a value for each step, \[B, T\].*mpvn.tasks"):
+    with pytest.raises(ValueError, match=r"a value for each step, .*mpvn.tasks"):
         fit(made, np.zeros((1, 5, WIDTH)), np.zeros((1, 5, WIDTH)))
 
 
@@ -347,20 +347,20 @@ def feedback() -> keras.Model:
     "build, says", [(temporal, "memory of past frames"), (feedback, "feedback")]
 )
 def test_networks_that_look_back_are_refused(build: Any, says: str) -> None:
-    with pytest.raises(ValueError, match=f"{says}.*take that out"):
+    with pytest.raises(ValueError, match=f"{says}.*Remove it"):
         SidewaysTrainer(VideoNetwork(build()))
 
 
 def test_other_wrong_arguments_are_refused(rng: np.random.Generator) -> None:
     net = network(dense_modules(2, rng))
-    with pytest.raises(TypeError, match="trains a VideoNetwork"):
+    with pytest.raises(TypeError, match="expected a VideoNetwork"):
         SidewaysTrainer(net.frame_model)
-    with pytest.raises(ValueError, match="update_every must be None or at least 1"):
+    with pytest.raises(ValueError, match="update_every. Expected None or at least 1"):
         SidewaysTrainer(net, update_every=0)
-    with pytest.raises(ValueError, match="latency must be None or at least 0"):
+    with pytest.raises(ValueError, match="latency. Expected None or at least 0"):
         SidewaysTrainer(net, latency=-1)
     made = SidewaysTrainer(net)
-    with pytest.raises(ValueError, match="compile the trainer first"):
+    with pytest.raises(ValueError, match="Call compile first"):
         made.learn(np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), made.initial_state(1))
     with pytest.raises(ValueError, match="mixed_bfloat16"):
         made.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "mse")
