@@ -1,16 +1,25 @@
 """`mpvn demo`: the report and the video of a short demo."""
 
+import importlib
 import pathlib
 
 import pytest
 from command_line import assert_mistake, mpvn
 
 from mpvn.data import VideoReader
+from mpvn.demo import networks
 
 
 def test_demo_writes_its_report(
-    video: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
+    """With a shorter network and fewer videos than the demo of a user."""
+    par_densenet = importlib.import_module("mpvn.models.par_densenet")
+    monkeypatch.setattr(par_densenet, "MINIBLOCKS", (1, 1, 1, 1))
+    monkeypatch.setattr(networks, "EVALUATION_VIDEOS", 2)
     assert mpvn("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo") == 0
     assert "4 subnetworks, latency 2" in capsys.readouterr().out
     page = (tmp_path / "demo" / "report.html").read_text()

@@ -10,25 +10,25 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from mpvn.data.clips.augmentation import Augmentation
-from mpvn.data.sets.flow import optical_flow
-from mpvn.data.sets.cached import in_memory
 from mpvn.data.clips.montage import montage
 from mpvn.data.clips.pipeline import ClipPipeline
-from mpvn.data.clips.sampling import Consecutive, Dense, Segments, MultiClipSampling, Whole
+from mpvn.data.clips.sampling import Consecutive, Dense, MultiClipSampling, Segments, Whole
+from mpvn.data.clips.views import Views
+from mpvn.data.sets.cached import in_memory
+from mpvn.data.sets.flow import optical_flow
 from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.data.video_set import VideoSet
-from mpvn.data.clips.views import Views
 from mpvn.models import insert_shortcuts, load_frame_model, transfer_weights
 from mpvn.network import VideoNetwork
-from mpvn.plan.units import UNIT_SEPARATOR
 from mpvn.plan import Plan
-from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
-from mpvn.tasks.task import Batch
+from mpvn.plan.units import UNIT_SEPARATOR
 from mpvn.sideways.back_propagation import BackPropagationTrainer, GPipeTrainer
-from mpvn.training.distillation import Distillation
-from mpvn.training.run_folder import RunFolder
 from mpvn.sideways.sideways_trainer import SidewaysTrainer
 from mpvn.sideways.trainer import Trainer
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.tasks.task import Batch
+from mpvn.training.distillation import Distillation
+from mpvn.training.run_folder import RunFolder
 
 Prepare = Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 """From a batch to frames, targets and weights."""
