@@ -2,8 +2,9 @@
 
     frame model (Keras functional)  --Plan-->  VideoNetwork  -->  step / clip / export
 
-Importing the package makes its classes known to Keras, which needs them to load files. Only the
-command `mpvn` imports them when they are first used: `mpvn --help` does not wait for TensorFlow.
+`import mpvn` registers the package's classes with Keras, so that `keras.models.load_model` can load
+files with them. Only the command `mpvn` imports them lazily, so that `mpvn --help` does not wait
+for TensorFlow.
 """
 
 import importlib
@@ -20,7 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Clock", "Plan", "PlanError", "VideoNetwork"]
 
-_HOMES = {
+_MODULES = {
     "Clock": "mpvn.plan.clock",
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
@@ -29,18 +30,21 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'mpvn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-# While `python -m mpvn.cli` looks for its module, the program is still called "-m".
-if sys.argv[0] != "-m" and pathlib.Path(sys.argv[0]).stem != "mpvn":
-    for _home in sorted(
-        {*_HOMES.values(), "mpvn.cell", "mpvn.tasks"}
-    ):  # which Keras must know, too
-        importlib.import_module(_home)
+def _is_command() -> bool:
+    """Return whether this process is the command `mpvn`."""
+    # With `python -m mpvn.cli`, sys.argv[0] is still "-m" when Python imports this package.
+    return sys.argv[0] == "-m" or pathlib.Path(sys.argv[0]).stem == "mpvn"
+
+
+if not _is_command():
+    for _module in ("mpvn.network", "mpvn.tasks"):  # they register classes with Keras
+        importlib.import_module(_module)

@@ -1,6 +1,5 @@
-"""`VideoNetwork`: a frame model and a plan, as one Keras model over clips and over streams."""
+"""`VideoNetwork`: a frame model and a plan as one Keras model, for clips and for streams."""
 
-import functools
 from typing import Any
 
 import keras
@@ -8,49 +7,52 @@ import tensorflow as tf
 
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
+from mpvn.cell import NetworkCell
 from mpvn.executors.choose import check_executor, choose_executor
 from mpvn.executors.run import State
+from mpvn.export import export_network
 from mpvn.placement import place
 from mpvn.plan import Plan
 from mpvn.plan.graph import Graph, Tensor
 from mpvn.sideways.rules import SidewaysRules
-
-STEP = "step"
-"""Name of the state's step counter, the only tensor of a state without a batch axis."""
+from mpvn.state import STEP, check_slots, reset_streams, zero_slots
+from mpvn.tracing import TracedFunctions
 
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class VideoNetwork(keras.Model):
-    """A depth-parallel, multi-rate video network made of an image model.
+    """A depth-parallel, multi-rate video network, built from an image model.
 
-    Called on a clip it gives the outputs of every step, and trains with plain `compile` and `fit`;
-    `step` runs it frame by frame. Both compute the same values.
+    Call the network on a clip to get the outputs of every step, and train it with `compile` and
+    `fit`. Use `step` to run it frame by frame. Both compute the same values.
 
     Args:
-        frame_model: a functional Keras model over one frame, or a structure of frames. Its layers
-            and weights are shared, unless the plan names devices: then they are rebuilt there.
-        plan: a `Plan` of `frame_model`, or None for one subnetwork without clocks.
-        executor: how a clip runs: `"unroll"` (step by step), `"layerwise"` (layer by layer), or
-            `"auto"`, which sweeps where batch norm is trained, and else chooses by size. Networks
-            with feedback always unroll.
-        rematerialize: whether training keeps of each subnetwork only what enters and leaves it, and
-            computes its inside again in the backward pass, a subnetwork at a time. Values and
-            gradients are the same; memory is saved for about a third more computation.
-        gradient: `"exact"`, back-propagation; or `"sideways"`: subnetworks send gradients one step
-            later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR 2020,
-            section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's gradient
-            is the mean over the steps at which it learns, if the loss is a mean over all steps;
-            whole clips only, by the sweep executor, of at least 2D - 1 frames for D subnetworks.
+        frame_model: a functional Keras model over one frame, or over a structure of frames. The
+            network shares its layers and weights, unless the plan names devices: then it rebuilds
+            them there.
+        plan: a `Plan` of `frame_model`. None means one subnetwork without clocks.
+        executor: how to run a clip. `"unroll"`: step by step. `"layerwise"`: layer by layer.
+            `"auto"`: layer by layer if batch norm trains, otherwise by the size of the activations;
+            networks with feedback always run step by step.
+        rematerialize: whether the backward pass computes the activations inside each subnetwork
+            again, one subnetwork at a time, instead of keeping them. Values and gradients are the
+            same. It saves memory and costs about a third more computation.
+        gradient: `"exact"` is back-propagation. With `"sideways"`, subnetworks send gradients one
+            step later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR
+            2020, section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's
+            gradient is the mean over the steps at which it learns, if the loss is a mean over all
+            steps. It needs whole clips of at least 2D - 1 frames for D subnetworks, and runs layer
+            by layer.
 
     Call arguments:
         inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
         training: as in Keras.
 
     Output shape:
-        `[B, T, ...]` for each output of the frame model: at step t, what the network holds then.
+        `[B, T, ...]` for each output of the frame model: its value at every step.
 
     Raises:
-        PlanError: the plan was made for another model.
+        PlanError: the plan does not fit the model.
         ValueError: an unknown executor or gradient, or one that cannot run the plan, or an input of
             the wrong shape.
 
@@ -77,20 +79,20 @@ class VideoNetwork(keras.Model):
         super().__init__(**kwargs)
         plan = Plan(frame_model) if plan is None else plan
         if not isinstance(plan, Plan):
-            raise TypeError(f"plan must be a Plan or None. Received: {plan!r}")
+            raise TypeError(f"Invalid plan. Expected a Plan or None. Received: {plan!r}")
         if plan.graph.model is not frame_model:
             plan = plan.over(frame_model)
         if any(plan.devices):
             frame_model = place(frame_model, plan)
             plan = plan.over(frame_model)
-        self.autocast = False  # inputs go to the frame model in its own dtype
+        self.autocast = False  # the frame model casts its inputs itself
         self.frame_model = frame_model
         self.plan = plan
         self._sideways: SidewaysRules | None = None
         self.executor = executor
         self.rematerialize = rematerialize
         self.gradient = gradient
-        self._traced = _Traced(self)
+        self._traced = TracedFunctions(plan)
         self.built = True
 
     @property
@@ -100,7 +102,7 @@ class VideoNetwork(keras.Model):
 
     @property
     def executor(self) -> str:
-        """How a clip runs: `"auto"`, `"unroll"` or `"layerwise"`."""
+        """How to run a clip: `"auto"`, `"unroll"` or `"layerwise"`."""
         return self._executor
 
     @executor.setter
@@ -109,18 +111,18 @@ class VideoNetwork(keras.Model):
 
     @property
     def rematerialize(self) -> bool:
-        """Whether training computes subnetworks a second time rather than keep their insides."""
+        """Whether the backward pass computes activations again instead of keeping them."""
         return self._rematerialize
 
     @rematerialize.setter
     def rematerialize(self, value: bool) -> None:
         if not isinstance(value, bool):
-            raise ValueError(f"rematerialize must be True or False. Received: {value!r}")
+            raise ValueError(f"Invalid rematerialize. Expected True or False. Received: {value!r}")
         self._rematerialize = value
 
     @property
     def gradient(self) -> str:
-        """How gradients cross the boundaries in training: `"exact"` or `"sideways"`."""
+        """How gradients cross boundaries in training: `"exact"` or `"sideways"`."""
         return GRADIENTS[self._sideways is not None]
 
     @gradient.setter
@@ -133,29 +135,39 @@ class VideoNetwork(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        clip = self.values(inputs, "clip")
-        outputs, _ = self._run(clip, self._zeros(tf.shape(clip[0])[0]), 0, training)
+        clip = self.convert_inputs(inputs, "clip")
+        slots = zero_slots(self.plan, tf.shape(clip[0])[0])
+        outputs, _ = self._run(clip, slots, 0, training)
         return self.graph.pack_outputs(outputs)
 
     def run(self, clip: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Runs a piece of a longer clip: `state` is where the last piece ended.
+        """Run a piece of a longer clip.
 
         Args:
             clip: `[B, T, ...]`, in the structure of the frame model's inputs.
-            state: from `initial_state`, `step` or `run`.
+            state: the state before the piece, from `initial_state`, `step` or `run`.
+            training: as in Keras.
 
         Returns:
             The outputs `[B, T, ...]`, and the state after the piece.
+
+        Raises:
+            ValueError: the clip or the state does not fit the network, or the step counter of the
+                state is not a constant.
         """
-        values = self.values(clip, "clip")
-        slots = self._slots(state, values)
-        phase = tf.get_static_value(state[STEP])
-        if phase is None:
+        values = self.convert_inputs(clip, "clip")
+        slots = check_slots(self.plan, state, values[0].shape[0])
+        counter = tf.get_static_value(state[STEP])
+        if counter is None:
             raise ValueError(
-                "run needs to know the phase at which the clip begins: call it eagerly, or give "
-                "it a state whose step counter is a constant. Inside a tf.function use step"
+                "run must know the phase of the first frame. Expected a state whose step counter "
+                "is a constant. Received: a symbolic tensor. Call run eagerly, or use step inside "
+                "a tf.function"
             )
-        outputs, after = self._traced.clip(int(phase) % self.plan.period, training)(values, slots)
+        phase = int(counter) % self.plan.period
+        settings = (self.executor, self.gradient, self._rematerializes(training))
+        traced = self._traced.clip(self._run, phase, training, settings)
+        outputs, after = traced(values, slots)
         steps = tf.shape(values[0])[1]
         after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
         return self.graph.pack_outputs(outputs), after
@@ -163,7 +175,8 @@ class VideoNetwork(keras.Model):
     def _run(
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
-        arguments = self.plan, clip, slots, phase, training, self._twice(training)
+        rematerialize = self._rematerializes(training)
+        arguments = self.plan, clip, slots, phase, training, rematerialize
         batch, steps = clip[0].shape[:2]
         sideways = bool(self._sideways)
         executor = choose_executor(self.executor, self.plan, batch, steps, training, sideways)
@@ -171,109 +184,125 @@ class VideoNetwork(keras.Model):
             return executors.layerwise(*arguments, self._sideways)
         return executors.unroll(*arguments)
 
-    def _twice(self, training: bool | None) -> bool:
-        """Whether segments are computed again for a gradient: in inference nobody asks for one."""
+    def _rematerializes(self, training: bool | None) -> bool:
+        """Return whether to rematerialize: inference needs no gradients."""
         return self.rematerialize and bool(training)
 
     # --- streams ----------------------------------------------------------------------------
 
     def initial_state(self, batch_size: int, phase: int = 0) -> State:
-        """The state of streams that have seen nothing: zeros.
+        """Return the state of streams that have not started: all zeros.
 
         Args:
             batch_size: number of streams.
-            phase: the step at which they begin, modulo the plan's period.
+            phase: the step at which they start, modulo the plan's period.
 
         Returns:
             A flat dict of tensors by name: the step counter `"step"` (int64 scalar, one for the
-            batch, for the clocks are common), and slots `[batch_size, ...]`.
+            batch because clocks are common), and slots `[batch_size, ...]`.
+
+        Raises:
+            ValueError: the network looks into the future, so it cannot stream.
         """
         self.check_streams()
-        return {STEP: tf.constant(phase, tf.int64), **self._zeros(batch_size)}
+        return {STEP: tf.constant(phase, tf.int64), **zero_slots(self.plan, batch_size)}
 
     @tf.autograph.experimental.do_not_convert
     def step(self, frame: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Runs one step.
+        """Run one step.
 
-        Called eagerly it runs one traced function per distinct pattern of ticking clocks; inside a
-        `tf.function` it becomes part of the caller's graph, with slow clocks under conditions.
+        An eager call runs one of several traced functions, one per pattern of ticking clocks.
+        Inside a `tf.function`, the step becomes part of that graph, with slow clocks under
+        `tf.cond`.
 
         Args:
             frame: `[B, ...]`, in the structure of the frame model's inputs.
-            state: from `initial_state` or the last `step`.
+            state: the state before the step, from `initial_state`, `step` or `run`.
+            training: as in Keras.
 
         Returns:
-            The outputs `[B, ...]` of this step, and the new state.
+            The outputs `[B, ...]` of this step, and the state after it.
 
         Raises:
             ValueError: the frame or the state does not fit the network.
         """
-        frames = self.values(frame, "frame")
-        slots, counter = self._slots(state, frames), state[STEP]
+        frames = self.convert_inputs(frame, "frame")
+        slots, counter = check_slots(self.plan, state, frames[0].shape[0]), state[STEP]
+        rematerialize = self._rematerializes(training)
         if tf.executing_eagerly():
-            run = self._traced.step(int(counter), training)
-            outputs, after, after[STEP] = run(frames, slots, counter)
+            traced = self._traced.step(int(counter), training, rematerialize)
+            outputs, after, after[STEP] = traced(frames, slots, counter)
         else:
             outputs, after = executors.step(
-                self.plan, frames, slots, counter, training, self._twice(training)
+                self.plan, frames, slots, counter, training, rematerialize
             )
             after[STEP] = counter + 1
         return self.graph.pack_outputs(outputs), after
 
     def reset(self, state: State, streams: Any) -> State:
-        """`state` with some streams begun anew, at the phase that the batch has reached.
+        """Return `state` with some streams restarted, at the phase of the batch.
 
         Args:
-            state: as from `step`.
-            streams: bool `[B]`, True for each stream that begins anew.
+            state: from `initial_state`, `step` or `run`.
+            streams: bool `[B]`, True for each stream to restart.
+
+        Raises:
+            ValueError: `streams` has another shape or dtype, or the state does not fit the network.
         """
         streams = tf.convert_to_tensor(streams)
         if streams.dtype != tf.bool or streams.shape.rank != 1:
             raise ValueError(
-                "streams must be one bool per stream, True for those that begin anew. "
+                "Invalid streams. Expected one bool per stream, True for those to restart. "
                 f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}"
             )
-        self._slots(state, [streams])
-        after = {STEP: state[STEP]}
-        for name, value in state.items():
-            if name != STEP:
-                chosen = tf.reshape(streams, (-1, *[1] * (len(value.shape) - 1)))
-                after[name] = tf.where(chosen, tf.zeros_like(value), value)
-        return after
+        check_slots(self.plan, state, streams.shape[0])
+        return reset_streams(state, streams)
+
+    def check_streams(self) -> None:
+        """Raise ValueError if the network cannot stream."""
+        if not self.plan.causal:
+            raise ValueError(
+                f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
+                'stream. Build it with temporal_padding="causal"'
+            )
 
     @property
     def trace_count(self) -> int:
-        """How many graphs `step` has traced so far."""
-        return self._traced.count
+        """Number of graphs that `step` has traced so far."""
+        return self._traced.step_count
 
-    def cell(self, **kwargs: Any) -> keras.layers.Layer:
-        """This network as a cell for `keras.layers.RNN`; see `mpvn.NetworkCell`."""
-        from mpvn.cell import NetworkCell
+    def cell(self, **kwargs: Any) -> NetworkCell:
+        """Return this network as a cell for `keras.layers.RNN`; see `mpvn.cell` for its limits.
 
+        Args:
+            **kwargs: arguments of `keras.layers.Layer`.
+
+        Raises:
+            ValueError: the network is not causal, has several inputs or outputs, or has a period
+                above 256.
+        """
         return NetworkCell(self, **kwargs)
 
     def export(self, path: str) -> None:
-        """Writes a SavedModel that streams without this package; see `mpvn.export`."""
-        from mpvn.export import export_network
-
+        """Write a SavedModel that streams without this package; see `mpvn.export`."""
         export_network(self, path)
 
     # --- Keras ------------------------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
-        """Nothing to build: the frame model is."""
+        """Do nothing: the frame model is built."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = keras.tree.map_shape_structure(tuple, input_shape)
         first = shapes if isinstance(shapes, tuple) else keras.tree.flatten_shape(shapes)[0]
-        found = [(*first[:2], *self.graph.tensors[t].shape) for t in self.graph.outputs]
-        return self.graph.pack_outputs(found)
+        tensors = [self.graph.tensors[index] for index in self.graph.outputs]
+        return self.graph.pack_outputs([(*first[:2], *tensor.shape) for tensor in tensors])
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        clip = self.values(inputs, "clip")
-        found = [self.graph.tensors[t] for t in self.graph.outputs]
+        clip = self.convert_inputs(inputs, "clip")
+        tensors = [self.graph.tensors[index] for index in self.graph.outputs]
         return self.graph.pack_outputs(
-            [keras.KerasTensor((*clip[0].shape[:2], *t.shape), dtype=t.dtype) for t in found]
+            [keras.KerasTensor((*clip[0].shape[:2], *t.shape), dtype=t.dtype) for t in tensors]
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -294,154 +323,59 @@ class VideoNetwork(keras.Model):
         )
         return cls(frame_model, Plan(frame_model, **config.pop("plan")), **config)
 
-    # --- checks -----------------------------------------------------------------------------
+    # --- inputs -----------------------------------------------------------------------------
 
-    def values(self, structure: Any, what: str) -> list:
-        """One tensor per input, of the input's dtype; raises for another structure or shape."""
-        leading = 1 if what == "frame" else 2
-        expected = [self.graph.tensors[index] for index in self.graph.inputs]
+    def convert_inputs(self, structure: Any, kind: str) -> list:
+        """Return one tensor per input of the frame model, of the input's dtype.
+
+        Args:
+            structure: a tensor or array, or a structure of them like the frame model's inputs.
+            kind: `"frame"` for `[B, ...]`, `"clip"` for `[B, T, ...]`.
+
+        Raises:
+            ValueError: the structure or a shape does not fit the frame model.
+        """
+        leading = 1 if kind == "frame" else 2
+        tensors = [self.graph.tensors[index] for index in self.graph.inputs]
         try:
             values = self.graph.pack_inputs(structure)
         except KeyError as missing:
-            raise ValueError(f"the {what} lacks the input {missing}") from None
-        if len(values) != len(expected):
+            raise ValueError(f"The {kind} lacks the input {missing}") from None
+        if len(values) != len(tensors):
             raise ValueError(
-                f"expected {len(expected)} inputs, {_shapes(expected, leading)}. "
-                f"Received: {len(values)}"
+                f"Expected {len(tensors)} inputs, {_shapes(tensors, leading)}. "
+                f"Received: {len(values)} inputs"
             )
         converted = []
-        for value, tensor in zip(values, expected, strict=True):
+        for value, tensor in zip(values, tensors, strict=True):
             if not isinstance(value, keras.KerasTensor):
                 value = tf.convert_to_tensor(value)
                 if value.dtype != tensor.dtype:
                     value = tf.cast(value, tensor.dtype)
             shape = tuple(value.shape)
-            fits = len(shape) == leading + len(tensor.shape) and all(
-                size in (None, own) for size, own in zip(shape[leading:], tensor.shape, strict=True)
-            )
-            if fits and leading == 2 and shape[1] == 0:
-                raise ValueError(f"a clip needs at least one frame. Received: shape {shape}")
-            if not fits:
+            if not _fits(shape, tensor, leading):
                 raise ValueError(
-                    f"expected a {what} of shape {_shapes(expected, leading)} for {self.name!r}. "
+                    f"Expected a {kind} of shape {_shapes(tensors, leading)} for {self.name!r}. "
                     f"Received: {shape}"
                     + (". A clip has a time axis after the batch axis" if leading == 2 else "")
+                )
+            if leading == 2 and shape[1] == 0:
+                raise ValueError(
+                    f"Expected a clip with at least one frame. Received: shape {shape}"
                 )
             converted.append(value)
         return converted
 
-    def _slots(self, state: State, beside: list) -> State:
-        """The slots of `state`; raises where they are not this network's, or of another batch."""
-        specs = self.plan.histories.specs
-        if set(state) != {STEP, *specs}:
-            lacking = sorted({STEP, *specs} - set(state))
-            extra = sorted(set(state) - {STEP, *specs})
-            raise ValueError(
-                f"not a state of {self.name!r}: lacks {lacking[:3]}, has unknown {extra[:3]}. "
-                "Begin with initial_state(batch_size)"
-            )
-        batch = beside[0].shape[0]
-        for name in specs:
-            held = state[name].shape[0]
-            if held != batch and None not in (held, batch):
-                raise ValueError(
-                    f"the state is of {held} streams, but {batch} streams were given. Begin with "
-                    f"initial_state({batch})"
-                )
-        return {name: state[name] for name in specs}
 
-    def _zeros(self, batch_size: Any) -> State:
-        return {
-            name: tf.zeros((batch_size, *spec.shape[1:]), spec.dtype)
-            for name, spec in self.plan.histories.specs.items()
-        }
-
-    def check_streams(self) -> None:
-        """Raises ValueError if the network cannot stream."""
-        if not self.plan.causal:
-            raise ValueError(
-                f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
-                'stream. Build it with temporal_padding="causal"'
-            )
+def _fits(shape: tuple[int | None, ...], tensor: Tensor, leading: int) -> bool:
+    """Return whether `shape` is that of `tensor` after `leading` axes of any size."""
+    return len(shape) == leading + len(tensor.shape) and all(
+        size in (None, expected)
+        for size, expected in zip(shape[leading:], tensor.shape, strict=True)
+    )
 
 
 def _shapes(tensors: list[Tensor], leading: int) -> str:
-    """Shapes of `tensors` behind a batch axis and, with two `leading` axes, a time axis."""
+    """Return the shapes of `tensors` as text, with the batch axis and, if `leading` is 2, time."""
     axes = ["B", "T"][:leading]
     return ", ".join(f"[{', '.join(map(str, [*axes, *t.shape]))}]" for t in tensors)
-
-
-class _TracedStep:
-    """A step of one pattern of ticking clocks, traced once, with the batch axis open.
-
-    Its tensors go in and out flat: the runtime takes a fraction of a millisecond to look through a
-    structure, and does so at every call.
-    """
-
-    def __init__(self, plan: Plan, phase: int, training: bool, rematerialize: bool) -> None:
-        self._plan = plan
-        self._phase = phase
-        self._training = training
-        self._rematerialize = rematerialize
-        tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
-        specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
-        specs += [*plan.histories.specs.values(), tf.TensorSpec((), tf.int64)]
-        self.function = tf.function(self._flat, input_signature=specs, autograph=False)
-        self._run = self.function.get_concrete_function()
-
-    def __call__(
-        self, frames: list[tf.Tensor], slots: State, counter: tf.Tensor
-    ) -> tuple[list[tf.Tensor], State, tf.Tensor]:
-        """Outputs, slots after the step, and the number of the next step."""
-        *values, counter = self._run(*frames, *slots.values(), counter)
-        count = len(self._plan.graph.outputs)
-        return values[:count], dict(zip(slots, values[count:], strict=True)), counter
-
-    def _flat(self, *tensors: tf.Tensor) -> list[tf.Tensor]:
-        names = self._plan.histories.specs
-        first = len(self._plan.graph.inputs)
-        slots = dict(zip(names, tensors[first:-1], strict=True))
-        outputs, after = executors.step(
-            self._plan,
-            list(tensors[:first]),
-            slots,
-            self._phase,
-            self._training,
-            self._rematerialize,
-        )
-        self._plan.graph.pop_losses()  # tensors of this trace, of no use outside
-        return [*outputs, *(after[name] for name in names), tensors[-1] + 1]
-
-
-class _Traced:
-    """The traced functions of a network: a step per pattern of clocks, a clip per first phase."""
-
-    def __init__(self, network: VideoNetwork) -> None:
-        self._network = network
-        self._steps: dict[tuple, _TracedStep] = {}
-        self._clips: dict[tuple, Any] = {}
-
-    @property
-    def count(self) -> int:
-        """How many graphs steps have been traced to."""
-        return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
-
-    def step(self, number: int, training: bool) -> _TracedStep:
-        """The step of that number."""
-        plan, twice = self._network.plan, self._network._twice(training)
-        key = (plan.pattern(number), training, twice)
-        if key not in self._steps:
-            self._steps[key] = _TracedStep(plan, number % plan.period, training, twice)
-        return self._steps[key]
-
-    def clip(self, phase: int, training: bool) -> Any:
-        """A run of a clip whose first step has that phase."""
-        network = self._network
-        key = (phase, training, network.executor, network.gradient, network._twice(training))
-        if key not in self._clips:
-            self._clips[key] = tf.function(
-                functools.partial(self._network._run, phase=phase, training=training),
-                reduce_retracing=True,
-                autograph=False,
-            )
-        return self._clips[key]

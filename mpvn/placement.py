@@ -1,7 +1,7 @@
-"""Puts each subnetwork's variables on its device.
+"""Places each subnetwork's variables on its device.
 
-A device must surround both the making of a layer's variables and its call. Executors do the latter;
-variables of a model that exists already are somewhere, so the model is rebuilt.
+`tf.device` must surround both the creation of a layer's variables and its call. Executors surround
+the calls. The variables of an existing model already have a device, so the model is rebuilt.
 """
 
 import keras
@@ -11,24 +11,24 @@ from mpvn.plan import Plan
 
 
 def place(model: keras.Model, plan: Plan) -> keras.Model:
-    """A copy of `model` whose layers were built, with the same weights, on the plan's devices.
+    """Return a copy of `model` with the same weights, built on the plan's devices.
 
-    A layer that several subnetworks share lies on the device of the first of them. Nested models
-    lie where their first node does.
+    A layer that several subnetworks share is on the device of the first one. A nested model is on
+    the device of its first node.
     """
     devices: dict[str, str | None] = {}
     for node in plan.graph.nodes:
-        outer = node.name.split("/")[0].split(":")[0]
-        devices.setdefault(outer, plan.device(node))
+        outer_layer = node.name.split("/")[0].split(":")[0]
+        devices.setdefault(outer_layer, plan.device(node))
 
-    def build(layer: keras.layers.Layer, *args: object, **kwargs: object) -> object:
+    def call(layer: keras.layers.Layer, *args: object, **kwargs: object) -> object:
         with tf.device(devices.get(layer.name)):
             return layer(*args, **kwargs)
 
-    def remake(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         with tf.device(devices.get(layer.name)):
             return type(layer).from_config(layer.get_config())
 
-    copy = keras.models.clone_model(model, clone_function=remake, call_function=build)
+    copy = keras.models.clone_model(model, clone_function=copy_layer, call_function=call)
     copy.set_weights(model.get_weights())
     return copy

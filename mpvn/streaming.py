@@ -1,4 +1,4 @@
-"""Runs a network over the frames of a source, one step a frame, and times it."""
+"""Runs a network over the frames of a source, one step per frame, and measures the time."""
 
 import collections
 import dataclasses
@@ -14,30 +14,31 @@ import tqdm
 
 from mpvn.network import VideoNetwork
 
-KEPT = 100_000
-"""Latencies kept: enough for an hour, and flat in memory for ever."""
+MAX_LATENCIES = 100_000
+"""Number of latencies to keep: more than an hour of video, in bounded memory."""
 
 
 @dataclasses.dataclass
 class StreamStatistics:
-    """What streaming cost.
+    """Time that the steps of a stream took.
 
     Attributes:
-        frames: steps taken.
-        seconds: wall-clock time from the first step to the last, reading and drawing included.
-        latencies: seconds of each of the last `KEPT` steps: frame in, outputs in memory.
-        busy: seconds spent in all steps.
+        frames: number of steps.
+        seconds: wall-clock time from the first step to the last, with reading and drawing.
+        busy: seconds spent in steps.
+        latencies: seconds of each of the last `MAX_LATENCIES` steps, from a frame to its outputs in
+            memory.
     """
 
     frames: int = 0
     seconds: float = 0.0
     busy: float = 0.0
     latencies: collections.deque = dataclasses.field(
-        default_factory=lambda: collections.deque(maxlen=KEPT)
+        default_factory=lambda: collections.deque(maxlen=MAX_LATENCIES)
     )
 
     def add(self, latency: float) -> None:
-        """Counts a step of `latency` seconds."""
+        """Count a step that took `latency` seconds."""
         self.frames += 1
         self.busy += latency
         self.latencies.append(latency)
@@ -48,21 +49,19 @@ class StreamStatistics:
         return self.frames / self.busy if self.busy else 0.0
 
     def percentile(self, percent: float) -> float:
-        """Latency in milliseconds that `percent` % of the steps stay within."""
+        """Return the latency in milliseconds that `percent` % of the steps do not exceed."""
         return 1000 * float(np.percentile(self.latencies, percent)) if self.latencies else 0.0
 
 
 class Stream:
-    """One stream through `network`: a frame in, the outputs of this step out.
-
-    Every pattern of ticking clocks is traced at the start, so that no step waits for it.
+    """One stream through a network. Traces all functions at the start, so that no step waits.
 
     Args:
         network: a causal `VideoNetwork` with one input.
-        prepare: from a frame uint8 `[H, W, 3]` to the network's input.
+        prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
 
     Attributes:
-        statistics: of the steps so far.
+        statistics: the time of the steps so far.
     """
 
     def __init__(
@@ -75,16 +74,23 @@ class Stream:
         self._state = network.initial_state(batch_size=1)
 
     def step(self, frame: np.ndarray) -> Any:
-        """Outputs of the step, NumPy arrays without the batch axis, in the model's structure."""
+        """Run one step.
+
+        Args:
+            frame: uint8 `[H, W, 3]`.
+
+        Returns:
+            The outputs of the step in the model's structure: NumPy arrays without a batch axis.
+        """
         start = time.perf_counter()
         outputs, self._state = self._network.step(self._prepare(frame)[None], self._state)
-        values = _to_numpy(outputs)
+        values = keras.tree.map_structure(lambda value: np.asarray(value)[0], outputs)
         self.statistics.add(time.perf_counter() - start)
         return values
 
 
 def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
-    """Runs a period of zeros from a fresh state, so that every pattern of clocks is traced."""
+    """Run a period of zero frames from a new state, to trace every pattern of clocks."""
     state = network.initial_state(batch_size)
     tensors = [network.graph.tensors[index] for index in network.graph.inputs]
     frames = [np.zeros((batch_size, *tensor.shape), tensor.dtype) for tensor in tensors]
@@ -93,41 +99,40 @@ def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
 
 
 def stream_frames(stream: Stream, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Any]]:
-    """Each of `frames` with the outputs of its step."""
-    begun = time.perf_counter()
+    """Yield each frame, uint8 `[H, W, 3]`, with the outputs of its step."""
+    start = time.perf_counter()
     for frame in frames:
         outputs = stream.step(frame)
-        stream.statistics.seconds = time.perf_counter() - begun
+        stream.statistics.seconds = time.perf_counter() - start
         yield frame, outputs
 
 
 def stream_speeds(networks: Sequence[VideoNetwork], rounds: int = 5) -> list[float]:
-    """Frames per second of each network, one stream, the median over rounds in turns."""
+    """Return the frames per second of each network on one stream.
+
+    Measures the networks in turns, `rounds` times, and takes the median.
+    """
     seconds: list[list[float]] = [[] for _ in networks]
     for network in networks:
         warm_up(network)
     with tqdm.tqdm(total=rounds * len(networks), desc="streaming", unit="turn") as bar:
-        for _, (network, taken) in itertools.product(
+        for _, (network, measured) in itertools.product(
             range(rounds), zip(networks, seconds, strict=True)
         ):
-            taken.append(_seconds_a_frame(network))
+            measured.append(_seconds_per_frame(network))
             bar.update()
-    return [1 / statistics.median(taken) for taken in seconds]
+    return [1 / statistics.median(measured) for measured in seconds]
 
 
-def _seconds_a_frame(network: VideoNetwork, least: int = 32) -> float:
-    """Over at least so many frames, in whole periods of the clocks."""
-    count = -(-least // network.plan.period) * network.plan.period
+def _seconds_per_frame(network: VideoNetwork, min_frames: int = 32) -> float:
+    """Return the mean time of a step over whole periods of the clocks."""
+    count = -(-min_frames // network.plan.period) * network.plan.period
     (index,) = network.graph.inputs
     tensor = network.graph.tensors[index]
     frame = np.zeros((1, *tensor.shape), tensor.dtype)
     state = network.initial_state(batch_size=1)
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(count):
         outputs, state = network.step(frame, state)
-    _ = np.asarray(outputs)  # waits for the last of them
-    return (time.perf_counter() - began) / count
-
-
-def _to_numpy(outputs: Any) -> Any:
-    return keras.tree.map_structure(lambda value: np.asarray(value)[0], outputs)
+    _ = np.asarray(outputs)  # steps run asynchronously on a GPU: wait for the last one
+    return (time.perf_counter() - start) / count

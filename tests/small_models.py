@@ -1,9 +1,12 @@
 """Small frame models that several tests share."""
 
 import keras
+import numpy as np
 from keras import layers
+from random_weights import randomize
 
 import keras_layers
+from mpvn import Plan, VideoNetwork
 
 
 def chain(*filters: int, size: int = 8, channels: int = 2) -> keras.Model:
@@ -58,3 +61,16 @@ def causal_row(*temporal: tuple[int, int]) -> keras.Model:
     for index, (kernel, stride) in enumerate(temporal):
         x = keras_layers.TemporalConv3D(2, (kernel, 1, 1), (stride, 1, 1), name=f"t{index}")(x)
     return keras.Model(frame, x)
+
+
+def clocked_network() -> VideoNetwork:
+    """Three subnetworks with a skip connection, a period of 4 and a window of 3 ticks."""
+    frame = keras.Input((6, 6, 2), name="frame")
+    first = x = layers.Conv2D(2, 3, padding="same", name="c0")(frame)
+    x = layers.Conv2D(2, 1, activation="tanh", name="c1")(x)
+    x = keras_layers.TemporalConv3D(2, (3, 1, 1), name="t2")(x)
+    x = layers.Add(name="sum")([first, x])
+    model = keras.Model(frame, layers.GlobalAveragePooling2D(name="pool")(x), name="small")
+    network = VideoNetwork(model, Plan(model, boundaries=["c1", "t2"], clocks=[1, 2, 4]))
+    randomize(network, np.random.default_rng(0))
+    return network

@@ -22,11 +22,11 @@ import tensorflow as tf
 
 from mpvn import executors
 from mpvn.files import AtomicPath
-from mpvn.network import STEP, VideoNetwork
 from mpvn.plan.graph import Tensor
+from mpvn.state import STEP
 
 
-def export_network(network: VideoNetwork, path: str | os.PathLike) -> None:
+def export_network(network: keras.Model, path: str | os.PathLike) -> None:
     """Writes `network` as a SavedModel into the folder `path`.
 
     The folder is written beside its place and renamed when whole.
@@ -57,7 +57,7 @@ def export_network(network: VideoNetwork, path: str | os.PathLike) -> None:
 class _Signatures:
     """The exported functions of a network, over flat dicts of named tensors."""
 
-    def __init__(self, network: VideoNetwork) -> None:
+    def __init__(self, network: keras.Model) -> None:
         self._network = network
         tensors = network.graph.tensors
         inputs = [tensors[index] for index in network.graph.inputs]

@@ -210,7 +210,7 @@ class Trainer(keras.Model):
         """Return checked tensors, weights with a time axis."""
         if targets is None:
             raise ValueError("Training: expected clips and targets [B, T, ...]. Received: clips.")
-        values = self.network.values(clip, "clip")
+        values = self.network.convert_inputs(clip, "clip")
         batch, steps = tf.unstack(tf.shape(values[0])[:2])
         if weights is None:
             weights = tf.ones((batch, steps))

@@ -1,0 +1,113 @@
+"""Traced functions of a network: a step for each pattern of ticking clocks, and clips."""
+
+import functools
+from collections.abc import Callable, Hashable
+
+import tensorflow as tf
+
+from mpvn import executors
+from mpvn.executors.run import State
+from mpvn.plan import Plan
+
+
+class TracedStep:
+    """A step for one pattern of ticking clocks, traced once, for any batch size.
+
+    The traced function takes and returns a flat list of tensors. With structures, TensorFlow would
+    spend a fraction of a millisecond at every call to flatten them.
+
+    Args:
+        plan: the plan to run.
+        phase: the step's number modulo the period.
+        training: as in Keras.
+        rematerialize: whether the backward pass computes activations again.
+    """
+
+    def __init__(self, plan: Plan, phase: int, training: bool, rematerialize: bool) -> None:
+        self._plan = plan
+        self._phase = phase
+        self._training = training
+        self._rematerialize = rematerialize
+        tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
+        specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
+        specs += [*plan.histories.specs.values(), tf.TensorSpec((), tf.int64)]
+        self.function = tf.function(self._flat_step, input_signature=specs, autograph=False)
+        self._concrete = self.function.get_concrete_function()
+
+    def __call__(
+        self, frames: list[tf.Tensor], slots: State, counter: tf.Tensor
+    ) -> tuple[list[tf.Tensor], State, tf.Tensor]:
+        """Run the step.
+
+        Args:
+            frames: one tensor `[B, ...]` per input.
+            slots: the slots before the step, `[B, ...]`.
+            counter: the step counter, int64 scalar.
+
+        Returns:
+            One tensor `[B, ...]` per output, the slots after the step, and the next step counter.
+        """
+        *values, counter = self._concrete(*frames, *slots.values(), counter)
+        count = len(self._plan.graph.outputs)
+        return values[:count], dict(zip(slots, values[count:], strict=True)), counter
+
+    def _flat_step(self, *tensors: tf.Tensor) -> list[tf.Tensor]:
+        names = self._plan.histories.specs
+        count = len(self._plan.graph.inputs)
+        slots = dict(zip(names, tensors[count:-1], strict=True))
+        outputs, after = executors.step(
+            self._plan,
+            list(tensors[:count]),
+            slots,
+            self._phase,
+            self._training,
+            self._rematerialize,
+        )
+        self._plan.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace
+        return [*outputs, *(after[name] for name in names), tensors[-1] + 1]
+
+
+class TracedFunctions:
+    """The traced functions of one network, created when they are first needed.
+
+    Args:
+        plan: the plan of the network.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._steps: dict[tuple, TracedStep] = {}
+        self._clips: dict[tuple, Callable] = {}
+
+    @property
+    def step_count(self) -> int:
+        """Number of graphs traced for steps."""
+        return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
+
+    def step(self, number: int, training: bool, rematerialize: bool) -> TracedStep:
+        """Return the traced function of the step with that number."""
+        key = (self._plan.pattern(number), training, rematerialize)
+        if key not in self._steps:
+            phase = number % self._plan.period
+            self._steps[key] = TracedStep(self._plan, phase, training, rematerialize)
+        return self._steps[key]
+
+    def clip(
+        self, run: Callable, phase: int, training: bool, settings: tuple[Hashable, ...]
+    ) -> Callable:
+        """Return `run(clip, slots, phase=phase, training=training)` as a traced function.
+
+        Args:
+            run: runs a clip.
+            phase: the phase of the first step.
+            training: as in Keras.
+            settings: the settings of the network that `run` reads while it is traced.
+        """
+        key = (phase, training, *settings)
+        if key not in self._clips:
+            self._clips[key] = tf.function(
+                functools.partial(run, phase=phase, training=training),
+                reduce_retracing=True,
+                autograph=False,
+            )
+        return self._clips[key]
