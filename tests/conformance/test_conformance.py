@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conformance.registry import CASES, REGISTRY, Case, sequential
+from conformance.registry import CASES, FRAME, REGISTRY, Case, network_cell
 from random_weights import randomize
 
 PACKAGES = ("keras_layers", "mpvn")
@@ -241,14 +241,19 @@ def test_a_network_fits_under_xla(label: str, rng: np.random.Generator) -> None:
 def test_a_saved_network_loads_in_a_fresh_process(tmp_path: pathlib.Path) -> None:
     """Lazy imports of `mpvn` once registered no class with Keras.
 
-    `import mpvn` and `keras.models.load_model` in a new process found no class VideoNetwork.
+    `import mpvn` and `keras.models.load_model` in a new process found no class VideoNetwork. Here
+    the file has a network in a cell, so both classes are needed.
     """
-    sequential().save(tmp_path / "network.keras")
-    program = "import sys, keras, mpvn; print(type(keras.models.load_model(sys.argv[1])).__name__)"
+    model = keras.Sequential([keras.Input((5, *FRAME)), network_cell()])
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import sys, keras, mpvn; cell = keras.models.load_model(sys.argv[1]).layers[-1].cell; "
+        "print(type(cell).__name__, type(cell.network).__name__)"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "network.keras")],
+        [sys.executable, "-c", program, str(tmp_path / "model.keras")],
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
-    assert done.stdout.strip() == "VideoNetwork", done.stderr[-500:]
+    assert done.stdout.strip() == "NetworkCell VideoNetwork", done.stderr[-500:]

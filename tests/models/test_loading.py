@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mpvn
-from mpvn.models import PUBLISHED, load_frame_model, multi_scale
+from mpvn.models import PUBLISHED, ModelError, load_frame_model, multi_scale
 
 
 def test_features_of_all_scales_are_the_means_of_the_last_maps(rng: np.random.Generator) -> None:
@@ -63,3 +63,34 @@ def test_pixels_are_brought_to_a_range_within_the_first_unit() -> None:
     for_clips = loaded.over_clips()
     assert for_clips.layers[1].name == "conv1.pixels"
     assert PUBLISHED["vgg8"].plan(for_clips, 8).subnetworks == 8
+
+
+def test_frames_are_prepared_as_the_keras_application_expects(rng: np.random.Generator) -> None:
+    frame = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    before = frame.copy()
+    loaded = load_frame_model("mobilenetv2", size=32)
+    expected = keras.applications.mobilenet_v2.preprocess_input(frame.astype("float32"))
+    np.testing.assert_allclose(loaded.prepare(frame), expected)
+    np.testing.assert_array_equal(frame, before)
+    assert loaded.size == (32, 32)
+
+
+def test_a_saved_network_gets_the_pixels_that_it_was_trained_with(tmp_path: pathlib.Path) -> None:
+    """Streams of a trained network got pixels of 0..255, so its outputs made no sense.
+
+    `mpvn train` trains on pixels of -1..1 and writes a `VideoNetwork`.
+    """
+    frame_model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    frame_model.save(tmp_path / "frame_model.keras")
+    mpvn.VideoNetwork(frame_model).save(tmp_path / "network.keras")
+    frame = np.array([[[0, 127.5, 255]]], "float32")
+    for name, pixels in (("network", [-1, 0, 1]), ("frame_model", [0, 127.5, 255])):
+        loaded = load_frame_model(tmp_path / f"{name}.keras")
+        np.testing.assert_allclose(loaded.prepare(frame), [[pixels]])
+        loaded = load_frame_model(tmp_path / f"{name}.keras", pixels="0..1")
+        np.testing.assert_allclose(loaded.prepare(frame), [[[0, 0.5, 1]]])
+
+
+def test_a_misspelled_network_gets_a_suggestion() -> None:
+    with pytest.raises(ModelError, match="Did you mean MobileNetV2"):
+        load_frame_model("MobilNetV2")
