@@ -1,4 +1,4 @@
-"""All ways to shift that `benchmarks/shift` times give what the definition gives."""
+"""All variants of the shift that `benchmarks/shift` times compute the definition."""
 
 import importlib
 import pathlib
@@ -30,17 +30,23 @@ def variants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def shifted(clip: np.ndarray, sources: dict[int, slice]) -> np.ndarray:
-    """`clip` with the channels of each slice taken from so many frames on, zeros outside it."""
+    """Shift channels by definition.
+
+    Args:
+        clip: `[B, T, H, W, C]`.
+        sources: Channels by the offset in time of the frame that they come from. Frames outside
+            the clip are zeros.
+    """
     result = clip.copy()
-    for source, channels in sources.items():
+    for offset, channels in sources.items():
         for time in range(clip.shape[1]):
-            there = 0 <= time + source < clip.shape[1]
-            values = clip[:, time + source, ..., channels] if there else 0
+            inside = 0 <= time + offset < clip.shape[1]
+            values = clip[:, time + offset, ..., channels] if inside else 0
             result[:, time, ..., channels] = values
     return result
 
 
-def test_all_variants_are_here(variants: ModuleType) -> None:
+def test_every_variant_is_tested(variants: ModuleType) -> None:
     assert sorted(variants.VARIANTS) == sorted(NAMES)
 
 
@@ -48,7 +54,7 @@ def test_all_variants_are_here(variants: ModuleType) -> None:
 @pytest.mark.parametrize("frames", [1, 4])
 @pytest.mark.parametrize("fold", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_variant_shifts_clips_both_ways(
+def test_a_variant_shifts_clips_in_both_directions(
     name: str, fold: int, frames: int, traced: bool, variants: ModuleType, rng: np.random.Generator
 ) -> None:
     clip = rng.normal(size=(2, frames, 3, 2, 8)).astype("float32")
@@ -57,8 +63,8 @@ def test_a_variant_shifts_clips_both_ways(
     variant = variants.VARIANTS[name]
     shift = tf.function(variant.clip) if traced else variant.clip
     if variant.fused:
-        found = shift(tf.constant(clip), fold, tf.constant(kernel))
-        np.testing.assert_allclose(found, expected @ kernel, rtol=1e-5, atol=1e-5)
+        outputs = shift(tf.constant(clip), fold, tf.constant(kernel))
+        np.testing.assert_allclose(outputs, expected @ kernel, rtol=1e-5, atol=1e-5)
     else:
         np.testing.assert_array_equal(shift(tf.constant(clip), fold), expected)
 
@@ -76,13 +82,13 @@ def test_a_variant_shifts_streams(
     for time in range(4):
         frame = tf.constant(clip[:, time])
         if variant.fused:
-            found = variant.frame(past, frame, tf.constant(kernel))
-            np.testing.assert_allclose(found, expected[:, time] @ kernel, rtol=1e-5, atol=1e-5)
+            outputs = variant.frame(past, frame, tf.constant(kernel))
+            np.testing.assert_allclose(outputs, expected[:, time] @ kernel, rtol=1e-5, atol=1e-5)
         else:
             np.testing.assert_array_equal(variant.frame(past, frame), expected[:, time])
         past = frame[..., :fold]
 
 
-def test_the_layer_shifts_as_the_variants(variants: ModuleType, rng: np.random.Generator) -> None:
+def test_the_layer_equals_the_variants(variants: ModuleType, rng: np.random.Generator) -> None:
     clip = tf.constant(rng.normal(size=(1, 5, 3, 2, 16)), "float32")
     np.testing.assert_array_equal(TemporalShift()(clip), variants.concatenation(clip, 2))

@@ -1,14 +1,13 @@
-"""Networks with uni-directional shifts are video networks like any other: they stream, take plans,
-train, and go elsewhere as a SavedModel."""
+"""Networks with causal shifts stream, take plans, train and export like other video networks."""
 
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from random_weights import randomize
 
@@ -18,17 +17,34 @@ from mpvn.models import insert_temporal_shift, shifted_layers, tsm_mobilenet_v2
 SIZE = (32, 32, 3)
 
 
-def of_keras() -> keras.Model:
+class Application(NamedTuple):
+    """A network of `keras.applications`, the same with shifts, and outputs from before."""
+
+    model: keras.Model
+    shifted: keras.Model
+    frames: np.ndarray
+    outputs: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def application() -> Application:
     model = keras.applications.MobileNetV2(weights=None, input_shape=SIZE, alpha=0.35, classes=6)
-    return insert_temporal_shift(model, "causal")
+    rng = np.random.default_rng(2)
+    randomize(model, rng)
+    frames = rng.normal(size=(2, *SIZE)).astype("float32")
+    outputs = np.asarray(model(frames))
+    return Application(model, insert_temporal_shift(model, "causal"), frames, outputs)
 
 
+@pytest.fixture(scope="module")
 def published() -> keras.Model:
-    return tsm_mobilenet_v2(SIZE, temporal_padding="causal", classes=6, width=0.1)
+    model = tsm_mobilenet_v2(SIZE, temporal_padding="causal", classes=6, width=0.1)
+    randomize(model, np.random.default_rng(2))
+    return model
 
 
-def narrow() -> keras.Model:
-    """Two residual blocks, the second at half the size."""
+def small_model() -> keras.Model:
+    """Build two residual blocks, the second at half the size."""
     frame = keras.Input(SIZE, name="frame")
     x = frame
     for block in range(2):
@@ -37,103 +53,93 @@ def narrow() -> keras.Model:
         y = layers.Conv2D(8, 3, padding="same", name=f"second{block}")(y)
         x = layers.Add(name=f"add{block}")([x, y])
     x = layers.GlobalAveragePooling2D(name="mean")(x)
-    model = keras.Model(frame, layers.Dense(5, name="scores")(x), name="narrow")
+    model = keras.Model(frame, layers.Dense(5, name="scores")(x), name="small")
+    randomize(model, np.random.default_rng(2))
     return insert_temporal_shift(model, "causal", 4)
 
 
-def network(build: Callable[[], keras.Model]) -> mpvn.VideoNetwork:
-    model = build()
-    randomize(model, np.random.default_rng(2))
-    return mpvn.VideoNetwork(model, mpvn.Plan(model, subnetworks=4, clocks="auto"))
+def pipelined(model: keras.Model, subnetworks: int) -> mpvn.VideoNetwork:
+    return mpvn.VideoNetwork(model, mpvn.Plan(model, subnetworks, clocks="auto"))
 
 
-def streamed(net: mpvn.VideoNetwork, clip: np.ndarray) -> np.ndarray:
-    state, steps = net.initial_state(len(clip)), []
+def stream(network: mpvn.VideoNetwork, clip: np.ndarray) -> np.ndarray:
+    state, steps = network.initial_state(len(clip)), []
     for time in range(clip.shape[1]):
-        outputs, state = net.step(clip[:, time], state)
+        outputs, state = network.step(clip[:, time], state)
         steps.append(outputs)
     return np.stack(steps, axis=1)
 
 
-@pytest.mark.parametrize("build", [of_keras, published])
-def test_boundaries_and_clocks_stream_what_the_clip_gives(
-    build: Callable, rng: np.random.Generator
+@pytest.mark.parametrize(
+    ("get_model", "subnetworks"),
+    [
+        (lambda request: request.getfixturevalue("application").shifted, 2),
+        (lambda request: request.getfixturevalue("published"), 2),
+        (lambda request: small_model(), 4),
+    ],
+    ids=["application", "published", "small"],
+)
+def test_with_boundaries_and_clocks_a_stream_equals_the_clip(
+    get_model: Callable,
+    subnetworks: int,
+    request: pytest.FixtureRequest,
+    rng: np.random.Generator,
 ) -> None:
-    net = network(build)
-    assert net.plan.subnetworks == 4
-    assert net.plan.period > 1, "some subnetwork rests"
-    clip = rng.normal(size=(2, 19, *SIZE)).astype("float32")
-    steps = streamed(net, clip)
+    network = pipelined(get_model(request), subnetworks)
+    assert network.plan.subnetworks == subnetworks
+    period = network.plan.period
+    assert period > 1, "some subnetwork does not run at every step"
+    clip = rng.normal(size=(2, 2 * period + 3, *SIZE)).astype("float32")
+    steps = stream(network, clip)
     assert np.isfinite(steps).all()
-    assert np.ptp(steps[:, -2 * net.plan.period :], axis=1).min() > 0, "it follows the frames"
+    assert np.ptp(steps[:, -2 * period :], axis=1).min() > 0, "the output follows the frames"
     scale = np.abs(steps).max()
-    np.testing.assert_allclose(net(clip), steps, rtol=1e-4, atol=1e-5 * scale)
-    # What is shifted counts: without what it keeps of the past, it says something else.
-    forgetful = np.stack([streamed(net, clip[:, t:])[:, -1] for t in (0, 10)])
-    assert np.abs(forgetful[0] - forgetful[1]).max() > 1e-4 * scale
+    np.testing.assert_allclose(network(clip), steps, rtol=1e-4, atol=1e-5 * scale)
+    # The remembered channels count: a stream that starts later ends with another output.
+    shorter = stream(network, clip[:, period:])
+    assert np.abs(shorter[:, -1] - steps[:, -1]).max() > 1e-4 * scale
 
 
-CLIENT = """
-import sys
-import numpy as np
-import tensorflow as tf
-
-call = tf.saved_model.load("model").signatures
-clip = np.load("clip.npy")
-states, steps = call["init_states"](batch_size=tf.constant(len(clip))), []
-for frame in clip.swapaxes(0, 1):
-    states = call["step"](frame=tf.constant(frame), **states)
-    (name,) = (name for name in states if "_past" not in name and name != "step")
-    steps.append(states.pop(name))
-np.save("steps.npy", np.stack(steps, axis=1))
-assert not any(name.split(".")[0] in ("mpvn", "keras_layers") for name in sys.modules)
-"""
-
-
-def test_an_exported_network_streams_elsewhere_as_here(
+def test_an_exported_network_streams_the_same(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    net = network(narrow)
-    streamed(net, rng.normal(size=(1, 2, *SIZE)).astype("float32"))
-    clip = rng.normal(size=(3, 9, *SIZE)).astype("float32")  # of another batch size
-    np.save(tmp_path / "clip.npy", clip)
-    net.export(tmp_path / "model")
-    (tmp_path / "client.py").write_text(CLIENT)
-    ran = subprocess.run(
-        [sys.executable, "client.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    network = pipelined(small_model(), 4)
+    clip = rng.normal(size=(3, 9, *SIZE)).astype("float32")
+    network.export(tmp_path / "model")
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    state, steps = signatures["init_states"](batch_size=tf.constant(len(clip))), []
+    for time in range(clip.shape[1]):
+        state = signatures["step"](frame=tf.constant(clip[:, time]), **state)
+        (name,) = (name for name in state if "_past" not in name and name != "step")
+        steps.append(state.pop(name))
+    expected = stream(network, clip)
+    np.testing.assert_allclose(
+        np.stack(steps, axis=1), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
-    assert ran.returncode == 0, ran.stderr
-    expected = streamed(net, clip)
-    found = np.load(tmp_path / "steps.npy")
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_training_teaches_the_network_that_streams(rng: np.random.Generator) -> None:
-    net = network(narrow)
-    first = net.frame_model.get_layer("first0")
+def test_training_changes_the_filters_of_shifted_channels(rng: np.random.Generator) -> None:
+    network = pipelined(small_model(), 4)
+    first = network.frame_model.get_layer("first0")
     clip = rng.normal(size=(2, 12, *SIZE)).astype("float32")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
+    network.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
     before = np.asarray(first.kernel)
-    net.fit(clip, np.zeros((2, 12), "int32"), epochs=2, verbose=0)
+    network.fit(clip, np.zeros((2, 12), "int32"), epochs=2, verbose=0)
     change = np.abs(np.asarray(first.kernel) - before).max(axis=(0, 1, 3))
-    assert change[:2].min() > 0, "what comes from the frame before is learned too"
-    np.testing.assert_allclose(streamed(net, clip), net(clip), rtol=1e-3, atol=1e-5)
+    assert change[:2].min() > 0, "filters of channels from the previous frame"
+    np.testing.assert_allclose(stream(network, clip), network(clip), rtol=1e-3, atol=1e-5)
 
 
-def test_an_application_is_untouched_and_its_shifted_model_survives_being_saved(
-    tmp_path: pathlib.Path, rng: np.random.Generator
+def test_shifts_leave_an_application_unchanged_and_survive_saving(
+    application: Application, tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    model = keras.applications.MobileNetV2(weights=None, input_shape=SIZE, alpha=0.35, classes=6)
-    randomize(model, rng)
-    frames = rng.normal(size=(2, *SIZE)).astype("float32")
-    before = np.asarray(model(frames))
-    shifted = insert_temporal_shift(model, "causal")
-    np.testing.assert_array_equal(model(frames), before)
+    model, shifted, frames, outputs = application
+    np.testing.assert_array_equal(model(frames), outputs)
     assert {id(weight) for weight in shifted.weights} == {id(weight) for weight in model.weights}
     shifted.save(tmp_path / "shifted.keras")
     loaded = keras.saving.load_model(tmp_path / "shifted.keras")
     assert list(shifted_layers(loaded)) == list(shifted_layers(shifted))
     clip = rng.normal(size=(1, 3, *SIZE)).astype("float32")
-    steps = streamed(mpvn.VideoNetwork(shifted), clip)
-    np.testing.assert_array_equal(streamed(mpvn.VideoNetwork(loaded), clip), steps)
+    expected = stream(mpvn.VideoNetwork(shifted), clip)
+    np.testing.assert_array_equal(stream(mpvn.VideoNetwork(loaded), clip), expected)

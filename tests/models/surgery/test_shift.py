@@ -1,4 +1,4 @@
-"""Temporal shifts inserted in image networks: found, shared, and what the paper says they are."""
+"""Temporal shifts inserted into image networks: where they go, and what they compute."""
 
 import pathlib
 
@@ -12,10 +12,14 @@ from random_weights import randomize
 import mpvn
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models import insert_temporal_shift, shifted_layers
+from mpvn.models.surgery.shift import PLACEMENTS
 
 
 def residual_model(name: str = "images") -> keras.Model:
-    """An identity block, a block with a convolution in its shortcut, a skip around both; `+`."""
+    """Build two blocks: one with an identity, one with a convolution as its shortcut.
+
+    A third skip connection goes around both blocks. One block adds by `+` instead of a layer.
+    """
     frame = keras.Input((8, 8, 3), name="frame")
     stem = x = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(frame)
     y = layers.Conv2D(4, 1, activation="relu", name="a1")(x)
@@ -31,25 +35,26 @@ def residual_model(name: str = "images") -> keras.Model:
     return model
 
 
-def shifted_by_hand(clip: np.ndarray, fold: int) -> np.ndarray:
-    """[T, ...]: the first channels come from the frame before."""
-    before = np.concatenate([np.zeros_like(clip[:1]), clip[:-1]])
-    return np.concatenate([before[..., :fold], clip[..., fold:]], axis=-1)
+def shift_causally(clip: np.ndarray, fold: int) -> np.ndarray:
+    """Take the first `fold` channels of each frame from the previous frame; clip [T, ...]."""
+    previous = np.concatenate([np.zeros_like(clip[:1]), clip[:-1]])
+    return np.concatenate([previous[..., :fold], clip[..., fold:]], axis=-1)
 
 
-def by_hand(model: keras.Model, frames: np.ndarray, placement: str) -> np.ndarray:
-    """The residual model with a uni-directional shift of 1/4, over the frames of one clip."""
+def run_by_definition(model: keras.Model, clip: np.ndarray, placement: str) -> np.ndarray:
+    """Run the residual model with a causal shift of 1/4 on one clip [T, H, W, C]."""
 
     def run(name: str, x: np.ndarray) -> np.ndarray:
         return np.asarray(model.get_layer(name)(x))
 
     def block(x: np.ndarray, first: str, second: str, shortcut: str | None) -> np.ndarray:
-        shifted = shifted_by_hand(x, 2)
-        kept = shifted if placement == "in_place" else x
-        identity = run(shortcut, kept) if shortcut else kept
+        shifted = shift_causally(x, 2)
+        identity = shifted if placement == "in_place" else x
+        if shortcut:
+            identity = run(shortcut, identity)
         return identity + run(second, run(first, shifted))
 
-    stem = run("stem", frames)
+    stem = run("stem", clip)
     x = np.maximum(block(stem, "a1", "a2", None), 0)
     x = stem + block(x, "b1", "b2", "b0")
     return run("scores", x.mean(axis=(1, 2)))
@@ -57,12 +62,12 @@ def by_hand(model: keras.Model, frames: np.ndarray, placement: str) -> np.ndarra
 
 @pytest.mark.parametrize("placement", ["residual", "in_place"])
 @pytest.mark.parametrize("where", [None, ["a1", "b1"]])
-def test_a_shifted_network_is_the_definition(
+def test_a_shifted_network_computes_the_definition(
     placement: str, where: list[str] | None, rng: np.random.Generator
 ) -> None:
     model = residual_model()
     if where and placement == "in_place":
-        where = ["b1"]  # what a1 reads, the skip around both reads too
+        where = ["b1"]  # the skip around both blocks reads the same tensor as a1
     shifted = insert_temporal_shift(model, "causal", 4, placement, where=where)
     clip = rng.normal(size=(1, 5, 8, 8, 3)).astype("float32")
     network = mpvn.VideoNetwork(shifted)
@@ -72,11 +77,13 @@ def test_a_shifted_network_is_the_definition(
         steps.append(outputs)
     np.testing.assert_allclose(network(clip), np.stack(steps, 1), rtol=1e-5, atol=1e-6)
     if where != ["b1"]:
-        expected = by_hand(model, clip[0], placement)
+        expected = run_by_definition(model, clip[0], placement)
         np.testing.assert_allclose(network(clip)[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_weights_are_shared_and_the_original_is_untouched(rng: np.random.Generator) -> None:
+def test_weights_are_shared_and_the_original_model_does_not_change(
+    rng: np.random.Generator,
+) -> None:
     model = residual_model()
     images = rng.normal(size=(4, 8, 8, 3)).astype("float32")
     config, expected = model.get_config(), np.asarray(model(images))
@@ -90,17 +97,19 @@ def test_weights_are_shared_and_the_original_is_untouched(rng: np.random.Generat
     assert np.abs(model(images) - expected).max() > 0.01
 
 
-def test_it_survives_being_saved(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+def test_a_shifted_model_survives_saving(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
     shifted = insert_temporal_shift(residual_model(), "symmetric", 3, "in_place")
     shifted.save(tmp_path / "shifted.keras")
     loaded = keras.saving.load_model(tmp_path / "shifted.keras")
     clip = rng.normal(size=(1, 4, 8, 8, 3)).astype("float32")
-    found, expected = (mpvn.VideoNetwork(model)(clip) for model in (loaded, shifted))
-    np.testing.assert_array_equal(found, expected)
+    outputs, expected = (mpvn.VideoNetwork(model)(clip) for model in (loaded, shifted))
+    np.testing.assert_array_equal(outputs, expected)
     assert [layer.divisor for layer in shifted_layers(loaded).values()] == [3, 3]
 
 
-def test_with_time_in_the_batch_it_trains_like_an_image_model(rng: np.random.Generator) -> None:
+def test_with_time_folded_into_the_batch_it_trains_like_an_image_model(
+    rng: np.random.Generator,
+) -> None:
     model = residual_model()
     folded = insert_temporal_shift(model, divisor=4, segments=4)
     clips = rng.normal(size=(2, 4, 8, 8, 3)).astype("float32")
@@ -111,7 +120,7 @@ def test_with_time_in_the_batch_it_trains_like_an_image_model(rng: np.random.Gen
     folded.fit(frames, np.zeros((8, 5)), batch_size=4, shuffle=False, verbose=0)
 
 
-def test_it_says_what_it_shifted(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_shifted_layers(caplog: pytest.LogCaptureFixture) -> None:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.INFO)
     try:
@@ -132,26 +141,29 @@ APPLICATIONS = {
     "MobileNetV3Small": (6, "expanded_conv_10_expand"),
     "EfficientNetV2B0": (15, "block6h_expand_conv"),
 }
-"""Blocks that are shifted, and the convolution of one of them: the last, or the last of a stage."""
+"""Number of shifted blocks, and a convolution that reads a shift (the last one of its stage)."""
 
 
-@pytest.mark.parametrize("placement", ["residual", "in_place"])
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_residual_blocks_of_keras_are_found(name: str, placement: str) -> None:
-    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
-    shifted = insert_temporal_shift(model, "causal", 8, placement)
-    count, one = APPLICATIONS[name]
-    if (name, placement) == ("ResNet101", "in_place"):
-        count = 33  # as in the official code
-    shifts = [layer for layer in shifted.layers if isinstance(layer, TemporalShift)]
-    assert len(shifts) == len(shifted_layers(shifted)) == count
-    assert f"{one}_shift" in {layer.name for layer in shifts}
-    if placement == "residual":
-        assert one in shifted_layers(shifted)
-    assert len(shifted.weights) == len(model.weights)
+def test_residual_blocks_of_keras_applications_are_found(name: str) -> None:
+    builder = getattr(keras.applications, name)
+    model = builder(weights=None, input_shape=(32, 32, 3), include_top=False)
+    for placement in PLACEMENTS:
+        shifted = insert_temporal_shift(model, "causal", 8, placement)
+        count, reader = APPLICATIONS[name]
+        if (name, placement) == ("ResNet101", "in_place"):
+            count = 33  # as in the authors' implementation
+        shifts = [layer for layer in shifted.layers if isinstance(layer, TemporalShift)]
+        assert len(shifts) == len(shifted_layers(shifted)) == count
+        assert f"{reader}_shift" in {layer.name for layer in shifts}
+        if placement == "residual":
+            assert reader in shifted_layers(shifted)
+        assert len(shifted.weights) == len(model.weights)
 
 
-def test_a_shift_has_the_dtype_of_what_it_feeds(restore_dtype_policy: None) -> None:
+def test_a_shift_has_the_dtype_policy_of_the_layer_that_reads_it(
+    restore_dtype_policy: None,
+) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = residual_model()
     keras.config.set_dtype_policy("float32")
@@ -180,6 +192,6 @@ def two_streams() -> keras.Model:
         (two_streams, {}, "No residual block was found in 'streams'.*where="),
     ],
 )
-def test_what_cannot_be_done_is_refused(make: object, options: dict, message: str) -> None:
+def test_invalid_arguments_are_refused(make: object, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         insert_temporal_shift(make(), **options)
