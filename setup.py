@@ -1,4 +1,4 @@
-"""Packaging of mpvn. TensorFlow is an extra, so that whoever has a build of it keeps that build."""
+"""Packaging of mpvn. TensorFlow is an extra, so that an installed build of it is kept."""
 
 import pathlib
 
@@ -20,7 +20,7 @@ setup(
         "absl-py>=2.1",
         "av>=18.0",
         "jinja2>=3.1",
-        "keras>=3.12,<4",  # graphs are read through its nodes
+        "keras>=3.12,<4",  # mpvn reads model graphs through Keras's nodes
         "matplotlib>=3.9",
         "ml_collections>=1.0",
         "numpy>=1.26",
@@ -31,13 +31,16 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu>=2.18"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
-        # Of OpenCV's builds, that which has TV-L1, and asks for no libraries of a screen.
-        "flow": ["opencv-contrib-python-headless>=4.10"],  # the first for NumPy 2
-        "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],  # it uses it undeclared
-        "jhmdb": ["scipy>=1.11"],  # whose joints are MATLAB files
+        # The OpenCV build that has TV-L1 and needs no display libraries.
+        "flow": ["opencv-contrib-python-headless>=4.10"],  # the first release for NumPy 2
+        "tfds": [
+            "tensorflow-datasets>=4.9.9",
+            "importlib_resources>=6.0",
+        ],  # an undeclared dependency
+        "jhmdb": ["scipy>=1.11"],  # reads MATLAB files
         "test": [
             "hypothesis>=6.100",
-            "ipykernel>=6.29",  # in which notebooks run
+            "ipykernel>=6.29",  # runs notebooks
             "nbclient>=0.10",
             "nbformat>=5.10",
             "psutil>=5.9",

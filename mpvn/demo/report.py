@@ -38,8 +38,8 @@ def table(networks: Sequence[DemoNetwork]) -> list[Row]:
                 "joints within 10 %": network.metrics["pck_10"],
                 "frames/s": statistics.frames_per_second,
                 "speed-up": statistics.frames_per_second / baseline,
-                "clocks, theory": plan.clock_speedup,
-                "parallel bound": 1 / plan.balance_bound,
+                "clock speed-up, computed": plan.clock_speedup,
+                "parallel speed-up, at most": 1 / plan.balance_bound,
                 "latency, steps": f"{fastest}-{slowest}" if fastest != slowest else str(fastest),
                 "worst step, ms": 1000 * max(statistics.latencies),
             }
@@ -127,7 +127,7 @@ def _lead(rows: Sequence[Row], subnetworks: int) -> str:
         f"%. A parallel student finds {100 * prompt[key]:.0f} %, and {100 * late[key]:.0f} % if it "
         f"may answer {LATENCIES[-1]} steps later, at {late['frames/s']:.0f} frames per second. "
         f"Here, {os.cpu_count()} cores share the work. With one device per subnetwork, the "
-        f"network could be up to {late['parallel bound']:.1f} times faster."
+        f"network could be up to {late['parallel speed-up, at most']:.1f} times faster."
     )
 
 

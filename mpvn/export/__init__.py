@@ -1,4 +1,4 @@
-"""Networks as files that run without this package."""
+"""Export networks to files that run without this package."""
 
 from mpvn.export.saved_model import export_network
 

@@ -1,16 +1,16 @@
-"""SavedModel: a network that streams wherever TensorFlow runs, without this package.
+"""Export a network as a SavedModel that streams with TensorFlow alone, without this package.
 
-Signatures, all with the batch axis open:
+Signatures, all with an open batch axis:
 
-- `init_states`: `batch_size` (int32 scalar) -> the named states of streams that have seen nothing;
-- `step`: a frame per input, and the states -> an output per output, and the new states. States keep
-  their names; the step counter `step` is the one tensor without a batch axis. Subnetworks that do
-  not tick are skipped: each block on a slow clock is under one condition;
-- `clip`: a clip per input -> the outputs of every step, from zero states. Time may be of any
-  length.
+- `init_states`: `batch_size` (int32 scalar) -> the named initial states of that many streams.
+- `step`: one frame per input, and the states -> one value per output, and the new states. States
+  keep their names. The step counter `step` is the only tensor without a batch axis. Subnetworks
+  that do not tick are skipped: each block on a slow clock is under one conditional.
+- `clip`: one clip of any length per input -> the outputs of every step, from zero states.
 
-Inputs carry the names of the frame model's inputs, outputs those of the nodes that make them. The
-default serving signature is `step`.
+Inputs are named like the frame model's inputs, outputs like the nodes that produce them; characters
+other than letters, digits and underscores become underscores. The default serving signature is
+`step`.
 """
 
 import os
@@ -27,18 +27,21 @@ from mpvn.state import STEP
 
 
 def export_network(network: keras.Model, path: str | os.PathLike) -> None:
-    """Writes `network` as a SavedModel into the folder `path`.
+    """Write `network` as a SavedModel.
 
-    The folder is written beside its place and renamed when whole.
+    Args:
+        network: A causal `VideoNetwork`.
+        path: Folder to create. It appears only when it is complete.
 
     Raises:
-        FileExistsError: `path` exists.
-        ValueError: the network looks into the future, so that it cannot stream.
+        FileExistsError: If `path` exists.
+        ValueError: If the network looks into the future and therefore cannot stream.
     """
     target = pathlib.Path(path)
     if target.exists():
         raise FileExistsError(
-            f"export writes a new folder, but {target} exists. Remove it or choose another path"
+            f"Cannot export to {target}. Expected a new folder. Received: a path that exists. "
+            "Remove it or choose another path."
         )
     network.check_streams()
     signatures = _Signatures(network)
@@ -55,7 +58,7 @@ def export_network(network: keras.Model, path: str | os.PathLike) -> None:
 
 
 class _Signatures:
-    """The exported functions of a network, over flat dicts of named tensors."""
+    """The exported functions of a network. They take and return flat dicts of named tensors."""
 
     def __init__(self, network: keras.Model) -> None:
         self._network = network
@@ -65,14 +68,14 @@ class _Signatures:
         self._outputs = _plain_names([tensors[index] for index in network.graph.outputs])
 
     def frame_specs(self, leading: tuple[None, ...]) -> dict[str, tf.TensorSpec]:
-        """Specs of the inputs with `leading` axes, by name."""
+        """Return the specs of the inputs by name, with `leading` axes."""
         return {
             name: tf.TensorSpec((*leading, *tensor.shape), tensor.dtype, name=name)
             for name, tensor in self._frames.items()
         }
 
     def step_specs(self) -> dict[str, tf.TensorSpec]:
-        """Specs of the inputs of a frame and of the states."""
+        """Return the specs of one frame per input, the step counter and the states."""
         states = {
             name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
             for name, spec in self._network.plan.histories.specs.items()
@@ -97,6 +100,6 @@ class _Signatures:
 
 
 def _plain_names(tensors: list[Tensor]) -> list[str]:
-    """Names of nothing but letters, digits and underscores, none twice and none the counter's."""
+    """Return unique names of letters, digits and underscores that differ from `STEP`."""
     names = [STEP, *(re.sub(r"[^A-Za-z0-9_]", "_", tensor.name) for tensor in tensors)]
     return [name if name not in names[:i] else f"{name}_{i}" for i, name in enumerate(names)][1:]

@@ -1,4 +1,4 @@
-"""An exported network streams, in a fresh process and without our packages, as it did here."""
+"""An exported network streams without our packages as it did here."""
 
 import json
 import pathlib
@@ -8,6 +8,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from random_weights import randomize
 
 import keras_layers
 import mpvn
@@ -17,7 +19,7 @@ import json, sys
 import numpy as np
 import tensorflow as tf
 
-folder, loader = sys.argv[1:]
+loader, folder = sys.argv[1:]
 clip = np.load(folder + "/clip.npy")
 
 def stream(init_states, step):
@@ -34,9 +36,9 @@ if loader == "v2":
     names = sorted(loaded.signatures)
     call = lambda key: lambda values: loaded.signatures[key](
         **{name: tf.constant(value) for name, value in values.items()})
-    found = stream(lambda n: dict(call("init_states")({"batch_size": np.int32(n)})),
+    outputs = stream(lambda n: dict(call("init_states")({"batch_size": np.int32(n)})),
                    lambda values: dict(call("step")(values)))
-    whole = call("clip")({"video": clip})
+    clip_outputs = call("clip")({"video": clip})
 else:
     v1 = tf.compat.v1
     with v1.Session(graph=v1.Graph()) as session:
@@ -45,18 +47,19 @@ else:
         call = lambda key: lambda values: session.run(
             {name: t.name for name, t in signatures[key].outputs.items()},
             {t.name: values[name] for name, t in signatures[key].inputs.items()})
-        found = stream(lambda n: call("init_states")({"batch_size": n}), call("step"))
-        whole = call("clip")({"video": clip})
+        outputs = stream(lambda n: call("init_states")({"batch_size": n}), call("step"))
+        clip_outputs = call("clip")({"video": clip})
 
-whole = {"clip_" + name: np.asarray(value) for name, value in whole.items()}
-np.savez(folder + f"/{loader}.npz", **found, **whole)
+clip_outputs = {"clip_" + name: np.asarray(value) for name, value in clip_outputs.items()}
+np.savez(folder + f"/{loader}.npz", **outputs, **clip_outputs)
 ours = [name for name in sys.modules if name.split(".")[0] in ("mpvn", "keras_layers")]
 print(json.dumps({"signatures": names, "ours": ours}))
 """
 
 
+@pytest.fixture(scope="module")
 def network() -> mpvn.VideoNetwork:
-    """Everything at once: temporal layers, strides, skips, clocks, feedback, two outputs."""
+    """A network with temporal layers, strides, skips, clocks, feedback and two outputs."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input((8, 8, 3), name="video")
     back = keras_layers.Feedback("scores", (5,), name="back")(inputs)
@@ -69,76 +72,67 @@ def network() -> mpvn.VideoNetwork:
     pooled = keras.layers.GlobalAveragePooling2D(name="mean")(merged)
     scores = keras.layers.Dense(5, name="scores")(keras.layers.Concatenate()([pooled, back]))
     model = keras.Model(inputs, {"scores": scores, "map": merged})
-    randomize(model)
+    randomize(model, np.random.default_rng(5))
     plan = mpvn.Plan(model, boundaries=["pool", "up", "merge"], clocks="auto")
     return mpvn.VideoNetwork(model, plan)
 
 
-def randomize(model: keras.Model) -> None:
-    rng = np.random.default_rng(5)
-    model.set_weights(
-        [
-            rng.uniform(0.2, 1.0, w.shape) * rng.choice([-1, 1], w.shape)
-            if "variance" not in name
-            else rng.uniform(0.5, 1.5, w.shape)
-            for name, w in zip([v.path for v in model.weights], model.get_weights(), strict=True)
-        ]
-    )
+@pytest.fixture(scope="module")
+def exported(network: mpvn.VideoNetwork, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with the exported network."""
+    folder = tmp_path_factory.mktemp("exported")
+    network.export(folder / "model")
+    return folder
 
 
 @pytest.mark.parametrize("loader", ["v2", "v1"])
-def test_streams_elsewhere_as_here(tmp_path: pathlib.Path, loader: str) -> None:
-    net = network()
+def test_exported_network_streams_without_our_packages(
+    loader: str, network: mpvn.VideoNetwork, exported: pathlib.Path
+) -> None:
     clip = np.random.default_rng(0).normal(size=(3, 7, 8, 8, 3)).astype("float32")
-    expected = net(clip)
+    expected = network(clip)
     assert np.abs(expected["scores"]).max() > 0.1
-    np.save(tmp_path / "clip.npy", clip)
-    net.export(tmp_path / "model")
-    (tmp_path / "client.py").write_text(CLIENT)
-    ran = subprocess.run(
-        [sys.executable, "client.py", str(tmp_path), loader],
-        cwd=tmp_path,
+    np.save(exported / "clip.npy", clip)
+    (exported / "client.py").write_text(CLIENT)
+    result = subprocess.run(
+        [sys.executable, "client.py", loader, str(exported)],
+        cwd=exported,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout.splitlines()[-1])
-    assert said["ours"] == []
-    assert {"init_states", "step", "clip"} <= set(said["signatures"])
-    found = np.load(tmp_path / f"{loader}.npz")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout.splitlines()[-1])
+    assert printed["ours"] == []
+    assert {"init_states", "step", "clip"} <= set(printed["signatures"])
+    outputs = np.load(exported / f"{loader}.npz")
     for key, name in (("scores", "scores"), ("map", "merge")):
-        np.testing.assert_allclose(found[name], expected[key], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found["clip_" + name], expected[key], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs[name], expected[key], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs["clip_" + name], expected[key], rtol=1e-4, atol=1e-5)
 
 
-def test_resting_subnetworks_are_skipped_in_the_exported_step(tmp_path: pathlib.Path) -> None:
-    """Every convolution on a slow clock lies inside a branch of a conditional."""
-    import tensorflow as tf
-
-    network().export(tmp_path / "model")
-    step = tf.saved_model.load(tmp_path / "model").signatures["step"]
+def test_idle_subnetworks_are_skipped_in_the_exported_step(exported: pathlib.Path) -> None:
+    """Every convolution on a slow clock is inside a branch of a conditional."""
+    step = tf.saved_model.load(exported / "model").signatures["step"]
     functions = step.graph.as_graph_def().library.function
-    kinds = {f.signature.name: [node.op for node in f.node_def] for f in functions}
-    conditional = [ops for ops in kinds.values() if "If" in ops or "StatelessIf" in ops]
-    branches = [ops for name, ops in kinds.items() if "_true_" in name]
-    assert [ops.count("Conv2D") for ops in conditional] == [1]  # the first layer, at rate 1
-    assert sum(ops.count("Conv2D") for ops in branches) == 1  # the second, at rate 2
+    ops_of = {f.signature.name: [node.op for node in f.node_def] for f in functions}
+    conditional = [ops for ops in ops_of.values() if "If" in ops or "StatelessIf" in ops]
+    branches = [ops for name, ops in ops_of.items() if "_true_" in name]
+    assert [ops.count("Conv2D") for ops in conditional] == [1]  # The first layer, at rate 1.
+    assert sum(ops.count("Conv2D") for ops in branches) == 1  # The second layer, at rate 2.
 
 
-def test_never_overwrites(tmp_path: pathlib.Path) -> None:
-    net = network()
-    (tmp_path / "model").mkdir()
-    with pytest.raises(FileExistsError, match="Remove it or choose another"):
-        net.export(tmp_path / "model")
-
-
-def test_a_network_that_looks_ahead_is_refused_before_anything_is_written(
-    tmp_path: pathlib.Path,
+def test_existing_folder_is_not_overwritten(
+    network: mpvn.VideoNetwork, exported: pathlib.Path
 ) -> None:
+    with pytest.raises(FileExistsError, match="Remove it or choose another path"):
+        network.export(exported / "model")
+
+
+def test_network_that_looks_into_the_future_is_rejected(tmp_path: pathlib.Path) -> None:
     inputs = keras.Input((8, 8, 3))
     outputs = keras_layers.TemporalConv3D(2, 3, temporal_padding="symmetric")(inputs)
-    net = mpvn.VideoNetwork(keras.Model(inputs, outputs))
-    with pytest.raises(ValueError, match="looks into the future"):
-        net.export(tmp_path / "model")
+    network = mpvn.VideoNetwork(keras.Model(inputs, outputs))
+    with pytest.raises(ValueError, match="the future"):
+        network.export(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
