@@ -1,7 +1,9 @@
 """Reads a functional Keras model over one frame as a graph of nodes and tensors.
 
 The order of the nodes is a depth-first search from the outputs: the first input of a node with all
-of its ancestors, then the second input, then the node. So the nodes of a branch are consecutive.
+of its ancestors, then the second input, then the node. So the nodes of a branch are consecutive. A
+side branch comes right after the node that it starts from, if its reader lists it before the main
+path.
 
 This is the only file of mpvn that uses Keras internals (`_keras_history`, `_inbound_nodes`,
 `SymbolicArguments.fill_in`). `tests/plan/test_graph.py` fails if they change.
@@ -253,6 +255,7 @@ class _Reader:
                 self._add_node(keras_node, prefix + name, seen)
 
     def _read_nested(self, keras_node, inner, seen, prefix) -> None:
+        """Add the nodes of the model `inner`, connected to the tensors outside it."""
         outside = [seen[id(t)] for t in keras_node.arguments.keras_tensors]
         within = {id(t): i for t, i in zip(inner.inputs, outside, strict=True)}
         self.read(inner, within, prefix)

@@ -119,7 +119,7 @@ class Plan(Schedule):
     def __hash__(self) -> int:
         return hash((self.boundaries, self.node_clocks, self.devices, self.head))
 
-    # --- age and memory ---------------------------------------------------------------------
+    # --- age and histories ------------------------------------------------------------------
 
     @functools.cached_property
     def histories(self) -> Histories:
