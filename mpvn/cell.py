@@ -46,7 +46,7 @@ class NetworkCell(keras.layers.Layer):
             raise ValueError(
                 "Expected a causal network with one input, one output and a period of at most "
                 f"256. Received: {inputs} inputs, {outputs} outputs, period {plan.period}, "
-                f"{'causal' if plan.causal else 'looking into the future'}"
+                f"{'causal' if plan.causal else 'looking into the future'}."
             )
         self.network = network
         self._specs = plan.histories.specs

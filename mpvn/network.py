@@ -79,7 +79,7 @@ class VideoNetwork(keras.Model):
         super().__init__(**kwargs)
         plan = Plan(frame_model) if plan is None else plan
         if not isinstance(plan, Plan):
-            raise TypeError(f"Invalid plan. Expected a Plan or None. Received: {plan!r}")
+            raise TypeError(f"Invalid plan. Expected a Plan or None. Received: {plan!r}.")
         if plan.graph.model is not frame_model:
             plan = plan.over(frame_model)
         if any(plan.devices):
@@ -117,7 +117,7 @@ class VideoNetwork(keras.Model):
     @rematerialize.setter
     def rematerialize(self, value: bool) -> None:
         if not isinstance(value, bool):
-            raise ValueError(f"Invalid rematerialize. Expected True or False. Received: {value!r}")
+            raise ValueError(f"Invalid rematerialize. Expected True or False. Received: {value!r}.")
         self._rematerialize = value
 
     @property
@@ -162,7 +162,7 @@ class VideoNetwork(keras.Model):
             raise ValueError(
                 "run must know the phase of the first frame. Expected a state whose step counter "
                 "is a constant. Received: a symbolic tensor. Call run eagerly, or use step inside "
-                "a tf.function"
+                "a tf.function."
             )
         phase = int(counter) % self.plan.period
         settings = (self.executor, self.gradient, self._rematerializes(training))
@@ -253,7 +253,7 @@ class VideoNetwork(keras.Model):
         if streams.dtype != tf.bool or streams.shape.rank != 1:
             raise ValueError(
                 "Invalid streams. Expected one bool per stream, True for those to restart. "
-                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}"
+                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
             )
         check_slots(self.plan, state, streams.shape[0])
         return reset_streams(state, streams)
@@ -263,7 +263,7 @@ class VideoNetwork(keras.Model):
         if not self.plan.causal:
             raise ValueError(
                 f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
-                'stream. Build it with temporal_padding="causal"'
+                'stream. Build it with temporal_padding="causal".'
             )
 
     @property
@@ -340,11 +340,11 @@ class VideoNetwork(keras.Model):
         try:
             values = self.graph.pack_inputs(structure)
         except KeyError as missing:
-            raise ValueError(f"The {kind} lacks the input {missing}") from None
+            raise ValueError(f"The {kind} lacks the input {missing}.") from None
         if len(values) != len(tensors):
             raise ValueError(
                 f"Expected {len(tensors)} inputs, {_shapes(tensors, leading)}. "
-                f"Received: {len(values)} inputs"
+                f"Received: {len(values)} inputs."
             )
         converted = []
         for value, tensor in zip(values, tensors, strict=True):
@@ -356,12 +356,12 @@ class VideoNetwork(keras.Model):
             if not _fits(shape, tensor, leading):
                 raise ValueError(
                     f"Expected a {kind} of shape {_shapes(tensors, leading)} for {self.name!r}. "
-                    f"Received: {shape}"
-                    + (". A clip has a time axis after the batch axis" if leading == 2 else "")
+                    f"Received: {shape}."
+                    + (" A clip has a time axis after the batch axis." if leading == 2 else "")
                 )
             if leading == 2 and shape[1] == 0:
                 raise ValueError(
-                    f"Expected a clip with at least one frame. Received: shape {shape}"
+                    f"Expected a clip with at least one frame. Received: shape {shape}."
                 )
             converted.append(value)
         return converted

@@ -36,14 +36,14 @@ def check_slots(plan: Plan, state: State, batch_size: int | None) -> State:
         unknown = sorted(set(state) - {STEP, *specs})
         raise ValueError(
             f"The state does not belong to this network. Missing: {missing[:3]}. "
-            f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)"
+            f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)."
         )
     for name in specs:
         streams = state[name].shape[0]
         if streams != batch_size and None not in (streams, batch_size):
             raise ValueError(
                 f"Expected a batch of {streams}, the batch size of the state. Received: a batch of "
-                f"{batch_size}. Create the state with initial_state({batch_size})"
+                f"{batch_size}. Create the state with initial_state({batch_size})."
             )
     return {name: state[name] for name in specs}
 

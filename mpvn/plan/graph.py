@@ -197,7 +197,7 @@ def read_graph(model: keras.Model) -> Graph:
         raise TypeError(
             "Expected a functional Keras model or a built Sequential model, whose layers form a "
             f"graph. Received: {type(model).__name__} {_name(model)!r}. Build it with "
-            "keras.Model(inputs, outputs)"
+            "keras.Model(inputs, outputs)."
         )
     reader = _Reader()
     inputs = []
@@ -216,7 +216,7 @@ def read_graph(model: keras.Model) -> Graph:
     if not graph.nodes:
         raise ValueError(
             "Expected a frame model with layers. "
-            f"Received: {_name(model)!r}, whose outputs are its inputs"
+            f"Received: {_name(model)!r}, whose outputs are its inputs."
         )
     unknown = [t.name for t in graph.tensors if any(size is None for size in t.shape)]
     if unknown:
@@ -224,7 +224,7 @@ def read_graph(model: keras.Model) -> Graph:
             "Expected a frame model with a fixed frame size, because a network keeps values "
             f"between steps. Received: {_name(model)!r}, where these tensors have unknown sizes: "
             f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Build it with a full "
-            "input shape, such as (224, 224, 3)"
+            "input shape, such as (224, 224, 3)."
         )
     return graph
 

@@ -89,7 +89,7 @@ class Plan(Schedule):
         super().__init__(**vars(schedule))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"A plan cannot be changed. Received: {name!r}. Create another Plan")
+        raise AttributeError(f"A plan cannot be changed. Received: {name!r}. Create another Plan.")
 
     def over(self, model: keras.Model) -> "Plan":
         """Return the same plan for another model.

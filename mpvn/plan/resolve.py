@@ -39,7 +39,7 @@ def resolve(graph: Graph, **arguments: Any) -> Schedule:
     """
     resolver = _Resolver(graph, **arguments)
     if resolver.faults:
-        lines = "\n".join(f"  - {fault}" for fault in resolver.faults)
+        lines = "\n".join(f"  - {fault}." for fault in resolver.faults)
         raise PlanError(f"The plan does not fit the model {graph.model.name!r}:\n{lines}")
     return Schedule(
         graph=graph,
@@ -55,7 +55,7 @@ class _Resolver:
     """Resolves one argument after the other and collects faults.
 
     Attributes:
-        faults: a message for each fault.
+        faults: a message for each fault, without its final period.
         head: name of the first node of the head, or None.
         starts: index of the first node of each subnetwork.
         node_subnetworks: subnetwork of each node; `len(starts)` for the head.
