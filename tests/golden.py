@@ -1,4 +1,7 @@
-"""Outputs of official implementations, and the rule of their weights, of the fixture `shared`."""
+"""Outputs of official implementations, and the rule that makes their weights.
+
+The files are in the folder of the fixture `shared`.
+"""
 
 import importlib.util
 import json
@@ -9,17 +12,17 @@ import numpy as np
 
 
 def arrays(shared: pathlib.Path, name: str) -> dict[str, np.ndarray]:
-    """The arrays of `name.npz`."""
+    """Load the arrays of `name.npz`."""
     with np.load(shared / "golden" / f"{name}.npz") as stored:
         return dict(stored)
 
 
 def weights(shared: pathlib.Path, name: str) -> dict[str, np.ndarray]:
-    """The weights that made `name.npz`, by their names there, in PyTorch's layout."""
+    """Make the weights that gave `name.npz`, by their official names, in PyTorch's layout."""
     folder = shared / "golden"
     rule = _module(folder / "rule.py")
-    listed = json.loads((folder / f"{name}.json").read_text())["tensors"]
-    return {key: rule.tensor(key, tuple(shape), kind) for key, kind, shape, *_ in listed}
+    tensors = json.loads((folder / f"{name}.json").read_text())["tensors"]
+    return {key: rule.tensor(key, tuple(shape), kind) for key, kind, shape, *_ in tensors}
 
 
 def _module(path: pathlib.Path) -> ModuleType:

@@ -1,9 +1,34 @@
-"""Networks of `keras.applications` as sources of weights for the networks of this package."""
+"""Networks of `keras.applications`: by name, the pixels that they read, and their weights."""
 
+import inspect
 import os
+import sys
 import warnings
+from collections.abc import Callable
 
 import keras
+import numpy as np
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""Scales frames uint8 `[..., H, W, 3]` to the input of a model, float32 `[..., H, W, 3]`."""
+
+
+def application_builders() -> dict[str, Callable[..., keras.Model]]:
+    """Return the functions that build the networks, by their names in lower case."""
+    return {
+        name.lower(): builder
+        for name, builder in vars(keras.applications).items()
+        if inspect.isfunction(builder) and "input_shape" in inspect.signature(builder).parameters
+    }
+
+
+def preprocessing(builder: Callable[..., keras.Model]) -> Prepare:
+    """Return the `preprocess_input` that belongs to a network.
+
+    It gets float32 copies of the frames, because some of these functions write in place.
+    """
+    preprocess = sys.modules[builder.__module__].preprocess_input
+    return lambda frame: np.asarray(preprocess(frame.astype(np.float32)))
 
 
 def load_application(name: str, weights: str | os.PathLike, include_top: bool) -> keras.Model:

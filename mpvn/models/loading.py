@@ -5,7 +5,6 @@ import difflib
 import inspect
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 
 from mpvn.cell import NetworkCell
+from mpvn.models.applications import Prepare, application_builders, preprocessing
 from mpvn.models.published import PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
@@ -23,9 +23,6 @@ from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224
 """Default height and width of the frames."""
-
-Prepare = Callable[[np.ndarray], np.ndarray]
-"""From frames uint8 `[..., H, W, 3]` to the model's input, float32 `[..., H, W, 3]`."""
 
 _SAVED_CLASSES = {
     keras.saving.get_registered_name(saved): saved for saved in (NetworkCell, VideoNetwork)
@@ -145,7 +142,7 @@ def load_frame_model(
         return _build_published(str(name).lower(), shape, weights, pixels, options)
     builder = _application(str(name))
     model = _build(builder, shape, {"weights": weights, **options})
-    return LoadedModel(model, RANGES[pixels] if pixels else _preprocessing(builder))
+    return LoadedModel(model, RANGES[pixels] if pixels else preprocessing(builder))
 
 
 def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
@@ -173,7 +170,7 @@ def _build_published(
         _check_weights(name, weights)
         options["weights"] = weights
         if architecture.application and not pixels:
-            prepare = _preprocessing(getattr(keras.applications, architecture.application))
+            prepare = preprocessing(getattr(keras.applications, architecture.application))
     return LoadedModel(_build(architecture.build, shape, options), prepare, partition="units")
 
 
@@ -195,11 +192,9 @@ def _check_weights(name: str, weights: str) -> None:
 def _build(
     builder: Callable[..., keras.Model], shape: tuple[int, int, int], options: dict
 ) -> keras.Model:
-    parameters = inspect.signature(builder).parameters.values()
-    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "input_shape"]
+    known = [name for name in inspect.signature(builder).parameters if name != "input_shape"]
     for option in options:
-        if option not in known and not any_name:
+        if option not in known:
             raise ModelError(f"there is no option {option!r}. {_suggestion(option, known)}")
     try:
         return builder(input_shape=shape, **options)
@@ -208,15 +203,10 @@ def _build(
 
 
 def _application(name: str) -> Callable[..., keras.Model]:
-    """The function of `keras.applications` that is called `name`, in upper or lower case."""
-    networks = {
-        key.lower(): builder
-        for key, builder in vars(keras.applications).items()
-        if inspect.isfunction(builder) and "input_shape" in inspect.signature(builder).parameters
-    }
-    if name.lower() in networks:
-        return networks[name.lower()]
-    spelled = sorted(builder.__name__ for builder in networks.values())
+    builders = application_builders()
+    if name.lower() in builders:
+        return builders[name.lower()]
+    spelled = sorted(builder.__name__ for builder in builders.values())
     raise ModelError(
         f"{name!r} is neither a file, nor a published network, nor one of keras.applications. "
         f"{_suggestion(name, [*PUBLISHED, *spelled])}"
@@ -227,9 +217,3 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known are {', '.join(known)}"
-
-
-def _preprocessing(builder: Callable) -> Prepare:
-    """`preprocess_input` of a Keras application on float32 copies: some of them write in place."""
-    preprocess = sys.modules[builder.__module__].preprocess_input
-    return lambda frame: np.asarray(preprocess(frame.astype(np.float32)))

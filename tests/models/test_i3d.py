@@ -1,4 +1,4 @@
-"""I3D: the symmetric Inception is the official network, endpoint by endpoint."""
+"""I3D: the symmetric Inception equals the official network, endpoint by endpoint."""
 
 import pathlib
 
@@ -13,7 +13,6 @@ from random_weights import randomize
 import mpvn
 from mpvn.models import i3d_inception
 
-# Official endpoint -> our node, and the steps of a clip of 9 frames at which it ticks.
 ENDPOINTS = {
     "Conv3d_1a_7x7": ("stem.1a_relu", slice(0, None, 2)),
     "MaxPool3d_2a_3x3": ("stem.2a_pool", slice(0, None, 2)),
@@ -28,48 +27,49 @@ ENDPOINTS = {
     "Mixed_5b": ("mixed_5b.join", slice(0, None, 8)),
     "Mixed_5c": ("mixed_5c.join", slice(0, None, 8)),
 }
+"""Our node for each official endpoint, and the steps of a clip of 9 frames at which it ticks."""
 
 
 def load_official(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
-    """Weights of the official names and layout, `[out, in, time, height, width]`."""
-    left = dict(weights)
+    """Load weights with official names, and kernels `[out, in, time, height, width]`."""
+    weights = dict(weights)
     for layer in model.layers:
         if not layer.variables:
             continue
         unit, part = layer.name.split(".")
         if unit == "head":
-            kernel = left.pop("logits.conv3d.weight")
-            layer.set_weights([kernel[:, :, 0, 0, 0].T, left.pop("logits.conv3d.bias")])
+            kernel = weights.pop("logits.conv3d.weight")
+            layer.set_weights([kernel[:, :, 0, 0, 0].T, weights.pop("logits.conv3d.bias")])
             continue
         branch, kind = part.split("_")
         official = {"1a": "Conv3d_1a_7x7", "2b": "Conv3d_2b_1x1", "2c": "Conv3d_2c_3x3"}
         prefix = official[branch] if unit == "stem" else f"{unit.capitalize()}.{branch}"
         if kind == "conv":
-            kernel = left.pop(f"{prefix}.conv3d.weight").transpose(2, 3, 4, 1, 0)
+            kernel = weights.pop(f"{prefix}.conv3d.weight").transpose(2, 3, 4, 1, 0)
             layer.set_weights([kernel.reshape(layer.kernel.shape)])
         else:
             parts = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([left.pop(f"{prefix}.bn.{name}") for name in parts])
-    assert not left, "every official tensor has its place"
+            layer.set_weights([weights.pop(f"{prefix}.bn.{name}") for name in parts])
+    assert not weights, "tensors without a layer"
 
 
-def test_every_endpoint_is_the_official_one(shared: pathlib.Path) -> None:
+def test_every_endpoint_equals_the_official_one(shared: pathlib.Path) -> None:
     expected = golden.arrays(shared, "i3d_inception_endpoints")
     model = i3d_inception((32, 32, 3), classes=10)
     load_official(model, golden.weights(shared, "i3d_inception_endpoints"))
     outputs = {name: model.get_layer(node).output for name, (node, _) in ENDPOINTS.items()}
     outputs["logits"] = model.output
     network = mpvn.VideoNetwork(keras.Model(model.input, outputs))
-    found = network(expected["frames"].transpose(0, 2, 3, 1)[None])
+    actual = network(expected["frames"].transpose(0, 2, 3, 1)[None])  # [T, C, H, W] -> [1, T, ...]
     for name, (_, ticks) in ENDPOINTS.items():
-        means = np.mean(found[name][0, ticks], axis=(1, 2)).T  # [ticks, H, W, C] -> [C, ticks]
+        means = np.mean(actual[name][0, ticks], axis=(1, 2)).T  # [ticks, H, W, C] -> [C, ticks]
         np.testing.assert_allclose(means, expected[f"mean_hw_{name}"], rtol=1e-4, atol=1e-4)
-    logits = found["logits"][0, ::8].numpy().T
+    logits = actual["logits"][0, ::8].numpy().T
     np.testing.assert_allclose(logits, expected["logits_per_step"], rtol=1e-4, atol=1e-4)
 
 
 def keras_i3d(model: keras.Model) -> keras.Model:
-    """The same network over whole clips, of Keras's own 3D layers with TensorFlow's padding."""
+    """The same network over whole clips, built from Keras's 3D layers with TensorFlow's padding."""
     clip = x = keras.Input((None, *model.input_shape[1:]))
 
     def unit(x: keras.KerasTensor, name: str, strides: int = 1) -> keras.KerasTensor:
@@ -105,16 +105,16 @@ def keras_i3d(model: keras.Model) -> keras.Model:
     return reference
 
 
-@pytest.mark.parametrize(("frames", "phase"), [(9, 0), (17, 0), (16, 3), (24, 3)])
-def test_windows_are_those_of_tensorflows_padding(
+@pytest.mark.parametrize(("frames", "phase"), [(9, 0), (17, 0), (16, 3)])
+def test_windows_equal_tensorflows_padding(
     frames: int, phase: int, rng: np.random.Generator
 ) -> None:
-    """Clips of 8n + 1 frames as they are; clips of 8n frames by a plan that begins later."""
+    """Clips of 8n + 1 frames need no phase; clips of 8n frames need a plan that starts later."""
     model = i3d_inception((32, 32, 3), classes=5, width=0.125)
     randomize(model, rng)
     clip = tf.constant(rng.normal(size=(2, frames, 32, 32, 3)), tf.float32)
     expected = keras_i3d(model)(clip)
     network = mpvn.VideoNetwork(model, mpvn.Plan(model, phases=[phase]))
-    found = network(clip)[:, phase::8]
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.std(expected))
+    actual = network(clip)[:, phase::8]
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.std(expected))

@@ -1,16 +1,18 @@
-"""Frame models by name, and features of all scales."""
+"""Frame models by name, the pixels that they read, and features of all scales."""
 
 import pathlib
 
 import keras
 import numpy as np
 import pytest
+from random_weights import randomize
 
 import mpvn
-from mpvn.models import PUBLISHED, ModelError, load_frame_model, multi_scale
+from mpvn.models import PUBLISHED, LoadedModel, ModelError, load_frame_model, multi_scale
+from mpvn.models.applications import preprocessing
 
 
-def test_features_of_all_scales_are_the_means_of_the_last_maps(rng: np.random.Generator) -> None:
+def test_multi_scale_features_are_the_means_of_the_last_maps(rng: np.random.Generator) -> None:
     inputs = keras.Input((16, 16, 3))
     half = keras.layers.Conv2D(4, 3, strides=2, padding="same")(inputs)
     refined = keras.layers.ReLU()(half)
@@ -23,46 +25,58 @@ def test_features_of_all_scales_are_the_means_of_the_last_maps(rng: np.random.Ge
     np.testing.assert_allclose(model(frame), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_with_all_scales_nothing_is_computed_unseen() -> None:
+def test_with_multi_scale_features_every_value_is_read() -> None:
+    """With clocks, a classifier does not read most of what its fast layers compute."""
     classifier = load_frame_model("MobileNetV2", size=64).model
     assert mpvn.Plan(classifier, clocks="auto").unread_share > 0.5
     assert mpvn.Plan(multi_scale(classifier), clocks="auto").unread_share == pytest.approx(0)
 
 
-def test_a_model_without_maps_has_no_scales() -> None:
+def test_multi_scale_rejects_a_model_without_maps() -> None:
     vector = keras.Input((4,))
     with pytest.raises(ValueError, match="has no maps"):
         multi_scale(keras.Model(vector, keras.layers.Dense(2)(vector)))
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "DenseNet121", "EfficientNetV2B0", "MobileNetV2"])
-def test_networks_are_trained_on_the_pixels_that_they_take(
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ResNet50",  # blue first, minus the mean
+        "DenseNet121",  # minus the mean, over the deviation
+        "EfficientNetV2B0",  # 0..255
+        "MobileNetV2",  # -1..1, as clips
+    ],
+)
+def test_training_clips_are_scaled_to_the_pixels_that_a_network_reads(
     name: str, tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    """Clips are between -1 and 1. Networks that take another range were trained on those as if they
-    were it: weights of ImageNet were of little use, and blue was taken for red."""
-    loaded = load_frame_model(name, size=32, options={"include_top": False})
-    pixels = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    for_clips = loaded.over_clips()
-    expected = loaded.model(loaded.prepare(pixels))
-    shown = pixels.astype("float32") / 127.5 - 1
-    np.testing.assert_allclose(for_clips(shown), expected, rtol=1e-4, atol=1e-5)
-    for_clips.save(tmp_path / "model.keras")
+    """Training clips are in -1..1. Networks with another range were trained on them unscaled: their
+    ImageNet weights were of little use, and blue was read as red."""
+    frame = keras.Input((8, 8, 3))
+    model = keras.Model(frame, keras.layers.Conv2D(4, 3, padding="same")(frame))
+    randomize(model, rng)
+    loaded = LoadedModel(model, preprocessing(getattr(keras.applications, name)))
+    pixels = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    clip = pixels.astype("float32") / 127.5 - 1
+    over_clips = loaded.over_clips()
+    expected = model(loaded.prepare(pixels))
+    np.testing.assert_allclose(over_clips(clip), expected, rtol=1e-4, atol=1e-4)
+    over_clips.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(shown), for_clips(shown))
+    np.testing.assert_array_equal(again(clip), over_clips(clip))
 
 
-def test_a_network_that_takes_the_pixels_of_clips_stays_as_it_is() -> None:
+def test_a_network_that_reads_the_pixels_of_clips_is_unchanged() -> None:
     loaded = load_frame_model("vgg8", size=32, options={"width": 0.1})
     assert loaded.over_clips() is loaded.model
 
 
-def test_pixels_are_brought_to_a_range_within_the_first_unit() -> None:
-    """Otherwise plans that cut between units would have one more."""
+def test_pixels_are_scaled_inside_the_first_unit() -> None:
+    """Otherwise plans that cut between units would have one more unit."""
     loaded = load_frame_model("vgg8", size=32, pixels="0..255", options={"width": 0.1})
-    for_clips = loaded.over_clips()
-    assert for_clips.layers[1].name == "conv1.pixels"
-    assert PUBLISHED["vgg8"].plan(for_clips, 8).subnetworks == 8
+    over_clips = loaded.over_clips()
+    assert over_clips.layers[1].name == "conv1.pixels"
+    assert PUBLISHED["vgg8"].plan(over_clips, 8).subnetworks == 8
 
 
 def test_frames_are_prepared_as_the_keras_application_expects(rng: np.random.Generator) -> None:

@@ -1,0 +1,104 @@
+"""The published networks have the weights and depths of the papers' tables."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+
+from mpvn.models import PUBLISHED, par_densenet, par_inception
+from mpvn.plan.graph import read_graph
+
+
+def kernel_sizes(model: keras.Model) -> dict[str, int]:
+    """Number of weights of each convolution and dense kernel, by layer name."""
+    with_kernel = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    return {layer.name: math.prod(layer.kernel.shape) for layer in with_kernel}
+
+
+def total(sizes: dict[str, int], pattern: str) -> int:
+    matching = [size for name, size in sizes.items() if re.fullmatch(pattern, name)]
+    assert matching, f"no layer is called {pattern}"
+    return sum(matching)
+
+
+def test_par_densenet_has_the_weights_of_table_5() -> None:
+    sizes = kernel_sizes(par_densenet((64, 64, 3)))
+    assert sizes["stem.conv7x7"] == 9_408
+    by_block = {
+        "conv1x1": (163_840, 802_816, 1_155_072, 900_096),
+        "conv3x3": (589_824, 1_179_648, 1_179_648, 884_736),
+        "skip": (5_120, 10_880, 13_632, 12_960),
+        "transition": (53_760, 231_200, 362_952),
+    }
+    for part, expected in by_block.items():
+        blocks = range(1, len(expected) + 1)
+        assert tuple(total(sizes, rf"block{b}_\d\.{part}") for b in blocks) == expected, part
+    assert sizes["head.convolution"] == 19_584
+    assert sum(sizes.values()) == 7_575_176
+
+
+@pytest.mark.parametrize(("filters", "expected"), [("all", 15_140_944), ("3x3", 11_409_032)])
+def test_par_densenet_with_temporal_filters(filters: str, expected: int) -> None:
+    model = par_densenet((64, 64, 3), temporal_kernel=2, temporal_filters=filters)
+    assert sum(kernel_sizes(model).values()) == expected
+
+
+def test_par_inception_has_the_weights_of_table_7() -> None:
+    sizes = kernel_sizes(par_inception((64, 64, 3), classes=200))
+    by_unit = {
+        "stem.1a": 65_856,
+        "stem.2b": 4_096,
+        "stem.2c": 331_776,
+        "mixed_3b": 385_536,
+        "mixed_3c": 836_608,
+        "mixed_4b": 736_512,
+        "mixed_4c": 903_168,
+        "mixed_4d": 1_102_336,
+        "mixed_4e": 1_363_456,
+        "mixed_4f": 1_806_336,
+        "mixed_5b": 1_972_224,
+        "mixed_5c": 2_782_208,
+    }
+    for unit, expected in by_unit.items():
+        assert total(sizes, rf"{re.escape(unit)}.*") == expected, unit
+    assert sum(by_unit.values()) == 12_290_112
+    assert sum(sizes.values()) == 12_290_112 + 200 * 1024
+
+
+@pytest.mark.parametrize(
+    ("build", "depth"), [(par_densenet, 54), (par_inception, 22)], ids=["densenet", "inception"]
+)
+def test_depth(build: Callable[..., keras.Model], depth: int) -> None:
+    """Convolutions and dense layers on the longest path; the paper does not count transitions."""
+    graph = read_graph(build((64, 64, 3), classes=10, width=0.1))
+    depths: list[int] = []
+    for node in graph.nodes:
+        counts = hasattr(node.operation, "kernel") and "transition" not in node.name
+        before = [depths[producer.index] for producer in graph.producers(node)]
+        depths.append(max(before, default=0) + counts)
+    assert max(depths) == depth
+
+
+def zeros(self: keras.Initializer, shape: tuple[int, ...], dtype: str | None = None) -> Any:
+    return keras.ops.zeros(shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("tsm_resnet50", 25_557_032),
+        ("tsm_resnet101", 44_549_160),
+        ("tsm_resnext101", 88_791_336),
+        ("tsm_mobilenet_v2", 3_504_872),
+    ],
+)
+def test_tsm_networks_have_the_parameters_of_torchvision(
+    name: str, parameters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random kernels would take most of the time.
+    monkeypatch.setattr(keras.initializers.HeNormal, "__call__", zeros)
+    model = PUBLISHED[name].build((32, 32, 3), classes=1000)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == parameters
