@@ -24,17 +24,17 @@ def autoencoder(
     """Build a frame model of 6 units.
 
     Args:
-        input_shape: height and width of the frames, multiples of 8, and their channels.
-        batch_norm: whether the convolutions are normalized.
-        width: multiplies all channels but the frames'.
-        name: of the model.
+        input_shape: Height and width of the frames, multiples of 8, and their channels.
+        batch_norm: Whether the convolutions are normalized.
+        width: Factor for all channels but the frames'.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32,
         unbounded.
 
     Raises:
-        ValueError: a frame size that is not a multiple of 8.
+        ValueError: If the frame size is not a multiple of 8.
     """
     check_frame(input_shape, REDUCTION, name)
     frame = keras.Input(input_shape, name="frame")

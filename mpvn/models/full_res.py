@@ -30,17 +30,17 @@ def full_res(
     """Build a frame model of 8 units.
 
     Args:
-        input_shape: height and width of the frames, multiples of `block`, and their channels.
-        block: height and width of the blocks of pixels that are moved into the channels; 1: none.
-        width: multiplies all channels but the frames'.
-        name: of the model.
+        input_shape: Height and width of the frames, multiples of `block`, and their channels.
+        block: Height and width of the blocks of pixels that are moved into the channels; 1: none.
+        width: Factor for all channels but the frames'.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to a frame of the same shape, float32,
         between -1 and 1 (a hard tanh).
 
     Raises:
-        ValueError: a frame size that is not a multiple of `block`.
+        ValueError: If the frame size is not a multiple of `block`.
     """
     check_frame(input_shape, block, name)
     frame = keras.Input(input_shape, name="frame")

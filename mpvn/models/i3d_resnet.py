@@ -40,24 +40,24 @@ def i3d_resnet50(
     """Build a frame model of 16 bottleneck blocks, some or all of which read three frames.
 
     Args:
-        input_shape: height, width and channels of the frames.
+        input_shape: Height, width and channels of the frames.
         variant: `"3x3x3"`, `"3x1x1"` or `"replace"`, as above.
-        classes: number of classes.
+        classes: Number of classes.
         temporal_padding: `"symmetric"`, for whole clips and one subnetwork, as in the comparison;
             or `"causal"`, which can stream.
         layout: `"torch"` or `"keras"`; default: `"keras"` with weights, `"torch"` without.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.ResNet50`: with its classifier if there are 1000 classes, without
             otherwise. They are inflated so that each frame gives what the image network gives.
-        dropout: rate of the dropout before the classifier.
-        width: multiplies all channels but the classes.
-        name: of the model; default: `"i3d_resnet50_"` and the variant.
+        dropout: Rate of the dropout before the classifier.
+        width: Factor for all channels but the classes.
+        name: Name of the model; default: `"i3d_resnet50_"` and the variant.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: an unknown variant or layout, or weights that do not fit.
+        ValueError: If `variant` or `layout` is unknown, or the weights do not fit.
     """
     name = name or f"i3d_resnet50_{variant}"
     layout = layout or ("torch" if weights is None else "keras")

@@ -39,10 +39,10 @@ class LoadedModel:
     """A model over one frame, and what to feed it.
 
     Attributes:
-        model: a functional Keras model, or whatever the file contains.
-        prepare: scales frames uint8 `[..., H, W, 3]` to the model's input, float32.
-        plan: the saved plan, if the file contains a `VideoNetwork`.
-        partition: default `partition` of its plans; see `Plan`.
+        model: A functional Keras model, or whatever the file contains.
+        prepare: Scales frames uint8 `[..., H, W, 3]` to the model's input, float32.
+        plan: The saved plan, if the file contains a `VideoNetwork`.
+        partition: Default `partition` of its plans; see `Plan`.
     """
 
     model: keras.Model
@@ -55,7 +55,7 @@ class LoadedModel:
         """Height and width of the frames in pixels.
 
         Raises:
-            ModelError: the model does not read one RGB frame of a fixed size.
+            ModelError: If the model does not read one RGB frame of a fixed size.
         """
         shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
         if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or None in shapes[0]:
@@ -110,22 +110,22 @@ def load_frame_model(
     """Load or build the frame model called `name`.
 
     Args:
-        name: path of a `.keras` file (of a frame model, or of a `VideoNetwork`), a name in
+        name: Path of a `.keras` file (of a frame model, or of a `VideoNetwork`), a name in
             `PUBLISHED`, or the name of a network of `keras.applications` in upper or lower case.
-        size: height and width of the frames; default 224. Not for saved models.
+        size: Height and width of the frames; default 224. Not for saved models.
         weights: None (random), `"imagenet"` (downloaded), or a path. Not for saved models.
-        pixels: range of the model's input, a key of `mpvn.pixels.RANGES`. The default is the range
+        pixels: Range of the model's input, a key of `mpvn.pixels.RANGES`. The default is the range
             that the weights were trained with: -1..1 for saved `VideoNetwork`s, as `mpvn train`
             writes them, and for published networks without weights; 0..255 for other saved models.
-        options: arguments of the function that builds the network. Not for saved models.
-        channels: of the frames; 3 for RGB. Not for saved models.
+        options: Arguments of the function that builds the network. Not for saved models.
+        channels: Channels of the frames; 3 for RGB. Not for saved models.
 
     Returns:
         The model, and the function that scales frames for it.
 
     Raises:
-        ModelError: no such file or network, a file that is not a Keras model, or options that the
-            network does not have.
+        ModelError: If there is no such file or network, the file is not a Keras model, or the
+            network does not have one of the options.
     """
     path = pathlib.Path(name)
     if path.suffix == ".keras" or path.exists():

@@ -25,10 +25,10 @@ class Block:
     """The place of an inverted residual block in the network.
 
     Attributes:
-        number: of the block, from 1.
-        expansion: channels of its depthwise convolution per channel of its input.
-        channels: of the block.
-        strides: of its depthwise convolution.
+        number: Number of the block, from 1.
+        expansion: Channels of its depthwise convolution per channel of its input.
+        channels: Channels of the block.
+        strides: Strides of its depthwise convolution.
     """
 
     number: int
@@ -57,10 +57,10 @@ def inverted_residual(
     """Apply a block: a 1x1 expansion, a 3x3 depthwise and a 1x1 linear convolution.
 
     Args:
-        shortcut: the input of the identity path, `[B, H, W, C]`; None for a block without one.
-        x: the input of the convolutions, `[B, H, W, C]`.
-        block: the place of the block in the network.
-        channels: of the block.
+        shortcut: The input of the identity path, `[B, H, W, C]`; None for a block without one.
+        x: The input of the convolutions, `[B, H, W, C]`.
+        block: The place of the block in the network.
+        channels: Channels of the block.
 
     Returns:
         `[B, H / block.strides, W / block.strides, channels]`, rounded up.

@@ -57,27 +57,26 @@ def par_densenet(
     """Build a frame model; published with 1, 2, 4, 7 and 14 subnetworks.
 
     Args:
-        input_shape: height and width of the frames, multiples of 32, and their channels.
-        joints: number of heatmaps; default: 17, without `classes`.
-        classes: number of classes, for a classifier on the last block instead of heatmaps.
-        temporal_kernel: the number of frames that temporal filters read: 1, or 2 (section 3.2).
-        temporal_filters: the convolutions that are temporal filters: `"3x3"`, those of the
+        input_shape: Height and width of the frames, multiples of 32, and their channels.
+        joints: Number of heatmaps; default: 17, without `classes`.
+        classes: Number of classes, for a classifier on the last block instead of heatmaps.
+        temporal_kernel: The number of frames that temporal filters read: 1, or 2 (section 3.2).
+        temporal_filters: The convolutions that are temporal filters: `"3x3"`, those of the
             miniblocks, or `"all"` but the first.
-        clocks: whether pools are temporal strides of 2.
-        feedback: whether the first block also reads the tanh of the previous step's heatmaps
+        clocks: Whether pools are temporal strides of 2.
+        feedback: Whether the first block also reads the tanh of the previous step's heatmaps
             (section 3.2).
-        heatmap_size: height and width of the heatmaps; default: a quarter of the frame's.
-        dropout: rate of the dropout before the classifier.
-        width: multiplies all channels but the outputs', for small machines.
-        name: of the model.
+        heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
+        dropout: Rate of the dropout before the classifier.
+        width: Factor for all channels but the outputs', for small machines.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits, float32: heatmaps
         `[B, H / 4, W / 4, joints]`, or classes `[B, classes]`.
 
     Raises:
-        ValueError: options that contradict each other, or a frame or heatmap size that does not
-            divide.
+        ValueError: If options contradict each other, or a frame or heatmap size does not divide.
     """
     check_task(name, joints, classes, feedback)
     check_frame(input_shape, REDUCTION, name)

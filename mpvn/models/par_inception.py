@@ -67,25 +67,24 @@ def par_inception(
     """Build a causal frame model; published with 1, 5 and 10 subnetworks.
 
     Args:
-        input_shape: height and width of the frames, multiples of 32, and their channels.
-        joints: number of heatmaps; default: 17, without `classes`.
-        classes: number of classes, for a classifier instead of heatmaps.
-        temporal_filters: whether convolutions and pools read 7, 3 and 2 frames, or only the newest.
-        clocks: whether the first convolution and two of the pools are temporal strides of 2.
-        feedback: whether the second convolution also reads the tanh of the previous step's heatmaps
+        input_shape: Height and width of the frames, multiples of 32, and their channels.
+        joints: Number of heatmaps; default: 17, without `classes`.
+        classes: Number of classes, for a classifier instead of heatmaps.
+        temporal_filters: Whether convolutions and pools read 7, 3 and 2 frames, or only the newest.
+        clocks: Whether the first convolution and two of the pools are temporal strides of 2.
+        feedback: Whether the second convolution also reads the tanh of the previous step's heatmaps
             (section 3.2).
-        heatmap_size: height and width of the heatmaps; default: a quarter of the frame's.
-        dropout: rate of the dropout before the classifier.
-        width: multiplies all channels but the outputs', for small machines.
-        name: of the model.
+        heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
+        dropout: Rate of the dropout before the classifier.
+        width: Factor for all channels but the outputs', for small machines.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits, float32: heatmaps
         `[B, H / 4, W / 4, joints]`, or classes `[B, classes]`.
 
     Raises:
-        ValueError: options that contradict each other, or a frame or heatmap size that does not
-            divide.
+        ValueError: If options contradict each other, or a frame or heatmap size does not divide.
     """
     check_task(name, joints, classes, feedback)
     check_frame(input_shape, REDUCTION, name)
@@ -117,19 +116,19 @@ def i3d_inception(
     """Build I3D, which reads future frames: for whole clips and one subnetwork.
 
     Args:
-        input_shape: height, width and channels of the frames.
-        classes: number of classes.
+        input_shape: Height, width and channels of the frames.
+        classes: Number of classes.
         temporal_padding: `"symmetric"`, or `"causal"` for a variant that can stream.
-        dropout: rate of the dropout before the classifier.
-        width: multiplies all channels but the classes.
-        name: of the model.
+        dropout: Rate of the dropout before the classifier.
+        width: Factor for all channels but the classes.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. It ticks
         every 8 frames; the mean over the ticks of a clip is I3D's prediction.
 
     Raises:
-        ValueError: an unknown padding or frame size.
+        ValueError: If `temporal_padding` or the frame size is unknown.
     """
     check_frame(input_shape, 1, name)
     network = _Inception(True, True, temporal_padding, width)
@@ -143,7 +142,7 @@ class _Inception:
     """The layers of Inception-v1, with the options that all of them share.
 
     Args:
-        temporal_filters, clocks, width: see `par_inception`.
+        temporal_filters, clocks, width: See `par_inception`.
         padding: `"causal"` or `"symmetric"`, along time.
     """
 

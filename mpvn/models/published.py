@@ -30,12 +30,12 @@ class Architecture:
     """A network of the papers.
 
     Attributes:
-        build: builds the frame model. `inspect.signature` lists its options: after `input_shape`,
+        build: Builds the frame model. `inspect.signature` lists its options: after `input_shape`,
             keyword parameters with annotations and defaults.
-        paper: title, and table or section.
-        subnetworks: the published numbers of subnetworks; 1 is the sequential network.
-        application: name in `keras.applications` of a network whose weights it can load.
-        torchvision: name in torchvision of a network whose weights it can load.
+        paper: Title, and table or section.
+        subnetworks: The published numbers of subnetworks; 1 is the sequential network.
+        application: Name in `keras.applications` of a network whose weights it can load.
+        torchvision: Name in torchvision of a network whose weights it can load.
     """
 
     build: Callable[..., keras.Model]
@@ -48,12 +48,12 @@ class Architecture:
         """Return the published plan of `model`: cut between units, with the paper's clocks.
 
         Args:
-            model: built by `build`.
-            subnetworks: any number up to that of the units, published or not.
-            **options: other arguments of `Plan`.
+            model: Built by `build`.
+            subnetworks: Number of subnetworks, published or not, up to the number of units.
+            **options: Other arguments of `Plan`.
 
         Raises:
-            PlanError: more subnetworks than units, or options that do not fit.
+            PlanError: If there are fewer units than subnetworks, or the options do not fit.
         """
         return Plan(model, subnetworks, partition="units", **options)
 

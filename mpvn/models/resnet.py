@@ -29,7 +29,7 @@ class Block:
 
     Attributes:
         stage: 2 to 5.
-        index: of the block in its stage, from 0.
+        index: Number of the block in its stage, from 0.
     """
 
     stage: int
@@ -80,10 +80,11 @@ def convolved(
 
     Args:
         x: `[B, H, W, C]`.
-        filters, kernel, strides, groups, temporal_kernel, temporal_padding: of the convolution.
-        prefix: start of the layers' names.
-        relu: upper limit of the ReLU; None for no ReLU.
-        layout: a key of `LAYOUTS`.
+        filters, kernel, strides, groups, temporal_kernel, temporal_padding: See `convolution`
+            in `mpvn.models.parts`.
+        prefix: Start of the layers' names.
+        relu: Upper limit of the ReLU; None for no ReLU.
+        layout: A key of `LAYOUTS`.
 
     Returns:
         `[B, H / strides, W / strides, filters]`, rounded up.
@@ -114,8 +115,8 @@ def stem(frame: keras.KerasTensor, channels: int, layout: str = "torch") -> kera
 
     Args:
         frame: `[B, H, W, C]`.
-        channels: of the convolution.
-        layout: a key of `LAYOUTS`.
+        channels: Channels of the convolution.
+        layout: A key of `LAYOUTS`.
 
     Returns:
         `[B, H / 4, W / 4, channels]`, rounded up.
@@ -139,15 +140,15 @@ def bottleneck(
     """Apply a residual block: a 1x1, a 3x3 and a 1x1 convolution, added to the shortcut.
 
     Args:
-        shortcut: the input of the identity path, `[B, H, W, C]`. In the first block of a stage,
+        shortcut: The input of the identity path, `[B, H, W, C]`. In the first block of a stage,
             this path is a 1x1 convolution.
-        x: the input of the residual branch, of the same shape.
-        block: the place of the block in the network.
-        channels: of the 3x3 convolution, and of the block.
-        groups: of the 3x3 convolution.
-        temporal_kernels: the number of frames that the first 1x1 and the 3x3 convolution read.
-        temporal_padding: of these two convolutions.
-        layout: a key of `LAYOUTS`.
+        x: The input of the residual branch, of the same shape.
+        block: The place of the block in the network.
+        channels: Channels of the 3x3 convolution, and of the block.
+        groups: Groups of the 3x3 convolution.
+        temporal_kernels: The number of frames that the first 1x1 and the 3x3 convolution read.
+        temporal_padding: Temporal padding of these two convolutions.
+        layout: A key of `LAYOUTS`.
 
     Returns:
         `[B, H / block.strides, W / block.strides, channels[1]]`, rounded up.

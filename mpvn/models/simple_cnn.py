@@ -25,19 +25,19 @@ def simple_cnn(
     """Build a frame model of 6 units.
 
     Args:
-        input_shape: height, width and channels of the frames.
-        classes: number of classes (51: HMDB51).
-        batch_norm: whether the convolutions are normalized.
-        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+        input_shape: Height, width and channels of the frames.
+        classes: Number of classes (51: HMDB51).
+        batch_norm: Whether the convolutions are normalized.
+        block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
             channels of the input.
-        width: multiplies all channels but the classes.
-        name: of the model.
+        width: Factor for all channels but the classes.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame size that is unknown, or that `block` does not divide.
+        ValueError: If the frame size is unknown, or `block` does not divide it.
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
@@ -51,8 +51,8 @@ def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.
 
     Args:
         x: `[B, H, W, C]`.
-        batch_norm: whether they are normalized.
-        width: multiplies their channels.
+        batch_norm: Whether they are normalized.
+        width: Factor for their channels.
 
     Returns:
         `[B, H / 8, W / 8, round(256 * width)]`.

@@ -56,29 +56,29 @@ def tsm_resnet(
     """Build a ResNet with temporal shifts, as a frame model.
 
     Args:
-        input_shape: height, width and channels of the frames.
+        input_shape: Height, width and channels of the frames.
         depth: 50 or 101.
-        groups, group_width: of the 3x3 convolutions; 1, 64 for ResNet, 32, 8 for ResNeXt-101.
-        non_local: adds a non-local block after every second block of conv3 and conv4, depth 50.
+        groups, group_width: Groups of the 3x3 convolutions, and channels of a group in conv2.
+        non_local: Adds a non-local block after every second block of conv3 and conv4, depth 50.
         shift: False builds TSN.
         temporal_padding: `"symmetric"` (bi-directional shifts, whole clips) or `"causal"`
             (uni-directional shifts, which can stream).
         divisor: 1 / divisor of the channels is shifted, in each direction.
         placement: `"residual"` or `"in_place"`; see `insert_temporal_shift`.
-        frames: that a non-local block reads; see `keras_layers.NonLocal`.
-        classes: number of classes; default: that of the weights, or 400.
+        frames: Frames that a non-local block reads; see `keras_layers.NonLocal`.
+        classes: Number of classes; default: that of the weights, or 400.
         weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`. The
             network then normalizes frames from -1..1 to ImageNet's mean and deviation.
-        dropout: rate of the dropout before the classifier.
-        width: multiplies all channels but the classes, to multiples of 8, and the groups.
-        name: of the model.
+        dropout: Rate of the dropout before the classifier.
+        width: Factor for all channels but the classes, to multiples of 8, and for the groups.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. The mean
         over the frames of a clip is its prediction.
 
     Raises:
-        ValueError: an option out of range, or weights that do not fit.
+        ValueError: If an option is out of range, or the weights do not fit.
     """
     name = name or _resnet_name(depth, groups, non_local, shift)
     _check_depth(name, depth, non_local)
@@ -142,8 +142,8 @@ def non_local_block(
 
     Args:
         x: `[B, H, W, C]`.
-        unit: the unit of the layers, which starts their names.
-        frames, temporal_padding: see `keras_layers.NonLocal`.
+        unit: The unit of the layers, which starts their names.
+        frames, temporal_padding: See `keras_layers.NonLocal`.
 
     Returns:
         `[B, H, W, C]`. Before training this equals `x`: the batch norm's gamma starts at zero.
@@ -161,9 +161,9 @@ class _Shifts:
     """Inserts the temporal shifts of one network.
 
     Attributes:
-        network: its name, for messages.
+        network: Its name, for messages.
         shift: False inserts none.
-        temporal_padding, divisor, placement: see `tsm_resnet`.
+        temporal_padding, divisor, placement: See `tsm_resnet`.
     """
 
     network: str

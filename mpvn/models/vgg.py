@@ -46,21 +46,21 @@ def vgg8(
     """Build a frame model of 8 units: five convolutions and three dense layers.
 
     Args:
-        input_shape: height, width and channels of the frames.
-        classes: number of classes (51: HMDB51).
-        batch_norm: whether convolutions are normalized.
-        dropout: rate of the dropout after each of the first two dense layers. *Sideways* uses 0.9
+        input_shape: Height, width and channels of the frames.
+        classes: Number of classes (51: HMDB51).
+        batch_norm: Whether convolutions are normalized.
+        dropout: Rate of the dropout after each of the first two dense layers. *Sideways* uses 0.9
             in its rows "with dropout".
-        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+        block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
             channels of the input.
-        width: multiplies all channels but the classes.
-        name: of the model.
+        width: Factor for all channels but the classes.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame size that is unknown, or that `block` does not divide.
+        ValueError: If the frame size is unknown, or `block` does not divide it.
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
@@ -95,27 +95,27 @@ def vgg16(
     """Build a frame model of 8 units of two layers: 13 convolutions and three dense layers.
 
     Args:
-        input_shape: height, width and channels of the frames.
-        classes: number of classes (51: HMDB51).
-        batch_norm: whether convolutions are normalized.
-        dropout: rate of the dropout after each of the first two dense layers.
-        temporal_kernel: the number of frames that every convolution reads.
+        input_shape: Height, width and channels of the frames.
+        classes: Number of classes (51: HMDB51).
+        batch_norm: Whether convolutions are normalized.
+        dropout: Rate of the dropout after each of the first two dense layers.
+        temporal_kernel: The number of frames that every convolution reads.
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
-        block: moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+        block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
             channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
             224x224, without otherwise. They are inflated so that each frame gives what the image
             network gives. Needs `batch_norm=False`.
-        width: multiplies all channels but the classes.
-        name: of the model.
+        width: Factor for all channels but the classes.
+        name: Name of the model.
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: a frame size that is unknown or that `block` does not divide, or weights that
-            do not fit.
+        ValueError: If the frame size is unknown or not divided by `block`, or the weights do not
+            fit.
     """
     check_frame(input_shape, 1, name)
     if weights is not None and (batch_norm or width != 1.0):

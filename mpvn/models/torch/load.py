@@ -39,10 +39,10 @@ class Imported:
 
     Attributes:
         layout: `"official"`, `"mmaction2"` or `"torchvision"`.
-        loaded: the path of the variable that each tensor was assigned to, by the tensor's name.
-        ignored: tensors that `model` has no use for: batch counters, a classifier of other classes.
-        zeroed: weights that the checkpoint's architecture does not have, set to zero.
-        unchanged: weights of `model` that keep their values.
+        loaded: The path of the variable that each tensor was assigned to, by the tensor's name.
+        ignored: Tensors that `model` has no use for: batch counters, a classifier of other classes.
+        zeroed: Weights that the checkpoint's architecture does not have, set to zero.
+        unchanged: Weights of `model` that keep their values.
     """
 
     layout: str
@@ -63,9 +63,9 @@ def import_torch(model: keras.Model, path: str | os.PathLike, *, exact: bool = T
     """Load the weights of a PyTorch checkpoint into `model`: all of them, or none.
 
     Args:
-        model: built by `tsm_resnet` or `tsm_mobilenet_v2`, or one of these without shifts after
+        model: Built by `tsm_resnet` or `tsm_mobilenet_v2`, or one of these without shifts after
             `insert_temporal_shift`.
-        path: a `.pth` or `.pth.tar` file.
+        path: A `.pth` or `.pth.tar` file.
         exact: True requires the checkpoint's own network. False, for networks that are trained
             next, allows three differences. A classifier of another number of classes keeps its
             weights, and so do non-local blocks if the file has none. If frames do not have three
@@ -77,9 +77,9 @@ def import_torch(model: keras.Model, path: str | os.PathLike, *, exact: bool = T
         A report of the tensors loaded, ignored, set to zero and unchanged.
 
     Raises:
-        CheckpointError: the file cannot be read, or does not fit `model`. The message lists every
-            tensor that is missing, unknown or of another shape, and shifts in other places.
-        FileNotFoundError: the file does not exist.
+        CheckpointError: If the file cannot be read, or does not fit `model`. The message lists
+            every tensor that is missing, unknown or of another shape, and misplaced shifts.
+        FileNotFoundError: If the file does not exist.
     """
     tensors = read_checkpoint(path)
     names = checkpoint_names(tensors)
@@ -113,8 +113,8 @@ def class_count(path: str | os.PathLike) -> int:
     """Return the number of classes of a checkpoint's network.
 
     Raises:
-        CheckpointError: the file cannot be read, or has no classifier.
-        FileNotFoundError: the file does not exist.
+        CheckpointError: If the file cannot be read, or has no classifier.
+        FileNotFoundError: If the file does not exist.
     """
     tensors = read_checkpoint(path)
     key = checkpoint_names(tensors).keys.get("fc.bias")
@@ -131,10 +131,10 @@ class _Weight:
     """A weight of the network, and how torchvision's tensor becomes its value.
 
     Attributes:
-        name: torchvision's name.
-        variable: the weight.
-        axes: axes of torchvision's tensor in the order of ours; its other axes have size 1.
-        rank: of torchvision's tensor.
+        name: The name in torchvision.
+        variable: The weight.
+        axes: Axes of torchvision's tensor in the order of ours; its other axes have size 1.
+        rank: Rank of torchvision's tensor.
     """
 
     name: str

@@ -27,10 +27,10 @@ class CheckpointNames:
 
     Attributes:
         layout: `"official"`, `"mmaction2"` or `"torchvision"`.
-        keys: the key in the file of each weight, by torchvision's name.
-        shifts: the shifted blocks and their placement, such as `"layer1.0 residual"`.
-        counters: keys of tensors that count batches.
-        duplicates: a message for each weight that the file has twice.
+        keys: The key in the file of each weight, by torchvision's name.
+        shifts: The shifted blocks and their placement, such as `"layer1.0 residual"`.
+        counters: Keys of tensors that count batches.
+        duplicates: A message for each weight that the file has twice.
     """
 
     layout: str
@@ -126,7 +126,7 @@ def module_name(layer: str, mobilenet: bool) -> str:
     """Return torchvision's name of the module that is layer `layer` of `mpvn.models.tsm`.
 
     Raises:
-        ValueError: the networks of `mpvn.models.tsm` have no such layer.
+        ValueError: If the networks of `mpvn.models.tsm` have no such layer.
     """
     if layer == "head.logits":
         return "fc"
@@ -150,7 +150,7 @@ def block_name(unit: str, mobilenet: bool) -> str:
     """Return torchvision's name of a residual block, such as `"layer1.0"`.
 
     Raises:
-        ValueError: `unit` is not a block.
+        ValueError: If `unit` is not a block.
     """
     if mobilenet:
         return f"features.{int(unit.removeprefix('block'))}"

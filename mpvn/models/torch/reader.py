@@ -46,14 +46,14 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of a file that `torch.save` wrote.
 
     Args:
-        path: a file that contains a state dict, or a dict with one under `"state_dict"`.
+        path: A file that contains a state dict, or a dict with one under `"state_dict"`.
 
     Returns:
         The tensors by their names in the file, in the file's shapes and dtypes.
 
     Raises:
-        CheckpointError: the file is damaged, contains something else, or would import code.
-        FileNotFoundError: the file does not exist.
+        CheckpointError: If the file is damaged, contains something else, or would import code.
+        FileNotFoundError: If the file does not exist.
     """
     content = pathlib.Path(path).read_bytes()
     try:
