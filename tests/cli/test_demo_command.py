@@ -18,7 +18,7 @@ def test_demo_writes_its_report(
 ) -> None:
     """With a shorter network and fewer videos than the demo of a user."""
     par_densenet = importlib.import_module("mpvn.models.par_densenet")
-    monkeypatch.setattr(par_densenet, "MINIBLOCKS", (1, 1, 1, 1))
+    monkeypatch.setattr(par_densenet, "MINIBLOCKS", (1, 2))
     monkeypatch.setattr(networks, "EVALUATION_VIDEOS", 2)
     assert mpvn("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo") == 0
     assert "4 subnetworks, latency 2" in capsys.readouterr().out

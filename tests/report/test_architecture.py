@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from keras import layers
-from random_networks import networks, settings_for, to_keras
+from network_data import to_keras
+from random_networks import networks, settings_for
 from small_models import causal, chain, looping, skipping
 from svg_figures import (
     SVG,
