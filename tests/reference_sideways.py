@@ -1,8 +1,8 @@
-"""Sideways in NumPy, a step at a time, written from the papers' index rules.
+"""Sideways in NumPy, step by step, written from the index rules of the papers.
 
-*Sideways* (CVPR 2020), section 3, and *Skip-Sideways* (CVPR 2021). It shares no code with the
-package, and its modules are dense layers whose vector-Jacobian products are written out by hand.
-Modules i = 1 .. D and steps t = 1 .. L are counted from 1, as in the papers.
+*Sideways* (CVPR 2020), section 3.4, and *Skip-Sideways* (CVPR 2021). It shares no code with the
+package: modules are dense layers with hand-written vector-Jacobian products. Modules i = 1 .. D and
+steps t = 1 .. L are counted from 1, as in the papers.
 """
 
 import dataclasses
@@ -23,19 +23,19 @@ class Dense:
         return np.tanh(x @ self.kernel + self.bias)
 
     def vjp(self, x: Array, g: Array) -> tuple[Array, Array, Array]:
-        """Products of `g` with the Jacobians in kernel, bias and input, at the input `x`."""
+        """Return `g` times the Jacobians by kernel, bias and input, at the input `x`."""
         da = g * (1 - self.forward(x) ** 2)
         return x.T @ da, da.sum(axis=0), da @ self.kernel.T
 
 
 @dataclasses.dataclass
 class Result:
-    """What a clip gives.
+    """The results for a clip.
 
     Attributes:
-        outputs: `[B, L, n]`, the last module's.
+        outputs: `[B, L, n]` of the last module.
         steps: for each module and step, the pseudo-gradients of kernel and bias; None if masked.
-        inputs: for each step, the pseudo-gradient sent to the frame that module 1 held, or None.
+        inputs: for each step, the pseudo-gradient of the frame in module 1; None if masked.
     """
 
     outputs: Array
@@ -43,9 +43,9 @@ class Result:
     inputs: list[Array | None]
 
     def mean(self, module: int) -> tuple[Array, Array]:
-        """The update of `module`, counted from 0: the mean over the steps that are not masked."""
-        kept = [products for products in self.steps[module] if products is not None]
-        return tuple(np.mean([products[n] for products in kept], axis=0) for n in (0, 1))
+        """Return the mean over the unmasked steps of `module`, counted from 0."""
+        steps = [products for products in self.steps[module] if products is not None]
+        return tuple(np.mean([products[n] for products in steps], axis=0) for n in (0, 1))
 
 
 def sideways(
@@ -58,18 +58,18 @@ def sideways(
     update_every: int | None = None,
     rate: float = 0.0,
 ) -> Result:
-    """A clip under the loss `mean((output - target)^2)` of each step.
+    """Run a clip under the loss `mean((output - target)^2)` of each step.
 
     Args:
         modules: M_1 .. M_D.
         clip: `[B, L, n]`.
-        targets: `[B, L, m]`, that of each step of arrival.
-        shortcuts: offsets k: module l reads module l - k too.
-        concatenate: whether several inputs are concatenated; else they are added.
-        late: steps by which the mask opens late; 0 is the papers' mask.
-        update_every: steps after which the modules, changed in place, take a gradient step
-            with the mean over those of its steps that are not masked, if there are any.
-        rate: of the descent.
+        targets: `[B, L, m]`, one for the output of each step.
+        shortcuts: offsets k: module l also reads module l - k.
+        concatenate: whether inputs are concatenated; otherwise they are added.
+        late: steps by which the masks open too late; 0 for the papers' masks.
+        update_every: steps between updates. An update changes the modules in place by a gradient
+            step with the mean over the unmasked steps since the last update.
+        rate: the learning rate.
     """
     depth, length, batch = len(modules), clip.shape[1], clip.shape[0]
     widths = [module.kernel.shape[1] for module in modules]
@@ -78,7 +78,7 @@ def sideways(
         for i in range(1, depth + 1)
     }
     h = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # of the last step
-    g = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # sent to i, likewise
+    g = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # sent to i at that step
     steps: list[list] = [[] for _ in modules]
     outputs, inputs = [], []
     for t in range(1, length + 1):
@@ -88,7 +88,7 @@ def sideways(
             read = [h[j] for j in sources[i]] or [clip[:, t - 1]]
             x = np.concatenate(read, axis=-1) if concatenate else sum(read)
             h_now[i] = modules[i - 1].forward(x)
-            if i == depth:  # the loss is of the output of this very step
+            if i == depth:  # the loss of this step's output
                 g[i] = 2 * (h_now[i] - targets[:, t - 1]) / h_now[i].size
             if t < 2 * depth - i + late:
                 steps[i - 1].append(None)
@@ -109,39 +109,31 @@ def sideways(
         if update_every and (t % update_every == 0 or t == length):
             first = (t - 1) // update_every * update_every
             for module, products in zip(modules, steps, strict=True):
-                kept = [product for product in products[first:t] if product is not None]
+                unmasked = [product for product in products[first:t] if product is not None]
                 for name, of_steps in zip(
-                    ("kernel", "bias"), zip(*kept, strict=True), strict=False
+                    ("kernel", "bias"), zip(*unmasked, strict=True), strict=False
                 ):
                     setattr(module, name, getattr(module, name) - rate * np.mean(of_steps, axis=0))
     return Result(np.stack(outputs, axis=1), steps, inputs)
 
 
 def back_propagation(
-    modules: list[Dense],
-    frame: Array,
-    target: Array,
-    shortcuts: tuple[int, ...] = (),
-    concatenate: bool = False,
+    modules: list[Dense], frame: Array, target: Array, shortcuts: tuple[int, ...] = ()
 ) -> list[tuple[Array, Array]]:
-    """Gradients of kernel and bias of each module for one frame, nothing delayed."""
+    """Return the gradients of kernel and bias of each module for one frame, without delays."""
     depth = len(modules)
-    made: dict[int, Array] = {}
-    read: dict[int, Array] = {}
+    outputs: dict[int, Array] = {}
+    inputs: dict[int, Array] = {}
     sources = {i: [i - k for k in (1, *shortcuts) if i - k >= 0] for i in range(depth)}
     for i, module in enumerate(modules):
-        parts = [made[j] for j in sources[i]] or [frame]
-        read[i] = np.concatenate(parts, axis=-1) if concatenate else sum(parts)
-        made[i] = module.forward(read[i])
-    g = {i: np.zeros_like(made[i]) for i in made}
-    g[depth - 1] = 2 * (made[depth - 1] - target) / target.size
+        inputs[i] = sum([outputs[j] for j in sources[i]] or [frame])
+        outputs[i] = module.forward(inputs[i])
+    g = {i: np.zeros_like(outputs[i]) for i in outputs}
+    g[depth - 1] = 2 * (outputs[depth - 1] - target) / target.size
     gradients: list = [None] * depth
     for i in reversed(range(depth)):
-        kernel, bias, down = modules[i].vjp(read[i], g[i])
+        kernel, bias, down = modules[i].vjp(inputs[i], g[i])
         gradients[i] = (kernel, bias)
-        position = 0
         for j in sources[i]:
-            width = made[j].shape[1]
-            g[j] = g[j] + (down[:, position : position + width] if concatenate else down)
-            position += width
+            g[j] = g[j] + down
     return gradients

@@ -1,23 +1,33 @@
-"""Chains of dense modules, with shortcuts, as NumPy modules of the reference and as networks."""
+"""Chains of dense modules, with shortcuts: in NumPy, as a layer, and as networks."""
 
 from typing import Any
 
 import keras
 import numpy as np
 import reference_sideways as reference
+import tensorflow as tf
 from keras import layers
 
+from keras_layers import Sideways
 from mpvn import Plan, VideoNetwork
 
 WIDTH = 3
+
 SHORTCUTS = [(), (2,), (3,), (2, 3)]
 
+CHAINS = [(1, ()), (2, ()), (3, (2,)), (4, (3,)), (6, ()), (6, (2, 3))]
+"""Depths with shortcuts: one module, chains, and one or two shortcuts that overlap."""
 
-def dense_modules(depth: int, rng: np.random.Generator) -> list[reference.Dense]:
-    return [
-        reference.Dense(rng.normal(0, 0.6, (WIDTH, WIDTH)), rng.normal(0, 0.3, WIDTH))
-        for _ in range(depth)
-    ]
+
+def dense_modules(
+    depth: int, rng: np.random.Generator, shortcuts: tuple = (), concatenate: bool = False
+) -> list[reference.Dense]:
+    modules = []
+    for index in range(depth):
+        inputs = max(1, sum(k <= index for k in (1, *shortcuts))) if concatenate else 1
+        shape = (WIDTH * inputs, WIDTH)
+        modules.append(reference.Dense(rng.normal(0, 0.6, shape), rng.normal(0, 0.3, WIDTH)))
+    return modules
 
 
 def dense_layer(index: int) -> keras.layers.Layer:
@@ -29,20 +39,50 @@ def set_modules(model: Any, modules: list[reference.Dense]) -> None:
         model.get_layer(f"module{index}").set_weights([module.kernel, module.bias])
 
 
+def sideways_layer(
+    modules: list[reference.Dense], shortcuts: tuple = (), merge: str = "add"
+) -> Sideways:
+    dense = [layers.Dense(WIDTH, "tanh", dtype="float64") for _ in modules]
+    layer = Sideways(dense, shortcuts, merge, dtype="float64")
+    layer.build((None, None, WIDTH))
+    for keras_module, module in zip(dense, modules, strict=True):
+        keras_module.set_weights([module.kernel, module.bias])
+    return layer
+
+
 def network(modules: list[reference.Dense], shortcuts: tuple = (), **options: Any) -> VideoNetwork:
-    """A subnetwork for each module, shortcuts as skips across boundaries."""
+    """Return a network with a subnetwork for each module, and skips for shortcuts."""
     frame = keras.Input((WIDTH,), dtype="float64")
-    made: list = []
-    starts = []
+    outputs: list = []
+    boundaries = []
     for index in range(len(modules)):
-        read = [made[index - k] for k in (1, *shortcuts) if k <= index] or [frame]
-        if len(read) > 1:
-            read = [layers.Add(dtype="float64", name=f"merge{index}")(read)]
-            starts.append(f"merge{index}")
+        inputs = [outputs[index - k] for k in (1, *shortcuts) if k <= index] or [frame]
+        if len(inputs) > 1:
+            inputs = [layers.Add(dtype="float64", name=f"merge{index}")(inputs)]
+            boundaries.append(f"merge{index}")
         elif index:
-            starts.append(f"module{index}")
-        made.append(dense_layer(index)(read[0]))
-    model = keras.Model(frame, made[-1])
+            boundaries.append(f"module{index}")
+        outputs.append(dense_layer(index)(inputs[0]))
+    model = keras.Model(frame, outputs[-1])
     set_modules(model, modules)
-    plan = Plan(model, boundaries=starts)
-    return VideoNetwork(model, plan, dtype="float64", **options)
+    return VideoNetwork(model, Plan(model, boundaries=boundaries), dtype="float64", **options)
+
+
+def module_weights(net: VideoNetwork, depth: int) -> list[np.ndarray]:
+    """Return kernel and bias of each module in turn."""
+    weights = [net.frame_model.get_layer(f"module{index}").get_weights() for index in range(depth)]
+    return [array for of_module in weights for array in of_module]
+
+
+def fit(model: Any, *arrays: Any, epochs: int = 1) -> dict[str, list[float]]:
+    """Fit `model` to one batch, in the dtypes of the arrays; return its history."""
+    dataset = tf.data.Dataset.from_tensors(arrays)
+    return model.fit(dataset, epochs=epochs, verbose=0, shuffle=False).history
+
+
+def assert_close(results: Any, expected: Any, rtol: float = 1e-10, atol: float = 1e-14) -> None:
+    """Assert that arrays, or lists of arrays of the same length, are close."""
+    if not isinstance(expected, (list, tuple)):
+        results, expected = [results], [expected]
+    for ours, theirs in zip(results, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)

@@ -1,16 +1,18 @@
 """GPipe: frames as micro-batches through a pipeline that waits (Huang et al., NeurIPS 2019).
 
-    for unit in schedule:              forward:   every frame through every subnetwork, undelayed;
-        for subnetwork in parallel:               only what enters a subnetwork is kept
-            its pass in this unit      backward:  every frame back, in reverse order; a subnetwork
-                                                  is computed again from what entered it
+    for unit in schedule:                forward    every frame through every subnetwork, undelayed;
+        for subnetwork in parallel:                 only what enters a subnetwork is kept
+            run its frame of this unit   backward   every frame back; a subnetwork is computed again
+                                                    from what entered it
 
 With a device for each subnetwork, they work on different frames at the same time. Gradients equal
-back-propagation on single frames, the baseline of *Skip-Sideways* (CVPR 2021).
-`mpvn.sideways.schedule` draws the order that is executed here.
+back-propagation on single frames, the baseline of *Skip-Sideways* (CVPR 2021). The forward passes
+run in the order that `mpvn.sideways.schedule` draws.
 
 What it does not do well: batch norm takes its statistics over each micro-batch, one frame of each
-clip of the batch; the graph grows with the clip.
+clip of the batch. The graph grows with the clip. In the backward pass, TensorFlow respects that a
+subnetwork waits for the next one, but chooses itself in which order frames come; the schedule draws
+the reverse order.
 """
 
 import itertools
@@ -52,7 +54,7 @@ def gpipe(plan: Plan, clip: list[tf.Tensor], training: bool | None = None) -> li
     runs = [_FrameRun(plan, list(values), training) for values in frames]
     segments = _segments(plan)
     for subnetwork, task in schedule.gpipe(plan.subnetworks, len(runs)).passes():
-        if not task.backward:  # autodiff takes the forward passes in reverse order
+        if not task.backward:  # those follow from automatic differentiation
             for nodes in segments[subnetwork]:
                 run_segment(runs[task.frame - 1], nodes)
     outputs = [[run.values[now(tensor)] for run in runs] for tensor in plan.graph.outputs]
