@@ -1,11 +1,11 @@
-"""What the benchmarks share: questions, taking turns, the machine in words, tables, and where they
-go."""
+"""Helpers of all benchmarks: the command line, fresh processes, turns, and the READMEs' tables."""
 
 import argparse
 import json
 import os
 import pathlib
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -13,76 +13,104 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 THREADS = {"intra": 2, "inter": 2}
+"""TensorFlow threads of a measured process; see `limit_threads`."""
+
+Rows = list[dict[str, Any]]
+"""Rows of a table: the cell by the name of the column."""
 
 
-def ask(script: str, doc: str, questions: Mapping[str, Callable[[bool], Any]]) -> None:
-    """The command line of a benchmark that asks questions, each in a fresh process.
-
-    Results go to results/QUESTION.json beside the script, tables to README.md between the markers.
+def run_questions(script: str, doc: str, questions: Mapping[str, Callable[[bool], Rows]]) -> None:
+    """Run the command line of a benchmark that answers questions, each in a fresh process.
 
     Args:
-        script, doc: `__file__` and `__doc__` of the script.
-        questions: by name, what gives the rows of a table; its argument asks for tiny sizes.
+        script: `__file__` of the benchmark.
+        doc: Its `__doc__`. The first line becomes the help text.
+        questions: Functions that return the rows of a table, by name. Their argument is True for
+            tiny sizes.
     """
-    here = pathlib.Path(script).parent
+    folder = pathlib.Path(script).parent
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("question", nargs="?", choices=sorted(questions))
     parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.here:
-        print(json.dumps(_answer(f"benchmarks/{here.name}/run.py", asked, questions)))
+    options = parser.parse_args()
+    if options.here:
+        command = f"python benchmarks/{folder.name}/run.py {options.question}"
+        print(json.dumps(_answer(questions[options.question], options.small, command)))
         return
-    for question in [asked.question] if asked.question else questions:
-        command = [sys.executable, script, question, "--here"]
-        command += ["--small"] if asked.small else []
+    for question in [options.question] if options.question else questions:
         print(f"{question} ...", flush=True)
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        result = json.loads(run.stdout.splitlines()[-1])
+        small = ["--small"] if options.small else []
+        result = run_in_fresh_process(script, question, "--here", *small)
         print(markdown(result["rows"]))
-        if not asked.small:
-            target = here / "results" / f"{question}.json"
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(json.dumps(result, indent=1) + "\n")
-            insert_table(here / "README.md", question, result)
+        if not options.small:
+            save(folder, question, result)
 
 
-def _answer(script: str, asked: argparse.Namespace, questions: Mapping) -> dict[str, Any]:
-    """Rows of one question, with the environment they were measured in."""
+def _answer(question: Callable[[bool], Rows], small: bool, command: str) -> dict[str, Any]:
+    limit_threads()
+    started = time.time()
+    rows = question(small)
+    return {"rows": rows, "environment": environment(started, threads=THREADS, command=command)}
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+def limit_threads() -> None:
+    """Set `THREADS`, before TensorFlow does anything else in this process."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
     tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
-    started = time.time()
-    rows = questions[asked.question](asked.small)
-    about = environment(started, threads=THREADS, command=f"python {script} {asked.question}")
-    return {"rows": rows, "environment": about}
+
+
+def run_in_fresh_process(script: str, *arguments: str) -> Any:
+    """Run a Python script, and return the JSON in the last line of its output."""
+    command = [sys.executable, script, *arguments]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def take_turns(
     runners: dict[str, Callable[[], Any]], steps: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of `steps` calls of each runner, in turns, after one turn that does not count."""
+    """Time the runners in turns, so that a busy moment of the machine affects all of them.
+
+    Args:
+        runners: What to time, by name.
+        steps: Calls per turn.
+        rounds: Turns of each runner, after a first turn that is not counted.
+
+    Returns:
+        Seconds of each turn, by name.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(rounds + 1):
         for name, run in runners.items():
-            taken = timed(run, steps)
+            duration = timed(run, steps)
             if turn:
-                seconds[name].append(taken)
+                seconds[name].append(duration)
     return seconds
 
 
 def timed(call: Callable[[], Any], times: int) -> float:
-    """Seconds of `times` calls."""
+    """Return the seconds that `times` calls take."""
     start = time.perf_counter()
     for _ in range(times):
         call()
     return time.perf_counter() - start
 
 
-def environment(started: float, **about: Any) -> dict[str, Any]:
-    """In what something was measured; `started` by `time.time()`."""
+def resident_peak() -> float:
+    """Return the peak resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS: bytes, Linux: KiB
+
+
+def environment(started: float, **details: Any) -> dict[str, Any]:
+    """Return date, machine, versions and duration of a measurement that began at `started`."""
     import keras
     import tensorflow as tf
 
@@ -90,7 +118,7 @@ def environment(started: float, **about: Any) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        **about,
+        **details,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -99,7 +127,7 @@ def environment(started: float, **about: Any) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Model name of the processor."""
+    """Return the model name of the processor."""
     info = pathlib.Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -108,22 +136,43 @@ def cpu_name() -> str:
     return platform.processor()
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """`rows` as a Markdown table."""
+# --- tables -------------------------------------------------------------------------------------
+
+
+def markdown(rows: Rows) -> str:
+    """Return `rows` as a Markdown table."""
     head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
     return "\n".join([head, *("| " + " | ".join(map(str, r.values())) + " |" for r in rows)])
 
 
+def save(folder: pathlib.Path, name: str, result: dict[str, Any]) -> None:
+    """Write a result to results/NAME.json, and its table into README.md.
+
+    Args:
+        folder: Folder of the benchmark.
+        name: Name of the result, and of its markers in the README.
+        result: `"rows"` and `"environment"`.
+    """
+    target = folder / "results" / f"{name}.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    insert_table(folder / "README.md", name, result)
+
+
 def insert_table(readme: pathlib.Path, name: str, result: dict[str, Any]) -> None:
-    """Puts rows and environment of `result` between the markers of `name` in a README."""
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, rest = readme.read_text().split(begin)
-    after = rest.split(end)[1]
-    about = ", ".join(
+    """Put the rows and the environment of a result between the markers `name` of a README."""
+    details = ", ".join(
         f"{key} {value}"
         if not isinstance(value, dict)
         else ", ".join(f"{inner} {number}" for inner, number in value.items())
         for key, value in result["environment"].items()
     )
-    table = f"\n\n{markdown(result['rows'])}\n\n{about}\n\n"
-    readme.write_text(f"{before}{begin}{table}{end}{after}")
+    insert_text(readme, name, f"{markdown(result['rows'])}\n\n{details}")
+
+
+def insert_text(readme: pathlib.Path, name: str, text: str) -> None:
+    """Replace the text between `<!-- NAME -->` and `<!-- end of NAME -->` in a README."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = readme.read_text().split(begin)
+    after = rest.split(end)[1]
+    readme.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

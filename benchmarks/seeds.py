@@ -1,75 +1,71 @@
-"""What benchmarks of training share: settings by seeds, each a run of its own, as a table."""
+"""Helpers of the benchmarks that train: settings by seeds, one run each, summarized in a table."""
 
 import argparse
-import json
 import pathlib
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from reporting import environment, insert_table, markdown
+from reporting import environment, markdown, save
 
-from mpvn.files import write_atomically
 from mpvn.training.hyperparameter_sweep import Cell, run_cells
 
 SEEDS = (0, 1, 2)
 JOBS = 2
 
 Measured = Sequence[tuple[Any, Sequence[Cell]]]
-"""Each setting, of whatever kind, and its runs: one a seed."""
+"""Settings (of any type), each with its runs: one per seed."""
 
 
-def arguments(doc: str, sections: Iterable[str]) -> argparse.Namespace:
-    """Of the command line: `section`, `small`, `runs`, `jobs`, `only_results`."""
+def parse_arguments(doc: str, sections: Iterable[str]) -> argparse.Namespace:
+    """Parse the command line: `section`, `small`, `runs`, `jobs`, `only_results`."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("section", nargs="?", choices=list(sections))
-    parser.add_argument("--small", action="store_true", help="two batches a run; writes nothing")
-    parser.add_argument("--runs", type=pathlib.Path, help="where runs are kept and taken up")
+    parser.add_argument("--small", action="store_true", help="two batches per run; writes no table")
+    parser.add_argument("--runs", type=pathlib.Path, help="folder of the runs; stopped runs resume")
     parser.add_argument("--jobs", type=int, default=JOBS, help="runs at a time")
-    parser.add_argument("--only-results", action="store_true", help="of the runs that are done")
+    parser.add_argument(
+        "--only-results", action="store_true", help="train nothing; tabulate the finished runs"
+    )
     return parser.parse_args()
 
 
 def measure(
-    here: pathlib.Path,
+    folder: pathlib.Path,
     section: str,
     measured: Measured,
     row: Callable[[Any, Sequence[Cell]], dict[str, Any]],
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
 ) -> Measured:
-    """Runs what is not done, and writes the table: results/SECTION.json, and into README.md.
+    """Run what is not done yet, and save the table.
 
     Args:
-        here: folder of the benchmark.
-        section: name of the results, and of the markers in the README.
-        measured: all settings, in the order of the table.
-        row: the row of a setting with the runs that are done.
-        asked: as `arguments` gives it.
+        folder: Folder of the benchmark.
+        section: Name of the result, and of its markers in the README.
+        measured: All settings, in the order of the table.
+        row: Returns the row of a setting, given its finished runs.
+        options: From `parse_arguments`.
 
     Returns:
-        What is done.
+        The settings that have finished runs, with those runs.
     """
     started = time.time()
-    if not asked.only_results:
-        run_cells([cell for _, cells in measured for cell in cells], asked.jobs)
+    if not options.only_results:
+        run_cells([cell for _, cells in measured for cell in cells], options.jobs)
     done = [(setting, [cell for cell in cells if cell.done]) for setting, cells in measured]
     done = [(setting, cells) for setting, cells in done if cells]
-    result = {
-        "rows": [row(setting, cells) for setting, cells in done],
-        "environment": environment(started),
-    }
-    print(markdown(result["rows"]))
-    if not asked.small:
-        (here / "results").mkdir(exist_ok=True)
-        write_atomically(here / "results" / f"{section}.json", json.dumps(result, indent=1) + "\n")
-        insert_table(here / "README.md", section, result)
+    rows = [row(setting, cells) for setting, cells in done]
+    print(markdown(rows))
+    if not options.small:
+        save(folder, section, {"rows": rows, "environment": environment(started)})
     return done
 
 
-def spread(values: Sequence[float], digits: int = 3) -> dict[str, str]:
-    """Mean, and least and greatest, in words."""
-    return {
-        "mean": f"{statistics.fmean(values):.{digits}f}",
-        "least to greatest": f"{min(values):.{digits}f} to {max(values):.{digits}f}",
-    }
+def mean_and_range(values: Sequence[float], digits: int = 3) -> tuple[str, str]:
+    """Return the mean and the range of `values` as text."""
+    smallest, largest = min(values), max(values)
+    return (
+        f"{statistics.fmean(values):.{digits}f}",
+        f"{smallest:.{digits}f} to {largest:.{digits}f}",
+    )

@@ -1,7 +1,7 @@
-"""The network that both scripts train, and what trains it.
+"""The network that all scripts of this benchmark train, and its trainers.
 
-Simple-CNN on frames of 64x64: a chain, so that Sideways, GPipe and back-propagation are all defined
-for it, and of convolutions dense enough that computing, not TensorFlow, takes the time.
+Simple-CNN on frames of 64x64. It is a chain, so Sideways, GPipe and back-propagation can all train
+it, and its convolutions are dense enough that computing takes the time, not TensorFlow's overhead.
 """
 
 from typing import Any
@@ -12,9 +12,10 @@ LEARNING_RATE = 1e-3
 
 
 def frame_model(width: float) -> Any:
-    """Frames `[B, 64, 64, 3]` to logits.
+    """Build Simple-CNN, from frames `[B, 64, 64, 3]` to logits `[B, 10]`.
 
-    It sets no seed: with one TensorFlow drops what it has compiled, and whatever runs next is slow.
+    This sets no seed: setting one makes TensorFlow drop its compiled kernels, and whatever runs
+    next is slow.
     """
     from mpvn.models.simple_cnn import simple_cnn
 
@@ -22,7 +23,7 @@ def frame_model(width: float) -> Any:
 
 
 def clip_and_targets(batch: int, frames: int) -> tuple[Any, Any]:
-    """Random frames `[B, T, 64, 64, 3]` and classes `[B, T]`, as arrays."""
+    """Return random frames `[B, T, 64, 64, 3]` and class indices `[B, T]`, as arrays."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -31,7 +32,7 @@ def clip_and_targets(batch: int, frames: int) -> tuple[Any, Any]:
 
 
 def compiled(model: Any) -> Any:
-    """`model`, ready for `fit`: gradient descent, a loss for each step, no XLA."""
+    """Compile `model` with gradient descent and one loss per step, without XLA; return it."""
     import keras
 
     def loss(targets: Any, logits: Any) -> Any:
@@ -42,7 +43,7 @@ def compiled(model: Any) -> Any:
 
 
 def trainer(method: str, network: Any) -> Any:
-    """What trains `network`: by Sideways, back-propagation on single frames, or GPipe."""
+    """Return a compiled trainer: "Sideways", "back-propagation" on single frames, or "GPipe"."""
     from mpvn import training
 
     trainers = {

@@ -1,17 +1,16 @@
-"""How fast Sideways, back-propagation and GPipe train the same chain on one and on two devices.
+"""Measure how fast Sideways, back-propagation and GPipe train one chain on one and two devices.
 
     python benchmarks/depth_parallel_training/speed.py            # about 6 minutes on 2 cores
     python benchmarks/depth_parallel_training/speed.py overlap    # one question: overlap, speed
     python benchmarks/depth_parallel_training/speed.py --small    # shows that it runs
 
-Every setting of threads and devices is a fresh process that waits for its turn; all ways take turns
-within one run, a clip at a time, and medians are reported. Results go to results/QUESTION.json,
-tables to README.md between the markers.
+Each setting of threads and devices is a fresh process that waits for its turn. All settings take
+turns within one run, one clip at a time; the tables report medians. Results go to
+results/QUESTION.json, tables to README.md.
 """
 
 import argparse
 import contextlib
-import json
 import pathlib
 import statistics
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown, take_turns  # noqa: E402
+from reporting import Rows, environment, markdown, save, take_turns  # noqa: E402
 from torch_gpipe import torch_version, torch_worker  # noqa: E402
 from workers import Setting, Worker, tensorflow_worker  # noqa: E402
 
@@ -35,11 +34,13 @@ SETTINGS = {
     LOGICAL: Setting(inter=2, intra=1, processes=1),
     PROCESSES: Setting(inter=1, intra=1, processes=2),
 }
-WAYS = ((1, ONE), (SUBNETWORKS, ONE), (SUBNETWORKS, LOGICAL), (SUBNETWORKS, PROCESSES))
-TORCH = "GPipe of PyTorch"
+PLACEMENTS = ((1, ONE), (SUBNETWORKS, ONE), (SUBNETWORKS, LOGICAL), (SUBNETWORKS, PROCESSES))
+"""Number of subnetworks D, and where they run: the columns of the table."""
+TORCH = "PyTorch GPipe"
 TORCH_STAGES = {(1, ONE): 1, (SUBNETWORKS, PROCESSES): SUBNETWORKS}
 REPEATED = 4 / 3
-"""Work of GPipe over that of Sideways: forward, backward and forward again, to 1 + 2 units."""
+"""Work of GPipe over that of Sideways. A backward pass counts as two forward passes, and GPipe
+computes each forward pass twice: (1 + 2 + 1) / (1 + 2)."""
 
 
 def main() -> None:
@@ -54,39 +55,32 @@ def main() -> None:
             print(markdown(rows))
             if not arguments.small:
                 command = f"python benchmarks/depth_parallel_training/speed.py {question}"
-                about = environment(started, torch=torch_version(), command=command)
-                result = {"rows": rows, "environment": about}
-                target = HERE / "results" / f"{name}.json"
-                target.parent.mkdir(exist_ok=True)
-                target.write_text(json.dumps(result, indent=1) + "\n")
-                insert_table(HERE / "README.md", name, result)
+                details = environment(started, torch=torch_version(), command=command)
+                save(HERE, name, {"rows": rows, "environment": details})
 
 
-# --- questions ------------------------------------------------------------------------------
+# --- questions ----------------------------------------------------------------------------------
 
 
-def overlap(small: bool) -> dict[str, list[dict[str, Any]]]:
-    """Two independent chains of matrix products, on one device and on two."""
-    settings = {
-        "two logical devices": (
-            Setting(1, 1, processes=1),
-            Setting(2, 1, processes=1),
-            Setting(1, 2, processes=1),
-        ),
-        "two processes": (Setting(1, 1, processes=2),),
-    }
-    flat = [(name, setting) for name, those in settings.items() for setting in those]
-    placements = {"one": [0], "same": [0, 0], "two": [0, 1]}
-    with running({key: tensorflow_worker(key[1]) for key in flat}) as workers:
-        ways = {
-            (key, name): workers[key].runner(what="products", on=on)
-            for key in flat
-            for name, on in placements.items()
+def overlap(small: bool) -> dict[str, Rows]:
+    """Time two independent chains of matrix products, on one device and on two."""
+    settings = [
+        (LOGICAL, Setting(1, 1, processes=1)),
+        (LOGICAL, Setting(2, 1, processes=1)),
+        (LOGICAL, Setting(1, 2, processes=1)),
+        (PROCESSES, Setting(1, 1, processes=2)),
+    ]
+    devices = {"one chain": [0], "same device": [0, 0], "two devices": [0, 1]}
+    with running({key: tensorflow_worker(key[1]) for key in settings}) as workers:
+        runners = {
+            (key, name): workers[key].runner(job="products", on=on)
+            for key in settings
+            for name, on in devices.items()
         }
-        medians = in_turns(ways, rounds=2 if small else 15)
+        medians = median_seconds(runners, rounds=2 if small else 15)
     rows = []
-    for key in flat:
-        one, same, two = (medians[key, name] for name in placements)
+    for key in settings:
+        one, same, two = (medians[key, name] for name in devices)
         rows.append(
             {
                 "devices": key[0],
@@ -102,94 +96,112 @@ def overlap(small: bool) -> dict[str, list[dict[str, Any]]]:
     return {"overlap": rows}
 
 
-def speed(small: bool) -> dict[str, list[dict[str, Any]]]:
-    """Time of an update by a clip, and what of it the schedules foretell."""
+def speed(small: bool) -> dict[str, Rows]:
+    """Time an update on a clip, and compare it with what the schedules predict."""
     lengths = (4,) if small else (4, 8, 16, 32)
     sizes = {"width": 0.25, "batch": 1} if small else {"width": 1.0, "batch": 4}
     workers = {name: tensorflow_worker(setting) for name, setting in SETTINGS.items()}
-    torch_workers = {way: torch_worker(stages) for way, stages in TORCH_STAGES.items()}
-    present = {way: worker for way, worker in torch_workers.items() if worker}
-    with running({**workers, **present}):
-        ways = {
-            (frames, method, way): workers[way[1]].runner(
-                what="training",
+    torch_workers = {place: torch_worker(stages) for place, stages in TORCH_STAGES.items()}
+    installed = {place: worker for place, worker in torch_workers.items() if worker}
+    with running({**workers, **installed}):
+        runners = {
+            (frames, method, place): workers[place[1]].runner(
+                job="training",
                 method=method,
-                subnetworks=way[0],
-                placed=way[1] != ONE,
+                subnetworks=place[0],
+                placed=place[1] != ONE,
                 frames=frames,
                 **sizes,
             )
             for frames in lengths
             for method in METHODS
-            for way in WAYS
+            for place in PLACEMENTS
         }
-        ways |= {
-            (frames, TORCH, way): worker.runner(frames=frames, **sizes)
+        runners |= {
+            (frames, TORCH, place): worker.runner(frames=frames, **sizes)
             for frames in lengths
-            for way, worker in present.items()
+            for place, worker in installed.items()
         }
-        medians = in_turns(ways, rounds=1 if small else 5)
-        plan = workers[ONE].ask(
-            what="theory", width=sizes["width"], subnetworks=SUBNETWORKS, frames=lengths
+        medians = median_seconds(runners, rounds=1 if small else 5)
+        theory = workers[ONE].ask(
+            job="theory", width=sizes["width"], subnetworks=SUBNETWORKS, frames=lengths
         )
-    print(f"cut at {', '.join(plan['cut'])}; the dearest has {plan['dearest']:.3f} of the work")
-    schedules = dict(zip(lengths, plan["over_gpipe"], strict=True))
+    boundaries, largest = ", ".join(theory["boundaries"]), theory["largest"]
+    print(f"Cut at {boundaries}. The largest subnetwork has {largest:.3f} of the work.")
+    schedules = dict(zip(lengths, theory["over_gpipe"], strict=True))
     return {
-        "speed": speed_table(medians, lengths, sizes["batch"], plan["dearest"]),
-        "ratio": ratio_table(medians, schedules, plan["dearest"]),
+        "speed": speed_table(medians, lengths, sizes["batch"], largest),
+        "ratio": ratio_table(medians, schedules, largest),
     }
 
 
 QUESTIONS = {"overlap": overlap, "speed": speed}
 
 
-# --- tables ---------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------------------------
 
 
 def speed_table(
-    medians: dict[Any, float], lengths: tuple[int, ...], batch: int, dearest: float
-) -> list[dict[str, Any]]:
-    """A row for each length of clip and method, a column for each way to run it."""
+    medians: dict[Any, float], lengths: tuple[int, ...], batch: int, largest: float
+) -> Rows:
+    """Return one row per length of clip and method, with one column per placement.
+
+    Args:
+        medians: Seconds of an update, by number of frames, method and placement.
+        lengths: Frames per clip.
+        batch: Clips per update.
+        largest: Share of the work in the largest subnetwork.
+    """
     rows = []
     for frames in lengths:
         bounds = {
-            "Sideways": 1 / dearest,
+            "Sideways": 1 / largest,
             "back-propagation": 1.0,
-            "GPipe": frames / (1 + (frames - 1) * dearest),
+            "GPipe": frames / (1 + (frames - 1) * largest),
         }
         for method in (*METHODS, TORCH):
-            own = {way: medians.get((frames, method, way)) for way in WAYS}
-            best = own[SUBNETWORKS, PROCESSES]
-            alone = own[SUBNETWORKS, ONE] or own[1, ONE]
+            seconds = {place: medians.get((frames, method, place)) for place in PLACEMENTS}
+            parallel = seconds[SUBNETWORKS, PROCESSES]
+            alone = seconds[SUBNETWORKS, ONE] or seconds[1, ONE]
             rows.append(
                 {
                     "M": frames,
                     "method": method,
-                    **{f"D = {way[0]}, {way[1]}, ms": cell(own[way], method, way) for way in WAYS},
-                    f"{PROCESSES}, steps/s": f"{frames / best:.1f}" if best else "",
-                    f"{PROCESSES}, frames/s": f"{batch * frames / best:.1f}" if best else "",
-                    "gain over one thread": f"{alone / best:.2f}" if best else "",
+                    **{
+                        f"D = {place[0]}, {place[1]}, ms": cell(seconds[place], method, place)
+                        for place in PLACEMENTS
+                    },
+                    f"{PROCESSES}, steps/s": f"{frames / parallel:.1f}" if parallel else "",
+                    f"{PROCESSES}, frames/s": f"{batch * frames / parallel:.1f}"
+                    if parallel
+                    else "",
+                    "gain over one thread": f"{alone / parallel:.2f}" if parallel else "",
                     "bound": f"{bounds[method]:.2f}" if method in bounds else "",
                 }
             )
     return rows
 
 
-def ratio_table(
-    medians: dict[Any, float], schedules: dict[int, float], dearest: float
-) -> list[dict[str, Any]]:
-    """How many frames Sideways trains on for each of GPipe's, in theory and measured."""
+def ratio_table(medians: dict[Any, float], schedules: dict[int, float], largest: float) -> Rows:
+    """Return how many frames Sideways trains on per frame of GPipe, in theory and measured.
+
+    Args:
+        medians: As for `speed_table`.
+        schedules: The ratio for equal subnetworks, by number of frames.
+        largest: As for `speed_table`.
+    """
     rows = []
     for frames, equal in schedules.items():
-        unequal = (1 + (frames - 1) * dearest) / (frames * dearest)
+        unequal = (1 + (frames - 1) * largest) / (frames * largest)
         measured = {
-            way: medians[frames, "GPipe", way] / medians[frames, "Sideways", way] for way in WAYS
+            place: medians[frames, "GPipe", place] / medians[frames, "Sideways", place]
+            for place in PLACEMENTS
         }
         rows.append(
             {
                 "M": frames,
-                "schedule, (M + D - 1) / M": f"{equal:.2f}",
-                "by the dearest subnetwork": f"{unequal:.2f}",
+                "equal subnetworks, (M + D - 1) / M": f"{equal:.2f}",
+                "with the real share s": f"{unequal:.2f}",
                 "and forward passes repeated": f"{unequal * REPEATED:.2f}",
                 f"measured, {PROCESSES}": f"{measured[SUBNETWORKS, PROCESSES]:.2f}",
                 f"measured, {LOGICAL}": f"{measured[SUBNETWORKS, LOGICAL]:.2f}",
@@ -199,22 +211,22 @@ def ratio_table(
     return rows
 
 
-def cell(seconds: float | None, method: str, way: tuple[int, str]) -> str:
-    """Milliseconds, or why there are none."""
-    absent = "PyTorch is not installed" if method == TORCH and way in TORCH_STAGES else ""
-    return milliseconds(seconds) if seconds else absent
+def cell(seconds: float | None, method: str, place: tuple[int, str]) -> str:
+    """Return milliseconds, or why there are none."""
+    missing = "PyTorch is not installed" if method == TORCH and place in TORCH_STAGES else ""
+    return milliseconds(seconds) if seconds else missing
 
 
 def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.0f}"
 
 
-# --- tools ----------------------------------------------------------------------------------
+# --- tools --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def running(workers: dict[Any, Worker]) -> Iterator[dict[Any, Worker]]:
-    """`workers`, ended at the end."""
+    """Close the workers at the end of the block."""
     try:
         yield workers
     finally:
@@ -222,10 +234,10 @@ def running(workers: dict[Any, Worker]) -> Iterator[dict[Any, Worker]]:
             worker.close()
 
 
-def in_turns(ways: dict[Any, Any], rounds: int) -> dict[Any, float]:
-    """The median seconds of each way; the first turn, which builds and traces, is not counted."""
-    seconds = take_turns(ways, steps=1, rounds=rounds)
-    return {way: statistics.median(values) for way, values in seconds.items()}
+def median_seconds(runners: dict[Any, Any], rounds: int) -> dict[Any, float]:
+    """Return the median seconds of each runner. The first turn, which traces, does not count."""
+    seconds = take_turns(runners, steps=1, rounds=rounds)
+    return {key: statistics.median(values) for key, values in seconds.items()}
 
 
 if __name__ == "__main__":

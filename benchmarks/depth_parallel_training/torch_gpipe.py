@@ -1,7 +1,8 @@
-"""GPipe of PyTorch, of an equal network, for comparison: `torch.distributed.pipelining`.
+"""GPipe of an equal network in PyTorch, for comparison: `torch.distributed.pipelining`.
 
-A process for each stage, one thread each, gloo between them; frames are the micro-batches. With one
-process, plain back-propagation on all frames at once. Nothing is computed twice.
+One process per stage, with one thread each and gloo between them; the micro-batches are frames.
+With one process it is plain back-propagation on all frames at once. Activations are kept, so no
+forward pass is computed twice.
 """
 
 import importlib.metadata
@@ -10,23 +11,23 @@ import sys
 from typing import Any
 
 from chain import CLASSES, LEARNING_RATE, clip_and_targets
-from workers import Worker, answer, free_port
+from workers import Worker, answer_requests, free_port
 
 FILTERS, STRIDES = (32, 64, 64, 128, 256), (2, 1, 2, 1, 2)
-"""Those of `mpvn.models.simple_cnn`, which would bring TensorFlow into these processes."""
+"""Those of `mpvn.models.simple_cnn`. Importing it would load TensorFlow into these processes."""
 
 CUT = 3
-"""Convolutions in the first of two stages, as the balanced plan of our network has it."""
+"""Convolutions in the first of two stages, as in the balanced plan of our network."""
 
 
 def torch_version() -> str:
-    """Version of PyTorch, if it is installed."""
-    there = importlib.util.find_spec("torch") is not None
-    return importlib.metadata.version("torch") if there else "not installed"
+    """Return the version of PyTorch, or "not installed"."""
+    installed = importlib.util.find_spec("torch") is not None
+    return importlib.metadata.version("torch") if installed else "not installed"
 
 
 def torch_worker(stages: int) -> Worker | None:
-    """A worker of as many processes as stages; None without PyTorch."""
+    """Return a worker with one process per stage, or None without PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return None
     port = free_port()
@@ -34,7 +35,7 @@ def torch_worker(stages: int) -> Worker | None:
 
 
 class Stage:
-    """The stage that a process has; its orders are numbers of frames."""
+    """The stage of this process. Requests are the sizes of network and clip."""
 
     def __init__(self, rank: int, stages: int, port: int) -> None:
         import torch
@@ -48,13 +49,14 @@ class Stage:
             torch.distributed.init_process_group("gloo", address, rank=rank, world_size=stages)
         self._updates: dict[int, Any] = {}
 
-    def __call__(self, order: dict[str, Any]) -> float | None:
-        key = order["frames"]
-        if key not in self._updates:
-            self._updates[key] = self._update(**order)
-        return self._updates[key]()
+    def __call__(self, request: dict[str, Any]) -> float | None:
+        """Run one update; return the loss, or None if this stage does not compute it."""
+        frames = request["frames"]
+        if frames not in self._updates:
+            self._updates[frames] = self._build_update(**request)
+        return self._updates[frames]()
 
-    def _update(self, width: float, batch: int, frames: int) -> Any:
+    def _build_update(self, width: float, batch: int, frames: int) -> Any:
         import torch
         from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
 
@@ -63,9 +65,9 @@ class Stage:
             module = module[: 2 * CUT] if self._rank == 0 else module[2 * CUT :]
         optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE)
         clip, classes = clip_and_targets(batch, frames)
-        # [B, T, H, W, C] -> [T*B, C, H, W]: a micro-batch is a frame of each clip
+        # [B, T, H, W, C] -> [T*B, C, H, W]: a micro-batch is one frame of each clip.
         images = torch.from_numpy(clip).permute(1, 0, 4, 2, 3).flatten(0, 1).contiguous()
-        targets = torch.from_numpy(classes).T.flatten().long()
+        targets = torch.from_numpy(classes).T.flatten().long()  # [B, T] -> [T*B]
         loss = torch.nn.functional.cross_entropy
         if self._stages == 1:
 
@@ -84,7 +86,7 @@ class Stage:
                     return None
                 losses: list[torch.Tensor] = []
                 schedule.step(target=targets, losses=losses)
-                return sum(one.item() for one in losses) / frames
+                return sum(value.item() for value in losses) / frames
 
         def update() -> float | None:
             optimizer.zero_grad()
@@ -96,17 +98,18 @@ class Stage:
 
 
 def layers(width: float) -> Any:
-    """Simple-CNN, two entries for each convolution and then the classifier."""
+    """Return Simple-CNN: two modules per convolution, then the classifier."""
     from torch import nn
 
-    made: list[nn.Module] = []
-    channels = 3
+    modules: list[nn.Module] = []
+    inputs = 3
     for filters, stride in zip(FILTERS, STRIDES, strict=True):
-        wide = round(filters * width)
-        made += [nn.Conv2d(channels, wide, 3, stride, padding=1), nn.ReLU()]
-        channels = wide
-    return nn.Sequential(*made, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, CLASSES))
+        outputs = round(filters * width)
+        modules += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.ReLU()]
+        inputs = outputs
+    modules += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, CLASSES)]
+    return nn.Sequential(*modules)
 
 
 if __name__ == "__main__":
-    answer(Stage(*map(int, sys.argv[1:])))
+    answer_requests(Stage(*map(int, sys.argv[1:])))

@@ -1,8 +1,9 @@
-"""Processes that time what they are told to, so that different numbers of threads can take turns.
+"""Processes that time updates on request, so that settings of threads and devices can take turns.
 
-Threads are chosen before TensorFlow starts, once for a process. So each setting is a process that
-waits, a line of JSON on its input being an order, and a line on its output the answer. Two devices
-of a thread each are two processes, a cluster: the second serves, the first has the Python program.
+TensorFlow's threads are set before it starts, once per process. Therefore each setting is a process
+that waits: one line of JSON on its standard input is a request, one line on its standard output is
+the answer. Two devices with one thread each are two processes in a cluster: the first runs the
+Python program, the second is a server.
 """
 
 import json
@@ -15,21 +16,20 @@ from typing import Any, NamedTuple
 
 from chain import clip_and_targets, frame_model, trainer
 
-MATRIX, LINKS = 384, 60
-"""Side of the matrices of a chain of products, and its length."""
-
+MATRIX_SIZE, CHAIN_LENGTH = 384, 60
+"""Side of the matrices in a chain of matrix products, and the number of products."""
 
 WARM_UP = 2
-"""Updates before the first that is asked for, which trace and make what is made late."""
+"""Updates that are not timed: they trace, and create variables that are created late."""
 
 
 class Setting(NamedTuple):
     """How TensorFlow is started.
 
     Attributes:
-        inter: threads that run operations.
-        intra: threads that one operation may use.
-        processes: 1, with two logical devices in it; or 2, with these threads each.
+        inter: Threads that run operations.
+        intra: Threads that one operation may use.
+        processes: 1, with two logical devices; or 2, each with these threads.
     """
 
     inter: int
@@ -38,7 +38,7 @@ class Setting(NamedTuple):
 
 
 class Worker:
-    """Processes that answer orders, each given to all of them."""
+    """Processes that all receive the same requests."""
 
     def __init__(self, commands: list[list[str]]) -> None:
         self._processes = [
@@ -51,22 +51,22 @@ class Worker:
             for command in commands
         ]
 
-    def ask(self, **order: Any) -> Any:
-        """The answer of the first process, once all have answered."""
+    def ask(self, **request: Any) -> Any:
+        """Send a request, wait for all processes, and return the answer of the first."""
         for process in self._processes:
-            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
         lines = [process.stdout.readline() for process in self._processes]
         if not all(lines):
-            raise RuntimeError(f"a process ended at the order {order}; see its message above")
+            raise RuntimeError(f"A process ended on the request {request}. See its message above.")
         return json.loads(lines[0])
 
-    def runner(self, **order: Any) -> Callable[[], Any]:
-        """A call that has the order carried out, for `take_turns`."""
-        return lambda: self.ask(**order)
+    def runner(self, **request: Any) -> Callable[[], Any]:
+        """Return a function that sends this request, for `take_turns`."""
+        return lambda: self.ask(**request)
 
     def close(self) -> None:
-        """Ends the processes: they have no more orders."""
+        """End the processes, by closing their standard input."""
         for process in self._processes:
             process.stdin.close()
         for process in self._processes:
@@ -74,24 +74,24 @@ class Worker:
 
 
 def tensorflow_worker(setting: Setting) -> Worker:
-    """A worker that runs TensorFlow so."""
+    """Return a worker that runs TensorFlow with this setting."""
     return Worker([[__file__, json.dumps(setting)]])
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return probe.getsockname()[1]
 
 
-def answer(carry_out: Callable[[dict[str, Any]], Any]) -> None:
-    """Answers the orders on standard input until it ends."""
+def answer_requests(handle: Callable[[dict[str, Any]], Any]) -> None:
+    """Answer the requests on standard input until it is closed."""
     for line in sys.stdin:
-        print(json.dumps(carry_out(json.loads(line))), flush=True)
+        print(json.dumps(handle(json.loads(line))), flush=True)
 
 
-# --- in the process -------------------------------------------------------------------------
+# --- in the process -----------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -99,13 +99,13 @@ def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     setting, *addresses = json.loads(sys.argv[1]), *sys.argv[2:]
     if addresses:
-        serve(Setting(*setting), addresses)
+        serve_second_device(Setting(*setting), addresses)
     else:
-        answer(Orders(Setting(*setting)))
+        answer_requests(Handler(Setting(*setting)))
 
 
-class Orders:
-    """What a TensorFlow process does when asked."""
+class Handler:
+    """Handles the requests to a TensorFlow process."""
 
     def __init__(self, setting: Setting) -> None:
         import tensorflow as tf
@@ -121,38 +121,46 @@ class Orders:
             self.devices = [f"/job:worker/task:{task}/device:CPU:0" for task in range(2)]
             addresses = [f"localhost:{free_port()}" for _ in range(2)]
             command = [sys.executable, __file__, json.dumps(setting), *addresses]
-            self._served = subprocess.Popen(
+            self._server = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
-            self._served.stdout.readline()  # it is up
+            self._server.stdout.readline()  # The server is up.
             cluster = tf.train.ClusterSpec({"worker": addresses})
             tf.config.experimental_connect_to_cluster(cluster, job_name="worker", task_index=0)
-        self._kept: dict[str, Callable[[], Any]] = {}
+        self._runners: dict[str, Callable[[], Any]] = {}
 
-    def __call__(self, order: dict[str, Any]) -> Any:
-        """Carries out the order `what` with the rest as arguments, made once and kept."""
-        if order.get("what") == "theory":
-            return theory(**{key: value for key, value in order.items() if key != "what"})
-        key = json.dumps(order)
-        if key not in self._kept:
-            made = {"products": self.products, "training": self.training}[order.pop("what")]
-            self._kept[key] = made(**order)
-        return self._kept[key]()
+    def __call__(self, request: dict[str, Any]) -> Any:
+        """Run the job that the request names; the rest of the request are its arguments.
+
+        What a job runs is built once per request and kept.
+        """
+        key = json.dumps(request)
+        job = request.pop("job")
+        if job == "theory":
+            return theory(**request)
+        if key not in self._runners:
+            build = {"products": self.products, "training": self.training}[job]
+            self._runners[key] = build(**request)
+        return self._runners[key]()
 
     def products(self, on: list[int]) -> Callable[[], None]:
-        """Independent chains of matrix products, each on the device of that number."""
+        """Return a function that runs independent chains of matrix products.
+
+        Args:
+            on: Number of the device of each chain.
+        """
         import tensorflow as tf
 
-        matrix = tf.random.stateless_normal((MATRIX, MATRIX), seed=(0, 0))
+        matrix = tf.random.stateless_normal((MATRIX_SIZE, MATRIX_SIZE), seed=(0, 0))
 
         def chain(x: tf.Tensor, device: str) -> tf.Tensor:
             with tf.device(device):
-                for _ in range(LINKS):
+                for _ in range(CHAIN_LENGTH):
                     x = tf.tanh(x @ x)
                 return x
 
         @tf.function(autograph=False)
-        def chains(x):  # of different matrices, or they were one to the optimizer
+        def chains(x):  # With equal matrices, the graph optimizer would merge the chains.
             return [chain(x * (1.0 + n), self.devices[device]) for n, device in enumerate(on)]
 
         return lambda: [result.numpy() for result in chains(matrix)] and None
@@ -160,7 +168,14 @@ class Orders:
     def training(
         self, method: str, subnetworks: int, placed: bool, width: float, batch: int, frames: int
     ) -> Callable[[], float]:
-        """An update on one clip; gives the loss."""
+        """Return a function that updates a network on one clip and returns the loss.
+
+        Args:
+            method: See `chain.trainer`.
+            subnetworks: Into how many the network is cut.
+            placed: Whether the subnetworks are on several devices.
+            width, batch, frames: Sizes of network and clip.
+        """
         import tensorflow as tf
 
         import mpvn
@@ -176,22 +191,28 @@ class Orders:
 
 
 def theory(width: float, subnetworks: int, frames: list[int]) -> dict[str, Any]:
-    """What plan and schedules say of the network."""
+    """Return what the plan and the schedules predict.
+
+    Returns:
+        `"boundaries"`: where the network is cut. `"largest"`: share of the multiply-adds in the
+        largest subnetwork. `"over_gpipe"`: throughput of Sideways over that of GPipe for equal
+        subnetworks, by length of clip.
+    """
     import mpvn
     from mpvn.sideways.schedule import gpipe, sideways
 
     plan = mpvn.Plan(frame_model(width), subnetworks, partition="balanced")
     return {
-        "cut": plan.boundaries,
-        "dearest": plan.balance_bound,
+        "boundaries": plan.boundaries,
+        "largest": plan.balance_bound,
         "over_gpipe": [
             sideways(subnetworks, m).throughput_over(gpipe(subnetworks, m)) for m in frames
         ],
     }
 
 
-def serve(setting: Setting, addresses: list[str]) -> None:
-    """The second device, until the first process ends."""
+def serve_second_device(setting: Setting, addresses: list[str]) -> None:
+    """Run the server of the second device until the first process ends."""
     import tensorflow as tf
 
     config = tf.compat.v1.ConfigProto(
@@ -202,7 +223,7 @@ def serve(setting: Setting, addresses: list[str]) -> None:
     )
     print(server.target, flush=True)
     sys.stdin.read()
-    os._exit(0)  # servers have no other end
+    os._exit(0)  # TensorFlow servers cannot be stopped otherwise.
 
 
 if __name__ == "__main__":

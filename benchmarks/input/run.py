@@ -1,17 +1,16 @@
-"""How fast clips for training are read from video files, and whether that is fast enough.
+"""Measure how fast training clips are read from video files, and whether that is fast enough.
 
-    python -m pip install opencv-python-headless    # what it is compared with
+    python -m pip install opencv-python-headless    # for comparison
     python benchmarks/input/run.py                  # about 3 minutes on 2 cores
     python benchmarks/input/run.py --small          # seconds: shows that it runs, measures nothing
 
-Renders and encodes its own videos. All ways of reading, and the training steps that clips are read
-for, take turns in one process; figures are medians. The result goes to results/input.json, the
-table to README.md between the markers.
+The script renders and encodes its own videos. All readers, and the training steps that the clips
+are for, take turns in one process; the table reports medians. The result goes to
+results/input.json, the table to README.md.
 """
 
 import argparse
 import importlib.metadata
-import json
 import os
 import pathlib
 import statistics
@@ -26,13 +25,14 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, insert_table, markdown, take_turns  # noqa: E402
+from reporting import Rows, environment, markdown, save, take_turns  # noqa: E402
 
 VIDEO_SIZES = ((224, 224), (240, 320))
 THREADS = (1, 2, 4)
-FULL = "Par-DenseNet, 1 x 32 frames of 224x224"
-TWIN = "its small twin, 8 x 16 frames of 64x64"
-AGAINST_OPENCV, AGAINST_FULL, AGAINST_TWIN = "of OpenCV", "of Par-DenseNet's", "of its twin's"
+OPENCV = "OpenCV loop"
+LARGE = "Par-DenseNet, 1 x 32 frames of 224x224"
+SMALL = "small Par-DenseNet, 8 x 16 frames of 64x64"
+VS_OPENCV, VS_LARGE, VS_SMALL = "vs. OpenCV", "vs. Par-DenseNet", "vs. small Par-DenseNet"
 
 
 def main() -> None:
@@ -43,62 +43,62 @@ def main() -> None:
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(pathlib.Path(folder), small)
-    about = environment(
+    details = environment(
         started,
         av=importlib.metadata.version("av"),
         opencv=importlib.import_module("cv2").__version__,
-        command=f"python {' '.join(['benchmarks/input/run.py', *sys.argv[1:]])}",
+        command="python benchmarks/input/run.py",
     )
-    result = {"rows": rows, "environment": about}
     print(markdown(rows))
     if not small:
-        target = HERE / "results" / "input.json"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(json.dumps(result, indent=1) + "\n")
-        insert_table(HERE / "README.md", "input", result)
+        save(HERE, "input", {"rows": rows, "environment": details})
 
 
-def measure(folder: pathlib.Path, small: bool) -> list[dict[str, Any]]:
-    """A row for each way of reading, and for each training step."""
-    clip, count = (4, 2) if small else (32, 8)
+def measure(folder: pathlib.Path, small: bool) -> Rows:
+    """Return one row per reader and one per training step; write videos to `folder`."""
+    frames, count = (4, 2) if small else (32, 8)
     readers: dict[tuple[str, str], Callable[[], int]] = {}
     for height, width in VIDEO_SIZES:
-        videos = encoded(folder / f"{width}x{height}", (height, width), count, 3 * clip)
-        name = f"{width}x{height}"
-        readers[name, "OpenCV, a plain loop"] = opencv(videos, clip)
+        size = f"{width}x{height}"
+        videos = encoded(folder / size, (height, width), count, 3 * frames)
+        readers[size, OPENCV] = opencv(videos, frames)
         for threads in THREADS:
-            readers[name, f"ClipPipeline, threads {threads}"] = pipeline(videos, clip, threads)
+            readers[size, f"ClipPipeline, threads {threads}"] = pipeline(videos, frames, threads)
     steps = {
-        ("", FULL): training_step(1.0, 224, 1, 32) if not small else training_step(0.1, 64, 1, 4),
-        ("", TWIN): training_step(0.125, 64, 8, 16) if not small else training_step(0.1, 32, 1, 4),
+        ("", LARGE): training_step(1.0, 224, 1, 32) if not small else training_step(0.1, 64, 1, 4),
+        ("", SMALL): training_step(0.125, 64, 8, 16) if not small else training_step(0.1, 32, 1, 4),
     }
-    ways = readers | steps
-    frames = {way: call() for way, call in ways.items()}
-    seconds = take_turns(ways, steps=1, rounds=1 if small else 5)
-    rates = {way: frames[way] / statistics.median(seconds[way]) for way in ways}
+    runners = readers | steps
+    frames_per_call = {key: call() for key, call in runners.items()}
+    seconds = take_turns(runners, steps=1, rounds=1 if small else 5)
+    rates = {key: frames_per_call[key] / statistics.median(seconds[key]) for key in runners}
 
-    def times(way: tuple[str, str], other: tuple[str, str]) -> str:
-        return f"{rates[way] / rates[other]:.2f}"
+    def relative(key: tuple[str, str], other: tuple[str, str]) -> str:
+        return f"{rates[key] / rates[other]:.2f}"
 
     return [
         {
-            "video": way[0],
-            "way": way[1],
-            "frames/s": round(rates[way], 1),
-            AGAINST_OPENCV: times(way, (way[0], "OpenCV, a plain loop")),
-            AGAINST_FULL: times(way, ("", FULL)),
-            AGAINST_TWIN: times(way, ("", TWIN)),
+            "video": size,
+            "reader": reader,
+            "frames/s": round(rates[size, reader], 1),
+            VS_OPENCV: relative((size, reader), (size, OPENCV)),
+            VS_LARGE: relative((size, reader), ("", LARGE)),
+            VS_SMALL: relative((size, reader), ("", SMALL)),
         }
-        for way in readers
+        for size, reader in readers
     ] + [
-        {"video": "", "way": f"training: {way[1]}", "frames/s": round(rates[way], 1)}
-        | dict.fromkeys((AGAINST_OPENCV, AGAINST_FULL, AGAINST_TWIN), "")
-        for way in steps
+        {
+            "video": "",
+            "reader": f"training: {name}",
+            "frames/s": round(rates["", name], 1),
+        }
+        | dict.fromkeys((VS_OPENCV, VS_LARGE, VS_SMALL), "")
+        for _, name in steps
     ]
 
 
 def encoded(folder: pathlib.Path, size: tuple[int, int], count: int, frames: int) -> Any:
-    """A set of rendered videos, as files."""
+    """Render `count` videos, encode them in `folder`, and return them as a `VideoSet`."""
     from mpvn.data import VideoSet, VideoWriter, rendered_figures
     from mpvn.data.sets.files import FileVideo
 
@@ -110,8 +110,11 @@ def encoded(folder: pathlib.Path, size: tuple[int, int], count: int, frames: int
     return VideoSet(folder.name, [FileVideo(path) for path in sorted(folder.iterdir())])
 
 
+# --- what is timed: functions that return the number of frames ----------------------------------
+
+
 def pipeline(videos: Any, frames: int, threads: int) -> Callable[[], int]:
-    """The clip in the middle of each video, as evaluation reads it; gives the number of frames."""
+    """Read the middle clip of each video, as evaluation does."""
     from mpvn.data.clips.augmentation import Augmentation
     from mpvn.data.clips.pipeline import ClipPipeline
     from mpvn.data.clips.sampling import Consecutive
@@ -127,7 +130,7 @@ def pipeline(videos: Any, frames: int, threads: int) -> Callable[[], int]:
 
 
 def opencv(videos: Any, frames: int) -> Callable[[], int]:
-    """The same clips, of the same size and range of pixels, one after another."""
+    """Read the same clips, with the same size and pixel range, one after another."""
     import cv2
 
     def read() -> int:
@@ -140,7 +143,7 @@ def opencv(videos: Any, frames: int) -> Callable[[], int]:
             for index in range(frames):
                 ok, frame = capture.read()
                 if not ok:
-                    raise RuntimeError(f"OpenCV cannot read frame {index} of {video.name}")
+                    raise RuntimeError(f"OpenCV cannot read frame {index} of {video.name}.")
                 side = min(frame.shape[:2])
                 top, left = ((length - side) // 2 for length in frame.shape[:2])
                 square = frame[top : top + side, left : left + side]
@@ -156,7 +159,7 @@ def opencv(videos: Any, frames: int) -> Callable[[], int]:
 
 
 def training_step(width: float, size: int, batch_size: int, frames: int) -> Callable[[], int]:
-    """An update of a Par-DenseNet for keypoints on one batch; gives the number of frames."""
+    """Update a Par-DenseNet for keypoints on one batch."""
     from mpvn.training import build, load_config
 
     changes = {

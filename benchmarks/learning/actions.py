@@ -1,7 +1,7 @@
-"""Actions that only the order of frames tells apart, by a Par-DenseNet that has learned joints.
+"""Actions that differ only in the order of frames, with a Par-DenseNet trained on joints before.
 
-It begins with the weights of the keypoint task's sequential network of the same seed, and has
-temporal filters of two frames, inflated from those of one.
+Training starts with the weights of the sequential keypoint network of the same seed. The network
+has temporal filters of two frames, inflated from filters of one frame.
 """
 
 from ml_collections import ConfigDict

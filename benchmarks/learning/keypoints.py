@@ -1,4 +1,4 @@
-"""Keypoints of figures that move fast: at six frames a second a late answer is a wrong one."""
+"""Keypoints of fast figures: at six frames per second, a late answer is wrong."""
 
 from ml_collections import ConfigDict
 

@@ -1,11 +1,11 @@
-"""What parallelism costs in accuracy, and what wins it back: small networks, three seeds each.
+"""Measure what depth-parallelism costs in accuracy, and what regains it, with small networks.
 
     python benchmarks/learning/run.py              # everything; some hours on 2 cores
     python benchmarks/learning/run.py keypoints    # one task: keypoints, actions
-    python benchmarks/learning/run.py --small      # minutes: shows that it runs, writes nothing
+    python benchmarks/learning/run.py --small      # minutes: shows that it runs, writes no table
 
-Each run is a process of its own and goes on where it was stopped; two run at a time. Results go to
-results/TASK.json, tables to README.md between the markers, figures beside it.
+Each run is a process, two at a time, three seeds per setting; stopped runs resume. Results go to
+results/TASK.json, tables to README.md, figures beside it.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
+from seeds import SEEDS, Measured, mean_and_range, measure, parse_arguments  # noqa: E402
 
 from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
@@ -25,7 +25,7 @@ from mpvn.training.hyperparameter_sweep import Cell, run_cells  # noqa: E402
 METRICS = {"keypoints": "pck_10", "actions": "clip_top1"}
 SMALL = {"training.steps": 2, "data.train.count": 8, "data.evaluation.count": 4}
 
-TAUGHT: dict[str, dict[str, Any]] = {
+DISTILLATIONS: dict[str, dict[str, Any]] = {
     "raw_1": {"whiten": False, "weight": 1.0},
     "raw_0.01": {"whiten": False, "weight": 0.01},
     "white_1": {"weight": 1.0},
@@ -33,31 +33,31 @@ TAUGHT: dict[str, dict[str, Any]] = {
     "init": {},
     "init_white_0.1": {"weight": 0.1},
 }
-"""Ways to learn from a teacher: `config.distillation`, or to begin with its weights."""
+"""Keys of `config.distillation`, by name. Names with "init" start with the teacher's weights."""
 
 
 class Setting(NamedTuple):
-    """What is compared, over all seeds.
+    """A setting that is compared with others, over all seeds.
 
     Attributes:
-        group: the question it belongs to.
-        name: of its runs.
-        changes: keys of the config.
-        rewired: whether the teacher is evaluated so, instead of a network trained.
-        taught: whether it follows the sequential network of its seed.
-        initial: whether it begins with the weights of that network.
+        group: Group of rows that it belongs to.
+        name: Name of its runs.
+        changes: Changes to the config.
+        rewired: Whether to evaluate the sequential network with these changes, instead of training.
+        distilled: Whether the sequential network of the same seed is the teacher.
+        initial: Whether training starts with the weights of the sequential keypoint network.
     """
 
     group: str
     name: str
     changes: Mapping[str, Any]
     rewired: bool = False
-    taught: bool = False
+    distilled: bool = False
     initial: bool = False
 
 
 def _levels(latencies: Sequence[tuple[int, Sequence[int]]]) -> Iterator[Setting]:
-    """Numbers of subnetworks by prediction latency; those that answer at once also rewired."""
+    """Yield numbers of subnetworks by prediction latency; at latency 0 also rewired networks."""
     for latency, numbers in latencies:
         for number in numbers:
             changes = {"plan.subnetworks": number, "task.latency": latency}
@@ -69,15 +69,15 @@ def _levels(latencies: Sequence[tuple[int, Sequence[int]]]) -> Iterator[Setting]
 
 def keypoint_settings() -> Iterator[Setting]:
     yield from _levels([(0, (1, 2, 4, 8)), (2, (1, 2, 4, 8))])
-    for latency, ways in ((2, TAUGHT), (0, ("white_0.1", "init"))):
-        for way in ways:
-            changes = {f"distillation.{key}": value for key, value in TAUGHT[way].items()}
+    for latency, kinds in ((2, DISTILLATIONS), (0, ("white_0.1", "init"))):
+        for kind in kinds:
+            changes = {f"distillation.{key}": value for key, value in DISTILLATIONS[kind].items()}
             changes |= {"plan.subnetworks": 8, "task.latency": latency}
-            name = f"taught={way},subnetworks=8,latency={latency}"
-            begins = way.startswith("init")
-            yield Setting("taught", name, changes, taught=way != "init", initial=begins)
+            name = f"teacher={kind},subnetworks=8,latency={latency}"
+            initial = kind.startswith("init")
+            yield Setting("teacher", name, changes, distilled=kind != "init", initial=initial)
     longer = {"plan.subnetworks": 8, "task.latency": 2, "training.steps": 600}
-    yield Setting("taught", "long,subnetworks=8,latency=2", longer)
+    yield Setting("teacher", "long,subnetworks=8,latency=2", longer)
     for number in (1, 8):
         plan = {"plan.subnetworks": number}
         name = f"temporal,subnetworks={number}"
@@ -85,10 +85,11 @@ def keypoint_settings() -> Iterator[Setting]:
         yield Setting(
             "clocks", f"clocks,subnetworks={number}", {**plan, "model.options.clocks": True}
         )
-    unrolled = {"plan.subnetworks": 8, "training.executor": "unroll"}  # as with feedback it must be
+    # Networks with feedback must be unrolled. For comparison, the same network without feedback.
+    unrolled = {"plan.subnetworks": 8, "training.executor": "unroll"}
     yield Setting("feedback", "unrolled,subnetworks=8", unrolled)
-    fed_back = {"plan.subnetworks": 8, "model.options.feedback": True}
-    yield Setting("feedback", "feedback,subnetworks=8", fed_back)
+    feedback = {"plan.subnetworks": 8, "model.options.feedback": True}
+    yield Setting("feedback", "feedback,subnetworks=8", feedback)
 
 
 def action_settings() -> Iterator[Setting]:
@@ -96,7 +97,7 @@ def action_settings() -> Iterator[Setting]:
         yield setting._replace(initial=not setting.rewired)
     for number in (1, 8):
         changes = {"plan.subnetworks": number, "model.options.temporal_kernel": 1}
-        name = f"one frame at a time,subnetworks={number}"
+        name = f"single frames,subnetworks={number}"
         yield Setting("temporal filters", name, changes, initial=True)
 
 
@@ -104,12 +105,12 @@ SETTINGS = {"keypoints": keypoint_settings, "actions": action_settings}
 
 
 def cell(task: str, setting: Setting, seed: int, runs: pathlib.Path, small: bool) -> Cell:
-    """The run of a setting and seed."""
+    """Return the run of a setting and seed."""
     teacher = runs / task / f"subnetworks=1,latency=0,seed={seed}"
     changes = {**setting.changes, **(SMALL if small and not setting.rewired else {})}
     if not setting.rewired:
         changes["seed"] = seed
-    if setting.taught:
+    if setting.distilled:
         changes["teacher"] = teacher
     if setting.initial:
         changes["model.initial"] = runs / "keypoints" / teacher.name
@@ -124,22 +125,22 @@ def cell(task: str, setting: Setting, seed: int, runs: pathlib.Path, small: bool
 
 
 def row(task: str, setting: Setting, cells: Sequence[Cell], sequential: float) -> dict[str, Any]:
-    """Means over the seeds that are done, and the least and greatest."""
+    """Return the row of a setting: means and range over its finished seeds."""
     losses, metrics = ([c.result[name] for c in cells] for name in ("cross_entropy", METRICS[task]))
-    said = spread(metrics)
+    mean, value_range = mean_and_range(metrics)
     return {
-        "question": setting.group,
+        "group": setting.group,
         "run": setting.name.replace(",", ", "),
         "loss": f"{statistics.fmean(losses):.4f}",
-        METRICS[task]: said["mean"],
-        "least to greatest": said["least to greatest"],
-        "against sequential": f"{statistics.fmean(metrics) - sequential:+.3f}",
+        METRICS[task]: mean,
+        "range": value_range,
+        "vs. sequential": f"{statistics.fmean(metrics) - sequential:+.3f}",
         "seeds": len(cells),
     }
 
 
 def figure(task: str, done: Measured) -> str:
-    """Accuracy against the number of subnetworks: trained and rewired, by prediction latency."""
+    """Plot accuracy against the number of subnetworks, trained and rewired, by latency."""
     lines: dict[str, list[Point]] = {}
     for setting, cells in done:
         if setting.group in ("trained", "rewired"):
@@ -151,26 +152,28 @@ def figure(task: str, done: Measured) -> str:
 
 
 def main() -> None:
-    asked = arguments(__doc__, SETTINGS)
-    runs = asked.runs or pathlib.Path("runs/learning")
-    for task in [asked.section] if asked.section else SETTINGS:
-        seeds = SEEDS[:1] if asked.small else SEEDS
+    options = parse_arguments(__doc__, SETTINGS)
+    runs = options.runs or pathlib.Path("runs/learning")
+    for task in [options.section] if options.section else SETTINGS:
+        seeds = SEEDS[:1] if options.small else SEEDS
         measured = [
-            (setting, [cell(task, setting, seed, runs, asked.small) for seed in seeds])
+            (setting, [cell(task, setting, seed, runs, options.small) for seed in seeds])
             for setting in SETTINGS[task]()
         ]
-        teachers = measured[0][1]
-        if not asked.only_results:
-            run_cells(teachers, asked.jobs)  # others are rewired, or taught, by these
-        sequential = statistics.fmean(one.result[METRICS[task]] for one in teachers if one.done)
+        sequential_runs = measured[0][1]
+        if not options.only_results:
+            run_cells(sequential_runs, options.jobs)  # other runs rewire them or learn from them
+        sequential = statistics.fmean(
+            run.result[METRICS[task]] for run in sequential_runs if run.done
+        )
         done = measure(
             HERE,
             task,
             measured,
             lambda setting, cells, t=task, s=sequential: row(t, setting, cells, s),
-            asked,
+            options,
         )
-        if not asked.small:
+        if not options.small:
             write_atomically(HERE / f"{task}.svg", figure(task, done))
 
 

@@ -1,10 +1,10 @@
-"""What temporal shifts learn of the order of frames: TSN, offline and online TSM, three seeds each.
+"""Measure whether temporal shifts learn the order of frames: TSN, offline TSM and online TSM.
 
     python benchmarks/order_of_frames/run.py            # half an hour on 2 cores
     python benchmarks/order_of_frames/run.py --small    # a minute: shows that it runs
 
-Each run is a process of its own and goes on where it was stopped; two run at a time. Results go to
-results/actions.json, the table to README.md between the markers, figures beside it.
+Each run is a process, two at a time, three seeds per network; stopped runs resume. Results go to
+results/actions.json, the table to README.md, the figures beside it.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
+from seeds import SEEDS, Measured, mean_and_range, measure, parse_arguments  # noqa: E402
 
 from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
@@ -42,46 +42,48 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "TSM, offline": {"model.options.temporal_padding": "symmetric"},
     "TSM, online": {"model.options.temporal_padding": "causal"},
 }
-"""What is compared: changes of the config by name."""
+"""Changes to the config, by name of the network."""
 
 
-def cell(name: str, seed: int, asked: argparse.Namespace) -> Cell:
-    """The run of a network and seed; all are evaluated on the same videos."""
+def cell(name: str, seed: int, options: argparse.Namespace) -> Cell:
+    """Return the run of a network and seed. All runs are evaluated on the same videos."""
     changes = {"training.evaluate_every": EVALUATE_EVERY, **NETWORKS[name], "seed": seed}
-    runs = asked.runs or pathlib.Path("runs/order_of_frames")
+    runs = options.runs or pathlib.Path("runs/order_of_frames")
     return Cell(
         runs / f"{name},seed={seed}".replace(" ", "_"),
         CONFIG,
         tuple(
             f"--config.{key}={value}"
-            for key, value in {**changes, **(SMALL if asked.small else {})}.items()
+            for key, value in {**changes, **(SMALL if options.small else {})}.items()
         ),
     )
 
 
 def row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Accuracy of single clips and of two clips a video, and whether the order was told."""
-    found = [
-        recognize_views(build(one.config, to_train=False), RunFolder(one.folder).last)
-        for one in cells
+    """Return accuracies of one clip and of two clips per video, and of the order of frames."""
+    recognitions = [
+        recognize_views(build(cell.config, to_train=False), RunFolder(cell.folder).last)
+        for cell in cells
     ]
-    one_clip = spread([one.result[METRIC] for one in cells])
-    told = spread([order_accuracy(recognition) for recognition in found])
+    one_clip, one_clip_range = mean_and_range([cell.result[METRIC] for cell in cells])
+    two_clips, _ = mean_and_range([recognition.top(1) for recognition in recognitions])
+    order, order_range = mean_and_range([order_accuracy(each) for each in recognitions])
     return {
         "network": name,
-        METRIC: one_clip["mean"],
-        "least to greatest": one_clip["least to greatest"],
-        "two clips": spread([recognition.top(1) for recognition in found])["mean"],
-        "order": told["mean"],
-        "order, least to greatest": told["least to greatest"],
+        METRIC: one_clip,
+        "range": one_clip_range,
+        "two clips": two_clips,
+        "order": order,
+        "range of order": order_range,
         "seeds": len(cells),
     }
 
 
 def order_accuracy(recognition: Recognition) -> float:
-    """Share of videos whose class scores higher than its reversal, which is the class beside it.
+    """Return the share of videos whose class scores higher than its reversal.
 
-    Who does not know the order of frames is right every second time.
+    Classes 2k and 2k + 1 are reversals of each other. Without knowledge of the order of frames, the
+    expected value is 0.5.
     """
     scores, labels = recognition.scores, recognition.labels
     videos = np.arange(len(labels))
@@ -89,26 +91,26 @@ def order_accuracy(recognition: Recognition) -> float:
 
 
 def training_figure(done: Measured) -> str:
-    """Accuracy by number of batches: the mean over the seeds, between least and greatest."""
+    """Plot accuracy against the number of batches: mean and range over the seeds."""
     lines = {}
     for name, cells in done:
         by_step = defaultdict(list)
-        for one in cells:
-            for line in RunFolder(one.folder).rows():
-                if line["split"] == "evaluation":
-                    by_step[line["step"]].append(line[METRIC])
+        for cell in cells:
+            for record in RunFolder(cell.folder).rows():
+                if record["split"] == "evaluation":
+                    by_step[record["step"]].append(record[METRIC])
         lines[name] = [Point.of(step, values) for step, values in sorted(by_step.items())]
     return lines_figure(lines, "batches", "accuracy")
 
 
 def early_figure(done: Measured) -> str:
-    """Accuracy by the share of the frames seen, of networks that can be asked early."""
+    """Plot accuracy against the share of the frames seen, for networks with causal padding."""
     lines = {}
     for name, cells in done:
         if NETWORKS[name]["model.options.temporal_padding"] == "causal":
             curves = [
-                evaluate_early(build(one.config, to_train=False), RunFolder(one.folder).last)
-                for one in cells
+                evaluate_early(build(cell.config, to_train=False), RunFolder(cell.folder).last)
+                for cell in cells
             ]
             lines[name] = [
                 Point.of(percent, [curve[percent] for curve in curves]) for percent in curves[0]
@@ -117,11 +119,11 @@ def early_figure(done: Measured) -> str:
 
 
 def main() -> None:
-    asked = arguments(__doc__, [SECTION])
-    seeds = SEEDS[:1] if asked.small else SEEDS
-    cells = [(name, [cell(name, seed, asked) for seed in seeds]) for name in NETWORKS]
-    done = measure(HERE, SECTION, cells, row, asked)
-    if not asked.small:
+    options = parse_arguments(__doc__, [SECTION])
+    seeds = SEEDS[:1] if options.small else SEEDS
+    cells = [(name, [cell(name, seed, options) for seed in seeds]) for name in NETWORKS]
+    done = measure(HERE, SECTION, cells, row, options)
+    if not options.small:
         write_atomically(HERE / "training.svg", training_figure(done))
         write_atomically(HERE / "early.svg", early_figure(done))
 

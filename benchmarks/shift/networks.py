@@ -1,6 +1,7 @@
-"""TSM networks that shift in other ways, or not at all, all with the layers of one.
+"""TSM networks with other implementations of the shift, or without shifts.
 
-So they differ in the shifts alone, and only one set of weights is in memory.
+All of them share the layers of one network: they differ only in the shifts, and only one set of
+weights is in memory.
 """
 
 from collections.abc import Callable
@@ -16,19 +17,19 @@ from mpvn.models.tsm import tsm_mobilenet_v2, tsm_resnet50
 NETWORKS = {"ResNet-50": tsm_resnet50, "MobileNetV2": tsm_mobilenet_v2}
 
 Replace = Callable[[str, keras.layers.Conv2D], keras.layers.Layer | None]
-"""From a shift's name and the convolution that reads it to what is in its place; None: nothing."""
+"""Takes the name of a shift and the convolution that reads it; returns the replacement or None."""
 
 
 class VariantShift(TemporalShift):
-    """A temporal shift as a variant does it.
+    """A temporal shift by a variant of `variants.py`.
 
-    Bi-directional, it takes the frames of one clip, `[T, H, W, C]`; uni-directional, it is what
-    `TemporalShift` is.
+    With symmetric padding it takes the frames of one clip, `[T, H, W, C]`. With causal padding it
+    has memory, as `TemporalShift` has.
 
     Args:
-        variant: the way.
-        convolution: the 1x1 convolution after the shift, which a fused variant does too.
-        temporal_padding, divisor, name: as of `TemporalShift`.
+        variant: The implementation.
+        convolution: The 1x1 convolution after the shift. A fused variant computes it as well.
+        temporal_padding, divisor, name: See `TemporalShift`.
     """
 
     def __init__(
@@ -65,22 +66,22 @@ class VariantShift(TemporalShift):
 def with_shifts(
     model: keras.Model, replace: Replace, batch_size: int | None = None, fused: bool = False
 ) -> keras.Model:
-    """`model` with others in the place of its shifts.
+    """Return `model` with its shifts replaced.
 
     Args:
-        model: of `NETWORKS`.
-        replace: says what is in the place of each shift.
-        batch_size: of the new model, if it is to be known.
-        fused: whether what is in a shift's place does the convolution that reads it too.
+        model: A network of `NETWORKS`.
+        replace: Returns the replacement of each shift.
+        batch_size: Static batch size of the new model, or None.
+        fused: Whether the replacements compute the convolution that reads the shift as well.
     """
     readers = {shift.name: model.get_layer(name) for name, shift in shifted_layers(model).items()}
-    done = {convolution.name for convolution in readers.values()} if fused else set()
+    skipped = {convolution.name for convolution in readers.values()} if fused else set()
 
     def call(layer, inputs, *args, **kwargs):
         if isinstance(layer, TemporalShift):
             new = replace(layer.name, readers[layer.name])
             return inputs if new is None else new(inputs)
-        return inputs if layer.name in done else layer(inputs, *args, **kwargs)
+        return inputs if layer.name in skipped else layer(inputs, *args, **kwargs)
 
     frame = keras.Input(model.input_shape[1:], batch_size, name="frame")
     return keras.models.clone_model(model, frame, lambda layer: layer, call)

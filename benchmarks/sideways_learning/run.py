@@ -1,11 +1,11 @@
-"""What networks learn by Sideways and by back-propagation: three seeds each, on rendered figures.
+"""Measure what small networks learn by Sideways and by back-propagation, on rendered figures.
 
     python benchmarks/sideways_learning/run.py                  # everything; some hours on 2 cores
     python benchmarks/sideways_learning/run.py classification   # one section
     python benchmarks/sideways_learning/run.py --small          # minutes: shows that it runs
 
-Each run is a process of its own and goes on where it was stopped; two run at a time. Results go to
-results/SECTION.json, tables to README.md between the markers, figures beside it.
+Each run is a process, two at a time, three seeds per setting; stopped runs resume. Results go to
+results/SECTION.json, tables to README.md, figures beside it.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from seeds import SEEDS, Measured, arguments, measure, spread  # noqa: E402
+from seeds import SEEDS, Measured, mean_and_range, measure, parse_arguments  # noqa: E402
 
 from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
@@ -35,12 +35,12 @@ BP = {"training.trainer": "bp"}
 
 
 class Setting(NamedTuple):
-    """What is compared.
+    """A setting that is compared with others.
 
     Attributes:
-        name: of its row and its runs.
-        changes: keys of the config.
-        seeds: which it is run with.
+        name: Name of its row and its runs.
+        changes: Changes to the config.
+        seeds: Seeds of its runs.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Setting(NamedTuple):
 
 
 def classification() -> Iterator[Setting]:
-    """Equal updates, equal steps learned from, and what may close a gap."""
+    """Yield Sideways and back-propagation with equal updates, and variations of both."""
     common = {"training.steps": 300, "training.evaluate_every": 300}
     for name, changes in {
         "Sideways, 8 modules": {},
         "back-propagation": BP,
-        "back-propagation, as many steps as module 1 learns from": {**BP, "clip.frames": 18},
+        "back-propagation, clips of 18 frames": {**BP, "clip.frames": 18},
         "Sideways, 3 times the rate": {"optimizer.learning_rate": 0.003},
         "back-propagation, 3 times the rate": {**BP, "optimizer.learning_rate": 0.003},
-        "Sideways, clips of 64 frames, 4 a batch": {
+        "Sideways, clips of 64 frames, batches of 4": {
             "clip.frames": 64,
             "training.batch_size": 4,
             "data.train.frames": 64,
@@ -72,7 +72,7 @@ def classification() -> Iterator[Setting]:
 
 
 def autoencoding() -> Iterator[Setting]:
-    """Against time, with the control: how much of it the decoder does alone."""
+    """Yield Sideways and back-propagation in real time, with controls that freeze the encoder."""
     frozen = {"model.frozen": tuple(f"conv{number}" for number in range(1, 6))}
     realtime = {**BP, "training.realtime": True}
     for rate in (0.001, 0.0003):
@@ -83,16 +83,16 @@ def autoencoding() -> Iterator[Setting]:
         }
         for name, changes in {
             "Sideways": {},
-            "Sideways, the encoder random and frozen": frozen,
+            "Sideways, random frozen encoder": frozen,
             "back-propagation in real time": realtime,
-            "back-propagation in real time, the encoder random and frozen": {**realtime, **frozen},
+            "back-propagation in real time, random frozen encoder": {**realtime, **frozen},
             "back-propagation at every frame": BP,
         }.items():
             yield Setting(f"{name}, rate {rate}", {**common, **changes})
 
 
 def future_frame() -> Iterator[Setting]:
-    """Whether shortcuts bring motion."""
+    """Yield networks with and without shortcuts, which give access to motion."""
     common = {"training.steps": 100, "training.evaluate_every": 100}
     alone = {"model.shortcuts": ()}
     for name, changes in {
@@ -109,7 +109,7 @@ LEARNING_RATES = (0.001, 0.0003)
 
 
 def robustness() -> Iterator[Setting]:
-    """Frame rates by learning rates; one seed, for the pattern is asked for."""
+    """Yield frame rates by learning rates; one seed, because only the pattern matters."""
     common = {"training.steps": 300, "training.evaluate_every": 300}
     for trainer in ("sideways", "bp"):
         for fps in RATES:
@@ -124,12 +124,12 @@ def robustness() -> Iterator[Setting]:
 
 
 class Section(NamedTuple):
-    """A question, and how it is answered.
+    """A section of the README.
 
     Attributes:
-        config: file of configs/.
-        settings: what is compared.
-        metric: of the last evaluation.
+        config: File in configs/, without extension.
+        settings: Yields the settings to compare.
+        metric: Metric of the last evaluation to report.
     """
 
     config: str
@@ -145,10 +145,10 @@ SECTIONS = {
 }
 
 
-def cell(section: str, setting: Setting, seed: int, asked: argparse.Namespace) -> Cell:
-    """The run of a setting and seed; all are evaluated on the same videos."""
-    changes = {**setting.changes, "seed": seed, **(SMALL if asked.small else {})}
-    runs = asked.runs or pathlib.Path("runs/sideways_learning")
+def cell(section: str, setting: Setting, seed: int, options: argparse.Namespace) -> Cell:
+    """Return the run of a setting and seed. All runs are evaluated on the same videos."""
+    changes = {**setting.changes, "seed": seed, **(SMALL if options.small else {})}
+    runs = options.runs or pathlib.Path("runs/sideways_learning")
     return Cell(
         runs / section / f"{setting.name},seed={seed}".replace(" ", "_"),
         CONFIGS / f"{SECTIONS[section].config}.py",
@@ -157,44 +157,39 @@ def cell(section: str, setting: Setting, seed: int, asked: argparse.Namespace) -
 
 
 def row(metric: str, setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Mean and spread of the metric over the seeds that are done."""
+    """Return the row of a setting: means and range over its finished seeds."""
     digits = 4 if metric == "mse" else 3
-    losses = [one.result["loss"] for one in cells]
-    said = spread([one.result[metric] for one in cells], digits)
+    losses = [cell.result["loss"] for cell in cells]
+    mean, value_range = mean_and_range([cell.result[metric] for cell in cells], digits)
     return {
         "run": setting.name,
-        metric: said["mean"],
-        "least to greatest": said["least to greatest"],
+        metric: mean,
+        "range": value_range,
         "loss": f"{statistics.fmean(losses):.4f}",
         "seeds": len(cells),
     }
 
 
 def robustness_figure(done: Measured) -> str:
-    """Accuracy by frame rate, a line for each trainer and learning rate."""
+    """Plot accuracy against the frame rate, one line per trainer and learning rate."""
     lines: dict[str, list[Point]] = {}
-    for _, (one,) in done:
-        config, value = one.config, one.result["accuracy"]
+    for _, (cell,) in done:
+        config, value = cell.config, cell.result["accuracy"]
         name = f"{config.training.trainer}, rate {config.optimizer.learning_rate}"
         lines.setdefault(name, []).append(Point(config.data.train.fps, value, value, value))
     return lines_figure(lines, "frames per second", "accuracy", log_x=True)
 
 
 def main() -> None:
-    asked = arguments(__doc__, SECTIONS)
-    for name in [asked.section] if asked.section else SECTIONS:
+    options = parse_arguments(__doc__, SECTIONS)
+    for name in [options.section] if options.section else SECTIONS:
         section = SECTIONS[name]
         measured = [
-            (s, [cell(name, s, seed, asked) for seed in s.seeds]) for s in section.settings()
+            (setting, [cell(name, setting, seed, options) for seed in setting.seeds])
+            for setting in section.settings()
         ]
-        done = measure(
-            HERE,
-            name,
-            measured,
-            functools.partial(row, section.metric),
-            asked,
-        )
-        if name == "robustness" and not asked.small:
+        done = measure(HERE, name, measured, functools.partial(row, section.metric), options)
+        if name == "robustness" and not options.small:
             write_atomically(HERE / "robustness.svg", robustness_figure(done))
 
 

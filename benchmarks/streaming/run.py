@@ -1,12 +1,12 @@
-"""How fast networks stream on this machine, against what their plans say.
+"""Measure how fast networks stream on this machine, and compare with their plans.
 
     python benchmarks/streaming/run.py            # everything; about 15 minutes on 2 cores
-    python benchmarks/streaming/run.py ways       # one question: ways, phases, overhead, training
+    python benchmarks/streaming/run.py speed      # one question: speed, phases, overhead, training
     python benchmarks/streaming/run.py --small    # seconds: shows that it runs, measures nothing
 
-Each question runs in a fresh process with fixed thread counts. What is compared takes turns within
-that process, a segment at a time, and medians are reported, for shared machines are noisy. Results
-go to results/QUESTION.json, tables to README.md between the markers.
+Each question runs in a fresh process with fixed thread counts. Within it, all candidates take
+turns, because other work may slow down the machine for a while; the tables report medians. Results
+go to results/QUESTION.json, tables to README.md.
 """
 
 import pathlib
@@ -17,13 +17,16 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import ask, take_turns, timed  # noqa: E402
+from reporting import Rows, run_questions, take_turns, timed  # noqa: E402
 
-# --- questions ------------------------------------------------------------------------------
+STEPS = 16
+"""Steps of a turn: one period of the clocks."""
+
+# --- questions ----------------------------------------------------------------------------------
 
 
-def ways(small: bool) -> list[dict[str, Any]]:
-    """Frames per second, and the gain from clocks against the ratio of multiply-adds."""
+def speed(small: bool) -> Rows:
+    """Compare frames per second, and the gain from clocks with the ratio of multiply-adds."""
     import tensorflow as tf
 
     import mpvn
@@ -39,28 +42,27 @@ def ways(small: bool) -> list[dict[str, Any]]:
         }
         plain = tf.function(model, input_signature=[tf.TensorSpec((None, *frame.shape[1:]))])
         runners: dict[str, Callable[[], Any]] = {"plain frame model": lambda p=plain, f=frame: p(f)}
-        runners |= {way: streaming(mpvn.VideoNetwork(model, plan)) for way, plan in plans.items()}
-        seconds = take_turns(runners, steps=16, rounds=2 if small else 15)
-        baseline = statistics.median(seconds["sequential"])
-        for way, rounds in seconds.items():
-            median = statistics.median(rounds)
-            plan = plans.get(way)
-            theory = plan.clock_speedup if plan else 1.0
+        runners |= {key: streaming(mpvn.VideoNetwork(model, plan)) for key, plan in plans.items()}
+        seconds = take_turns(runners, STEPS, rounds=2 if small else 15)
+        medians = {key: statistics.median(values) for key, values in seconds.items()}
+        for key, median in medians.items():
+            gain = medians["sequential"] / median
+            ratio = plans[key].clock_speedup if key in plans else 1.0
             rows.append(
                 {
                     "network": name,
-                    "way": way,
-                    "frames/s": round(16 / median, 1),
-                    "gain over sequential": round(baseline / median, 2),
-                    "multiply-add ratio": round(theory, 2),
-                    "of the ratio": f"{100 * baseline / median / theory:.0f} %",
+                    "execution": key,
+                    "frames/s": round(STEPS / median, 1),
+                    "gain over sequential": round(gain, 2),
+                    "multiply-add ratio": round(ratio, 2),
+                    "gain / ratio": f"{100 * gain / ratio:.0f} %",
                 }
             )
     return rows
 
 
-def phases(small: bool) -> list[dict[str, Any]]:
-    """The worst step over the mean, with aligned and with chained phases."""
+def phases(small: bool) -> Rows:
+    """Compare the worst step with the mean step, for aligned and chained phases."""
     import mpvn
 
     model, _ = application("MobileNetV2" if small else "DenseNet121", 64 if small else 224)
@@ -91,8 +93,8 @@ def phases(small: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def overhead(small: bool) -> list[dict[str, Any]]:
-    """Time of a step when the subnetworks have next to nothing to compute."""
+def overhead(small: bool) -> Rows:
+    """Time a step of subnetworks that have almost nothing to compute."""
     import keras
     import tensorflow as tf
 
@@ -100,8 +102,7 @@ def overhead(small: bool) -> list[dict[str, Any]]:
 
     rows = []
     for subnetworks in (1, 4, 16):
-        inputs = keras.Input((4,))
-        x = inputs
+        x = inputs = keras.Input((4,))
         for _ in range(16):
             x = keras.layers.Activation("relu")(x)
         model = keras.Model(inputs, x)
@@ -126,37 +127,22 @@ def overhead(small: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def training(small: bool) -> list[dict[str, Any]]:
-    """Time of a training step, layer-major against time-major."""
-    import keras
+def training(small: bool) -> Rows:
+    """Time a training step, step by step and layer by layer."""
     import tensorflow as tf
 
     import mpvn
 
+    sizes = [(32, 8), (32, 64), (64, 8), (64, 32), (128, 8), (128, 32), (224, 8)]
     rows = []
-    sizes = (
-        [(32, 8)]
-        if small
-        else [(32, 8), (32, 64), (64, 8), (64, 32), (128, 8), (128, 32), (224, 8)]
-    )
-    for size, width in sizes:
+    for size, width in sizes[:1] if small else sizes:
         model = small_network(size, width)
         plan = mpvn.Plan(model, 4)
         clip = tf.random.stateless_normal((1, 16, size, size, 3), seed=(0, 0))
-        steps = {}
-        for executor in ("unroll", "layerwise"):
-            network = mpvn.VideoNetwork(model, plan, executor=executor)
-            optimizer = keras.optimizers.SGD(1e-3)
-            optimizer.build(network.trainable_variables)
-
-            def step(network=network, optimizer=optimizer, clip=clip):
-                with tf.GradientTape() as tape:
-                    loss = tf.reduce_mean(network(clip, training=True) ** 2)
-                weights = network.trainable_variables
-                optimizer.apply(tape.gradient(loss, weights), weights)
-                return loss
-
-            steps[executor] = tf.function(step)
+        steps = {
+            executor: training_step(mpvn.VideoNetwork(model, plan, executor=executor), clip)
+            for executor in ("unroll", "layerwise")
+        }
         seconds = take_turns(steps, steps=1, rounds=3 if small else 15)
         medians = {key: statistics.median(values) for key, values in seconds.items()}
         rows.append(
@@ -168,23 +154,24 @@ def training(small: bool) -> list[dict[str, Any]]:
                 ),
                 "unroll, ms": round(1000 * medians["unroll"], 1),
                 "layerwise, ms": round(1000 * medians["layerwise"], 1),
-                "layerwise is faster by": f"{medians['unroll'] / medians['layerwise']:.2f}",
+                "speed-up of layerwise": f"{medians['unroll'] / medians['layerwise']:.2f}",
             }
         )
     return rows
 
 
-QUESTIONS = {"ways": ways, "phases": phases, "overhead": overhead, "training": training}
+QUESTIONS = {"speed": speed, "phases": phases, "overhead": overhead, "training": training}
 
 
-# --- tools ----------------------------------------------------------------------------------
+# --- networks -----------------------------------------------------------------------------------
 
 
 def application(name: str, size: int) -> tuple[Any, Any]:
-    """Features at all scales of a network of keras.applications, and a random frame for it.
+    """Return a network of `keras.applications` and a random frame `[1, size, size, 3]` for it.
 
-    All scales, so that everything computed is read: of a classifier alone, tracing would drop what
-    fast layers compute between the ticks of slow ones, and clocks would seem to gain the more.
+    The outputs are features at all scales, so that every computed value is read. With a classifier
+    alone, tracing would drop what fast layers compute between the ticks of slow ones, and the gain
+    from clocks would look larger than it is.
     """
     import keras
     import tensorflow as tf
@@ -197,11 +184,10 @@ def application(name: str, size: int) -> tuple[Any, Any]:
 
 
 def small_network(size: int, width: int) -> Any:
-    """Eight 3x3 convolutions with batch norm at half resolution, a pool and a classifier."""
+    """Build eight 3x3 convolutions with batch norm at half resolution, a pool and a classifier."""
     import keras
 
-    inputs = keras.Input((size, size, 3))
-    x = inputs
+    x = inputs = keras.Input((size, size, 3))
     for layer in range(8):
         x = keras.layers.Conv2D(width, 3, strides=1 if layer else 2, padding="same")(x)
         x = keras.layers.BatchNormalization()(x)
@@ -210,8 +196,29 @@ def small_network(size: int, width: int) -> Any:
     return keras.Model(inputs, keras.layers.Dense(10)(x))
 
 
+# --- what is timed ------------------------------------------------------------------------------
+
+
+def training_step(network: Any, clip: Any) -> Callable[[], Any]:
+    """Return a traced function that takes one SGD step on `clip`, `[1, T, H, W, 3]`."""
+    import keras
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.SGD(1e-3)
+    optimizer.build(network.trainable_variables)
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(network(clip, training=True) ** 2)
+        weights = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    return tf.function(step)
+
+
 def streaming(network: Any) -> Callable[[], Any]:
-    """One warmed-up step of `network` per call."""
+    """Return a function that runs one step of `network`, warmed up, on a random frame."""
     import numpy as np
 
     from mpvn.streaming import Stream
@@ -223,7 +230,7 @@ def streaming(network: Any) -> Callable[[], Any]:
 
 
 def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list[float]]:
-    """Seconds of each step of a period, over `rounds` periods."""
+    """Return the seconds of each step of a period, over `rounds` periods."""
     by_step: list[list[float]] = [[] for _ in range(period)]
     for _ in range(rounds):
         for values in by_step:
@@ -232,4 +239,4 @@ def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list
 
 
 if __name__ == "__main__":
-    ask(__file__, __doc__, QUESTIONS)
+    run_questions(__file__, __doc__, QUESTIONS)

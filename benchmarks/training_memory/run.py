@@ -1,35 +1,41 @@
-"""How much memory one training step takes, with and without rematerialization.
+"""Measure the memory of one training step, with and without rematerialization.
 
     python benchmarks/training_memory/run.py par_densenet --option clocks=False --subnetworks 1 14
     python benchmarks/training_memory/run.py --small    # a minute: shows that it runs
 
-Each configuration runs in a fresh process with fixed thread counts, and is one line of the table:
-the most memory that the process ever had resident, until one training step was done, and what it
-had before that step. Steps after the first are timed. Results go to results/MODEL-OPTIONS.json.
+Each configuration runs in a fresh process with fixed thread counts and becomes one row: the peak
+resident memory of the process before the first training step and after it. The steps after the
+first are timed. Results go to results/MODEL-OPTIONS.json, the table of all results to README.md.
 """
 
 import argparse
 import ast
 import itertools
 import json
-import os
 import pathlib
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from reporting import environment, markdown  # noqa: E402
+from reporting import (  # noqa: E402
+    THREADS,
+    environment,
+    insert_text,
+    limit_threads,
+    markdown,
+    resident_peak,
+    run_in_fresh_process,
+    timed,
+)
 
-THREADS = {"intra": 2, "inter": 2}
+SAME_IN_ALL_ROWS = ("frame", "frames", "batch")
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = parse_arguments()
     if arguments.here:
         print(json.dumps(measure(**json.loads(arguments.here))))
         return
@@ -48,26 +54,24 @@ def main() -> None:
             "rematerialize": rematerialize,
         }
         print(", ".join(f"{key} {value}" for key, value in configuration.items()), flush=True)
-        command = [sys.executable, __file__, "--here", json.dumps(configuration)]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        results.append(json.loads(run.stdout.splitlines()[-1]))
+        results.append(run_in_fresh_process(__file__, "--here", json.dumps(configuration)))
     print(markdown([result["row"] for result in results]))
     if not arguments.small:
         name = "-".join([pathlib.Path(arguments.model).stem, *arguments.option]).replace("'", "")
         target = HERE / "results" / f"{name}.json"
         target.parent.mkdir(exist_ok=True)
         target.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"written to {target}")
+        update_table()
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="par_densenet", help="see load_frame_model")
     parser.add_argument("--size", type=int, help="height and width of the frames; default: 224")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--subnetworks", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--option", action="append", default=[], help="as of mpvn plan")
+    parser.add_argument("--option", action="append", default=[], help="as for `mpvn plan`")
     parser.add_argument("--executor", nargs="+", default=["layerwise", "unroll"])
     parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
     parser.add_argument("--here", help=argparse.SUPPRESS)
@@ -76,6 +80,16 @@ def parse() -> argparse.Namespace:
         arguments.model, arguments.size, arguments.frames = "MobileNetV2", 32, 3
         arguments.subnetworks = [2]
     return arguments
+
+
+def update_table() -> None:
+    """Write the rows of all results, without the columns that are always the same, to README.md."""
+    rows = [
+        {key: value for key, value in result["row"].items() if key not in SAME_IN_ALL_ROWS}
+        for path in sorted((HERE / "results").iterdir())
+        for result in json.loads(path.read_text())
+    ]
+    insert_text(HERE / "README.md", "memory", markdown(rows))
 
 
 def measure(
@@ -88,20 +102,18 @@ def measure(
     executor: str,
     rematerialize: bool,
 ) -> dict[str, Any]:
-    """The row of one configuration, with the environment it was measured in."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    """Return the row of one configuration, and the environment of the measurement."""
+    limit_threads()
     import keras
     import tensorflow as tf
 
     import mpvn
     from mpvn.models import load_frame_model
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS["intra"])
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS["inter"])
     started = time.time()
     keras.utils.set_random_seed(0)
-    named = dict(option.split("=", 1) for option in options)
-    values = {name: ast.literal_eval(value) for name, value in named.items()}
+    texts = dict(option.split("=", 1) for option in options)
+    values = {name: ast.literal_eval(text) for name, text in texts.items()}
     loaded = load_frame_model(model, size, options=values)
     frame_model = loaded.model
     plan = mpvn.Plan(frame_model, subnetworks, partition=loaded.partition)
@@ -111,7 +123,7 @@ def measure(
     before = resident_peak()
     step(clips)
     peak = resident_peak()
-    seconds = [timed(step, clips) for _ in range(2)]
+    seconds = [timed(lambda: float(step(clips)), 1) for _ in range(2)]
     return {
         "row": {
             "model": ", ".join([model, *options]),
@@ -131,7 +143,7 @@ def measure(
 
 
 def training_step(network: Any) -> Any:
-    """A step of gradient descent as `fit` takes it: traced as a whole, without XLA."""
+    """Return a step of gradient descent, traced as a whole and without XLA, as `fit` runs it."""
     import keras
     import tensorflow as tf
 
@@ -149,19 +161,6 @@ def training_step(network: Any) -> Any:
         return loss
 
     return tf.function(step, autograph=False)
-
-
-def resident_peak() -> float:
-    """The most memory that this process has had resident so far, in MiB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def timed(step: Any, clips: list[Any]) -> float:
-    """Seconds of one step."""
-    start = time.perf_counter()
-    float(step(clips))
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
