@@ -1,0 +1,97 @@
+"""The benchmarks' scripts, results and READMEs agree with each other."""
+
+import importlib.util
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = [
+    *BENCHMARKS.glob("*/run.py"),
+    BENCHMARKS / "depth_parallel_training/speed.py",
+    BENCHMARKS / "depth_parallel_training/memory.py",
+]
+
+
+def name_of(path: pathlib.Path) -> str:
+    return str(path.relative_to(BENCHMARKS))
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[pathlib.Path], ModuleType]]:
+    """Return a function that imports a script; forget the modules beside it afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def import_script(path: pathlib.Path) -> ModuleType:
+        sys.path[:0] = [str(path.parent), str(BENCHMARKS)]
+        spec = importlib.util.spec_from_file_location("script", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield import_script
+    for name, module in list(sys.modules.items()):
+        if str(BENCHMARKS) in str(getattr(module, "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_script_has_help(path: pathlib.Path, load, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load(path)
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as finished:
+        if hasattr(script, "main"):
+            script.main()
+        else:
+            script.run_questions(str(path), script.__doc__, script.QUESTIONS)
+    assert finished.value.code == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in BENCHMARKS.glob("*/results/*.json") if p.parts[-3] != "training_memory"],
+    ids=name_of,
+)
+def test_table_is_that_of_the_results(path: pathlib.Path, load, tmp_path: pathlib.Path) -> None:
+    reporting = load(BENCHMARKS / "reporting.py")
+    text = (path.parents[1] / "README.md").read_text()
+    copy = tmp_path / "README.md"
+    copy.write_text(text)
+    reporting.insert_table(copy, path.stem, json.loads(path.read_text()))
+    assert copy.read_text() == text
+
+
+def test_table_of_memory_is_that_of_the_results(
+    load, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load(BENCHMARKS / "training_memory/run.py")
+    text = (script.HERE / "README.md").read_text()
+    (tmp_path / "README.md").write_text(text)
+    (tmp_path / "results").symlink_to(script.HERE / "results")
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    script.update_table()
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def runs(path: str) -> list[str]:
+    return [row["run"] for row in json.loads((BENCHMARKS / path).read_text())["rows"]]
+
+
+@pytest.mark.parametrize(
+    "section", ["autoencoding", "classification", "future_frame", "robustness"]
+)
+def test_sideways_results_have_all_settings(section: str, load) -> None:
+    script = load(BENCHMARKS / "sideways_learning/run.py")
+    settings = [setting.name for setting in script.SECTIONS[section].settings()]
+    assert settings == runs(f"sideways_learning/results/{section}.json")
+
+
+@pytest.mark.parametrize("task", ["actions", "keypoints"])
+def test_learning_results_have_all_settings(task: str, load) -> None:
+    script = load(BENCHMARKS / "learning/run.py")
+    settings = [setting.name.replace(",", ", ") for setting in script.SETTINGS[task]()]
+    assert settings == runs(f"learning/results/{task}.json")
