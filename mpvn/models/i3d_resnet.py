@@ -48,7 +48,7 @@ def i3d_resnet50(
         layout: `"torch"` or `"keras"`; default: `"keras"` with weights, `"torch"` without.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.ResNet50`: with its classifier if there are 1000 classes, without
-            otherwise. They are inflated so that each frame gives what the image network gives.
+            otherwise. They are inflated so that a frame's output equals the image network's.
         dropout: Rate of the dropout before the classifier.
         width: Factor for all channels but the classes.
         name: Name of the model; default: `"i3d_resnet50_"` and the variant.

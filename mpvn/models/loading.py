@@ -60,7 +60,7 @@ class LoadedModel:
         shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
         if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or None in shapes[0]:
             raise ModelError(
-                "streaming a video needs a model with one input of shape [batch, height, width, 3] "
+                "Streaming a video needs a model with one input of shape [batch, height, width, 3] "
                 f"and a fixed frame size. Received: {self.model.name!r} with inputs of shape "
                 f"{', '.join(str([None, *shape]) for shape in shapes)}"
             )
@@ -149,7 +149,7 @@ def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
     try:
         model = keras.saving.load_model(path, custom_objects=_SAVED_CLASSES, compile=False)
     except FileNotFoundError:
-        raise ModelError(f"the file {path} does not exist") from None
+        raise ModelError(f"The file {path} does not exist") from None
     except Exception as error:  # Keras raises many kinds for files that it cannot read
         first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
@@ -179,11 +179,11 @@ def _check_weights(name: str, weights: str) -> None:
     if not architecture.application and not architecture.torchvision:
         others = [key for key, value in PUBLISHED.items() if value.application or value.torchvision]
         raise ModelError(
-            f"there are no image weights for {name}. Networks that have them: {', '.join(others)}"
+            f"There are no image weights for {name}. Networks that have them: {', '.join(others)}"
         )
     if architecture.torchvision and not pathlib.Path(weights).is_file():
         raise ModelError(
-            f"the weights of {name} are a PyTorch checkpoint. Expected the path of torchvision's "
+            f"The weights of {name} are a PyTorch checkpoint. Expected the path of torchvision's "
             f"{architecture.torchvision}, or of a file of TSM's authors or of mmaction2. "
             f"Received: {weights!r}, which is not a file"
         )
@@ -195,7 +195,7 @@ def _build(
     known = [name for name in inspect.signature(builder).parameters if name != "input_shape"]
     for option in options:
         if option not in known:
-            raise ModelError(f"there is no option {option!r}. {_suggestion(option, known)}")
+            raise ModelError(f"There is no option {option!r}. {_suggestion(option, known)}")
     try:
         return builder(input_shape=shape, **options)
     except (TypeError, ValueError) as error:

@@ -117,8 +117,8 @@ def tsm_mobilenet_v2(
 ) -> keras.Model:
     """Build a MobileNetV2 with temporal shifts in the blocks that have an identity path.
 
-    Arguments, result and errors are those of `tsm_resnet`. The last convolution has 1280 channels,
-    or more if `width` is above 1.
+    The arguments, the return value and the errors are those of `tsm_resnet`. The last convolution
+    has 1280 channels, or more if `width` is above 1.
     """
     name = name or f"{'tsm' if shift else 'tsn'}_mobilenet_v2"
     check_frame(input_shape, 1, name)

@@ -105,8 +105,8 @@ def vgg16(
             channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
-            224x224, without otherwise. They are inflated so that each frame gives what the image
-            network gives. Needs `batch_norm=False`.
+            224x224, without otherwise. They are inflated so that a frame's output equals the image
+            network's. Needs `batch_norm=False`.
         width: Factor for all channels but the classes.
         name: Name of the model.
 

@@ -1,4 +1,4 @@
-"""Networks with weights of `keras.applications` compute what those networks compute.
+"""Networks with weights of `keras.applications` give the outputs of those networks.
 
 The weights are random, in files with the layout of Keras's own weights files.
 """

@@ -104,8 +104,8 @@ def import_torch(model: keras.Model, path: str | os.PathLike, *, exact: bool = T
             weight.variable.assign(weight.transposed(values.get(name, np.zeros(weight.shape))))
     report = _report(names, values, weights, unchanged)
     if unchanged:
-        kept = ", ".join(report.unchanged)
-        logging.warning("%s: these weights are not loaded from %s: %s", model.name, path, kept)
+        paths = ", ".join(report.unchanged)
+        logging.warning("%s: these weights are not loaded from %s: %s", model.name, path, paths)
     return report
 
 
@@ -128,7 +128,7 @@ def class_count(path: str | os.PathLike) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Weight:
-    """A weight of the network, and how torchvision's tensor becomes its value.
+    """A weight of the network, and the transposition from torchvision's tensor to its value.
 
     Attributes:
         name: The name in torchvision.
@@ -209,7 +209,7 @@ def _is_mobilenet(model: keras.Model) -> bool:
     return any(layer.name == "block1.project_conv" for layer in model.layers)
 
 
-# --- what a network that is trained next may keep ------------------------------------------------
+# --- differences that are allowed before training ------------------------------------------------
 
 
 def _unchanged(values: dict[str, np.ndarray], weights: dict[str, _Weight]) -> set[str]:

@@ -4,8 +4,8 @@
     mmaction2 ---------------------------------------+--> torchvision <-- layers of mpvn.models.tsm
     torchvision -------------------------------------+
 
-A `.net` in a name says that the module reads shifted maps. MobileNetV2 is an exception: as in the
-official code, each of its blocks is a flat list of convolutions and batch norms.
+A `.net` in a checkpoint's name marks a module that reads shifted maps. MobileNetV2 is an exception:
+each of its blocks is a flat list of convolutions and batch norms, as in the official code.
 """
 
 import dataclasses
