@@ -1,15 +1,15 @@
 """One subnetwork as a cell for `keras.layers.RNN`: a clock, a cached output, a device.
 
-`keras.layers.RNN` bounds what such a cell can be, and the cell keeps within it:
+What it does not do well, because of `keras.layers.RNN`:
 
-- it casts states to the compute dtype, so the step is counted modulo the clock's rate, small enough
-  to be exact in half precision;
-- it declares outputs and states as vectors, so maps are flattened to `[B, size]`, to be reshaped
-  after the RNN;
-- it runs one cell after the other within a step (`StackedRNNCells`), so subnetworks that read the
-  previous step's value need the cell's own delay, and skips across subnetworks cannot be said.
+- RNN casts states to the compute dtype, so the cell counts steps modulo the clock's rate, which is
+  small enough to be exact in half precision.
+- RNN declares outputs and states as vectors, so the cell flattens maps to `[B, size]`; reshape them
+  after the RNN.
+- RNN runs stacked cells one after the other within a step, so subnetworks that read the previous
+  step's value need the cell's `delay`, and skips across subnetworks are not possible.
 
-For all that, use `mpvn.VideoNetwork`.
+`mpvn.VideoNetwork` has none of these limits.
 """
 
 import math
@@ -21,26 +21,27 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class SubnetworkCell(keras.layers.Layer):
-    """Computes `module` at the ticks of a clock and repeats its last output between them.
+    """Computes a module at the ticks of a clock, and repeats its last output between them.
 
     Args:
-        module: a Keras layer or model from one frame's features to one tensor.
-        rate: the cell ticks at steps t with `t % rate == phase`; at most 256.
-        phase: as said.
-        delay: 0, or 1 to put out at step t what was held at step t - 1: the boundary between
-            parallel subnetworks (*Massively Parallel Video Networks*, section 3.1).
+        module: a Keras layer or model from the features of one frame to one tensor.
+        rate: steps between ticks, at most 256. The cell ticks at steps t with `t % rate == phase`.
+        phase: the first step at which the cell ticks, less than `rate`.
+        delay: 0, or 1 to return at step t the output of step t - 1: the boundary between parallel
+            subnetworks (*Massively Parallel Video Networks*, section 3).
         device: device string for the module's variables and computation, or None.
-        frame_shape: shape without batch axis to which inputs are reshaped first, or None.
+        frame_shape: shape without the batch axis, to reshape inputs to; None to leave them.
 
     Call arguments:
         inputs: `[B, ...]`, the features of one step; with `frame_shape`, vectors `[B, size]`.
-        states: the list of the step counter `[B, 1]` and the held output `[B, size]`.
+        states: a list of the step counter `[B, 1]` and the last output `[B, size]`.
+        training: as in Keras.
 
     Output shape:
-        `[B, size]`, size the number of values of the module's output for one frame.
+        `[B, size]`, where size is the number of values in the module's output for one frame.
 
     Raises:
-        ValueError: rate, phase or delay out of range.
+        ValueError: rate, phase or delay is out of range.
 
     Example:
         >>> cell = SubnetworkCell(keras.layers.Dense(3), rate=2)
@@ -61,11 +62,11 @@ class SubnetworkCell(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 1 <= rate <= 256 or not 0 <= phase < rate:
             raise ValueError(
-                "a cell's clock needs 1 <= rate <= 256 and 0 <= phase < rate. "
+                "Invalid clock of a cell. Expected 1 <= rate <= 256 and 0 <= phase < rate. "
                 f"Received: rate={rate}, phase={phase}"
             )
         if delay not in (0, 1):
-            raise ValueError(f"delay must be 0 or 1. Received: {delay}")
+            raise ValueError(f"Invalid delay. Expected 0 or 1. Received: {delay}")
         self.module = module
         self.rate = rate
         self.phase = phase
@@ -85,21 +86,21 @@ class SubnetworkCell(keras.layers.Layer):
 
     @property
     def output_size(self) -> int | None:
-        """Values of the output for one frame; None before `build`."""
+        """Number of values in the output for one frame; None before `build`."""
         return self._size
 
     @property
     def state_size(self) -> list[int | None]:
-        """Sizes of the states: the step counter and the held output."""
+        """Sizes of the states: the step counter and the last output."""
         return [1, self._size]
 
     def get_initial_state(self, batch_size: int | None = None) -> list:
-        """Zeros."""
+        """Return zeros `[batch_size, size]` for each state."""
         sizes = (1, self._size)
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in sizes]
 
     def call(self, inputs, states, training=None):
-        counter, held = states
+        counter, last = states
 
         def compute():
             frame = inputs
@@ -107,13 +108,13 @@ class SubnetworkCell(keras.layers.Layer):
                 frame = ops.reshape(inputs, (-1, *self.frame_shape))  # [B, size] -> [B, *frame]
             with tf.device(self.device):
                 values = self.module(frame, training=training)
-            return ops.cast(ops.reshape(values, (-1, self._size)), held.dtype)  # -> [B, size]
+            return ops.cast(ops.reshape(values, (-1, self._size)), last.dtype)  # -> [B, size]
 
-        # The clock is common to the batch, so any stream's counter tells the step.
+        # All streams of the batch share the clock, so any of their counters will do.
         ticks = ops.equal(counter[0, 0], ops.cast(self.phase, counter.dtype))
-        newest = compute() if self.rate == 1 else tf.cond(ticks, compute, lambda: held)
+        newest = compute() if self.rate == 1 else tf.cond(ticks, compute, lambda: last)
         counter = ops.mod(counter + 1, self.rate)
-        return (held if self.delay else newest), [counter, newest]
+        return (last if self.delay else newest), [counter, newest]
 
     def get_config(self) -> dict:
         return {

@@ -1,9 +1,9 @@
 """Schedules of training, as data: which frame each subnetwork works on when, forward or backward.
 
-Three ways to train a chain of D subnetworks, each on a device of its own, on M frames (figure 1 of
-the supplement of *Skip-Sideways*, CVPR 2021; *GPipe*, NeurIPS 2019, section 2.3; *Sideways*, CVPR
-2020, section 3). Here D = 3 and M = 4; `f2` is the forward pass of frame 2, `b2` that of the
-gradient of frame 2's loss, a dot is rest:
+Three ways to train a chain of D subnetworks, each on its own device, on M frames (figure 1 of the
+supplement of *Skip-Sideways*, CVPR 2021; *GPipe*, NeurIPS 2019, section 2.3; *Sideways*, CVPR 2020,
+section 3). Here D = 3 and M = 4. `f2` is the forward pass of frame 2, `b2` the backward pass of the
+gradient of frame 2's loss, a dot is idle:
 
     back-propagation: a frame is forward and backward before the next may enter
     unit                       5             10             15             20
@@ -23,13 +23,14 @@ gradient of frame 2's loss, a dot is rest:
     subnetwork 1   .  . f1  . f2  . f3 b1 f4 b2  . b3  . b4  .  .
     subnetwork 2   .  .  .  . f1 b1 f2 b2 f3 b3 f4 b4  .  .  .  .
 
-A forward pass of a subnetwork counts as one unit of time, and so does a backward pass, which in
-truth costs about two, and three where the forward pass is repeated for it. Subnetworks count as
-equally dear and sending as free. A step of Sideways is two units. Frames and units are counted from
-1, subnetworks, as in a plan, from 0.
+Each forward pass and each backward pass takes one unit of time, and a step of Sideways takes two.
+Frames and units are counted from 1; subnetworks, as in a plan, from 0.
 
-Where Sideways rests, the frames before and after these M work: in a stream nothing rests. A clip of
-M frames alone ends with step M, unit 2 M, and the gradients that would come later are masked.
+Where Sideways is idle, the frames before and after these M run: in a stream it is never idle. A
+clip of M frames alone ends with step M, unit 2 M; the gradients that would come later are masked.
+
+What it does not model: a backward pass really costs about two forward passes, and three if the
+forward pass is repeated for it. Subnetworks count as equally expensive, and sending as free.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ TICK = 5
 
 
 class Pass(NamedTuple):
-    """What a subnetwork does in a unit: a frame forward, or the gradient of its loss backward."""
+    """The work of a subnetwork in a unit: a frame forward, or the gradient of its loss backward."""
 
     frame: int
     backward: bool
@@ -58,9 +59,9 @@ class TrainingSchedule:
     """The passes of M frames, forward and backward, through each of D subnetworks.
 
     Attributes:
-        name: what the schedule is called.
-        cells: `[D][length]`, what a subnetwork does in a unit; None is rest.
-        period: units after which, in an endless stream, the next M frames begin.
+        name: the name of the schedule.
+        cells: `[D][length]`, the pass of a subnetwork in a unit; None if it is idle.
+        period: units after which, in an endless stream, the next M frames start.
     """
 
     name: str
@@ -84,7 +85,7 @@ class TrainingSchedule:
 
     @property
     def bubble_fraction(self) -> float:
-        """Share of the units of all subnetworks in which nothing is done.
+        """Share of the units of all subnetworks that are idle.
 
         Back-propagation: 1 - 1 / D. GPipe: (D - 1) / (M + D - 1). Sideways, from the first frame's
         entry to the last gradient's exit: (2 D - 2) / (M + 2 D - 2), which tends to 0 as M grows.
@@ -93,12 +94,12 @@ class TrainingSchedule:
 
     @property
     def units_per_frame(self) -> float:
-        """Units that a frame takes in an endless stream."""
+        """Units per frame in an endless stream."""
         return self.period / self.frames
 
     @property
     def stream_bubble(self) -> float:
-        """The same share in an endless stream: none of Sideways, the others' as it was."""
+        """Idle share in an endless stream: 0 for Sideways, `bubble_fraction` for the others."""
         return 1 - 2 / self.units_per_frame
 
     def passes(self) -> Iterator[tuple[int, Pass]]:
@@ -109,40 +110,40 @@ class TrainingSchedule:
                     yield subnetwork, cell
 
     def throughput_over(self, other: "TrainingSchedule") -> float:
-        """Frames that an endless stream trains on, for each that `other` does in the same time.
+        """Return the throughput in frames of an endless stream, divided by that of `other`.
 
         Sideways over GPipe: (M + D - 1) / M.
         """
         return other.units_per_frame / self.units_per_frame
 
     def grid(self, width: int | None = None) -> str:
-        """The schedule drawn: a row per subnetwork, a column per unit; see the module's docstring.
+        """Draw the schedule: a row per subnetwork, a column per unit; see the module's docstring.
 
         Args:
-            width: most characters in a line, if there is room for a unit at all; what is longer
-                goes on below. None: no line is broken.
+            width: maximum characters in a line, as long as a unit fits. Longer schedules continue
+                in another block below. None: one block.
         """
         names = [f"subnetwork {index} " for index in range(self.subnetworks)]
-        left, wide = len(names[-1]), len(str(self.frames)) + 2
-        most = self.length if width is None else max(1, (width - left) // wide)
-        even = math.ceil(self.length / math.ceil(self.length / most))  # of a block among equals
+        left, cell_width = len(names[-1]), len(str(self.frames)) + 2
+        most = self.length if width is None else max(1, (width - left) // cell_width)
+        block_length = math.ceil(self.length / math.ceil(self.length / most))  # blocks alike
         blocks = []
-        for first in range(0, self.length, even):
-            units = range(first + 1, min(first + even, self.length) + 1)
-            ticks = "".join(f"{'' if unit % TICK else unit:>{wide}}" for unit in units)
+        for first in range(0, self.length, block_length):
+            units = range(first + 1, min(first + block_length, self.length) + 1)
+            ticks = "".join(f"{'' if unit % TICK else unit:>{cell_width}}" for unit in units)
             lines = [f"{'unit':<{left}}{ticks}".rstrip()]
             for name, row in zip(names, self.cells, strict=True):
-                cells = "".join(f"{row[unit - 1] or '.'!s:>{wide}}" for unit in units)
+                cells = "".join(f"{row[unit - 1] or '.'!s:>{cell_width}}" for unit in units)
                 lines.append(f"{name:<{left}}{cells}")
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks)
 
 
 def back_propagation(subnetworks: int, frames: int) -> TrainingSchedule:
-    """One frame after another, each forward and then backward: 2 D units a frame.
+    """Return the schedule of one frame after another, forward then backward: 2 D units a frame.
 
     Raises:
-        ValueError: a number is no positive integer.
+        ValueError: a number is not a positive integer.
     """
     _check(subnetworks, frames)
     return _schedule(
@@ -156,13 +157,13 @@ def back_propagation(subnetworks: int, frames: int) -> TrainingSchedule:
 
 
 def gpipe(subnetworks: int, frames: int) -> TrainingSchedule:
-    """M frames as micro-batches: all forward, then all backward; 2 (M + D - 1) units.
+    """Return the schedule of M micro-batches, all forward then all backward: 2 (M + D - 1) units.
 
-    An endless stream is cut into such batches: weights change between them only, when the pipeline
+    An endless stream is cut into such batches: weights change only between them, when the pipeline
     is empty.
 
     Raises:
-        ValueError: a number is no positive integer.
+        ValueError: a number is not a positive integer.
     """
     _check(subnetworks, frames)
     length = 2 * (frames + subnetworks - 1)
@@ -177,15 +178,15 @@ def gpipe(subnetworks: int, frames: int) -> TrainingSchedule:
 
 
 def sideways(subnetworks: int, frames: int) -> TrainingSchedule:
-    """At each step every subnetwork takes a frame forward and a gradient backward.
+    """Return the schedule in which every subnetwork takes a frame and a gradient at each step.
 
-    At step t, counted from 1, subnetwork i = 1 .. D holds frame t - i + 1, and takes the gradient
-    of the loss of frame t - (2 D - 1 - i), the first at step 2 D - i. It takes it through the
-    Jacobian at the frame that it holds, which for the last subnetwork alone is the loss's own. The
-    last gradient is through after M + 2 D - 2 steps.
+    At step t, counted from 1, subnetwork i = 1 .. D holds frame t - i + 1, and receives the
+    gradient of the loss of frame t - (2 D - 1 - i), the first at step 2 D - i. It multiplies it
+    with the Jacobian at the frame that it holds; only for the last subnetwork these two frames are
+    the same. The last gradient leaves after M + 2 D - 2 steps.
 
     Raises:
-        ValueError: a number is no positive integer.
+        ValueError: a number is not a positive integer.
     """
     _check(subnetworks, frames)
     first_steps = first_learning_steps(subnetworks)
@@ -202,14 +203,14 @@ def sideways(subnetworks: int, frames: int) -> TrainingSchedule:
 def training_schedules(
     subnetworks: int, frames: int
 ) -> tuple[TrainingSchedule, TrainingSchedule, TrainingSchedule]:
-    """Back-propagation, GPipe and Sideways.
+    """Return the schedules of back-propagation, GPipe and Sideways.
 
     Args:
         subnetworks: the number D of subnetworks.
         frames: the number M of frames; GPipe's micro-batches.
 
     Raises:
-        ValueError: a number is no positive integer.
+        ValueError: a number is not a positive integer.
 
     Example:
         >>> for schedule in training_schedules(subnetworks=3, frames=4):
@@ -229,7 +230,7 @@ def _check(subnetworks: int, frames: int) -> None:
     for number in (subnetworks, frames):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ValueError(
-                "a training schedule: expected integers of at least 1. "
+                "Invalid size of a training schedule. Expected integers of at least 1. "
                 f"Received: subnetworks={subnetworks!r}, frames={frames!r}"
             )
 
@@ -242,7 +243,7 @@ def _schedule(
     backward: Callable[[int, int], int],
     period: int,
 ) -> TrainingSchedule:
-    """The schedule whose passes are in the units `forward(s, f)` and `backward(s, f)`.
+    """Return the schedule with passes in the units `forward(s, f)` and `backward(s, f)`.
 
     Subnetworks s, frames f and these units are counted from 0.
     """
