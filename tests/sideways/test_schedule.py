@@ -1,4 +1,4 @@
-"""Schedules of training are those that simulations find, and that the papers' tables say."""
+"""Schedules of training equal simulations, and the figures and tables of the papers."""
 
 import doctest
 import itertools
@@ -31,39 +31,39 @@ def rows(schedule: TrainingSchedule) -> Rows:
     return [list(row) for row in schedule.cells]
 
 
-# --- what subnetworks do when -------------------------------------------------------------------
+# --- cells --------------------------------------------------------------------------------------
 
 
 def as_soon_as_possible(subnetworks: int, order: Sequence[Pass]) -> Rows:
-    """Every subnetwork works through `order`, a pass a unit, once what it needs has been done."""
+    """Simulate subnetworks that run `order`, a pass a unit, as soon as its inputs are there."""
     done: set[tuple[int, Pass]] = set()
     queues = [list(order) for _ in range(subnetworks)]
-    made: Rows = [[] for _ in range(subnetworks)]
+    cells: Rows = [[] for _ in range(subnetworks)]
 
     def ready(s: int, task: Pass) -> bool:
-        before = Pass(task.frame, False)
+        forward = Pass(task.frame, False)
         if not task.backward:
-            return s == 0 or (s - 1, before) in done
-        return (s, before) in done and (s == subnetworks - 1 or (s + 1, task) in done)
+            return s == 0 or (s - 1, forward) in done
+        return (s, forward) in done and (s == subnetworks - 1 or (s + 1, task) in done)
 
     while any(queues):
-        now = [q.pop(0) if q and ready(s, q[0]) else None for s, q in enumerate(queues)]
-        for s, task in enumerate(now):
-            made[s].append(task)
+        unit = [q.pop(0) if q and ready(s, q[0]) else None for s, q in enumerate(queues)]
+        for s, task in enumerate(unit):
+            cells[s].append(task)
             if task:
                 done.add((s, task))
-    return made
+    return cells
 
 
 @on_all_sizes
-def test_gpipe_takes_all_frames_forward_and_then_backward(subnetworks: int, frames: int) -> None:
+def test_gpipe_runs_all_frames_forward_and_then_backward(subnetworks: int, frames: int) -> None:
     forward = [Pass(frame, False) for frame in range(1, frames + 1)]
     order = forward + [Pass(task.frame, True) for task in reversed(forward)]
     assert rows(gpipe(subnetworks, frames)) == as_soon_as_possible(subnetworks, order)
 
 
 @on_all_sizes
-def test_back_propagation_takes_a_frame_both_ways_before_the_next(
+def test_back_propagation_runs_a_frame_both_ways_before_the_next(
     subnetworks: int, frames: int
 ) -> None:
     order = [Pass(frame, backward) for frame in range(1, frames + 1) for backward in (False, True)]
@@ -71,27 +71,25 @@ def test_back_propagation_takes_a_frame_both_ways_before_the_next(
 
 
 @on_all_sizes
-def test_sideways_hands_frames_and_gradients_on_at_every_step(
-    subnetworks: int, frames: int
-) -> None:
-    held: list[int | None] = [None] * subnetworks
+def test_sideways_moves_frames_and_gradients_at_every_step(subnetworks: int, frames: int) -> None:
+    present: list[int | None] = [None] * subnetworks
     gradients: list[int | None] = [None] * subnetworks
-    made: Rows = [[] for _ in range(subnetworks)]
+    cells: Rows = [[] for _ in range(subnetworks)]
     for step in range(1, frames + 2 * subnetworks - 1):
-        held = [step if step <= frames else None, *held[:-1]]
-        gradients = [*gradients[1:], held[-1]]
-        for row, frame, gradient in zip(made, held, gradients, strict=True):
+        present = [step if step <= frames else None, *present[:-1]]
+        gradients = [*gradients[1:], present[-1]]
+        for row, frame, gradient in zip(cells, present, gradients, strict=True):
             row.append(frame and Pass(frame, False))
             row.append(gradient and Pass(gradient, True))
-    assert rows(sideways(subnetworks, frames)) == made
+    assert rows(sideways(subnetworks, frames)) == cells
 
 
 @pytest.mark.parametrize("make", MAKERS)
 @on_all_sizes
-def test_each_subnetwork_takes_each_frame_once_forward_and_then_once_backward(
+def test_each_subnetwork_runs_each_frame_once_forward_and_then_once_backward(
     make: Callable[[int, int], TrainingSchedule], subnetworks: int, frames: int
 ) -> None:
-    """A subnetwork does one thing at a time, for a cell holds one."""
+    """A subnetwork runs one pass at a time, because a cell holds one."""
     schedule = make(subnetworks, frames)
     unit = {
         (s, *cell): at
@@ -111,9 +109,9 @@ def test_each_subnetwork_takes_each_frame_once_forward_and_then_once_backward(
             assert s == 0 or unit[s - 1, frame, False] < at
 
 
-# Sideways, section 3, for D = 3 and K = 6. At each step and module: the frames at which the
-# gradient was taken so far, that of the loss first | the frame at which it is taken now; and the
-# masks of the three modules.
+# *Sideways*, section 3.4, for D = 3 and K = 6. For each step and module: the frames of the
+# Jacobians in the gradient so far, that of the loss first | the frame of the present Jacobian; and
+# the masks of the three modules.
 WORKED = """
     1    - | 1      -         -        0 0 0
     2    - | 2      - | 1     -        0 0 0
@@ -134,11 +132,11 @@ def test_sideways_is_the_worked_table_of_three_modules_and_six_frames() -> None:
         cells, masks = [], []
         for module in range(3):
             lag = 2 - module  # steps since the gradient left the loss
-            gradient, held = backward[module][step], forward[module][step]
-            taken = [forward[2 - back][step - lag + back] for back in range(lag or 1)]
-            assert gradient in (None, taken[0])
-            before = ",".join(map(str, taken)) if gradient else "-"
-            cells.append(f"{before} | {held}" if held else "-")
+            gradient, frame = backward[module][step], forward[module][step]
+            jacobians = [forward[2 - back][step - lag + back] for back in range(lag or 1)]
+            assert gradient in (None, jacobians[0])
+            before = ",".join(map(str, jacobians)) if gradient else "-"
+            cells.append(f"{before} | {frame}" if frame else "-")
             masks.append(str(int(gradient is not None)))
         drawn.append([str(step + 1), *cells, " ".join(masks)])
     assert drawn == [re.split(r"\s{3,}", line.strip()) for line in WORKED.strip().splitlines()]
@@ -148,13 +146,13 @@ def test_sideways_is_the_worked_table_of_three_modules_and_six_frames() -> None:
 
 
 def idle(schedule: TrainingSchedule) -> float:
-    """Share of the dots among the cells of the grid."""
+    """Return the share of dots among the cells of the grid."""
     cells = [word for line in schedule.grid().splitlines()[1:] for word in line.split()[2:]]
     return cells.count(".") / len(cells)
 
 
 @on_all_sizes
-def test_lengths_and_bubbles_are_those_of_the_papers(subnetworks: int, frames: int) -> None:
+def test_lengths_and_bubbles_equal_the_papers(subnetworks: int, frames: int) -> None:
     d, m = subnetworks, frames
     one, pipe, side = training_schedules(d, m)
     assert [one.length, pipe.length, side.length] == [
@@ -169,7 +167,7 @@ def test_lengths_and_bubbles_are_those_of_the_papers(subnetworks: int, frames: i
 
 
 @on_all_sizes
-def test_in_a_stream_only_sideways_never_rests(subnetworks: int, frames: int) -> None:
+def test_in_a_stream_only_sideways_is_never_idle(subnetworks: int, frames: int) -> None:
     one, pipe, side = training_schedules(subnetworks, frames)
     assert side.throughput_over(pipe) == (frames + subnetworks - 1) / frames
     assert side.throughput_over(one) == subnetworks
@@ -185,7 +183,7 @@ def test_the_bubble_of_sideways_vanishes_in_long_streams() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 5])
-def test_a_single_subnetwork_never_rests(frames: int) -> None:
+def test_a_single_subnetwork_is_never_idle(frames: int) -> None:
     one, pipe, side = training_schedules(1, frames)
     assert one.cells == side.cells
     assert {schedule.bubble_fraction for schedule in (one, pipe, side)} == {0}
@@ -196,42 +194,42 @@ def test_a_single_subnetwork_never_rests(frames: int) -> None:
 @pytest.mark.parametrize(
     ("subnetworks", "frames"), [(0, 2), (2, -1), (2.0, 2), (2, True), (0, "3")]
 )
-def test_numbers_that_are_none_are_refused(
+def test_sizes_that_are_not_positive_integers_are_refused(
     make: Callable, subnetworks: object, frames: object
 ) -> None:
-    says = f"integers of at least 1. Received: subnetworks={subnetworks!r}, frames={frames!r}"
-    with pytest.raises(ValueError, match=re.escape(says)):
+    message = f"integers of at least 1. Received: subnetworks={subnetworks!r}, frames={frames!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
         make(subnetworks, frames)
 
 
 # --- drawings -----------------------------------------------------------------------------------
 
 
-def test_the_grids_of_the_docstring_are_as_drawn() -> None:
+def test_the_docstring_shows_the_grids() -> None:
     drawn = [line for schedule in training_schedules(3, 4) for line in schedule.grid().splitlines()]
     shown = re.findall(r"^    ((?:unit|subnetwork) .*)$", schedule_module.__doc__, re.MULTILINE)
     assert shown == drawn
 
 
-def test_the_examples_of_the_docstrings_say_what_they_say() -> None:
+def test_the_examples_of_the_docstrings_run() -> None:
     results = doctest.testmod(schedule_module)
     assert results.attempted > 0
     assert results.failed == 0
 
 
 @pytest.mark.parametrize("width", [1, 30, 80, 1000])
-def test_a_narrow_grid_goes_on_below(width: int) -> None:
+def test_a_narrow_grid_continues_below(width: int) -> None:
     whole, broken = (sideways(3, 12).grid(most).splitlines() for most in (None, width))
     assert max(map(len, broken)) <= max(width, len("subnetwork 0  f12"))
     for line in whole[1:]:
         name, cells = line[:12], line[13:].split()
-        found = [part[13:].split() for part in broken if part.startswith(name)]
-        assert list(itertools.chain(*found)) == cells
+        parts = [part[13:].split() for part in broken if part.startswith(name)]
+        assert list(itertools.chain(*parts)) == cells
     numbers = [number for line in broken if line.startswith("unit") for number in line.split()[1:]]
     assert numbers == whole[0].split()[1:]
 
 
-def test_the_text_names_lengths_bubbles_and_throughput() -> None:
+def test_the_text_states_lengths_bubbles_and_throughput() -> None:
     text = training_schedule_text(4, 8)
     for words in (
         "back-propagation: 64 units, bubble 75 %",
@@ -246,18 +244,18 @@ def test_the_text_names_lengths_bubbles_and_throughput() -> None:
 
 
 @on_all_sizes
-def test_the_cells_of_the_figure_are_those_of_the_schedules(subnetworks: int, frames: int) -> None:
+def test_the_figure_has_the_cells_of_the_schedules(subnetworks: int, frames: int) -> None:
     root = ET.fromstring(training_schedule_figure(subnetworks, frames))
     wide, high = float(root.get("width")), float(root.get("height"))
-    found = {}
+    drawn = {}
     for rect in root.iter("{http://www.w3.org/2000/svg}rect"):
         assert 0 <= float(rect.get("x")) <= wide - float(rect.get("width"))
         assert 0 <= float(rect.get("y")) <= high - float(rect.get("height"))
         if "data-unit" in rect.attrib:
-            where = tuple(rect.get(f"data-{key}") for key in ("schedule", "subnetwork", "unit"))
-            does = rect.get("class").split()[0].replace("card", "idle")
-            found[where] = does, rect.get("data-frame")
-    assert found == {
+            cell = tuple(rect.get(f"data-{key}") for key in ("schedule", "subnetwork", "unit"))
+            kind = rect.get("class").split()[0].replace("card", "idle")
+            drawn[cell] = kind, rect.get("data-frame")
+    assert drawn == {
         (schedule.name, str(s), str(unit)): (
             ("backward" if cell.backward else "forward", str(cell.frame))
             if cell
