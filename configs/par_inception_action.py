@@ -1,8 +1,11 @@
-"""Par-Inception for actions, as *Massively Parallel Video Networks* trained it (appendix C).
+"""Par-Inception for actions on Mini-Kinetics (*Massively Parallel Video Networks*, appendix C).
 
-On Mini-Kinetics, at `--config.data.path`. Its authors publish which classes and videos it has: a
-text file of a class on each line must be both `--config.data.train.class_list` and
-`--config.data.evaluation.class_list`, and one of YouTube identifiers may be both `video_list`.
+The data set is at `--config.data.path`. Its authors publish lists of its classes and videos: give a
+text file with one class per line as `--config.data.train.class_list` and
+`--config.data.evaluation.class_list`, and optionally YouTube identifiers as `video_list`.
+
+Takes: 70,000 updates on batches of 4 clips, 64 frames of 224x224 each; the time has not been
+measured here. Expect: table 1 of the paper; its accuracies are not stated here.
 """
 
 from typing import Any
@@ -15,16 +18,15 @@ from mpvn.training import base_config
 
 def get_config() -> ConfigDict:
     config = base_config()
-    lists = {"class_list": "", "video_list": "", "skip_missing": True}  # not all is online any more
     config.data.name = "mini_kinetics"
-    config.data.train = {"split": "train", **lists}
-    config.data.evaluation = {"split": "val", **lists}
+    config.data.train = {"split": "train", "skip_missing": True}  # some videos are offline by now
+    config.data.evaluation = {"split": "val", "skip_missing": True}
     config.clip.frames = 64
     config.task.name = "action"
     config.distillation.weight, config.distillation.whiten = 100.0, False
     config.model.name = "par_inception"
     config.model.size = 224
-    config.model.options = {"clocks": True, "temporal_filters": True, "dropout": 0.0}
+    config.model.options = {"clocks": True, "temporal_filters": True}
     config.optimizer.learning_rate = 0.1
     config.optimizer.schedule = "steps"
     config.optimizer.boundaries = (50_000, 60_000)

@@ -1,7 +1,9 @@
-"""Actions of rendered figures by a narrow Par-Inception: minutes on two cores.
+"""Actions of rendered figures with a narrow Par-Inception.
 
-The small twin of par_inception_action.py. The actions come in pairs that are reversals of each
-other, so they are told apart by the order of their frames alone.
+The small version of par_inception_action.py. The actions come in pairs that are reversals of each
+other: only the order of the frames tells them apart.
+
+Takes: minutes on two cores. Expect: not measured with this config; see benchmarks/learning.
 """
 
 from typing import Any

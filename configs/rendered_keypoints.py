@@ -1,7 +1,9 @@
-"""Keypoints of rendered figures by a narrow Par-DenseNet: 5 minutes on two cores.
+"""Keypoints of rendered figures with a narrow Par-DenseNet.
 
-The small twin of par_densenet_pose.py. Its grid asks what depth-parallelism costs a network that
-answers at once, and one that may answer two steps late.
+The small version of par_densenet_pose.py. Its grid measures what depth-parallelism costs a network
+that answers at once, and one that may answer two steps late.
+
+Takes: 5 minutes on two cores. Expect: not measured with this config; see benchmarks/learning.
 """
 
 from typing import Any

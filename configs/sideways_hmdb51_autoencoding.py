@@ -1,8 +1,13 @@
-"""Frames encoded and decoded while they come, by Sideways (*Sideways*, section 5.3), on HMDB51.
+"""Auto-encoding of frames while they arrive, by Sideways (*Sideways*, section 4.3), on HMDB51.
 
-Six modules, updated at every frame, what is under way carried on. The paper's baseline is blocked
-while a frame is there and back: `--trainer bp --config.training.realtime=True`. The paper gives the
-network and the updates; clips, batches and the optimizer are ours.
+Six modules, updated at every frame without draining the pipeline. The paper's baseline is blocked
+while a frame passes there and back: `--trainer bp --config.training.realtime=True`. The paper uses
+CATER: `--config.data.name=cater --config.data.evaluation.split=val`. It gives the network and the
+updates; clips, batches and the optimizer are our choice. What this does not do: the paper evaluates
+in real time, too; here evaluation runs both networks at every frame.
+
+Takes: 30,000 batches of 8 clips, 64 frames of 224x224 each; the time has not been measured here.
+Expect: on CATER, MSE 0.002, the baseline 0.014 (paper, table 3).
 """
 
 from typing import Any
@@ -15,12 +20,9 @@ from mpvn.training import base_config
 def get_config() -> ConfigDict:
     config = base_config()
     config.data.name = "hmdb51"
-    config.data.train = {"split": "train", "fold": 1}
-    config.data.evaluation = {"split": "test", "fold": 1}
     config.clip.frames = 64
     config.clip.short = "loop"
     config.task.name = "autoencoding"
-    config.task.latency = 5
     config.model.name = "autoencoder"
     config.model.size = 224
     config.model.options = {"batch_norm": False}

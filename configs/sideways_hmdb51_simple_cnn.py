@@ -1,7 +1,11 @@
-"""Simple-CNN for actions by Sideways, in 6 modules (*Sideways*, section 5.1), on HMDB51.
+"""Simple-CNN for actions on HMDB51, by Sideways in 6 modules (*Sideways*, section 4).
 
-Of UCF101: `--config.data.name=ucf101`. By back-propagation: `--trainer bp`. The paper gives the
-network, the label at every step and one update a clip; clips, batches and the optimizer are ours.
+UCF101: `--config.data.name=ucf101`. Back-propagation: `--trainer bp`. The paper gives the network,
+the label at every step and one update per clip; clips, batches and the optimizer are our choice.
+
+Takes: 30,000 updates on batches of 8 clips, 64 frames of 224x224 each; the time has not been
+measured here. Expect: accuracy 16.5, back-propagation 17.2; on UCF101 42.2 and 40.7 (paper, table
+1).
 """
 
 from typing import Any
@@ -14,13 +18,10 @@ from mpvn.training import base_config
 def get_config() -> ConfigDict:
     config = base_config()
     config.data.name = "hmdb51"
-    config.data.train = {"split": "train", "fold": 1}
-    config.data.evaluation = {"split": "test", "fold": 1}
     config.clip.frames = 64
     config.clip.short = "loop"
     config.augmentation.scale = (0.8, 1.0)
     config.task.name = "action"
-    config.task.latency = 5
     config.model.name = "simple_cnn"
     config.model.size = 224
     config.model.options = {"batch_norm": False}

@@ -1,38 +1,25 @@
-"""VGG-8 for actions by Sideways, in 8 modules (*Sideways*, section 5.1), on HMDB51.
+"""VGG-8 for actions on HMDB51, by Sideways in 8 modules (*Sideways*, section 4).
 
-Of UCF101: `--config.data.name=ucf101`. The row with dropout: `--config.model.options.dropout=0.9`.
-By back-propagation: `--trainer bp`, and `--trainer gpipe`. The paper gives the network, the label
-at every step and one update a clip; clips, batches and the optimizer are ours.
+UCF101: `--config.data.name=ucf101`. With dropout: `--config.model.options.dropout=0.9`.
+Back-propagation: `--trainer bp` or `--trainer gpipe`. The paper gives the network, the label at
+every step and one update per clip; clips, batches and the optimizer are our choice.
+
+Takes: as sideways_hmdb51_simple_cnn.py. Expect: accuracy 25.8, back-propagation 24.6; on UCF101
+53.8 and 49.1, with dropout 58.2 and 56.0 (paper, table 1).
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import sibling
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    config.data.name = "hmdb51"
-    config.data.train = {"split": "train", "fold": 1}
-    config.data.evaluation = {"split": "test", "fold": 1}
-    config.clip.frames = 64
-    config.clip.short = "loop"
-    config.augmentation.scale = (0.8, 1.0)
-    config.task.name = "action"
-    config.task.latency = 7
+    config = sibling(__file__, "sideways_hmdb51_simple_cnn").get_config()
     config.model.name = "vgg8"
-    config.model.size = 224
     config.model.options = {"dropout": 0.0}
     config.plan.subnetworks = 8
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 0.0001
-    config.optimizer.schedule = "cosine"
-    config.training.trainer = "sideways"
-    config.training.steps = 30_000
-    config.training.checkpoint_every = 500
-    config.training.evaluate_every = 3_000
     return config
 
 

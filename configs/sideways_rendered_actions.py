@@ -1,8 +1,11 @@
-"""Actions of rendered figures, each frame by itself, by a narrow VGG-8 that trains by Sideways.
+"""Actions of rendered figures, one frame at a time, with a narrow VGG-8 trained by Sideways.
 
-The small twin of sideways_hmdb51_vgg8.py: minutes on two cores. An action and its reversal are one
-class here, for a chain of modules sees single frames. `--trainer bp` is the comparison; clocked by
-frames seen, an update is one clip for both.
+The small version of sideways_hmdb51_vgg8.py. An action and its reversal are one class here, because
+a chain of modules sees single frames. `--trainer bp` trains by back-propagation for comparison; an
+update is one clip in both.
+
+Takes: minutes on two cores. Expect: accuracy 0.624; back-propagation 0.644 (three seeds,
+benchmarks/sideways_learning).
 """
 
 from typing import Any
@@ -19,7 +22,6 @@ def get_config() -> ConfigDict:
     config.data.evaluation = {"count": 100, "seed": 0, **figures}
     config.clip.frames = 32
     config.task.name = "action"
-    config.task.latency = 7
     config.model.name = "vgg8"
     config.model.options = {"width": 0.125, "batch_norm": True, "dropout": 0.0}
     config.plan.subnetworks = 8

@@ -1,29 +1,26 @@
-"""Frames of rendered figures, coded and decoded while they come, by Sideways: minutes on two cores.
+"""Auto-encoding of rendered figures while they arrive, by Sideways (*Sideways*, section 4.3).
 
-The task of *Sideways* (section 5.3): the auto-encoder's five convolutions and its decoder are six
-modules, updated at every frame, what is under way carried on. Its comparison is blocked while a
-frame is there and back: `--trainer bp --config.training.realtime=True`.
+The auto-encoder's five convolutions and its decoder are six modules, updated at every frame without
+draining the pipeline. The baseline is blocked while a frame passes there and back:
+`--trainer bp --config.training.realtime=True`.
+
+Takes: minutes on two cores. Expect: MSE 0.0553 after 60 updates; the baseline 0.0942 (three seeds,
+benchmarks/sideways_learning).
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import sibling
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    config.data.train = {"count": 2000}
-    config.data.evaluation = {"count": 40, "seed": 0}  # the same videos for every config.seed
+    config = sibling(__file__, "rendered_autoencoding").get_config()
     config.clip.frames = 32
-    config.task.name = "autoencoding"
-    config.task.latency = 5
-    config.model.name = "autoencoder"
-    config.model.options = {"width": 0.25, "batch_norm": False}
     config.plan.subnetworks = 6
-    config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.0003
+    config.optimizer.schedule = "constant"
     config.training.trainer = "sideways"
     config.training.update_every = 1
     return config

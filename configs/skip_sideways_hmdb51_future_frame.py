@@ -1,39 +1,30 @@
 """The frame 8 frames ahead, by Skip-Sideways (supplement), on HMDB51.
 
-Full-Res in 8 units, shortcuts of offset 3; without them, `--config.model.shortcuts='()'`, it is
-Sideways. Of Kinetics-600: `--config.data.name=kinetics600`. The paper gives the network, Adam and
-the cosine; clips, batches and the rate are ours.
+Full-Res in 8 units with shortcuts of offset 3; without them, `--config.model.shortcuts='()'`, this
+is Sideways. Kinetics-600: `--config.data.name=kinetics600 --config.data.evaluation.split=val`. The
+paper gives the network, Adam and the cosine schedule; clips, batches and the rate are our choice.
+
+Takes: 30,000 updates on batches of 8 clips, 64 frames of 224x224 each; the time has not been
+measured here. Expect: Skip-Sideways better than Sideways (paper); its values are not stated here.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import sibling
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    config.data.name = "hmdb51"
-    config.data.train = {"split": "train", "fold": 1}
-    config.data.evaluation = {"split": "test", "fold": 1}
-    config.clip.frames = 64
-    config.clip.short = "loop"
+    config = sibling(__file__, "sideways_hmdb51_autoencoding").get_config()
     config.task.name = "future_frame"
-    config.task.latency = 7
-    config.model.name = "full_res"
-    config.model.size = 224
-    config.model.options = {"block": 2}
-    config.plan.subnetworks = 8
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 0.0001
-    config.training.trainer = "sideways"
-    config.optimizer.schedule = "cosine"
     config.task.options = {"ahead": 8}
+    config.model.name = "full_res"
+    config.model.options = {"block": 2}
     config.model.shortcuts = (3,)
-    config.training.steps = 30_000
-    config.training.checkpoint_every = 500
-    config.training.evaluate_every = 3_000
+    config.plan.subnetworks = 8
+    config.optimizer.schedule = "cosine"
+    config.training.update_every = None
     return config
 
 

@@ -1,34 +1,26 @@
-"""The frame 8 frames ahead of rendered figures, by Skip-Sideways: minutes on two cores.
+"""The frame 8 frames ahead of rendered figures, by Skip-Sideways (supplement).
 
-The task of *Skip-Sideways* (supplement): Full-Res in 8 units, units 3 and on reading two frames at
-once by shortcuts of offset 3. Without them, `--config.model.shortcuts='()'`, it is Sideways, which
-sees one frame at a time.
+Full-Res in 8 units; from the third on, units read two frames at once, by shortcuts of offset 3.
+Without shortcuts, `--config.model.shortcuts='()'`, this is Sideways, which sees one frame at a
+time.
+
+Takes: minutes on two cores. Expect: MSE 0.0887 after 100 updates; Sideways 0.0981 (three seeds,
+benchmarks/sideways_learning).
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import sibling
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    config.data.train = {"count": 2000}
-    config.data.evaluation = {"count": 40, "seed": 0}  # the same videos for every config.seed
+    config = sibling(__file__, "rendered_future_frame").get_config()
     config.clip.frames = 32
-    config.task.name = "future_frame"
-    config.task.latency = 7
-    config.task.options = {"ahead": 8}
-    config.model.name = "full_res"
-    config.model.options = {"width": 0.25, "block": 2}
     config.model.shortcuts = (3,)
     config.plan.subnetworks = 8
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 0.003
-    config.optimizer.schedule = "cosine"
     config.training.trainer = "sideways"
-    config.training.batch_norm_momentum = 0.9
     return config
 
 

@@ -1,48 +1,34 @@
-"""TSM on ResNet-50, of Kinetics-400 (*Temporal Shift Module*, section 5), at `--config.data.path`.
+"""TSM on ResNet-50, on Kinetics-400 (*Temporal Shift Module*, section 5).
 
-Clips are eight frames of 64. `mpvn eval RUN --views` is the accurate test, 10 clips of 3 crops; the
-efficient one is `--config.views.clips=1 --config.views.crops=1 --config.views.size=224` of it.
-Without shifts, `--config.model.options.shift=False`, it is TSN. The paper begins with torchvision's
-weights of ImageNet, `--config.model.weights=resnet50.pth`; without a file they are random. The
-sizes of random crops are ours.
+The data set is at `--config.data.path`; `class_list` in `config.data.train` and
+`config.data.evaluation` selects classes. A clip is eight frames of 64. `mpvn eval RUN --views` is
+the accurate test, 10 clips of 3 crops. The efficient test, TSN, online networks and ImageNet
+weights are as in tsm_something_v1_resnet50.py.
+
+Takes: 100 epochs in batches of 64 clips, 8 frames of 224x224 each; the time has not been measured
+here. Expect: 74.1 top-1, TSN 70.6, online 74.3 (paper).
 """
-
-from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import sibling
+
+SOMETHING = sibling(__file__, "tsm_something_v1_resnet50")
+get_grid = SOMETHING.get_grid
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    missing = {"skip_missing": True, "class_list": ""}  # not all is online any more
+    config = SOMETHING.get_config()
     config.data.name = "kinetics400"
-    config.data.train = {"split": "train", **missing}
-    config.data.evaluation = {"split": "val", **missing}
-    config.clip.frames = 8
+    config.data.train = {"split": "train", "skip_missing": True}  # some videos are offline by now
+    config.data.evaluation = {"split": "val", "skip_missing": True}
     config.clip.sampling = "dense"
     config.clip.window = 64
     config.clip.short = "loop"
-    config.clip.evaluated = 0
     config.views.clips = 10
-    config.views.crops = 3
-    config.views.size = 256
-    config.augmentation.scale = (0.66, 1.0)
-    config.task.name = "action"
-    config.model.name = "tsm_resnet50"
-    config.model.size = 224
-    config.model.options = {"shift": True, "temporal_padding": "symmetric", "dropout": 0.5}
-    config.optimizer.learning_rate = 0.01
-    config.optimizer.weight_decay = 0.001  # 1e-4 of PyTorch, where a momentum of 0.9 adds it up
-    config.optimizer.schedule = "steps"
-    config.optimizer.boundaries = (150_000, 300_000)
-    config.training.steps = 375_000  # 100 epochs of 240,000 videos
-    config.training.batch_size = 64
+    config.augmentation.flip = True
+    config.optimizer.boundaries = (40, 80)
+    config.training.epochs = 100
     config.training.checkpoint_every = 1_000
-    config.training.evaluate_every = 15_000
+    config.training.evaluate_every = 4
     return config
-
-
-def get_grid() -> dict[str, tuple[Any, ...]]:
-    return {"model.options.shift": (True, False), "clip.frames": (8, 16)}

@@ -1,9 +1,12 @@
-"""Actions of rendered figures by a narrow TSM on MobileNetV2: minutes on two cores.
+"""Actions of rendered figures with a narrow TSM on MobileNetV2.
 
-The small twin of tsm_something_v1_resnet50.py and tsm_jester_mobilenet_v2.py. The actions come in
-pairs that are reversals of each other, so they are told apart by the order of their frames alone.
-Online it is `--config.model.options.temporal_padding=causal`, and without shifts,
-`--config.model.options.shift=False`, TSN, whatever the padding.
+The small version of tsm_something_v1_resnet50.py and tsm_jester_mobilenet_v2.py. The actions come
+in pairs that are reversals of each other: only the order of the frames tells them apart. Online:
+`--config.model.options.temporal_padding=causal`. Without shifts,
+`--config.model.options.shift=False`, this is TSN, whatever the padding.
+
+Takes: minutes on two cores. Expect: clip accuracy 0.80, online 0.78, TSN 0.45 (three seeds,
+benchmarks/order_of_frames).
 """
 
 from typing import Any
@@ -19,7 +22,7 @@ def get_config() -> ConfigDict:
     config.data.evaluation = {"count": 100, "seed": 0}  # the same videos for every config.seed
     config.clip.frames = 8
     config.clip.sampling = "segments"
-    config.clip.evaluated = 0
+    config.clip.evaluated = None
     config.views.clips = 2
     config.views.scale = 64
     config.task.name = "action"

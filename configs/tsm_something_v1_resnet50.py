@@ -1,11 +1,15 @@
-"""TSM on ResNet-50, of Something-Something V1 (*Temporal Shift Module*, section 5).
+"""TSM on ResNet-50, on Something-Something V1 (*Temporal Shift Module*, section 5).
 
-At `--config.data.path`. Clips are a frame of each of eight parts of the video. `mpvn eval RUN
---views` is the accurate test, 2 clips of 3 crops; the efficient one is `--config.views.clips=1
---config.views.crops=1 --config.views.size=224` of it. Without shifts,
-`--config.model.options.shift=False`, it is TSN, which cannot tell the order of frames. The paper
-begins with torchvision's weights of ImageNet, `--config.model.weights=resnet50.pth`; without a file
-they are random. The sizes of random crops are ours.
+The data set is at `--config.data.path`. A clip is one frame of each of eight parts of the video.
+`mpvn eval RUN --views` is the accurate test, 2 clips of 3 crops; add `--config.views.clips=1
+--config.views.crops=1 --config.views.size=224` for the efficient one. Without shifts,
+`--config.model.options.shift=False`, this is TSN, which cannot see the order of frames; online,
+`--config.model.options.temporal_padding=causal`. The paper starts from torchvision's ImageNet
+weights, `--config.model.weights=resnet50.pth`; without a file they are random. The size of random
+crops is our choice.
+
+Takes: 50 epochs in batches of 64 clips, 8 frames of 224x224 each; the time has not been measured
+here. Expect: 45.6 top-1, TSN 19.7, online 46.3 (paper).
 """
 
 from typing import Any
@@ -23,24 +27,24 @@ def get_config() -> ConfigDict:
     config.clip.frames = 8
     config.clip.sampling = "segments"
     config.clip.short = "hold"
-    config.clip.evaluated = 0
+    config.clip.evaluated = None
     config.views.clips = 2
     config.views.crops = 3
     config.views.size = 256
     config.augmentation.scale = (0.66, 1.0)
-    config.augmentation.flip = False  # left and right are told apart
+    config.augmentation.flip = False  # classes differ in left and right
     config.task.name = "action"
     config.model.name = "tsm_resnet50"
     config.model.size = 224
     config.model.options = {"shift": True, "temporal_padding": "symmetric", "dropout": 0.5}
     config.optimizer.learning_rate = 0.01
-    config.optimizer.weight_decay = 0.001  # 1e-4 of PyTorch, where a momentum of 0.9 adds it up
+    config.optimizer.weight_decay = 0.001  # 1e-4 in PyTorch, where a momentum of 0.9 multiplies it
     config.optimizer.schedule = "steps"
-    config.optimizer.boundaries = (26_880, 53_760)
-    config.training.steps = 67_200  # 50 epochs of 86,017 videos
+    config.optimizer.boundaries = (20, 40)
+    config.training.steps, config.training.epochs = None, 50
     config.training.batch_size = 64
     config.training.checkpoint_every = 500
-    config.training.evaluate_every = 6_720
+    config.training.evaluate_every = 5
     return config
 
 

@@ -1,23 +1,24 @@
-"""The flow stream of TSM on ResNet-50, of Something-Something V1, beside the RGB stream of
-tsm_something_v1_resnet50.py (*Temporal Shift Module*, section 5; *Temporal Segment Networks*).
+"""The optical-flow stream of TSM on Something-Something V1 (*Temporal Shift Module*, section 5).
 
-It sees five pairs of frames at each of eight, by TV-L1, and is otherwise trained as the RGB stream:
-the paper says no more. Begin with that run, as *Temporal Segment Networks* does (section 3.2),
-`--config.model.initial=runs/tsm_something_v1_resnet50` (with the `--config.model.weights` that it
-had, if any, which also say how pixels are normalized), and keep the flow, which takes long to
-compute, `--config.data.flow.folder=FOLDER`. Together they are
+It reads five pairs of frames at each of eight places, by TV-L1, and is otherwise trained like the
+RGB stream, tsm_something_v1_resnet50.py; the paper says no more. Start from the RGB run, as
+*Temporal Segment Networks* does (section 3.2), with
+`--config.model.initial=runs/tsm_something_v1_resnet50` (and the `--config.model.weights` of that
+run, if any, because they define how pixels are normalized). Flow is slow to compute: cache it with
+`--config.data.flow.folder=FOLDER`. Both streams together:
 `mpvn eval runs/tsm_something_v1_resnet50 runs/tsm_something_v1_resnet50_flow --views`.
-"""
 
-import pathlib
+Takes: as the RGB stream, and about a second of one core per pair of frames for the flow. Expect:
+the paper's accuracies are not stated here.
+"""
 
 from ml_collections import ConfigDict
 
-from mpvn.training import load_config
+from mpvn.training import sibling
 
 
 def get_config() -> ConfigDict:
-    config = load_config(pathlib.Path(__file__).with_name("tsm_something_v1_resnet50.py"))
+    config = sibling(__file__, "tsm_something_v1_resnet50").get_config()
     config.data.flow.stack = 5
     config.data.flow.method = "tvl1"
     return config

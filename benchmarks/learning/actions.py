@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config.data.train = {"count": 3000, **videos}
     config.data.evaluation = {"count": 200, **videos}
     config.data.in_memory = True
-    config.clip.evaluated = 0
+    config.clip.evaluated = None
     config.task.name = "action"
     config.model.name = "par_densenet"
     config.model.options = {"width": 0.125, "clocks": False, "temporal_kernel": 2}

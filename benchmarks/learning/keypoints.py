@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     videos = {"fps": 6.25, "frames": 32}
     config.data.train = {"count": 2000, "seed": 0, **videos}
     config.data.evaluation = {"count": 100, "seed": 0, **videos}
-    config.clip.evaluated = 0
+    config.clip.evaluated = None
     config.model.options = {
         "width": 0.125,
         "clocks": False,

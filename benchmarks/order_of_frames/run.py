@@ -23,7 +23,7 @@ from seeds import SEEDS, Measured, mean_and_range, measure, parse_arguments  # n
 from mpvn.files import write_atomically  # noqa: E402
 from mpvn.report.plots import Point, lines_figure  # noqa: E402
 from mpvn.tasks import Recognition  # noqa: E402
-from mpvn.training import RunFolder, build, evaluate_early, recognize_views  # noqa: E402
+from mpvn.training import RunFolder, build, evaluate_early, evaluate_views  # noqa: E402
 from mpvn.training.hyperparameter_sweep import Cell  # noqa: E402
 
 CONFIG = HERE.parent.parent / "configs" / "tsm_rendered_actions.py"
@@ -62,7 +62,7 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Cell:
 def row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
     """Return accuracies of one clip and of two clips per video, and of the order of frames."""
     recognitions = [
-        recognize_views(build(cell.config, to_train=False), RunFolder(cell.folder).last)
+        evaluate_views(build(cell.config, to_train=False), RunFolder(cell.folder).last)
         for cell in cells
     ]
     one_clip, one_clip_range = mean_and_range([cell.result[METRIC] for cell in cells])

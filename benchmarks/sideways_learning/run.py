@@ -98,7 +98,7 @@ def future_frame() -> Iterator[Setting]:
     for name, changes in {
         "Skip-Sideways": {},
         "Sideways": alone,
-        "along time, with shortcuts": {"training.trainer": ""},
+        "along time, with shortcuts": {"training.trainer": None, "task.latency": 7},
         "back-propagation, single frames": {**alone, **BP},
     }.items():
         yield Setting(name, {**common, **changes})

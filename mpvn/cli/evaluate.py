@@ -101,10 +101,10 @@ def _metrics(
 ) -> dict[str, float]:
     """Return metrics for whole videos, for views, or for the beginnings of videos."""
     from mpvn.report.early_recognition import early_recognition_figure
-    from mpvn.training import evaluate, evaluate_early, recognize_views
+    from mpvn.training import evaluate, evaluate_early, evaluate_views
 
     if arguments.views:
-        return recognize_views(experiment, checkpoint).metrics()
+        return evaluate_views(experiment, checkpoint).metrics()
     if arguments.early is None:
         return evaluate(experiment, checkpoint)
     curve = evaluate_early(experiment, checkpoint)

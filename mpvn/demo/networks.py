@@ -49,7 +49,7 @@ def teacher_config(steps: int) -> ConfigDict:
     config = base_config()
     config.data.train = {"count": 2000}
     config.data.evaluation = {"count": EVALUATION_VIDEOS}
-    config.clip.evaluated = 0
+    config.clip.evaluated = None
     config.model.options = {"width": 0.125, "clocks": False}
     config.optimizer.schedule = "cosine"
     config.training.batch_size = 4

@@ -202,6 +202,16 @@ def _build(
         raise ModelError(str(error)) from error
 
 
+def network_builder(name: str) -> Callable[..., keras.Model]:
+    """Return the function that builds a published network or one of `keras.applications`.
+
+    Raises:
+        ModelError: no such network.
+    """
+    key = name.lower()
+    return PUBLISHED[key].build if key in PUBLISHED else _application(name)
+
+
 def _application(name: str) -> Callable[..., keras.Model]:
     builders = application_builders()
     if name.lower() in builders:

@@ -26,12 +26,12 @@ from mpvn.data import VideoWriter, draw_text
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
+from mpvn.outputs import with_outputs
 from mpvn.plan.graph import Graph, Node
 from mpvn.report.theme import ramp
 from mpvn.tasks.overlay import enlarged, spread, stacked
 from mpvn.training import Experiment
 from mpvn.training.checkpoint import load_checkpoint
-from mpvn.training.distillation import with_outputs
 from mpvn.training.recognition import action_task
 
 FPS = 8

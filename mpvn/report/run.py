@@ -45,8 +45,8 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
     folder.add_skipped(experiment.evaluation.skipped)
     lead = _lead(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)
-    if done < config.training.steps:
-        lead += f" The run is not finished: {done:,} of {config.training.steps:,} batches."
+    if done < experiment.length.steps:
+        lead += f" The run is not finished: {done:,} of {experiment.length.steps:,} batches."
     task = config.task.name.replace("_", " ")
     return write_report(
         folder.path / "report.html",

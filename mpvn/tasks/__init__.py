@@ -13,7 +13,7 @@ from mpvn.tasks.fusion import fuse
 from mpvn.tasks.future_frame import FutureFrame
 from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
 from mpvn.tasks.keypoints import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Keypoints
-from mpvn.tasks.multi_view import Recognition, evaluate_views
+from mpvn.tasks.multi_view import Recognition, score_views
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task
 
@@ -35,7 +35,7 @@ __all__ = [
     "StepLoss",
     "StepMetric",
     "Task",
-    "evaluate_views",
+    "score_views",
     "fuse",
     "online_accuracy",
     "peaks",

@@ -69,10 +69,6 @@ class ActionRecognition(Task):
             StepLoss(self.loss, name="cross_entropy", **self.steps),
         ]
 
-    @property
-    def head_arguments(self) -> dict[str, int]:
-        return {"classes": self.classes}
-
     def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
         labels = entry(batch, "label", 1)
         if not labels.dtype.is_integer:

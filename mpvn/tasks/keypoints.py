@@ -76,10 +76,6 @@ class Keypoints(Task):
             StepLoss(self.loss, name="cross_entropy", **self.steps),
         ]
 
-    @property
-    def head_arguments(self) -> dict[str, int]:
-        return {"joints": self.joints}
-
     def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
         frames = frames_of(batch)
         joints = entry(batch, "joints", 4)

@@ -74,7 +74,7 @@ class Recognition:
         return {**accuracies, "class_accuracy": float(np.nanmean(self.class_accuracy))}
 
 
-def evaluate_views(
+def score_views(
     network: Callable[[tf.Tensor], Any],
     videos: VideoSet,
     views: Views,

@@ -83,11 +83,6 @@ class Task(abc.ABC):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return new metrics for `compile`, as `metrics` or as `weighted_metrics`."""
 
-    @property
-    def head_arguments(self) -> dict[str, int]:
-        """What the published networks need to be told to have the right head."""
-        return {}
-
     @abc.abstractmethod
     def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
         """Return the target `[B, T, ...]` of each frame, and checks that must run before its use.
@@ -133,12 +128,7 @@ class Task(abc.ABC):
             ValueError: if the batch does not fit the task, or no step of its clips counts
                 (`tf.errors.InvalidArgumentError` if the length is known only at run time).
         """
-        fewest = self.first_step + self.skip_last + 1
-        reason = (
-            f"prediction latency {self.latency}, targets {self.ahead} frames ahead, and first step "
-            f"that counts {self.first_step}"
-        )
-        return self.late(*self._at_source(batch, fewest, reason))
+        return self.late(*self.at_source(batch))
 
     @tf.autograph.experimental.do_not_convert
     def at_source(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -147,36 +137,38 @@ class Task(abc.ABC):
         For trainers that delay the targets themselves, and for joining clips.
         Returns and raises as `prepare`, without the latency.
         """
-        return self._at_source(batch, self.ahead + 1, f"targets {self.ahead} frames ahead")
-
-    @tf.autograph.experimental.do_not_convert
-    def late(
-        self, frames: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Delay the targets and weights from `at_source` by the latency of the answers."""
-        steps = size(frames, 1)
-        source = tf.maximum(tf.range(steps) - self.latency, 0)
-        counted = step_weights(steps, self.first_step, 0)
-        late = tf.gather(weights, source, axis=1) * counted
-        return frames, tf.gather(targets, source, axis=1), _with_mean_one(late)
-
-    def _at_source(
-        self, batch: Batch, fewest: int, reason: str
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         frames = frames_of(batch)
         frame_targets, checks = self.targets(batch)
         steps = size(frames, 1)
-        checks = checks + require(
-            steps >= fewest,
-            f"No step of the clips counts ({reason}). Expected clips of at least {fewest} frames. "
-            "Received frames:",
-            steps,
-        )
+        checks = checks + _enough_steps(steps, self.ahead + 1, f"targets {self.ahead} frames ahead")
         with tf.control_dependencies(checks):
             target = tf.minimum(tf.range(steps) + self.ahead, steps - 1)
             weights = tf.tile(step_weights(steps, 0, self.ahead)[None], [size(frames, 0), 1])
             targets = tf.gather(frame_targets, target, axis=1)
             return tf.identity(frames), targets, _with_mean_one(weights)
+
+    @tf.autograph.experimental.do_not_convert
+    def late(
+        self, frames: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Delay the targets and weights from `at_source` by the latency of the answers.
+
+        Raises:
+            ValueError: if no step of the clips counts (`tf.errors.InvalidArgumentError` if the
+                length is known only at run time).
+        """
+        steps = size(frames, 1)
+        reason = (
+            f"prediction latency {self.latency}, targets {self.ahead} frames ahead, and first step "
+            f"that counts {self.first_step}"
+        )
+        checks = _enough_steps(steps, self.first_step + self.skip_last + 1, reason)
+        source = tf.maximum(tf.range(steps) - self.latency, 0)
+        counted = step_weights(steps, self.first_step, 0)
+        late = tf.gather(weights, source, axis=1) * counted
+        with tf.control_dependencies(checks):
+            frames = tf.identity(frames)
+        return frames, tf.gather(targets, source, axis=1), _with_mean_one(late)
 
     def picture(self, frame: Any, output: Any, target: Any = None) -> np.ndarray:
         """Draw the frame, output, and target of one step.
@@ -226,6 +218,15 @@ class Task(abc.ABC):
             metric.update_state(targets, tf.convert_to_tensor(outputs), weights)
             results[metric.name] = float(metric.result())
         return results
+
+
+def _enough_steps(steps: int | tf.Tensor, fewest: int, reason: str) -> list[tf.Operation]:
+    return require(
+        steps >= fewest,
+        f"No step of the clips counts ({reason}). Expected clips of at least {fewest} frames. "
+        "Received frames:",
+        steps,
+    )
 
 
 def _with_mean_one(weights: tf.Tensor) -> tf.Tensor:

@@ -1,11 +1,12 @@
-"""Training and evaluation of video networks, from a config to a run folder."""
+"""Training and evaluation of video networks: from a config to a run folder."""
 
 from mpvn.sideways.back_propagation import BackPropagationTrainer, GPipeTrainer
 from mpvn.sideways.sideways_trainer import SidewaysTrainer
 from mpvn.training.build import Experiment, build
-from mpvn.training.config import base_config, load_config, override
+from mpvn.training.config import base_config
 from mpvn.training.distillation import Distillation
-from mpvn.training.recognition import evaluate_early, evaluate_ensemble, recognize_views
+from mpvn.training.overrides import load_config, override, sibling
+from mpvn.training.recognition import evaluate_early, evaluate_ensemble, evaluate_views
 from mpvn.training.run import Interrupted, evaluate, train
 from mpvn.training.run_folder import RunFolder, as_json
 
@@ -21,10 +22,11 @@ __all__ = [
     "base_config",
     "build",
     "evaluate",
-    "load_config",
-    "override",
     "evaluate_early",
     "evaluate_ensemble",
-    "recognize_views",
+    "evaluate_views",
+    "load_config",
+    "override",
+    "sibling",
     "train",
 ]

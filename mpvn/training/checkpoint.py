@@ -1,7 +1,7 @@
-"""Everything that the rest of a run depends on, in one file that is never half written.
+"""Checkpoints: everything a run needs to resume, in one file that is written atomically.
 
-Weights, the optimizer's state, the state of random seeds, and how many batches have been taken. The
-pipeline needs no state: its batches are a function of their number.
+A checkpoint holds weights, optimizer states, random seeds and the number of batches. The data
+pipeline has no state: a batch is a function of its number.
 """
 
 import io
@@ -15,6 +15,7 @@ import numpy as np
 from mpvn.files import write_atomically
 
 _ABOUT = "about"
+_OPTIMIZER = "optimizer|"
 
 
 def save_checkpoint(
@@ -23,13 +24,13 @@ def save_checkpoint(
     optimizers: Sequence[keras.optimizers.Optimizer],
     about: dict,
 ) -> None:
-    """Writes the state of a model in training.
+    """Write the state of a model in training.
 
     Args:
         path: file to write, `.npz`.
-        model: whose weights and seeds are written.
-        optimizers: which are built.
-        about: whatever else is to be known, as JSON can hold.
+        model: the model; its weights and random seeds are saved.
+        optimizers: built optimizers.
+        about: any other values that JSON can hold.
     """
     arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizers).items()}
     arrays[_ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -43,28 +44,29 @@ def load_checkpoint(
     model: keras.Model,
     optimizers: Sequence[keras.optimizers.Optimizer] = (),
 ) -> dict:
-    """Gives a model the state that was saved.
+    """Restore a saved state.
 
     Args:
-        path: of `save_checkpoint`.
-        model: of the same architecture.
-        optimizers: of the same kinds, if their state is to be loaded too.
+        path: file written by `save_checkpoint`.
+        model: a model of the same architecture.
+        optimizers: optimizers of the same kinds; empty to load the model only.
 
     Returns:
-        What `about` was.
+        The saved `about`.
 
     Raises:
-        ValueError: no checkpoint, or one of another architecture; the model stays as it was.
+        ValueError: the file is not a checkpoint, or belongs to another architecture. The model is
+            not changed then.
     """
     try:
         with np.load(path) as stored:
             arrays = dict(stored)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
     except (OSError, ValueError, KeyError, EOFError) as fault:
-        raise ValueError(f"{path} is no checkpoint of a run: {fault}") from fault
+        raise ValueError(f"{path} is not a checkpoint of a run: {fault}") from fault
     state = _state(model, optimizers)
     if not optimizers:
-        arrays = {name: value for name, value in arrays.items() if not _is_optimizer(name)}
+        arrays = {name: x for name, x in arrays.items() if not name.startswith(_OPTIMIZER)}
     faults = [f"lacks {name}" for name in state.keys() - arrays.keys()]
     faults += [f"has unknown {name}" for name in arrays.keys() - state.keys()]
     faults += [
@@ -75,8 +77,8 @@ def load_checkpoint(
     if faults:
         shown = "\n".join(f"  - {fault}" for fault in sorted(faults)[:5])
         raise ValueError(
-            f"{path} is of another network than {model.name!r}: {len(faults)} of "
-            f"{len(state)} tensors differ:\n{shown}\nBuild the network with the run's own config"
+            f"{path} belongs to another network than {model.name!r}: {len(faults)} of "
+            f"{len(state)} tensors differ:\n{shown}\nBuild the network with the config of the run"
         )
     for name, variable in state.items():
         variable.assign(arrays[name])
@@ -86,12 +88,8 @@ def load_checkpoint(
 def _state(
     model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]
 ) -> dict[str, keras.Variable]:
-    """Variables by names that do not depend on how many models were made before."""
-    found = {f"model/{n}/{v.name}": v for n, v in enumerate(model.variables)}
+    """Return variables by names that do not depend on what else was built in this process."""
+    state = {f"model/{n}/{v.name}": v for n, v in enumerate(model.variables)}
     of_optimizers = [variable for optimizer in optimizers for variable in optimizer.variables]
-    found |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(of_optimizers)}
-    return {name.replace("/", "|"): variable for name, variable in found.items()}
-
-
-def _is_optimizer(name: str) -> bool:
-    return name.startswith("optimizer|")
+    state |= {f"optimizer/{n}/{v.name}": v for n, v in enumerate(of_optimizers)}
+    return {name.replace("/", "|"): variable for name, variable in state.items()}

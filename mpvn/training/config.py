@@ -1,154 +1,193 @@
-"""What a run is: one `ml_collections` tree, with a default for every key.
+"""The configuration of a run: one `ml_collections` tree with a default for every key.
 
-A file in `configs/` changes some of it, and `--config.key=value` on the command line the rest; a
-key that is not here is refused, so that none can be misspelled in silence.
+A file in `configs/` changes some keys, and `--config.key=value` on the command line changes more
+(see `mpvn.training.overrides`). Two rules hold everywhere:
+
+-   `None` means "none": no teacher, no weights, no clipping. Only the keys that `optional` declares
+    may be None.
+-   The length of training is either `training.steps` (batches) or `training.epochs`; exactly one is
+    set. `training.evaluate_every`, `optimizer.boundaries` and `optimizer.warm_up` are in the same
+    unit. `training.checkpoint_every` is always in batches.
 """
 
-import copy
-import os
-import runpy
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
+from ml_collections.config_dict import FieldReference
+
+
+def optional(kind: type, value: Any = None) -> FieldReference:
+    """Return the default of a key that holds a `kind` or None."""
+    return FieldReference(value, field_type=kind)
 
 
 def base_config() -> ConfigDict:
-    """The default of every key: a small Par-DenseNet that finds the joints of rendered figures."""
-    return ConfigDict(
-        {
-            "seed": 0,
-            "teacher": "",  # folder of a run whose network is followed
-            "distillation": {
-                "weight": 1.0,  # of the distance of activations (lambda); 0: none
-                "layers": (),  # nodes that are compared; default: three, evenly spaced
-                "whiten": True,  # whether distances are divided by the teacher's variances
-            },
-            "data": {
-                "name": "rendered_figures",  # of mpvn.data.sets.SETS
-                "path": "",  # where the set is on disk
-                "train": {},  # further arguments of the reader, for training
-                "evaluation": {},  # and for evaluation
-                "on_error": "skip",  # or raise
-                "in_memory": False,  # keep videos once they are read: for small sets
-                "flow": {  # optical flow in the place of frames
-                    "stack": 0,  # pairs of frames that are seen at once; 0: frames as they are
-                    "method": "dis",  # or tvl1
-                    "bound": 20.0,  # longest displacement, in pixels
-                    "folder": "",  # where its pictures are kept, or lie; none: computed each time
-                },
-            },
-            "clip": {
-                "frames": 16,
-                "sampling": "consecutive",  # or segments (a frame of each of equal parts), dense
-                "stride": 1,  # of consecutive frames
-                "fps": 0.0,  # rate to which videos are brought; 0: as they are
-                "window": 64,  # of dense sampling: frames of the video that a clip stands for
-                "short": "error",  # or loop, hold
-                "montage": 1,  # how many clips, one after the other, become one
-                "interleaved": False,  # whether their frames take turns instead
-                "evaluated": 250,  # most frames of a video in evaluation, whole; 0: clips as above
-            },
-            "views": {  # what evaluation by views looks at, of each video
-                "clips": 1,  # sampled as above, spread over the video
-                "crops": 1,  # of each clip: 1, 3, 5 or 10
-                "size": 0,  # height and width of the crops; 0: the whole frame
-                "scale": 256,  # shorter side of the frames that crops are cut out of
-            },
-            "augmentation": {
-                "crop": "random",
-                "scale": (1.0, 1.0),
-                "flip": True,
-                "brightness": 0.0,
-                "contrast": 0.0,
-                "saturation": 0.0,
-                "hue": 0.0,
-            },
-            "task": {
-                "name": "keypoints",  # or action, autoencoding, future_frame
-                "latency": 0,  # prediction latency in steps
-                "mask_uninformed": False,
-                "options": {},  # further arguments of the task
-            },
-            "model": {
-                "name": "par_densenet",  # of mpvn.models.PUBLISHED, or of keras.applications
-                "size": 64,  # height and width of the frames
-                "weights": "",  # imagenet, or a file
-                "pixels": "",  # that it takes: 0..255, 0..1 or -1..1; or as its weights were made
-                "initial": "",  # folder of a run: training begins with its weights, where they fit
-                "options": {},  # further arguments of the network
-                "shortcuts": (),  # offsets of shortcuts over its units: (3,) for Skip-Sideways
-                "merge": "project",  # of the shortcuts; or add
-                "frozen": (),  # units, or layers, that keep the weights they begin with
-            },
-            "plan": {
-                "subnetworks": 1,
-                "partition": "",  # units for published networks, else equal
-                "clocks": "",  # auto; or those of the model's temporal strides
-                "phases": "",  # aligned or chain; or the plan's default
-                "head": "",
-            },
-            "optimizer": {
-                "name": "sgd",  # or adam
-                "learning_rate": 0.1,
-                "momentum": 0.9,  # of sgd
-                "weight_decay": 0.0,
-                "clip_norm": 0.0,  # 0: gradients are not clipped
-                "schedule": "constant",  # or steps, cosine
-                "boundaries": (),  # of steps: updates after which the rate falls
-                "factor": 0.1,  # of steps: by how much
-                "warm_up": 0,  # updates
-            },
-            "training": {
-                "steps": 300,  # batches
-                "batch_size": 8,
-                "accumulate": 1,  # batches an update
-                "checkpoint_every": 50,
-                "evaluate_every": 100,
-                "evaluate_first": 0,  # videos of each evaluation but the last; 0: all
-                "trainer": "",  # bp, gpipe, sideways; or Keras's, by exact gradients along time
-                "update_every": 0,  # of a trainer: steps between updates; 0: one update a clip
-                "realtime": False,  # of bp: frames go by while one is there and back
-                "executor": "auto",
-                "rematerialize": False,
-                "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
-                "batch_norm_momentum": 0.0,  # for short runs; 0: the layers' own
-                "deterministic": False,  # bit-equal runs, slower
-            },
-        }
-    )
+    """Return the default of every key: a small Par-DenseNet that finds joints of rendered figures.
 
-
-def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> ConfigDict:
-    """The tree that a config file makes, with some keys changed.
-
-    Args:
-        path: a Python file with a function `get_config()`.
-        overrides: `"--config.key=value"`, as on the command line.
-
-    Raises:
-        ValueError: no such file, an unknown key, or a value of another type.
+    Returns:
+        An `ml_collections.ConfigDict`; change its keys, then pass it to `build` or `train`.
     """
-    if not os.path.isfile(path):
-        raise ValueError(
-            f"there is no config {os.fspath(path)!r}: expected a Python file with get_config(), "
-            "such as configs/rendered_keypoints.py"
-        )
-    config = runpy.run_path(os.fspath(path)).get("get_config", ConfigDict)()
-    return override(config, overrides)
+    return ConfigDict(_defaults())
 
 
-def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
-    """`config` with some keys changed; arguments and errors as `load_config`."""
-    arguments = ["mpvn", *overrides]
-    own = copy.deepcopy(config)
-    values = flags.FlagValues()
-    try:
-        config_flags.DEFINE_config_dict("config", own, flag_values=values, sys_argv=arguments)
-        rest = values(arguments)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as fault:
-        said = " ".join(str(fault).replace("\\n", " ").replace("\\'", "").strip("'").split())
-        raise ValueError(f"config: {said}") from fault
-    if len(rest) > 1:
-        raise ValueError(f"expected --config.key=value. Received: {' '.join(rest[1:])}")
-    return values.config
+def _defaults() -> dict[str, Any]:
+    return {
+        "seed": 0,
+        "teacher": optional(str),  # folder of the run whose network teaches this one
+        "distillation": _distillation(),
+        "data": _data(),
+        "clip": _clip(),
+        "views": _views(),
+        "augmentation": _augmentation(),
+        "task": _task(),
+        "model": _model(),
+        "plan": _plan(),
+        "optimizer": _optimizer(),
+        "training": _training(),
+    }
+
+
+def _distillation() -> dict[str, Any]:
+    return {
+        "weight": 1.0,  # weight of the distance between activations (lambda in the paper)
+        "layers": (),  # nodes to compare; default: three, evenly spaced
+        "whiten": True,  # divide each channel's distance by the teacher's variance
+    }
+
+
+def _data() -> dict[str, Any]:
+    return {
+        "name": "rendered_figures",  # a key of mpvn.data.SETS
+        "path": optional(str),  # where the data set is on disk
+        "train": {},  # options of the reader for the training split
+        "evaluation": {},  # options of the reader for the evaluation split
+        "on_error": "skip",  # what to do with unreadable videos: skip or raise
+        "in_memory": False,  # keep decoded videos in memory: for small data sets
+        "flow": {  # optical flow instead of RGB frames
+            "stack": optional(int),  # pairs of frames stacked as channels; None: RGB frames
+            "method": "dis",  # or tvl1
+            "bound": 20.0,  # longest displacement in pixels; longer ones are clipped
+            "folder": optional(str),  # cache of flow images; None: compute flow each time
+        },
+    }
+
+
+def _clip() -> dict[str, Any]:
+    return {
+        "frames": 16,  # frames of a training clip
+        "sampling": "consecutive",  # or segments (one frame of each of equal parts), or dense
+        "stride": 1,  # distance between consecutive frames
+        "fps": optional(float),  # resample videos to this frame rate; None: keep theirs
+        "window": 64,  # dense sampling: number of video frames that a clip covers
+        "short": "error",  # videos that are too short: error, loop or hold
+        "montage": 1,  # number of clips joined into one
+        "interleaved": False,  # montage: alternate the frames of the clips
+        "evaluated": optional(int, 250),  # evaluate whole videos up to this length; None: clips
+    }
+
+
+def _views() -> dict[str, Any]:
+    """What `mpvn eval --views` averages for each video."""
+    return {
+        "clips": 1,  # clips sampled as in training, spread over the video
+        "crops": 1,  # crops of each clip: 1, 3, 5 or 10
+        "size": optional(int),  # height and width of the crops; None: the whole frame
+        "scale": 256,  # shorter side of the frames before cropping
+    }
+
+
+def _augmentation() -> dict[str, Any]:
+    """Arguments of `mpvn.data.clips.augmentation.Augmentation`, for training."""
+    return {
+        "crop": "random",
+        "scale": (1.0, 1.0),  # smallest and largest crop, as a share of the frame
+        "flip": True,
+        "brightness": 0.0,
+        "contrast": 0.0,
+        "saturation": 0.0,
+        "hue": 0.0,
+    }
+
+
+def _task() -> dict[str, Any]:
+    return {
+        "name": "keypoints",  # or action, autoencoding, future_frame
+        # Steps from a frame to the output that is compared with its target. None: derived; 0, but
+        # with a trainer (bp, gpipe, sideways) the steps after which the network answers.
+        "latency": optional(int),
+        "mask_uninformed": False,  # ignore steps that no frame can have reached yet
+        "options": {},  # options of the task
+    }
+
+
+def _model() -> dict[str, Any]:
+    return {
+        "name": "par_densenet",  # a key of mpvn.models.PUBLISHED, or of keras.applications
+        "size": 64,  # height and width of the frames
+        "weights": optional(str),  # imagenet, or a file
+        "pixels": optional(str),  # input range: 0..255, 0..1 or -1..1; None: that of the weights
+        "initial": optional(str),  # folder of a run whose weights are loaded where they fit
+        "options": {},  # options of the network's builder
+        "shortcuts": (),  # offsets of shortcuts between units, such as (3,) for Skip-Sideways
+        "merge": "project",  # how shortcuts merge: project or add
+        "frozen": (),  # units or layers that are not trained
+    }
+
+
+def _plan() -> dict[str, Any]:
+    """Arguments of `mpvn.Plan`."""
+    return {
+        "subnetworks": 1,
+        "partition": optional(str),  # None: units for published networks, else equal
+        "clocks": optional(str),  # auto; None: those of the model's temporal strides
+        "phases": optional(str),  # aligned or chain; None: the plan's default
+        "head": optional(str),  # first node of the head
+    }
+
+
+def _optimizer() -> dict[str, Any]:
+    return {
+        "name": "sgd",  # or adam
+        "learning_rate": 0.1,
+        "momentum": 0.9,  # of sgd
+        "weight_decay": optional(float),
+        "clip_norm": optional(float),  # largest norm of the gradient; None: not clipped
+        "schedule": "constant",  # or steps, cosine
+        "boundaries": (),  # steps: when the rate falls, in the unit of the training length
+        "factor": 0.1,  # steps: factor by which the rate falls
+        "warm_up": 0,  # cosine: length of the warm-up, in the unit of the training length
+    }
+
+
+def _training() -> dict[str, Any]:
+    return {
+        "steps": optional(int, 300),  # length in batches
+        "epochs": optional(int),  # or in epochs; then steps is None
+        "batch_size": 8,
+        "accumulate": 1,  # batches per update
+        "checkpoint_every": 50,  # batches
+        "evaluate_every": 100,  # in the unit of the training length
+        "evaluate_first": optional(int),  # videos of every evaluation but the last; None: all
+        "trainer": optional(str),  # bp, gpipe or sideways; None: Keras's, exact along time
+        "update_every": optional(int),  # trainers: steps between updates; None: one per clip
+        "realtime": False,  # bp: frames pass while the network is busy with one
+        "executor": "auto",
+        "rematerialize": False,
+        "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
+        "batch_norm_momentum": optional(float),  # for short runs; None: that of the layers
+        "deterministic": False,  # bit-equal runs, slower
+    }
+
+
+def optional_keys() -> frozenset[str]:
+    """Return the dotted names of the keys that may be None."""
+    return frozenset(_optional(_defaults(), ""))
+
+
+def _optional(tree: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, FieldReference):
+            yield f"{prefix}{key}"
+        elif isinstance(value, dict):
+            yield from _optional(value, f"{prefix}{key}.")

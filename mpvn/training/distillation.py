@@ -1,13 +1,15 @@
-"""Sequential-to-parallel distillation: a pipelined student follows a sequential teacher.
+"""Sequential-to-parallel distillation: a pipelined student imitates a sequential teacher.
 
-*Massively Parallel Video Networks*, section 3.6: beside its own loss, the student is to have in a
-few of its layers the activations that the teacher has there,
+*Massively Parallel Video Networks*, section 3.3: in addition to its own loss, the student is
+trained to have the teacher's activations in a few layers,
 
-    loss = task's loss + weight * mean over layers of |teacher - student|^2 / channels
+    loss = task loss + weight * mean over layers of |teacher - student|^2 / channels
 
-At step t a student with prediction latency p says what was to be said of frame t - p, so its step t
-is held against step t - p of the teacher (or t - p + q, of a teacher with latency q itself). Of the
-sum over the positions of a map the mean is taken, so that the weight means the same at any size.
+With prediction latency p, step t of the student answers for frame t - p, so it is compared with
+step t - p of the teacher (t - p + q for a teacher with latency q).
+
+The paper sums the squared distance over the positions of a map. Here it is the mean, so that a
+weight means the same at any frame size: the paper's lambda is not this weight.
 """
 
 import functools
@@ -18,36 +20,45 @@ import keras
 import tensorflow as tf
 
 from mpvn.network import VideoNetwork
+from mpvn.outputs import with_outputs
 from mpvn.plan import Plan
 from mpvn.plan.partition import equal_starts
 from mpvn.plan.units import units
 
 LAYERS = 3
-"""How many layers are compared if none are named."""
+"""Number of layers to compare by default."""
 
 
 class Distillation(keras.Model):
-    """A student that is trained with a teacher's help; a Keras model over clips.
+    """A student network that is trained with the help of a teacher.
 
-    Called, it gives the student's outputs; trained, with plain `compile` and `fit`, it adds to the
-    loss how far the student's activations are from the teacher's. Its weights are the student's.
+    Calling it returns the student's outputs. Training it with plain `compile` and `fit` adds the
+    distance between the student's and the teacher's activations to the loss. Its weights are those
+    of the student; the teacher is frozen.
 
     Args:
-        student: the network that learns.
-        teacher: the network that is followed, of the same layers' names and shapes; frozen.
-        layers: names of the nodes that are compared; default: the last of three units (of nodes,
-            where there are no units), evenly spaced.
-        weight: of the distance of activations beside the task's loss (lambda in the paper).
-        whiten: whether a channel's distance is divided by the variance that the teacher's channel
-            has in the batch: then layers and channels count alike, and a weight of 1 is of the
-            loss's size. The paper does not.
-        lag: steps by which the student is behind the teacher: its prediction latency less the
-            teacher's.
-        first_step: the first step that counts.
+        student: the network to train.
+        teacher: the network to imitate, with layers of the same names and shapes.
+        layers: names of the nodes to compare; default: the last nodes of three units (or of three
+            nodes, if there are no units), evenly spaced.
+        weight: weight of the distance in the loss (lambda in the paper).
+        whiten: whether to divide the distance of a channel by the variance of the teacher's channel
+            in the batch. Then layers and channels count alike, and a weight of 1 is on the scale of
+            the loss. The paper does not do this.
+        lag: steps by which the student answers later than the teacher: the difference of their
+            prediction latencies.
+        first_step: first step that counts.
+
+    Call arguments:
+        inputs: clips `[B, T, ...]`.
+        training: whether to add the distance to the losses.
+
+    Output shape:
+        That of the student.
 
     Raises:
-        ValueError: layers that one of the two lacks, or of other shapes; a lag below 0; a student
-            placed on devices.
+        ValueError: a network lacks one of the layers, their shapes differ, `lag` is negative, or
+            the student is placed on devices.
 
     Example:
         >>> from mpvn.models import simple_cnn
@@ -72,11 +83,15 @@ class Distillation(keras.Model):
         super().__init__(**kwargs)
         if lag < 0:
             raise ValueError(
-                "a student cannot follow a teacher that answers later than it does: its "
-                f"prediction latency is {-lag} steps below the teacher's"
+                "The student cannot imitate a teacher that answers later. Expected a prediction "
+                "latency of at least the teacher's. Received: a student whose latency is "
+                f"{-lag} steps below the teacher's"
             )
         if any(student.plan.devices):
-            raise ValueError("a student placed on devices cannot be distilled: train it unplaced")
+            raise ValueError(
+                "A student placed on devices cannot be distilled. Expected a plan without devices. "
+                f"Received: {student.plan.devices}. Train it unplaced"
+            )
         self.autocast = False
         self.names = tuple(layers) or default_layers(student.plan)
         self.weight = weight
@@ -84,28 +99,29 @@ class Distillation(keras.Model):
         self.lag = lag
         self.first_step = max(first_step, lag)
         self.student = student
-        self._tapped = with_outputs(student, self.names)
-        taught: Any = with_outputs(teacher, self.names)
-        _check_shapes(self._tapped, taught, self.names)
-        # In a partial Keras does not find the teacher: its weights are none of this model's.
-        self._teach = functools.partial(taught, training=False)
+        self._student_outputs = with_outputs(student, self.names)
+        teacher_outputs: Any = with_outputs(teacher, self.names)
+        _check_shapes(self._student_outputs, teacher_outputs, self.names)
+        # A partial hides the teacher from Keras: its weights are not weights of this model.
+        self._teach = functools.partial(teacher_outputs, training=False)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training:
             return self.student(inputs, training=training)
-        outputs, *own = self._tapped(inputs, training=training)
+        outputs, *activations = self._student_outputs(inputs, training=training)
         _, *taught = self._teach(inputs)
-        distances = [self._distance(a, b) for a, b in zip(taught, own, strict=True)]
+        distances = [self._distance(*pair) for pair in zip(taught, activations, strict=True)]
         self.add_loss(self.weight * tf.add_n(distances) / len(distances))
         return outputs
 
-    def _distance(self, taught: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-        """Mean squared distance of activations `[B, T, ..., channels]` at the steps that count."""
-        steps = tf.shape(own)[1]
+    def _distance(self, taught: tf.Tensor, learned: tf.Tensor) -> tf.Tensor:
+        """Return the mean squared distance of activations `[B, T, ..., C]` at steps that count."""
+        steps = tf.shape(learned)[1]
         taught = tf.cast(taught, tf.float32)[:, self.first_step - self.lag : steps - self.lag]
-        squares = tf.math.squared_difference(taught, tf.cast(own, tf.float32)[:, self.first_step :])
-        axes = list(range(squares.shape.rank - 1))
+        learned = tf.cast(learned, tf.float32)[:, self.first_step :]
+        squares = tf.math.squared_difference(taught, learned)
+        axes = list(range(squares.shape.rank - 1))  # all but the channels
         by_channel = tf.reduce_mean(squares, axis=axes)
         if self.whiten:
             variance = tf.math.reduce_variance(taught, axis=axes)
@@ -113,13 +129,13 @@ class Distillation(keras.Model):
         return tf.reduce_mean(by_channel)
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError("save the student, which is all that was trained")
+        raise NotImplementedError("A Distillation is not saved. Save its student instead")
 
 
 def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
-    """The last nodes of `count` units before the head, evenly spaced, the last of them at its end.
+    """Return the last nodes of `count` evenly spaced units, the last one next to the head.
 
-    Where nodes are not named by unit, each is one.
+    Where nodes are not named by unit, each node is a unit.
     """
     body = [node.name for node in plan.graph.nodes if plan.subnetwork(node) < plan.subnetworks]
     starts = [*(units(body).values() or range(len(body))), len(body)]
@@ -127,35 +143,14 @@ def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body[end] for end in ends))
 
 
-def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
-    """The same network, of the same weights, that puts out the activations of `layers` too.
-
-    Raises:
-        ValueError: there are no such layers, or more outputs than one.
-    """
-    nodes = network.graph.by_name
-    unknown = [name for name in layers if name not in nodes]
-    if unknown:
-        raise ValueError(
-            f"{network.name!r} has no layer {', '.join(map(repr, unknown))}: layers are "
-            f"nodes of the plan, such as {', '.join(default_layers(network.plan))}"
-        )
-    model = network.frame_model
-    taps = [nodes[name].symbolic_outputs[0] for name in layers]
-    if len(model.outputs) != 1:
-        raise ValueError(f"{network.name!r} has {len(model.outputs)} outputs; expected one")
-    wider = keras.Model(model.input, [model.outputs[0], *taps], name=model.name)
-    return VideoNetwork(wider, network.plan.over(wider), network.executor, network.rematerialize)
-
-
 def _check_shapes(student: VideoNetwork, teacher: VideoNetwork, layers: Sequence[str]) -> None:
     for number, name in enumerate(layers, 1):
-        own, taught = (
+        learned, taught = (
             network.graph.tensors[network.graph.outputs[number]].shape
             for network in (student, teacher)
         )
-        if own != taught:
+        if learned != taught:
             raise ValueError(
-                f"the layer {name!r} has shape {own} in the student and {taught} in the teacher: "
-                "expected a teacher of the same architecture"
+                f"The layer {name!r} differs. Expected a teacher of the same architecture. "
+                f"Received: shape {learned} in the student and {taught} in the teacher"
             )

@@ -1,7 +1,7 @@
-"""Many runs: a grid of keys, trained or evaluated, a process each.
+"""Hyper-parameter sweeps: a grid of runs, trained or evaluated, each in its own process.
 
-A process for each run, for TensorFlow keeps what it once traced, and dtype policy and determinism
-are a process's own. Runs go on where they were stopped, and those that are done are not begun.
+TensorFlow keeps every graph it has traced, and dtype policy and determinism are global: hence the
+processes. Stopped runs resume, and finished ones are not started again.
 """
 
 import concurrent.futures
@@ -24,11 +24,11 @@ from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
-from mpvn.training.config import load_config, override
+from mpvn.training.overrides import load_config, override
 from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
 Grid = Mapping[str, Sequence[Any]]
-"""Values to try by dotted key of a config."""
+"""Values to try, by dotted key of a config."""
 
 RESULTS = "results.json"
 
@@ -38,8 +38,9 @@ class Cell:
     """One run of a sweep.
 
     Attributes:
-        folder: of the run, or of the evaluation.
-        source: a config file, to train; the folder of a run, to evaluate its network rewired.
+        folder: folder of the run or of the evaluation.
+        source: a config file to train; or the folder of a run, whose network is evaluated with
+            another plan.
         overrides: `"--config.key=value"`.
     """
 
@@ -49,23 +50,23 @@ class Cell:
 
     @property
     def rewired(self) -> bool:
-        """Whether a trained network is evaluated under another plan."""
+        """Whether a trained network is evaluated with another plan."""
         return self.source.is_dir()
 
     @property
     def done(self) -> bool:
-        """Whether just this is there already."""
+        """Whether the folder holds the results of this config."""
         if self.rewired:
             results = self.folder / RESULTS
             if not results.exists():
                 return False
-            before = from_json(json.loads(results.read_text())["config"])
-            return as_json(before) == as_json(self.config)
+            stored = from_json(json.loads(results.read_text())["config"])
+            return as_json(stored) == as_json(self.config)
         return RunFolder(self.folder).has_finished(self.config)
 
     @functools.cached_property
     def config(self) -> ConfigDict:
-        """What the run was asked to be."""
+        """The config of this run."""
         if self.rewired:
             return override(RunFolder(self.source).config(), self.overrides)
         return load_config(self.source, self.overrides)
@@ -81,7 +82,7 @@ class Cell:
 
     @property
     def command(self) -> list[str]:
-        """What runs it."""
+        """The command that runs this cell."""
         start = [sys.executable, "-m", "mpvn.cli"]
         if self.rewired:
             results = ["--json", str(self.folder / RESULTS)]
@@ -91,18 +92,18 @@ class Cell:
 
 
 def default_grid(config: str | os.PathLike) -> Grid:
-    """What `get_grid()` of a config file returns.
+    """Return the grid of a config file, from its function `get_grid()`.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the file has no such function.
     """
-    found = runpy.run_path(os.fspath(config)).get("get_grid") if os.path.isfile(config) else None
-    if found is None:
+    functions = runpy.run_path(os.fspath(config)) if os.path.isfile(config) else {}
+    if "get_grid" not in functions:
         raise ValueError(
-            f"{os.fspath(config)} has no get_grid(): say what to try, such as "
+            f"{os.fspath(config)} has no get_grid(). Expected values to try, such as "
             "--grid plan.subnetworks=1,2,4 --grid seed=0,1,2"
         )
-    return found()
+    return functions["get_grid"]()
 
 
 def grid_cells(
@@ -111,27 +112,27 @@ def grid_cells(
     grid: Grid,
     overrides: Sequence[str] = (),
 ) -> list[Cell]:
-    """A cell for each combination of the grid's values, in a folder named after them.
+    """Return one cell for each combination of the grid's values, in a folder named after them.
 
     Raises:
-        ValueError: a key or value that the config does not take.
+        ValueError: there is no such key, or a value has the wrong type.
     """
     cells = []
     for values in itertools.product(*grid.values()):
         chosen = [f"{key}={value}" for key, value in zip(grid, values, strict=True)]
         options = (*overrides, *(f"--config.{choice}" for choice in chosen))
         cell = Cell(pathlib.Path(folder, ",".join(chosen)), pathlib.Path(source), options)
-        _ = cell.config
+        _ = cell.config  # checks keys and values before anything runs
         cells.append(cell)
     return cells
 
 
 def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
-    """Runs what is not done, `jobs` at a time, with a bar.
+    """Run the cells that are not done, `jobs` at a time, with a progress bar.
 
     Raises:
-        ValueError: runs that failed; the others are done.
-        KeyboardInterrupt: the runs that were going have left checkpoints.
+        ValueError: some runs failed; the others are done.
+        KeyboardInterrupt: runs in progress have left checkpoints.
     """
     cells = list(cells)
     waiting = [cell for cell in cells if not cell.done]
@@ -140,12 +141,12 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
         tqdm.tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="run") as bar,
     ):
-        going = {pool.submit(_run, cell, jobs): cell for cell in waiting}
+        futures = {pool.submit(_run, cell, jobs): cell for cell in waiting}
         try:
-            for done in concurrent.futures.as_completed(going):
+            for future in concurrent.futures.as_completed(futures):
                 bar.update()
-                if done.result():
-                    failed.append(f"{going[done].folder}: {done.result()}")
+                if future.result():
+                    failed.append(f"{futures[future].folder}: {future.result()}")
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -154,25 +155,25 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
 
 
 def _run(cell: Cell, jobs: int) -> str:
-    """Runs a cell in a process of its own; what it said last, if it failed."""
+    """Run a cell in its own process; return the last line of its log if it fails, else ""."""
     cell.folder.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     limits = {name: str(threads) for name in names} if jobs > 1 else {}
     log = cell.folder / "log.txt"
-    with log.open("a") as lines:
+    with log.open("a") as output:
         code = subprocess.run(
-            cell.command, stdout=lines, stderr=lines, env={**os.environ, **limits}, check=False
+            cell.command, stdout=output, stderr=output, env={**os.environ, **limits}, check=False
         ).returncode
-    said = log.read_text(errors="replace").strip().splitlines() or [""]
-    return said[-1] or f"exit code {code}" if code else ""
+    lines = log.read_text(errors="replace").strip().splitlines() or [""]
+    return lines[-1] or f"exit code {code}" if code else ""
 
 
 # --- results ------------------------------------------------------------------------------------
 
 
 def collect(cells: Iterable[Cell], grid: Grid) -> list[dict[str, Any]]:
-    """A row for each cell that is done: its values of the grid's keys, and its metrics."""
+    """Return a row for each cell that is done: its values of the grid's keys, and its metrics."""
     rows = []
     for cell in cells:
         if cell.done:
@@ -182,12 +183,12 @@ def collect(cells: Iterable[Cell], grid: Grid) -> list[dict[str, Any]]:
 
 
 def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:
-    """Adds to each row how fast its network streams on this machine, and what its plan says.
+    """Add the speed of each network on this machine, and figures of its plan, to the rows.
 
-    `frames/s` (measured, batch of one, median over rounds in which the networks take turns),
-    `clock_speedup` and `parallel_bound` (of the plan, in multiply-adds), and
-    `information_latency` (the slowest path, in steps). Networks of one architecture and plan are
-    measured once.
+    The new columns are `frames/s` (streaming, batch size 1, median over rounds in which the
+    networks take turns), `clock_speedup` and `parallel_bound` (from multiply-adds), and
+    `information_latency` (slowest path, in steps). Networks with the same architecture and plan
+    are measured once.
     """
     keys = [
         json.dumps([as_json(cell.config)[part] for part in ("model", "plan")]) for cell in cells
@@ -197,15 +198,15 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
         if key not in networks:
             networks[key] = build(cell.config, to_train=False).network
     speeds = stream_speeds(list(networks.values()), rounds)
-    found = dict(zip(networks, speeds, strict=True))
+    speed_of = dict(zip(networks, speeds, strict=True))
     for row, key in zip(rows, keys, strict=True):
         plan = networks[key].plan
-        row["frames/s"] = found[key]
+        row["frames/s"] = speed_of[key]
         row["clock_speedup"] = plan.clock_speedup
         row["parallel_bound"] = 1 / plan.balance_bound
         row["information_latency"] = plan.information_latency[1]
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as JSON, one a line."""
+    """Write rows as JSON, one per line."""
     write_atomically(path, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")

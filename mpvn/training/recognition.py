@@ -1,50 +1,50 @@
-"""What else is asked of networks that recognize actions: several views, and early answers.
+"""Evaluation of action recognition beyond the mean metrics: views, ensembles, early answers.
 
-*Temporal Shift Module* (section 5) reports accuracy by clips and crops of a video, and accuracy by
-the share of it that an online network has seen.
+*Temporal Shift Module* (section 5) reports the accuracy of averaged clips and crops of a video, of
+ensembles, and of an online network by the share of the video it has seen.
 
-What it does not do well: views of another size than training's need the network traced anew, once
-for each size; whole frames are of many sizes.
+What this does not do well: views of another size than the training frames trace the network once
+for each size, and whole frames come in many sizes.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tqdm
 
 from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.network import VideoNetwork
-from mpvn.tasks import ActionRecognition, Recognition, evaluate_views, fuse, online_accuracy
+from mpvn.tasks import ActionRecognition, Recognition, fuse, online_accuracy, score_views
 from mpvn.tasks.fusion import fusion_weights
 from mpvn.training.build import Experiment
 from mpvn.training.checkpoint import load_checkpoint
 
 
-def recognize_views(
+def evaluate_views(
     experiment: Experiment, checkpoint: str | os.PathLike | None = None, batch_size: int = 8
 ) -> Recognition:
-    """What the network says of the videos for evaluation, by `experiment.views` of each.
+    """Score each evaluation video by the mean over the views in `experiment.views`.
 
     Args:
-        experiment: as `build` makes it.
-        checkpoint: file of weights; None evaluates those that the network has.
-        batch_size: most views that go through the network at a time.
+        experiment: as `build` returns it.
+        checkpoint: file with weights; None keeps those of the network.
+        batch_size: largest number of views that go through the network at once.
 
     Returns:
-        Scores by video, and metrics; `experiment.evaluation` knows of damage afterwards, too.
+        Scores by video, with metrics. Videos that could not be read are also listed in
+        `experiment.evaluation.skipped`.
 
     Raises:
-        ValueError: another task than actions, a network that takes no views of their size, or a
-            checkpoint of another network.
-        VideoError: damage, if the config says so, or nothing but damage.
+        ValueError: the task is not action recognition, the network cannot take views of this size,
+            or the checkpoint belongs to another network.
+        VideoError: a video cannot be read and the config says to raise, or none can be read.
     """
     task = action_task(experiment)
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     pipeline = experiment.evaluation
-    found = evaluate_views(
+    recognition = score_views(
         _AnySize(experiment.network),
         pipeline.videos,
         experiment.views,
@@ -52,8 +52,8 @@ def recognize_views(
         batch_size=batch_size,
         on_error=pipeline.on_error,
     )
-    pipeline.skipped.update(found.skipped)
-    return found
+    pipeline.skipped.update(recognition.skipped)
+    return recognition
 
 
 def evaluate_ensemble(
@@ -62,69 +62,73 @@ def evaluate_ensemble(
     weights: Sequence[float] | None = None,
     batch_size: int = 8,
 ) -> tuple[list[Recognition], Recognition]:
-    """What several networks say of the same videos, each by its own views, and all together.
+    """Evaluate several networks on the same videos by views, and the mean of their scores.
 
     Args:
-        experiments: one of each network.
-        checkpoints: by network, as `recognize_views`.
-        weights: by network, as `fuse`; they are checked before anything is evaluated.
-        batch_size: as `recognize_views`.
+        experiments: one for each network; each uses its own views.
+        checkpoints: for each network, as in `evaluate_views`.
+        weights: weight of each network's scores, as in `fuse`; checked before anything runs.
+        batch_size: as in `evaluate_views`.
+
+    Returns:
+        The scores of each network, and the fused scores.
 
     Raises:
-        ValueError: as `recognize_views` and `fuse`; or experiments on other videos, of other
-            classes, or that average other scores.
+        ValueError: as `evaluate_views` and `fuse`; or the experiments differ in their videos,
+            classes, or kind of scores.
     """
     weights = fusion_weights(len(experiments), weights)
     for experiment in experiments[1:]:
         _check_comparable(experiments[0], experiment)
-    found = [
-        recognize_views(experiment, checkpoint, batch_size)
+    each = [
+        evaluate_views(experiment, checkpoint, batch_size)
         for experiment, checkpoint in zip(experiments, checkpoints, strict=True)
     ]
-    return found, fuse(found, weights)
+    return each, fuse(each, weights)
 
 
-def _check_comparable(one: Experiment, other: Experiment) -> None:
-    """Raises ValueError if the scores of two networks cannot be fused."""
-    videos, others = one.evaluation.videos, other.evaluation.videos
+def _check_comparable(first: Experiment, second: Experiment) -> None:
+    """Raise ValueError if the scores of two networks cannot be fused."""
+    videos, others = first.evaluation.videos, second.evaluation.videos
     if videos.classes != others.classes:
         raise ValueError(
-            f"only networks of the same classes can be fused. Received: {videos.name} of "
-            f"{len(videos.classes)} classes, and {others.name} of {len(others.classes)}"
+            "Networks can be fused only if they have the same classes. Received: "
+            f"{videos.name} with {len(videos.classes)} classes and {others.name} with "
+            f"{len(others.classes)}"
         )
     names = [[video.name for video in each.videos] for each in (videos, others)]
     if names[0] != names[1]:
         raise ValueError(
-            f"only networks that are asked about the same videos can be fused. Received: "
-            f"{videos.name} of {len(names[0])} videos, and {others.name} of {len(names[1])}, which "
-            "differ. Give all the same config.data.path and config.data.evaluation"
+            "Networks can be fused only if they are evaluated on the same videos. Received: "
+            f"different videos, {len(names[0])} of {videos.name} and {len(names[1])} of "
+            f"{others.name}. Use the same config.data.path and config.data.evaluation"
         )
-    average = action_task(one).average, action_task(other).average
-    if average[0] != average[1]:
+    averages = action_task(first).average, action_task(second).average
+    if averages[0] != averages[1]:
         raise ValueError(
-            f"logits cannot be fused with probabilities. Received: {' and '.join(average)}. Give "
-            "all the same config.task.options.average"
+            "Networks can be fused only if all give logits or all give probabilities. Received: "
+            f"{' and '.join(averages)}. Use the same config.task.options.average"
         )
 
 
 def evaluate_early(
     experiment: Experiment, checkpoint: str | os.PathLike | None = None
 ) -> dict[int, float]:
-    """Accuracy by the percentage of its steps after which the network is asked, in tenths.
+    """Compute the accuracy after 10, 20, ..., 100 percent of the steps of each video.
 
-    Its prediction is the mean of what it said until then, at steps that count. Videos are as for
-    `evaluate`: whole, or as clips; `experiment.evaluation` knows of damage afterwards.
+    The prediction at a step is the mean of the outputs so far, without the steps that do not count.
+    Videos are those of `evaluate`: whole videos or clips.
 
     Args:
-        experiment, checkpoint: as `recognize_views`.
+        experiment, checkpoint: as in `evaluate_views`.
 
     Returns:
-        Share of videos that are right, by percent.
+        The share of correct videos, by percent.
 
     Raises:
-        ValueError: another task than actions, a network that looks into the future, or a checkpoint
-            of another network.
-        VideoError: damage, if the config says so, or nothing but damage.
+        ValueError: the task is not action recognition, the network looks into the future, or the
+            checkpoint belongs to another network.
+        VideoError: a video cannot be read and the config says to raise, or none can be read.
     """
     task, network = action_task(experiment), experiment.network
     network.check_streams()
@@ -139,35 +143,35 @@ def evaluate_early(
 
 
 def action_task(experiment: Experiment) -> ActionRecognition:
-    """The task of an experiment that recognizes actions.
+    """Return the task of an experiment on action recognition.
 
     Raises:
-        ValueError: it has another.
+        ValueError: the experiment has another task.
     """
     if not isinstance(experiment.task, ActionRecognition):
         raise ValueError(
-            "views, early answers and activation maps are of networks that recognize actions: "
-            f"expected config.task.name=action. Received: {type(experiment.task).__name__}"
+            "Views, early answers and activation maps need action recognition. Expected "
+            f"config.task.name=action. Received: {type(experiment.task).__name__}"
         )
     return experiment.task
 
 
 class _AnySize:
-    """A network for clips of any frame size: the same layers and weights for each."""
+    """A network for clips of any frame size: one set of weights, one traced function per size."""
 
     def __init__(self, network: VideoNetwork) -> None:
         self._network = network
-        self._by_size: dict[tuple[int, int], Any] = {}
+        self._by_size: dict[tuple[int, int], Callable] = {}
 
     def __call__(self, clips: tf.Tensor) -> tf.Tensor:
         size = tuple(clips.shape[2:4])
         if size not in self._by_size:
-            self._by_size[size] = tf.function(self._at(size), reduce_retracing=True)
+            self._by_size[size] = tf.function(self._for_size(size), reduce_retracing=True)
         return self._by_size[size](clips)
 
-    def _at(self, size: tuple[int, int]) -> VideoNetwork:
-        own = self._network
-        if own.frame_model.input_shape[1:3] == size:
-            return own
-        frame_model = with_frame_size(own.frame_model, size)
-        return VideoNetwork(frame_model, own.plan.over(frame_model), executor=own.executor)
+    def _for_size(self, size: tuple[int, int]) -> VideoNetwork:
+        network = self._network
+        if network.frame_model.input_shape[1:3] == size:
+            return network
+        frame_model = with_frame_size(network.frame_model, size)
+        return VideoNetwork(frame_model, network.plan.over(frame_model), executor=network.executor)

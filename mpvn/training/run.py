@@ -1,7 +1,7 @@
 """A run: training that can be stopped at any moment, and evaluation.
 
-Keras's `fit` does the work, from one checkpoint to the next; each part begins at the batch where
-the last one ended. So a run that was killed, and begun again, ends with the same weights.
+Keras's `fit` trains from one checkpoint to the next, starting at the batch where the last call
+ended. So a run that is killed and started again ends with the same weights.
 """
 
 import contextlib
@@ -27,53 +27,54 @@ from mpvn.training.run_folder import RunFolder
 from mpvn.training.tensorboard import TensorBoard
 
 MOST_SHOWN = 64
-"""Steps of the video that pictures are made of."""
+"""Number of steps of a video that pictures are made from."""
 
 
 class Interrupted(Exception):
-    """A run was stopped by a signal, and left a checkpoint."""
+    """A signal stopped the run, which left a checkpoint."""
 
 
 def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
-    """Trains as `config` says, or goes on where the run in that folder was stopped.
+    """Train a network, or resume the run in that folder.
 
-    A run that is finished stays as it is.
+    A finished run is left as it is.
 
     Args:
-        config: as `base_config`.
-        run: folder of the run; made if missing.
+        config: as `base_config` returns it.
+        run: folder of the run; created if missing.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: a config that names what there is not, or a folder of another run.
-        VideoError: data that cannot be read.
-        Interrupted: SIGINT or SIGTERM; the checkpoint is that of the last batch.
+        ValueError: the config does not fit, or the folder holds a run with another config.
+        VideoError: a video cannot be read and the config says to raise, or none can be read.
+        Interrupted: on SIGINT or SIGTERM, after a checkpoint of the last batch was written.
     """
     folder = RunFolder(run)
     if folder.has_finished(config):
         return folder
     _set_up(config)
     experiment = build(config)
-    folder.begin(config)
+    folder.start(config)
     state: dict[str, Any] = {"step": 0, "best": math.inf}
     if folder.last.exists():
         state = load_checkpoint(folder.last, experiment.network, experiment.optimizers)
-    folder.forget_after(state["step"])
+    folder.drop_rows_after(state["step"])
+    steps = experiment.length.steps
     with (
         TensorBoard(folder) as board,
         _Stop() as stop,
-        _Progress(config.training.steps, state["step"]) as progress,
+        _Progress(steps, state["step"]) as progress,
     ):
         board.plan(experiment.network)
-        while state["step"] < config.training.steps:
-            until = _next_stop(config, state["step"])
-            row = _fit(experiment, config, state, until, [stop, progress])
+        while state["step"] < steps:
+            until = _next_stop(config, experiment, state["step"])
+            row = _fit(experiment, state, until, [stop, progress])
             _record(experiment, folder, board, row)
-            if stop.asked:
+            if stop.requested:
                 _save(folder.last, experiment, state)
-                raise Interrupted(f"stopped after {state['step']} batches; run again to go on")
+                raise Interrupted(f"stopped after {state['step']} batches; run again to resume")
             _evaluate_if_due(experiment, config, folder, board, state)
             _save(folder.last, experiment, state)
     load_checkpoint(folder.best, experiment.network)
@@ -82,41 +83,45 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
 
 
 def evaluate(
-    experiment: Experiment, checkpoint: str | os.PathLike | None = None, first: int = 0
+    experiment: Experiment,
+    checkpoint: str | os.PathLike | None = None,
+    first: int | None = None,
 ) -> dict[str, float]:
-    """Loss and metrics on the videos for evaluation.
+    """Return loss and metrics on the evaluation videos.
 
     Args:
-        experiment: as `build` makes it.
-        checkpoint: file of weights; None evaluates those that the network has.
-        first: how many videos, from the first; 0 for all.
+        experiment: as `build` returns it.
+        checkpoint: file with weights; None keeps those of the network.
+        first: number of videos, from the first; None for all.
     """
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     count = -(-first // experiment.evaluation.batch_size) if first else None
     batches = experiment.evaluation.dataset(batches=count).map(experiment.prepare_evaluation)
-    some = batches.filter(lambda frames, *_: tf.shape(frames)[0] > 0)  # too few for a montage
-    with _readable(experiment.evaluation), warnings.catch_warnings():
-        # Keras warns of every dataset that does not know its length: ours may meet damaged videos.
+    # A batch with too few clips for a montage is empty.
+    batches = batches.filter(lambda frames, *_: tf.shape(frames)[0] > 0)
+    with _pipeline_errors(experiment.evaluation), warnings.catch_warnings():
+        # Keras warns of every dataset of unknown length; unreadable videos make it unknown.
         warnings.filterwarnings("ignore", message="Your input ran out of data")
-        found = experiment.model.evaluate(some, verbose=0, return_dict=True)
-    return {name: float(value) for name, value in found.items()}
+        results = experiment.model.evaluate(batches, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in results.items()}
 
 
 def example(experiment: Experiment) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None:
-    """Frames, outputs and targets `[T, ...]` of the first video for evaluation that can be read.
+    """Return frames, outputs and targets `[T, ...]` of the first evaluation video.
 
-    At most so many steps as `MOST_SHOWN`, beside those that do not count; None without a video.
+    The first video that can be read is used, up to `MOST_SHOWN` steps in addition to those that do
+    not count; None if there is no such video.
     """
     task, pipeline = experiment.task, experiment.evaluation
     numbers = range(len(pipeline.videos.videos))
     clip = next((clip for number in numbers for clip in pipeline.dataset(number, 1)), None)
     if clip is None:
         return None
-    most = MOST_SHOWN + task.first_step + task.skip_last
-    # [B, ...] -> [1, ...], and of what has a time axis [1, T, ...]
-    one = {name: v[:1, :most] if v.shape.rank > 1 else v[:1] for name, v in clip.items()}
-    frames, targets, _ = task.prepare(one)
+    steps = MOST_SHOWN + task.first_step + task.skip_last
+    # [B, ...] -> [1, ...], and [B, T, ...] -> [1, steps, ...] for entries with a time axis
+    batch = {name: v[:1, :steps] if v.shape.rank > 1 else v[:1] for name, v in clip.items()}
+    frames, targets, _ = task.prepare(batch)
     network: Any = experiment.network
     return frames[0], network(frames)[0], targets[0]
 
@@ -132,25 +137,27 @@ def _set_up(config: ConfigDict) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _next_stop(config: ConfigDict, step: int) -> int:
-    """The next step at which there is something to do beside training."""
-    training = config.training
-    periods = (training.checkpoint_every, training.evaluate_every)
-    return min(*((step // period + 1) * period for period in periods), training.steps)
+def _evaluation_period(config: ConfigDict, experiment: Experiment) -> int:
+    return max(1, experiment.length.batches(config.training.evaluate_every))
+
+
+def _next_stop(config: ConfigDict, experiment: Experiment, step: int) -> int:
+    """Return the next step with a checkpoint or an evaluation."""
+    periods = (config.training.checkpoint_every, _evaluation_period(config, experiment))
+    return min(*((step // period + 1) * period for period in periods), experiment.length.steps)
 
 
 def _fit(
     experiment: Experiment,
-    config: ConfigDict,
     state: dict[str, Any],
     until: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    """Trains from `state["step"]` on, at most to `until`; moves the step. What it was like."""
-    start, began = state["step"], time.perf_counter()
+    """Train from `state["step"]` to `until`, or until stopped; update the step; return a row."""
+    start, started = state["step"], time.perf_counter()
     pipeline = experiment.training
     batches = pipeline.dataset(start * pipeline.batch_size, until - start)
-    with _readable(pipeline):
+    with _pipeline_errors(pipeline):
         history = experiment.model.fit(
             batches.map(experiment.prepare),
             steps_per_epoch=until - start,
@@ -160,17 +167,17 @@ def _fit(
         )
     progress = next(c for c in callbacks if isinstance(c, _Progress))
     state["step"] = progress.step
-    seconds = round(time.perf_counter() - began, 3)
-    values = {name: float(value[-1]) for name, value in history.history.items()}
+    seconds = round(time.perf_counter() - started, 3)
+    metrics = {name: float(values[-1]) for name, values in history.history.items()}
     rate = float(experiment.model.optimizer.learning_rate)
-    about = {"step": state["step"], "split": "train", "seconds": seconds, "learning_rate": rate}
-    return {**about, **values}
+    row = {"step": state["step"], "split": "train", "seconds": seconds, "learning_rate": rate}
+    return {**row, **metrics}
 
 
 def _record(
     experiment: Experiment, folder: RunFolder, board: TensorBoard, row: dict[str, Any]
 ) -> None:
-    """Writes down a row of metrics, and what could not be read on the way to it."""
+    """Write a row of metrics, and the videos that could not be read so far."""
     folder.write(**row)
     board.scalars(row)
     for pipeline in (experiment.training, experiment.evaluation):
@@ -184,58 +191,58 @@ def _evaluate_if_due(
     board: TensorBoard,
     state: dict[str, Any],
 ) -> None:
-    training, step = config.training, state["step"]
-    last = step == training.steps
-    if step % training.evaluate_every and not last:
+    step = state["step"]
+    last = step == experiment.length.steps
+    if step % _evaluation_period(config, experiment) and not last:
         return
-    found = evaluate(experiment, first=0 if last else training.evaluate_first)
-    _record(experiment, folder, board, {"step": step, "split": "evaluation", **found})
+    metrics = evaluate(experiment, first=None if last else config.training.evaluate_first)
+    _record(experiment, folder, board, {"step": step, "split": "evaluation", **metrics})
     shown = example(experiment)
     if shown is not None:
         board.clip(step, experiment.task, *shown)
-    if found["loss"] < state["best"] or not folder.best.exists():
-        state["best"] = found["loss"]
+    if metrics["loss"] < state["best"] or not folder.best.exists():
+        state["best"] = metrics["loss"]
         _save(folder.best, experiment, state)
 
 
 @contextlib.contextmanager
-def _readable(pipeline: ClipPipeline) -> Iterator[None]:
-    """Within it, what stopped the data is raised as it was, without TensorFlow's wrapping."""
+def _pipeline_errors(pipeline: ClipPipeline) -> Iterator[None]:
+    """Re-raise the pipeline's own exception instead of TensorFlow's wrapper."""
     try:
         yield
     except tf.errors.OpError as wrapped:
         raise (pipeline.failure or wrapped) from wrapped
     finally:
-        gc.collect()  # of iterators that read ahead: one that still does when Python ends, hangs
+        gc.collect()  # an iterator that still prefetches when Python exits hangs
 
 
 class _Stop(keras.callbacks.Callback):
-    """Ends training after the batch during which SIGINT or SIGTERM came."""
+    """Stops training after the batch in which SIGINT or SIGTERM arrives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = False
-        self._before: dict[int, Any] = {}
+        self.requested = False
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "_Stop":
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+            self._handlers[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
+    def _request(self, number: int, frame: object) -> None:
+        self.requested = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.asked:
+        if self.requested:
             self.model.stop_training = True
 
 
 class _Progress(keras.callbacks.Callback):
-    """Counts batches, on a bar with the loss and the time that is left."""
+    """Counts batches, and shows a progress bar with the loss."""
 
     def __init__(self, steps: int, step: int) -> None:
         super().__init__()

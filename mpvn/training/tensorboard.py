@@ -1,8 +1,8 @@
-"""A run for TensorBoard: curves, pictures of a clip, the plan.
+"""TensorBoard logs of a run: curves, pictures of a clip, the plan.
 
-Files of events can only be added to, and a run that was killed goes on from before its last ones.
-So who begins a run, or goes on with one, begins them anew, from the rows that the run has kept:
-curves never go back in time. Pictures of earlier steps are gone then.
+Event files can only be appended to, but a killed run resumes from an earlier step. So every start
+of a run writes the events again from the rows of the run folder, and curves never go back in time.
+Pictures of earlier steps are lost then.
 """
 
 import math
@@ -19,17 +19,17 @@ from mpvn.training.run_folder import RunFolder
 
 
 class TensorBoard:
-    """Writes `tensorboard/` in the folder of a run; to be closed, or used in a `with`.
+    """Writer of the folder `tensorboard/` of a run, and a context manager.
 
     Args:
-        folder: of the run; it has no rows that the run will write again.
+        folder: the run folder, without rows of steps that the run will write again.
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        place = folder.path / "tensorboard"
-        if place.exists():
-            shutil.rmtree(place)
-        self._writer = tf.summary.create_file_writer(str(place))
+        path = folder.path / "tensorboard"
+        if path.exists():
+            shutil.rmtree(path)
+        self._writer = tf.summary.create_file_writer(str(path))
         for row in folder.rows():
             self.scalars(row)
 
@@ -40,22 +40,22 @@ class TensorBoard:
         self.close()
 
     def close(self) -> None:
-        """Ends the file."""
+        """Close the event file."""
         self._writer.close()
 
     def scalars(self, row: Mapping[str, Any]) -> None:
-        """The numbers of a row of metrics, as `"train/loss"` or `"evaluation/pck_10"`."""
+        """Write the numbers of a row of metrics, as `"train/loss"` or `"evaluation/pck_10"`."""
         with self._writer.as_default(step=row["step"]):
             for name, value in row.items():
                 if name not in ("step", "split") and math.isfinite(value):
                     tf.summary.scalar(f"{row['split']}/{name}", value)
 
     def clip(self, step: int, task: Task, frames: Any, outputs: Any, targets: Any) -> None:
-        """A strip of what the network says at some steps of one clip, as an image.
+        """Write an image with the outputs at a few steps of one clip, side by side.
 
         Args:
-            step: batches that the network has been trained on.
-            task: which draws.
+            step: number of batches trained.
+            task: draws the pictures.
             frames: `[T, H, W, C]`.
             outputs: `[T, ...]`.
             targets: `[T, ...]`.
@@ -67,6 +67,6 @@ class TensorBoard:
             tf.summary.image("clip", strip[None], description=words)
 
     def plan(self, network: VideoNetwork) -> None:
-        """The plan of a network, as text."""
+        """Write the plan of a network as text."""
         with self._writer.as_default(step=0):
             tf.summary.text("plan", f"```\n{network.plan}\n```")

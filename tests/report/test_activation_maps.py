@@ -175,5 +175,5 @@ def test_command_writes_strips_and_videos(
 def test_other_tasks_are_rejected(tmp_path: pathlib.Path) -> None:
     changes = {"task.name": "autoencoding", "model.name": "autoencoder"}
     experiment = build(run_config(**changes))
-    with pytest.raises(ValueError, match="expected config.task.name=action. Received: Autoencod"):
+    with pytest.raises(ValueError, match="Expected config.task.name=action. Received: Autoencod"):
         write_activations(experiment, tmp_path)

@@ -14,7 +14,7 @@ from mpvn.data import VideoError, VideoSet
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
 from mpvn.data.clips.views import Views
 from mpvn.data.video_set import NO_MIRROR
-from mpvn.tasks import ActionRecognition, Recognition, evaluate_views
+from mpvn.tasks import ActionRecognition, Recognition, score_views
 
 HEIGHT, WIDTH, CLASSES = 6, 9, 4
 NAMES = ("left", "right", "up", "down")
@@ -120,7 +120,7 @@ def test_scores_are_the_mean_over_views_and_steps(
 ) -> None:
     task = ActionRecognition(CLASSES, average=average)  # type: ignore[arg-type]
     videos = noise_set(3, mirrored)
-    found = evaluate_views(Network(), videos, TEN, task)
+    found = score_views(Network(), videos, TEN, task)
     swapped = mirrored or (0, 1, 2, 3)
     expected = [expected_scores(v, swapped, average == "probabilities") for v in videos.videos]
     np.testing.assert_allclose(found.scores, expected, rtol=1e-4, atol=1e-5)
@@ -131,7 +131,7 @@ def test_scores_are_the_mean_over_views_and_steps(
 
 
 def test_only_steps_that_count_are_averaged() -> None:
-    found = evaluate_views(Network(), noise_set(1), TEN, ActionRecognition(CLASSES, latency=2))
+    found = score_views(Network(), noise_set(1), TEN, ActionRecognition(CLASSES, latency=2))
     expected = expected_scores(Noise(0), range(CLASSES), first_step=2)
     np.testing.assert_allclose(found.scores[0], expected, rtol=1e-4, atol=1e-5)
 
@@ -139,16 +139,16 @@ def test_only_steps_that_count_are_averaged() -> None:
 @pytest.mark.parametrize(("size", "expected"), [(1, 20 * [1]), (8, [8, 8, 4]), (50, [20])])
 def test_so_many_views_at_a_time_at_most(size: int, expected: list[int]) -> None:
     network, task = Network(), ActionRecognition(CLASSES)
-    found = evaluate_views(network, noise_set(2), TEN, task, batch_size=size)
+    found = score_views(network, noise_set(2), TEN, task, batch_size=size)
     assert network.batches == 2 * expected
-    whole = evaluate_views(Network(), noise_set(2), TEN, task, batch_size=20)
+    whole = score_views(Network(), noise_set(2), TEN, task, batch_size=20)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5, atol=1e-6)
 
 
 def test_whole_videos_of_several_lengths_at_full_resolution() -> None:
     videos = [Noise(0, frame_count=5), Noise(1, frame_count=7)]
     views = Views(Whole(), size=None, scale=HEIGHT)
-    found = evaluate_views(
+    found = score_views(
         Network(), VideoSet("two", videos, NAMES), views, ActionRecognition(CLASSES)
     )
     for video, scores in zip(videos, found.scores, strict=True):
@@ -163,7 +163,7 @@ def test_a_video_network_is_evaluated(rng: np.random.Generator) -> None:
     network = VideoNetwork(keras.Model(frame, layers.Dense(CLASSES, name="head")(x)))
     views = Views(Consecutive(4), crops=3, size=(HEIGHT, HEIGHT), scale=HEIGHT)
     task = ActionRecognition(CLASSES)
-    found = evaluate_views(tf.function(network), noise_set(1), views, task, batch_size=2)
+    found = score_views(tf.function(network), noise_set(1), views, task, batch_size=2)
     frames = Noise(0).frames[4:8].astype("float32") / 127.5 - 1
     clips = np.stack([frames[:, :, left : left + 6] for left in (0, 2, 3)])
     expected = np.asarray(network(clips)).mean(axis=(0, 1))
@@ -219,7 +219,7 @@ def test_who_says_the_same_of_all_classes_is_never_right() -> None:
 def test_damaged_videos_are_left_out_and_told_of() -> None:
     videos = noise_set(4, video1="cut short", video3="no pictures")
     task = ActionRecognition(CLASSES)
-    found = evaluate_views(Network(), videos, TEN, task)
+    found = score_views(Network(), videos, TEN, task)
     assert found.numbers.tolist() == [0, 2]
     assert found.labels.tolist() == [0, 2]
     assert found.skipped == {
@@ -227,9 +227,9 @@ def test_damaged_videos_are_left_out_and_told_of() -> None:
         "noise 3": "noise 3: no pictures",
     }
     with pytest.raises(VideoError, match="noise 1: cut short"):
-        evaluate_views(Network(), noise_set(2, video1="cut short"), TEN, task, on_error="raise")
+        score_views(Network(), noise_set(2, video1="cut short"), TEN, task, on_error="raise")
     with pytest.raises(VideoError, match="noise: expected readable videos"):
-        evaluate_views(Network(), noise_set(1, video0="gone"), TEN, task)
+        score_views(Network(), noise_set(1, video0="gone"), TEN, task)
 
 
 def test_errors_of_the_network_are_its_own() -> None:
@@ -237,7 +237,7 @@ def test_errors_of_the_network_are_its_own() -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
 
     with pytest.raises(tf.errors.ResourceExhaustedError, match="out of memory"):
-        evaluate_views(broken, noise_set(2), TEN, ActionRecognition(CLASSES))
+        score_views(broken, noise_set(2), TEN, ActionRecognition(CLASSES))
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ def test_errors_of_the_network_are_its_own() -> None:
 def test_what_does_not_fit_is_refused(options: dict, message: str) -> None:
     arguments = {"network": Network(), "videos": noise_set(1), "views": TEN}
     with pytest.raises(ValueError, match=message):
-        evaluate_views(**arguments | {"task": ActionRecognition(CLASSES)} | options)
+        score_views(**arguments | {"task": ActionRecognition(CLASSES)} | options)
 
 
 def test_sets_with_classes_that_have_no_mirror_image_take_five_crops() -> None:
     views = dataclasses.replace(TEN, crops=5)
     videos = noise_set(1, mirrored=(0, 1, NO_MIRROR, 3))
-    found = evaluate_views(Network(), videos, views, ActionRecognition(CLASSES))
+    found = score_views(Network(), videos, views, ActionRecognition(CLASSES))
     assert found.scores.shape == (1, CLASSES)

@@ -9,7 +9,7 @@ from small_models import chain
 
 import mpvn.tasks.task
 from mpvn import Plan
-from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints
 
 
 def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
@@ -157,8 +157,3 @@ def test_masking_needs_a_plan() -> None:
         Autoencoding(mask_uninformed=True)
     with pytest.raises(ValueError, match="ahead must be an int of at least 1. Received: 0"):
         FutureFrame(0)
-
-
-def test_a_task_says_which_head_it_needs() -> None:
-    said: list[Task] = [ActionRecognition(51), Keypoints(17), Autoencoding(), FutureFrame()]
-    assert [task.head_arguments for task in said] == [{"classes": 51}, {"joints": 17}, {}, {}]

@@ -126,7 +126,7 @@ def test_layers_are_spaced_evenly_and_end_where_the_head_begins() -> None:
 def test_it_refuses() -> None:
     student, teacher = networks(2)
     other = VideoNetwork(simple_cnn((SIZE, SIZE, 3), classes=3, width=0.5))
-    with pytest.raises(ValueError, match="answers later .* 2 steps below"):
+    with pytest.raises(ValueError, match="answers later.*2 steps below"):
         Distillation(student, teacher, lag=-2)
     with pytest.raises(ValueError, match="has no layer 'conv9': .* such as"):
         Distillation(student, teacher, ["conv9"])

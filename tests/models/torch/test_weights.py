@@ -31,7 +31,7 @@ from mpvn.models import (
     tsm_resnext101,
 )
 from mpvn.training import base_config
-from mpvn.training.build import build_network
+from mpvn.training.build.network import build_network
 
 SIZE = (32, 32, 3)
 

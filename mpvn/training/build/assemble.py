@@ -1,0 +1,63 @@
+"""`build`: from a config to an experiment."""
+
+import keras
+from ml_collections import ConfigDict
+
+from mpvn.training.build.clips import build_pipeline, build_views, prepare_batches
+from mpvn.training.build.experiment import Experiment
+from mpvn.training.build.length import training_length
+from mpvn.training.build.network import build_network
+from mpvn.training.build.optimizer import build_optimizer
+from mpvn.training.build.pretrained import build_distillation, load_initial_weights
+from mpvn.training.build.task import build_task, head_arguments
+from mpvn.training.build.trainer import build_trainer
+from mpvn.training.build.videos import build_data
+from mpvn.training.options import check_options
+
+
+def build(config: ConfigDict, to_train: bool = True) -> Experiment:
+    """Build everything that `config` names.
+
+    Args:
+        config: as `base_config` returns it.
+        to_train: whether to also load what only training needs: the teacher, the initial weights
+            and the trainer.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        ValueError: a name or an option does not exist, or parts do not fit each other.
+    """
+    check_options(config)
+    train, held_out = build_data(config)
+    length = training_length(config, len(train.videos))
+    network = build_network(config, head_arguments(config, train), train.channels)
+    task = build_task(config, train, network.plan)
+    if to_train and config.model.initial:
+        load_initial_weights(config.model.initial, network)
+    trainer = build_trainer(config, network, task.latency) if to_train else None
+    model: keras.Model = trainer or network
+    if to_train and config.teacher:
+        model = build_distillation(config, network, task)
+    updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
+    model.compile(
+        build_optimizer(config, length, updates),
+        task.loss,
+        weighted_metrics=task.metrics(),
+        jit_compile=False,
+    )
+    model.optimizer.build(network.trainable_variables)
+    clip = config.clip
+    return Experiment(
+        network,
+        model,
+        trainer.optimizers if trainer else [model.optimizer],
+        task,
+        length,
+        build_pipeline(config, train, training=True),
+        build_pipeline(config, held_out, training=False),
+        prepare_batches(task, clip.montage, clip.interleaved, delayed=trainer is None),
+        prepare_batches(task, 1 if clip.evaluated else clip.montage, clip.interleaved),
+        build_views(config),
+    )

@@ -1,0 +1,91 @@
+"""Clips of videos: how they are sampled, augmented, batched and prepared for `fit`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from mpvn.data.clips.augmentation import Augmentation
+from mpvn.data.clips.montage import montage
+from mpvn.data.clips.pipeline import ClipPipeline
+from mpvn.data.clips.sampling import Consecutive, Dense, MultiClipSampling, Segments, Whole
+from mpvn.data.clips.views import Views
+from mpvn.data.video_set import VideoSet
+from mpvn.tasks import Task
+from mpvn.tasks.task import Batch
+from mpvn.training.options import unknown
+
+Prepare = Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+"""From a batch to frames `[B, T, H, W, C]`, targets `[B, T, ...]` and weights `[B, T]`."""
+
+
+def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> ClipPipeline:
+    """Return clips of `videos`.
+
+    Args:
+        config: the config.
+        videos: the data set.
+        training: True for random clips; False for whole videos or central clips, cropped in the
+            center.
+    """
+    size = (config.model.size, config.model.size)
+    batch_size = config.training.batch_size * config.clip.montage
+    if training:
+        sampling = _sampling(config, "random")
+    elif config.clip.evaluated:
+        sampling, batch_size = Whole(config.clip.evaluated, config.clip.fps), 1
+    else:
+        sampling = _sampling(config, "center")
+    return ClipPipeline(
+        videos,
+        sampling,
+        Augmentation(size, **config.augmentation) if training else Augmentation(size),
+        batch_size,
+        seed=config.seed,
+        training=training,
+        on_error=config.data.on_error,
+    )
+
+
+def build_views(config: ConfigDict) -> Views:
+    """Return the clips, sampled as in training, and crops for evaluation by views."""
+    views = config.views
+    size = (views.size, views.size) if views.size else None
+    return Views(_sampling(config, "center"), views.clips, views.crops, size, views.scale)
+
+
+def prepare_batches(
+    task: Task, clips: int = 1, interleaved: bool = False, delayed: bool = True
+) -> Prepare:
+    """Return the function that converts batches to the arguments of `fit` and `evaluate`.
+
+    Args:
+        task: the task that makes the targets.
+        clips: number of clips joined into one.
+        interleaved: whether joined clips alternate frame by frame.
+        delayed: whether targets and weights are moved to the steps that answer them. False for
+            trainers, which delay targets themselves.
+    """
+
+    def prepare(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        joined = montage(task.at_source(batch), clips, interleaved)
+        return task.late(*joined) if delayed else joined
+
+    return prepare
+
+
+def _sampling(config: ConfigDict, place: Any) -> MultiClipSampling:
+    clip = config.clip
+    if clip.sampling == "consecutive":
+        return Consecutive(clip.frames, clip.stride, clip.fps, place, clip.short)
+    if clip.stride != 1 or clip.fps:
+        raise ValueError(
+            "config.clip: stride and fps apply to sampling consecutive. Expected stride 1 and fps "
+            f"None. Received: sampling {clip.sampling}, stride {clip.stride}, fps {clip.fps}"
+        )
+    if clip.sampling == "segments":
+        return Segments(clip.frames, place, clip.short)
+    if clip.sampling == "dense":
+        return Dense(clip.frames, clip.window, place, clip.short)
+    raise unknown("config.clip.sampling", clip.sampling, ("consecutive", "segments", "dense"))

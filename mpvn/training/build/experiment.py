@@ -1,0 +1,43 @@
+"""An experiment: everything that a config names, ready to train or evaluate."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+
+from mpvn.data.clips.pipeline import ClipPipeline
+from mpvn.data.clips.views import Views
+from mpvn.network import VideoNetwork
+from mpvn.tasks import Task
+from mpvn.training.build.clips import Prepare
+from mpvn.training.build.length import Length
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that a config names, ready to run.
+
+    Attributes:
+        network: the network that is trained and saved.
+        model: the compiled model for `fit` and `evaluate`: the network, its `Distillation`, or a
+            trainer.
+        optimizers: all optimizers whose state training changes.
+        task: the prediction task.
+        length: how long to train.
+        training: clips to train on.
+        evaluation: clips to evaluate on.
+        prepare: converts a training batch to the arguments of `fit`.
+        prepare_evaluation: converts an evaluation batch to the arguments of `evaluate`.
+        views: clips and crops of each video for evaluation by views.
+    """
+
+    network: VideoNetwork
+    model: keras.Model
+    optimizers: Sequence[keras.optimizers.Optimizer]
+    task: Task
+    length: Length
+    training: ClipPipeline
+    evaluation: ClipPipeline
+    prepare: Prepare
+    prepare_evaluation: Prepare
+    views: Views

@@ -1,0 +1,62 @@
+"""The network with its plan and its head, not compiled."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+from ml_collections import ConfigDict
+
+from mpvn.models import insert_shortcuts, load_frame_model
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
+from mpvn.plan.units import UNIT_SEPARATOR
+from mpvn.training.options import unknown
+
+
+def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3) -> VideoNetwork:
+    """Return the network.
+
+    Args:
+        config: the config.
+        head: arguments of the builder that give the head its size; see `head_arguments`.
+        channels: channels of the frames; 3 is RGB.
+
+    Raises:
+        ValueError: there is no such network, option, unit or plan.
+    """
+    loaded = load_frame_model(
+        config.model.name,
+        config.model.size,
+        config.model.weights,
+        config.model.pixels,
+        options={**head, **config.model.options},
+        channels=channels,
+    )
+    frame_model = loaded.over_clips()
+    if config.model.shortcuts:
+        frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
+    for layer in frame_model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = config.training.batch_norm_momentum or layer.momentum
+    _freeze(frame_model, config.model.frozen)
+    plan = {**config.plan, "partition": config.plan.partition or loaded.partition}
+    return VideoNetwork(
+        frame_model,
+        Plan(frame_model, **plan),
+        executor=config.training.executor,
+        rematerialize=config.training.rematerialize,
+    )
+
+
+def _freeze(model: keras.Model, names: Sequence[str]) -> None:
+    """Exclude units, or single layers, of `model` from training."""
+    layers: dict[str, list[keras.layers.Layer]] = {}
+    for layer in model.layers:
+        for name in {layer.name, layer.name.partition(UNIT_SEPARATOR)[0]}:
+            layers.setdefault(name, []).append(layer)
+    for name in names:
+        if name not in layers:
+            units = dict.fromkeys(layer.partition(UNIT_SEPARATOR)[0] for layer in layers)
+            context = f"config.model.frozen: {model.name} has no unit or layer {name!r}"
+            raise unknown(context, name, units)
+        for layer in layers[name]:
+            layer.trainable = False

@@ -1,0 +1,84 @@
+"""The task: what the network predicts, and when its answer is due."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mpvn.data.video_set import VideoSet
+from mpvn.plan import Plan
+from mpvn.tasks import Task
+from mpvn.training.options import TASKS, unknown
+
+
+def build_task(config: ConfigDict, videos: VideoSet, plan: Plan) -> Task:
+    """Return the task of a network.
+
+    Args:
+        config: the config.
+        videos: the data set, which says how many classes or joints there are.
+        plan: the plan of the network, which says when the network answers.
+
+    Raises:
+        ValueError: there is no such task, or the data set does not have its targets.
+    """
+    name = config.task.name
+    if name not in TASKS:
+        raise unknown("config.task.name", name, TASKS)
+    size = (config.model.size, config.model.size)
+    given: dict[str, dict[str, Any]] = {
+        "action": {"names": videos.classes},
+        "keypoints": {"frame_size": size},
+    }
+    return TASKS[name](
+        **head_arguments(config, videos),
+        **given.get(name, {}),
+        **config.task.options,
+        latency=task_latency(config, plan),
+        mask_uninformed=config.task.mask_uninformed,
+        plan=plan,
+    )
+
+
+def head_arguments(config: ConfigDict, videos: VideoSet) -> dict[str, int]:
+    """Return the size of the head: the number of classes or joints, for tasks that have such.
+
+    Both the builder of the network and the task take it.
+
+    Raises:
+        ValueError: the data set does not have them.
+    """
+    if config.task.name == "action":
+        return {"classes": len(_required(config, videos, "classes"))}
+    if config.task.name == "keypoints":
+        return {"joints": len(_required(config, videos, "joints"))}
+    return {}
+
+
+def task_latency(config: ConfigDict, plan: Plan) -> int:
+    """Return the prediction latency: `config.task.latency`, or the one derived from the plan.
+
+    Trainers compare an output with the target of the frame it belongs to, so the derived latency is
+    the number of steps after which the network answers, along the slowest path. Without a trainer
+    it is 0: the network learns to predict ahead.
+    """
+    if config.task.latency is not None:
+        return config.task.latency
+    return plan.information_latency[1] if config.training.trainer else 0
+
+
+def _required(config: ConfigDict, videos: VideoSet, kind: str) -> tuple[str, ...]:
+    """Return the names of the classes or joints of `videos`."""
+    names: tuple[str, ...] = getattr(videos, kind)
+    task = config.task.name
+    if kind == "classes" and len(names) == 1:
+        raise ValueError(
+            f"config.task.name: the task {task!r} needs at least 2 classes. Received: "
+            f"{videos.name} in {config.data.path!r} with one, {names[0]}. Add videos of another"
+        )
+    if not names:
+        examples = {"classes": "folder, table or ucf101", "joints": "jhmdb or posetrack"}
+        raise ValueError(
+            f"config.task.name: the task {task!r} needs {kind}. Received: {videos.name} without "
+            f"any. Choose another task, or a data set that has them, such as {examples[kind]}"
+        )
+    return names

@@ -1,0 +1,132 @@
+"""Loading config files, and `--config.key=value` on the command line.
+
+Keys of `base_config` are parsed and type-checked by `ml_collections`. Options of a network, a data
+set or a task are parsed and checked against the function that takes them; see
+`mpvn.training.options`. Unknown keys and options are refused with a list of the known ones.
+"""
+
+import copy
+import os
+import pathlib
+import re
+import runpy
+import types
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from mpvn.training.config import optional_keys
+from mpvn.training.options import check_options, option_group, set_option, unknown
+
+_OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
+
+
+def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Load a config file and change some keys.
+
+    Args:
+        path: a Python file with a function `get_config()`.
+        overrides: as `override`.
+
+    Returns:
+        The config.
+
+    Raises:
+        ValueError: there is no such file, no such key or option, or a value has the wrong type.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"there is no config {os.fspath(path)!r}. Expected a Python file with get_config(), "
+            "such as configs/rendered_keypoints.py"
+        )
+    functions = runpy.run_path(os.fspath(path))
+    if "get_config" not in functions:
+        raise ValueError(f"{os.fspath(path)}: expected a function get_config(). Received: none")
+    return override(functions["get_config"](), overrides)
+
+
+def sibling(file: str | os.PathLike, name: str) -> types.SimpleNamespace:
+    """Return the functions of another config file in the same folder.
+
+    A config that differs from another in a few lines edits that one:
+
+        BASE = sibling(__file__, "tsm_something_v1_resnet50")
+        get_grid = BASE.get_grid
+
+        def get_config():
+            config = BASE.get_config()
+            config.data.name = "something_something_v2"
+            return config
+
+    Args:
+        file: path of the config that asks, `__file__`.
+        name: name of the other config, without `.py`.
+
+    Returns:
+        A namespace with the other file's `get_config` and, if it has one, `get_grid`.
+    """
+    return types.SimpleNamespace(**runpy.run_path(str(pathlib.Path(file).with_name(f"{name}.py"))))
+
+
+def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    """Return a copy of `config` with some keys changed.
+
+    Args:
+        config: as `base_config` returns it.
+        overrides: `"--config.key=value"`, as on the command line. Options of the network, the data
+            set and the task may be set whether the config lists them or not: setting one keeps the
+            others, and `"--config.model.options={}"` drops them all.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ValueError: there is no such key or option, or a value has the wrong type.
+    """
+    options: list[tuple[str, str]] = []
+    missing: list[str] = []
+    ordinary: list[str] = []
+    for argument in overrides:
+        match = _OVERRIDE.fullmatch(argument)
+        key, value = match.groups() if match else ("", None)
+        if option_group(key):
+            if value is None:
+                raise ValueError(f"Expected --config.key=value. Received: {argument}")
+            options.append((key, value))
+        elif value == "None" and key in optional_keys():
+            missing.append(key)
+        else:
+            _check_key(config, key)
+            ordinary.append(argument)
+    changed = _parse(copy.deepcopy(config), ordinary)
+    changed.update_from_flattened_dict(dict.fromkeys(missing))
+    for key, value in options:  # last: the network's name may have changed
+        set_option(changed, key, value)
+    check_options(changed)
+    return changed
+
+
+def _parse(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
+    """Return `config`, changed in place by keys that it has."""
+    argv = ["mpvn", *arguments]
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+        rest = values(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as fault:
+        words = str(fault).replace("\\n", " ").replace("\\'", "").strip("'").split()
+        raise ValueError(f"config: {' '.join(words)}") from fault
+    if len(rest) > 1:
+        raise ValueError(f"Expected --config.key=value. Received: {' '.join(rest[1:])}")
+    return values.config
+
+
+def _check_key(config: ConfigDict, key: str) -> None:
+    """Raise ValueError if `config` has no such dotted `key`; an empty one passes."""
+    path, group = "config", config
+    for name in filter(None, key.split(".")):
+        known = list(group) if isinstance(group, ConfigDict) else []
+        if name not in known:
+            raise unknown(f"{path} has no key {name!r}", name, known)
+        path, group = f"{path}.{name}", group[name]

@@ -1,0 +1,58 @@
+"""Clips, views and videos as a config describes them."""
+
+from typing import Any
+
+import pytest
+from ml_collections import ConfigDict
+from small_runs import small_config
+
+from mpvn.data.clips.sampling import Consecutive, Dense, Segments
+from mpvn.training.build.clips import build_pipeline, build_views
+from mpvn.training.build.videos import build_videos
+
+
+def config(**changes: Any) -> ConfigDict:
+    return small_config(
+        clip__frames=4, clip__sampling="segments", clip__evaluated=None, views__scale=32, **changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampling", "training", "evaluation"),
+    [
+        ("consecutive", Consecutive(4, short="loop"), Consecutive(4, place="center", short="loop")),
+        ("segments", Segments(4, short="loop"), Segments(4, "center", "loop")),
+        ("dense", Dense(4, 8, short="loop"), Dense(4, 8, "center", "loop")),
+    ],
+)
+def test_clips_are_random_in_training_and_central_in_evaluation(
+    sampling: str, training: object, evaluation: object
+) -> None:
+    changes = config(views__clips=3, views__crops=5, views__size=24)
+    changes.clip.sampling, changes.clip.window, changes.clip.short = sampling, 8, "loop"
+    videos = build_videos(changes, "train")
+    assert build_pipeline(changes, videos, training=True).sampling == training
+    assert build_pipeline(changes, videos, training=False).sampling == evaluation
+    views = build_views(changes)
+    assert views.sampling == evaluation
+    assert (views.clips, views.crops, views.size, views.scale) == (3, 5, (24, 24), 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip.sampling": "random"}, "Expected one of consecutive, segments, dense.*'random'"),
+        ({"clip.stride": 2}, "apply to sampling consecutive.* segments, stride 2, fps None"),
+        ({"clip.sampling": "dense", "clip.fps": 8.0}, "dense, stride 1, fps 8"),
+        ({"clip.sampling": "dense", "clip.window": 10}, "window: expected a multiple of frames"),
+        ({"views.clips": 0}, "count: expected an int of at least 1"),
+        ({"views.crops": 3}, "crops: expected 1, because size=None is the whole frame"),
+        ({"views.crops": 4, "views.size": 24}, "crops: expected one of 1, 3, 5, 10"),
+        ({"views.size": 48}, "at most scale.*size=.48, 48., scale=32"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(changes: dict, message: str) -> None:
+    changed = config()
+    changed.update_from_flattened_dict(changes)
+    with pytest.raises(ValueError, match=message):
+        build_views(changed)

@@ -1,0 +1,72 @@
+"""The length of training, in batches or in epochs."""
+
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+from small_runs import small_config
+
+from mpvn.training import build, override, train
+from mpvn.training.build.length import Length, training_length
+from mpvn.training.build.optimizer import build_optimizer
+
+
+def rates(config: ConfigDict, length: Length, updates: int, per_batch: int = 1) -> list[float]:
+    """Return the learning rate at each of the first updates."""
+    schedule = build_optimizer(config, length, per_batch)._learning_rate
+    return [float(schedule(number)) for number in range(updates)]
+
+
+def test_steps_are_batches() -> None:
+    length = training_length(small_config(training__steps=7), videos=12)
+    assert (length.steps, length.batches(3)) == (7, 3)
+
+
+def test_epochs_are_batches_of_the_training_videos() -> None:
+    """12 videos in batches of 5 are 2.4 batches; the last epoch is rounded up."""
+    config = small_config(training__steps=None, training__epochs=3, training__batch_size=5)
+    length = training_length(config, videos=12)
+    assert length.steps == 8
+    assert [length.batches(epochs) for epochs in (1, 2, 3)] == [2, 5, 7]
+    config.clip.montage = 2
+    assert training_length(config, videos=12).steps == 4
+
+
+def test_schedules_are_in_the_unit_of_the_length() -> None:
+    config = small_config(
+        training__steps=None,
+        training__epochs=4,
+        optimizer__schedule="steps",
+        optimizer__boundaries=(1, 2.5),
+        optimizer__learning_rate=1.0,
+    )
+    length = training_length(config, videos=4)  # two batches an epoch
+    expected = pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    assert rates(config, length, 8) == expected
+    twice = rates(config, length, 16, per_batch=2)
+    assert twice[4:6] == pytest.approx([1, 0.1])
+    config.training.accumulate = 2
+    assert rates(config, length, 4)[1:3] == pytest.approx([1, 0.1])
+    config.optimizer.schedule, config.optimizer.warm_up = "cosine", 2
+    config.training.accumulate = 1
+    assert rates(config, length, 9)[0:9:4] == pytest.approx([0, 1, 0])
+    config.optimizer.schedule = "constant"
+    with pytest.raises(ValueError, match="warm_up: expected config.optimizer.schedule=cosine"):
+        rates(config, length, 1)
+
+
+def test_a_run_of_epochs_evaluates_by_epochs(tmp_path: pathlib.Path) -> None:
+    config = small_config(
+        training__steps=None, training__epochs=2, training__evaluate_every=1, training__batch_size=6
+    )
+    rows = list(train(config, tmp_path / "run").rows())
+    assert [row["step"] for row in rows if row["split"] == "evaluation"] == [2, 4]
+
+
+def test_a_length_is_given_once() -> None:
+    both = override(small_config(), ["--config.training.epochs=2"])
+    with pytest.raises(ValueError, match="either steps or epochs. Received: steps 6, epochs 2"):
+        build(both)
+    neither = override(small_config(), ["--config.training.steps=None"])
+    with pytest.raises(ValueError, match="Received: steps None, epochs None"):
+        build(neither)
