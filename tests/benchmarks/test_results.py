@@ -10,8 +10,9 @@ from types import ModuleType
 import pytest
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+RESULTS = sorted(BENCHMARKS.glob("*/results/*.json"))
 SCRIPTS = [
-    *BENCHMARKS.glob("*/run.py"),
+    *sorted(BENCHMARKS.glob("*/run.py")),
     BENCHMARKS / "depth_parallel_training/speed.py",
     BENCHMARKS / "depth_parallel_training/memory.py",
 ]
@@ -53,7 +54,7 @@ def test_script_has_help(path: pathlib.Path, load, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in BENCHMARKS.glob("*/results/*.json") if p.parts[-3] != "training_memory"],
+    [p for p in RESULTS if p.parts[-3] != "training_memory"],
     ids=name_of,
 )
 def test_table_is_that_of_the_results(path: pathlib.Path, load, tmp_path: pathlib.Path) -> None:

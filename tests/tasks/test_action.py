@@ -1,4 +1,4 @@
-"""Action recognition: losses and accuracies against NumPy."""
+"""Action recognition: losses and accuracies, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def is_among_top(scores: np.ndarray, label: int, top: int) -> bool:
 
 @pytest.fixture
 def logits(rng: np.random.Generator) -> np.ndarray:
-    """`[B, T, classes]`: 40 clips of 5 steps, 7 classes."""
+    """Return logits `[B, T, classes]` of 40 clips of 5 steps, 7 classes."""
     return rng.normal(size=(40, 5, 7)).astype("float32")
 
 
@@ -30,7 +30,7 @@ def batch(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def test_the_loss_is_the_mean_over_the_steps_that_count(
+def test_loss_is_the_mean_over_weighted_steps(
     logits: np.ndarray, batch: dict[str, np.ndarray]
 ) -> None:
     task = ActionRecognition(7, latency=2)
@@ -46,8 +46,8 @@ def test_accuracies_of_steps_and_clips(
 ) -> None:
     task = ActionRecognition(7, average=average, latency=2)  # type: ignore[arg-type]
     valid, label = logits[:, 2:], batch["label"]
-    said = softmax(valid) if average == "probabilities" else valid
-    scores = said.mean(axis=1)
+    outputs = softmax(valid) if average == "probabilities" else valid
+    scores = outputs.mean(axis=1)
     np.testing.assert_allclose(task.clip_scores(logits), scores, rtol=1e-5, atol=1e-6)
     expected = {
         "accuracy": np.mean(valid.argmax(-1) == label[:, None]),
@@ -55,13 +55,12 @@ def test_accuracies_of_steps_and_clips(
         "clip_top5": np.mean([is_among_top(s, i, 5) for s, i in zip(scores, label, strict=True)]),
         "cross_entropy": -np.log(softmax(valid)[np.arange(40), :, label]).mean(),
     }
-    found = task.score(logits, batch)
-    assert found == pytest.approx(expected, rel=1e-5)
-    assert expected["clip_top1"] < expected["clip_top5"] < 1, "a case that tells them apart"
+    assert task.score(logits, batch) == pytest.approx(expected, rel=1e-5)
+    assert expected["clip_top1"] < expected["clip_top5"] < 1, "the inputs must tell them apart"
 
 
-def test_logits_and_probabilities_may_disagree_about_a_clip() -> None:
-    """One step is very sure of class 0; two are rather sure of class 1."""
+def test_means_of_logits_and_of_probabilities_can_differ() -> None:
+    """One step gives class 0 a very high score; two steps give class 1 a fairly high score."""
     logits = np.array([[[9.0, 0.0], [0.0, 2.0], [0.0, 2.0]]], "float32")
     weights = tf.ones((1, 3))
     assert np.argmax(ClipAccuracy(average="logits").scores(logits, weights)) == 0
@@ -69,27 +68,27 @@ def test_logits_and_probabilities_may_disagree_about_a_clip() -> None:
 
 
 @pytest.mark.parametrize("metric", [StepAccuracy, ClipAccuracy])
-def test_weights_say_which_steps_count(metric: type, logits: np.ndarray) -> None:
+def test_weights_and_skipped_steps_select_steps(metric: type, logits: np.ndarray) -> None:
     labels = np.tile(logits[:, 4].argmax(-1)[:, None], (1, 5))
     only_last = np.tile([0, 0, 0, 0, 2.0], (40, 1))
-    mine = metric()
-    mine.update_state(labels, logits, only_last)
-    assert mine.result() == 1
-    mine.reset_state()
-    mine.update_state(labels, logits)
-    assert mine.result() < 1
-    skipping = metric(skip_first=4)
-    skipping.update_state(labels, logits)
-    assert skipping.result() == 1
-    ending = metric(skip_last=4)
-    ending.update_state(np.tile(logits[:, 0].argmax(-1)[:, None], (1, 5)), logits)
-    assert ending.result() == 1
-    nothing = metric(skip_first=1, skip_last=4)
-    nothing.update_state(labels, logits)
-    assert nothing.result() == 0
+    weighted = metric()
+    weighted.update_state(labels, logits, only_last)
+    assert weighted.result() == 1
+    weighted.reset_state()
+    weighted.update_state(labels, logits)
+    assert weighted.result() < 1
+    only_last_step = metric(skip_first=4)
+    only_last_step.update_state(labels, logits)
+    assert only_last_step.result() == 1
+    only_first_step = metric(skip_last=4)
+    only_first_step.update_state(np.tile(logits[:, 0].argmax(-1)[:, None], (1, 5)), logits)
+    assert only_first_step.result() == 1
+    no_step = metric(skip_first=1, skip_last=4)
+    no_step.update_state(labels, logits)
+    assert no_step.result() == 0
 
 
-def test_weights_of_whole_clips_count(logits: np.ndarray) -> None:
+def test_weights_can_exclude_whole_clips(logits: np.ndarray) -> None:
     labels = np.tile(logits.mean(axis=1).argmax(-1)[:, None], (1, 5))
     labels[20:] = (labels[20:] + 1) % 7
     metric = ClipAccuracy()
@@ -99,8 +98,8 @@ def test_weights_of_whole_clips_count(logits: np.ndarray) -> None:
     np.testing.assert_allclose(metric.result(), 40 / 60, rtol=1e-6)
 
 
-def test_clips_of_all_lengths_count_alike(logits: np.ndarray) -> None:
-    """A clip of which one step counts is worth as much as one of which all do."""
+def test_clips_have_equal_weight_whatever_their_length(logits: np.ndarray) -> None:
+    """A clip with one weighted step counts as much as a clip in which all steps have weight."""
     labels = np.tile(logits.mean(axis=1).argmax(-1)[:, None], (1, 5))
     labels[0] = (logits[0, 4].argmax() + 1) % 7
     weights = np.ones((40, 5))
@@ -110,7 +109,7 @@ def test_clips_of_all_lengths_count_alike(logits: np.ndarray) -> None:
     np.testing.assert_allclose(metric.result(), 39 / 40, rtol=1e-6)
 
 
-def test_who_says_the_same_of_all_classes_is_never_right() -> None:
+def test_equal_logits_for_all_classes_are_never_right() -> None:
     for value in (0.0, np.nan):
         logits = np.full((2, 3, 4), value, "float32")
         for metric in (StepAccuracy(), ClipAccuracy(), ClipAccuracy(3)):
@@ -118,7 +117,7 @@ def test_who_says_the_same_of_all_classes_is_never_right() -> None:
             assert metric.result() == 0
 
 
-def test_labels_out_of_range_are_named() -> None:
+def test_errors_name_labels_out_of_range() -> None:
     task = ActionRecognition(5)
     batch = {"frames": np.zeros((3, 4, 2, 2, 3), "float32"), "label": np.array([1, 7, -1])}
     with pytest.raises(ValueError, match=r"labels from 0 to 4 \(5 classes\). Received: \[ 7 -1"):
@@ -129,11 +128,11 @@ def test_labels_out_of_range_are_named() -> None:
     ):
         next(iter(data))
     batch["label"] = np.array([0.0, 1.0, 2.0])
-    with pytest.raises(ValueError, match="labels must be integers. Received: float64"):
+    with pytest.raises(ValueError, match="Expected labels as integers. Received: float64"):
         task.prepare(batch)
 
 
-def test_arguments_and_outputs_are_checked() -> None:
+def test_invalid_arguments_and_outputs_raise() -> None:
     with pytest.raises(ValueError, match="classes must be an int of at least 2. Received: 1"):
         ActionRecognition(1)
     with pytest.raises(ValueError, match='"logits" or "probabilities". Received: \'mean\''):
@@ -142,6 +141,6 @@ def test_arguments_and_outputs_are_checked() -> None:
         LabelCrossEntropy(5)(np.zeros((2, 3)), np.zeros((2, 3, 4)))
 
 
-def test_top_5_is_left_out_where_it_says_nothing() -> None:
+def test_no_top_5_with_five_classes() -> None:
     names = [metric.name for metric in ActionRecognition(5).metrics()]
     assert names == ["accuracy", "clip_top1", "cross_entropy"]

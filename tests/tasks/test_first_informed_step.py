@@ -1,4 +1,4 @@
-"""When frames first reach an output: by counting on the plan, and by experiment on the network."""
+"""The first step at which an output depends on a frame: the plan's answer, and by experiment."""
 
 from collections.abc import Callable
 
@@ -14,18 +14,18 @@ from mpvn import Plan, VideoNetwork
 
 
 def quick_feedback() -> keras.Model:
-    """The end of a chain, and what `quick`, which reads the frame, said a step ago."""
+    """Build a chain that adds the previous output of `quick`, a layer that reads the frame."""
     x = frame = keras.Input((4, 4, 2), name="frame")
     for index in range(3):
         x = layers.Conv2D(2, 1, name=f"c{index}")(x)
-    said = keras_layers.Feedback("quick", (4, 4, 2), name="said")(x)
-    merged = layers.Add(name="merged")([x, said])
+    feedback = keras_layers.Feedback("quick", (4, 4, 2), name="feedback")(x)
+    merged = layers.Add(name="merged")([x, feedback])
     quick = layers.Conv2D(2, 1, name="quick")(frame)
     return keras.Model(frame, [merged, quick])
 
 
-def foreseeing() -> keras.Model:
-    """A convolution, and one that looks a tick ahead."""
+def looking_ahead() -> keras.Model:
+    """Build two convolutions and a temporal convolution that looks one tick ahead."""
     frame = keras.Input((4, 4, 2), name="frame")
     x = layers.Conv2D(2, 1, name="c0")(frame)
     x = layers.Conv2D(2, 1, name="c1")(x)
@@ -33,8 +33,8 @@ def foreseeing() -> keras.Model:
     return keras.Model(frame, x)
 
 
-def second_look() -> keras.Model:
-    """A deep layer that reads the frame beside what comes through the chain."""
+def late_frame() -> keras.Model:
+    """Build a chain whose last layer reads the frame as well."""
     frame = keras.Input((4, 4, 2), name="frame")
     x = layers.Conv2D(2, 1, name="c0")(frame)
     x = layers.Conv2D(2, 1, name="c1")(x)
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[], Plan], int]] = {
     "chain": (lambda: Plan(chain(2, 2, 2, 2), 4), 3),
     "head": (lambda: Plan(chain(2, 2, 2), boundaries=["c1"], head="c2"), 1),
     "skip": (lambda: Plan(skipping(), boundaries=["c1", "c2", "sum"]), 1),
-    "frame read late": (lambda: Plan(second_look(), boundaries=["c1", "both"]), 0),
+    "frame read late": (lambda: Plan(late_frame(), boundaries=["c1", "both"]), 0),
     "clocks, chain": (lambda: Plan(chain(2, 2, 2), boundaries=["c1", "c2"], clocks=[1, 2, 4]), 2),
     "clocks, aligned": (
         lambda: Plan(chain(2, 2, 2), boundaries=["c1", "c2"], clocks=[1, 2, 4], phases="aligned"),
@@ -67,27 +67,27 @@ CASES: dict[str, tuple[Callable[[], Plan], int]] = {
     ),
     "feedback": (lambda: Plan(looping(), boundaries=["opinion"]), 1),
     "quick feedback": (
-        lambda: Plan(quick_feedback(), boundaries=["c1", "c2", "said"]),
+        lambda: Plan(quick_feedback(), boundaries=["c1", "c2", "feedback"]),
         1,
     ),
-    "foresight": (
-        lambda: Plan(foreseeing(), clocks={"c0": 4}, phases={"c0": 1, "c1": 1, "t": 3}),
+    "look ahead": (
+        lambda: Plan(looking_ahead(), clocks={"c0": 4}, phases={"c0": 1, "c1": 1, "t": 3}),
         3,
     ),
 }
 
 
-def test_who_looks_ahead_is_informed_before_what_it_reads() -> None:
-    """At step 1 it looks at the tick of step 3, the first there is."""
-    plan = Plan(foreseeing(), clocks={"c0": 4}, phases={"c0": 3, "c1": 3, "t": 1})
+def test_a_layer_that_looks_ahead_is_informed_before_its_input() -> None:
+    """At step 1, layer t reads the tick of step 3, the first tick of its input."""
+    plan = Plan(looking_ahead(), clocks={"c0": 4}, phases={"c0": 3, "c1": 3, "t": 1})
     assert plan.first_informed_step == 1
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_outputs_are_constant_until_the_step_that_the_plan_names(
+def test_outputs_depend_on_frames_from_the_first_informed_step_on(
     name: str, rng: np.random.Generator
 ) -> None:
-    """The experiment: clips of nothing and of noise give the same outputs until then."""
+    """Until then, a clip of zeros and a clip of noise have the same outputs."""
     make, expected = CASES[name]
     plan = make()
     assert plan.first_informed_step == expected

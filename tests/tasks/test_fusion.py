@@ -1,4 +1,4 @@
-"""Fusion of several networks: weighted means by hand, and what is refused."""
+"""Fusion of several networks: weighted means of their scores."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from mpvn.tasks import Recognition, fuse
 
 LABELS = {0: 1, 1: 0, 2: 2, 3: 1, 4: 0}
-"""By number of the video."""
+"""Labels by the number of the video."""
 
 
 def recognition(numbers: list[int], seed: int, damaged: dict[str, str] | None = None):
@@ -20,39 +20,39 @@ WHOLE = [0, 1, 2, 3, 4]
 
 def test_scores_are_the_weighted_mean() -> None:
     rgb, flow = recognition(WHOLE, 1), recognition(WHOLE, 2)
-    found = fuse([rgb, flow], [1, 1.5])
+    fused = fuse([rgb, flow], [1, 1.5])
     expected = [(r + 1.5 * f) / 2.5 for r, f in zip(rgb.scores, flow.scores, strict=True)]
-    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
-    assert found.scores.dtype == np.float32
-    assert found.numbers.tolist() == WHOLE
-    assert found.labels.tolist() == list(LABELS.values())
+    np.testing.assert_allclose(fused.scores, expected, rtol=1e-6)
+    assert fused.scores.dtype == np.float32
+    assert fused.numbers.tolist() == WHOLE
+    assert fused.labels.tolist() == list(LABELS.values())
     np.testing.assert_allclose(fuse([rgb, flow]).scores, (rgb.scores + flow.scores) / 2, rtol=1e-6)
     np.testing.assert_array_equal(fuse([rgb, flow], [0, 3]).scores, flow.scores)
     np.testing.assert_array_equal(fuse([rgb]).scores, rgb.scores)
 
 
-def test_three_networks_are_right_together_where_each_is_wrong_once() -> None:
+def test_fusion_is_right_where_one_of_three_networks_is_wrong() -> None:
     right = np.eye(3, dtype="float32")
     wrong = np.roll(right, 1, axis=1)
     numbers = labels = np.arange(3)
-    each = []
-    for place in range(3):
+    networks = []
+    for video in range(3):
         scores = right.copy()
-        scores[place] = wrong[place]
-        each.append(Recognition(numbers, labels, scores))
-    assert [found.top(1) for found in each] == pytest.approx([2 / 3] * 3)
-    assert fuse(each).metrics() == {"top1": 1, "class_accuracy": 1}
+        scores[video] = wrong[video]
+        networks.append(Recognition(numbers, labels, scores))
+    assert [network.top(1) for network in networks] == pytest.approx([2 / 3] * 3)
+    assert fuse(networks).metrics() == {"top1": 1, "class_accuracy": 1}
 
 
-def test_videos_are_matched_by_number_and_those_that_one_lacks_are_told() -> None:
-    one = recognition([0, 2, 3, 4], 1, {"b": "b: cut short"})
-    other = recognition([4, 3, 1, 0], 2, {"c": "c: gone"})
-    found = fuse([one, other])
-    assert found.numbers.tolist() == [0, 3, 4]
-    assert found.labels.tolist() == [1, 1, 0]
+def test_only_videos_that_all_networks_have_are_fused() -> None:
+    first = recognition([0, 2, 3, 4], 1, {"b": "b: cut short"})
+    second = recognition([4, 3, 1, 0], 2, {"c": "c: gone"})
+    fused = fuse([first, second])
+    assert fused.numbers.tolist() == [0, 3, 4]
+    assert fused.labels.tolist() == [1, 1, 0]
     both = [recognition([0, 3, 4], seed).scores for seed in (1, 2)]
-    np.testing.assert_allclose(found.scores, np.mean(both, axis=0), rtol=1e-6)
-    assert found.skipped == {"b": "b: cut short", "c": "c: gone"}
+    np.testing.assert_allclose(fused.scores, np.mean(both, axis=0), rtol=1e-6)
+    assert fused.skipped == {"b": "b: cut short", "c": "c: gone"}
 
 
 RGB = recognition(WHOLE, 1)
@@ -79,8 +79,6 @@ RGB = recognition(WHOLE, 1)
         ),
     ],
 )
-def test_what_cannot_be_fused_is_refused(
-    recognitions: list, weights: list | None, message: str
-) -> None:
+def test_invalid_fusions_raise(recognitions: list, weights: list | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fuse(recognitions, weights)

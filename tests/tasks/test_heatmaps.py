@@ -1,4 +1,4 @@
-"""Heatmaps and their peaks: against the Gaussian's formula, and there and back."""
+"""Heatmaps and their peaks: the formula of the Gaussian, and round trips."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mpvn.tasks import peaks, render_heatmaps, rescale
 
 
 def gaussian(x: float, y: float, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """`[h, w]`, in float64."""
+    """Return a Gaussian at (x, y) as an array `[h, w]` in float64."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
 
@@ -18,11 +18,11 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def test_maps_are_gaussians_around_visible_joints() -> None:
-    """A frame of 24x32 and maps of 6x8: four pixels become one."""
+    """Frames of 24x32 and maps of 6x8: a map pixel is 4x4 frame pixels."""
     joints = np.array([[9.5, 5.5, 1], [0, 0, 1], [16, 8, 0], [31, 23, 1]], "float32")
     maps = render_heatmaps(tf.constant(joints), (24, 32), (6, 8), 1.0)
     assert maps.shape == (6, 8, 4)
-    # The center of pixels 8 to 11 is 9.5, and that of map pixel 2.
+    # Frame pixels 8 to 11 have their center at 9.5; they are map pixel 2.
     np.testing.assert_allclose(maps[..., 0], gaussian(2, 1, (6, 8), 1), rtol=1e-5)
     np.testing.assert_allclose(maps[..., 1], gaussian(-0.375, -0.375, (6, 8), 1), rtol=1e-5)
     assert not np.any(maps[..., 2])
@@ -37,7 +37,7 @@ def test_sigma_is_in_pixels_of_the_maps() -> None:
     np.testing.assert_allclose(maps[0, 0, ..., 0], gaussian(3.5, 3.5, (8, 8), 2.5), rtol=1e-5)
 
 
-def test_what_is_not_visible_may_be_anywhere() -> None:
+def test_coordinates_of_invisible_joints_do_not_matter() -> None:
     joints = tf.constant([[np.nan, np.inf, 0.0], [1.0, 1.0, 1.0]])
     maps = render_heatmaps(joints, (4, 4), (4, 4), 1.0)
     assert not np.any(maps[..., 0])
@@ -46,25 +46,25 @@ def test_what_is_not_visible_may_be_anywhere() -> None:
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("logits", [False, True])
-def test_peaks_of_gaussians_are_exact_wherever_they_are(
+def test_peaks_of_gaussians_are_exact_everywhere(
     logits: bool, sigma: float, rng: np.random.Generator
 ) -> None:
-    """The corners and edges of a map too, up to half a pixel beyond its outer pixels' centers."""
+    """Also at edges and corners, up to half a pixel beyond the centers of the outer pixels."""
     size = (9, 12)
     places = [(-0.49, -0.49), (11.49, 8.49), (5.0, -0.4), (11.3, 4.0), (3.0, 3.0), (3.499, 2.501)]
     places += [tuple(rng.uniform((-0.5, -0.5), (11.5, 8.5))) for _ in range(60)]
     maps = np.stack([gaussian(x, y, size, sigma) for x, y in places], axis=-1)
-    # Just below 1, for the logit of 1 is infinite; just above 0, for it is minus infinity of 0.
+    # Strictly between 0 and 1, where logits are finite.
     heights = logit(np.clip(0.9 * maps, 1e-300, 1)) if logits else maps
-    found = peaks(tf.constant(heights[None, None], tf.float32), logits=logits).numpy()
-    assert found.shape == (1, 1, len(places), 3)
-    np.testing.assert_allclose(found[0, 0, :, :2], places, atol=2e-3 if sigma == 3 else 1e-4)
+    joints = peaks(tf.constant(heights[None, None], tf.float32), logits=logits).numpy()
+    assert joints.shape == (1, 1, len(places), 3)
+    np.testing.assert_allclose(joints[0, 0, :, :2], places, atol=2e-3 if sigma == 3 else 1e-4)
     highest = maps.max(axis=(0, 1)) * (0.9 if logits else 1)
-    np.testing.assert_allclose(found[0, 0, :, 2], highest, rtol=1e-4)
+    np.testing.assert_allclose(joints[0, 0, :, 2], highest, rtol=1e-4)
 
 
-def test_joints_survive_heatmaps_without_a_shift(rng: np.random.Generator) -> None:
-    """From 224x224 to 56x56 and back: `x * scale` would be off by 1.5 pixels."""
+def test_joints_survive_the_round_trip_through_heatmaps(rng: np.random.Generator) -> None:
+    """From 224x224 to 56x56 and back. Plain `x * scale` would be off by 1.5 pixels."""
     joints = np.ones((2, 3, 17, 3), "float32")
     joints[..., :2] = rng.uniform(-0.5, 223.5, (2, 3, 17, 2))
     maps = render_heatmaps(tf.constant(joints), (224, 224), (56, 56), 1.0)
@@ -72,22 +72,22 @@ def test_joints_survive_heatmaps_without_a_shift(rng: np.random.Generator) -> No
     np.testing.assert_allclose(back[..., :2], joints[..., :2], atol=1e-3)
 
 
-def test_rescaling_keeps_corners_at_corners() -> None:
+def test_rescaling_maps_corners_to_corners() -> None:
     corners = tf.constant([[-0.5, -0.5, 0.7], [7.5, 3.5, 0.2]])
-    found = rescale(corners, (4, 8), (40, 16))
-    np.testing.assert_allclose(found, [[-0.5, -0.5, 0.7], [15.5, 39.5, 0.2]], rtol=1e-6)
+    rescaled = rescale(corners, (4, 8), (40, 16))
+    np.testing.assert_allclose(rescaled, [[-0.5, -0.5, 0.7], [15.5, 39.5, 0.2]], rtol=1e-6)
 
 
-def test_peaks_stay_at_their_highest_pixel(rng: np.random.Generator) -> None:
+def test_peaks_stay_within_the_highest_pixel(rng: np.random.Generator) -> None:
     maps = rng.normal(size=(50, 5, 6, 4)).astype("float32")
-    found = peaks(tf.constant(maps), logits=True).numpy()
+    joints = peaks(tf.constant(maps), logits=True).numpy()
     for index in range(50):
         for joint in range(4):
             y, x = np.unravel_index(maps[index, ..., joint].argmax(), (5, 6))
-            assert np.all(np.abs(found[index, joint, :2] - (x, y)) <= 0.5)
+            assert np.all(np.abs(joints[index, joint, :2] - (x, y)) <= 0.5)
 
 
-def test_beyond_the_neighbors_of_the_highest_pixel_nothing_matters() -> None:
+def test_only_neighbors_of_the_highest_pixel_matter() -> None:
     for row, column in np.ndindex(5, 6):
         place = (column + 1.3, row + 0.6)
         maps = np.full((7, 8, 1), 0.1, "float32")
@@ -96,11 +96,11 @@ def test_beyond_the_neighbors_of_the_highest_pixel_nothing_matters() -> None:
         np.testing.assert_allclose(peaks(tf.constant(maps))[0, :2], place, atol=1e-5)
 
 
-def test_maps_without_a_peak_give_their_first_pixel() -> None:
+def test_the_peak_of_a_constant_map_is_its_first_pixel() -> None:
     for maps in (np.zeros((4, 4, 1)), np.full((4, 4, 1), 0.5)):
         np.testing.assert_array_equal(peaks(tf.constant(maps))[0], [0, 0, maps.max()])
 
 
-def test_maps_must_have_neighbors() -> None:
+def test_maps_smaller_than_3x3_raise() -> None:
     with pytest.raises(ValueError, match="at least 3x3 pixels. Received: 2x8"):
         peaks(tf.zeros((1, 2, 8, 3)))

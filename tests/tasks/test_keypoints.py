@@ -1,4 +1,4 @@
-"""Keypoints: the loss against NumPy, and correct keypoints by hand."""
+"""Keypoints: the loss compared with NumPy, and metrics compared with values found by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mpvn.tasks import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Key
 
 
 def pointing(joints: list[list[tuple[int, int]]], size: int = 10) -> np.ndarray:
-    """Logits `[1, T, size, size, J]` whose peaks are the given (x, y), of each step and joint."""
+    """Return logits `[1, T, size, size, J]` with peaks at the given (x, y) per step and joint."""
     logits = np.full((1, len(joints), size, size, len(joints[0])), -10, "float32")
     for step, places in enumerate(joints):
         for joint, (x, y) in enumerate(places):
@@ -23,7 +23,7 @@ def truth(joints: list[list[tuple[float, float, int]]]) -> np.ndarray:
 def loss_by_definition(
     joints: np.ndarray, logits: np.ndarray, frame: tuple[int, int], sigma: float, weight: float
 ) -> np.ndarray:
-    """`[B, T]` in float64, pixel by pixel."""
+    """Return the loss `[B, T]` in float64, computed pixel by pixel."""
     high, wide, count = logits.shape[2:]
     losses = np.zeros(logits.shape)
     for place in np.ndindex(*logits.shape):
@@ -39,21 +39,21 @@ def loss_by_definition(
 
 @pytest.fixture
 def joints(rng: np.random.Generator) -> np.ndarray:
-    """`[2, 4, 3, 3]` in a frame of 16x24, a third of them not visible."""
-    found = rng.uniform(0, 1, (2, 4, 3, 3)) * (23, 15, 1)
-    found[..., 2] = found[..., 2] > 1 / 3
-    return found.astype("float32")
+    """Return joints `[2, 4, 3, 3]` in frames of 16x24; about a third of them are invisible."""
+    values = rng.uniform(0, 1, (2, 4, 3, 3)) * (23, 15, 1)
+    values[..., 2] = values[..., 2] > 1 / 3
+    return values.astype("float32")
 
 
-def test_the_loss_is_weighted_cross_entropy_of_the_steps_that_count(
+def test_loss_is_weighted_cross_entropy_over_weighted_steps(
     joints: np.ndarray, rng: np.random.Generator
 ) -> None:
     task = Keypoints(3, (16, 24), sigma=0.8, keypoint_weight=10, latency=1)
     logits = rng.normal(0, 2, (2, 4, 4, 6, 3)).astype("float32")
     batch = {"frames": np.zeros((2, 4, 16, 24, 3), "float32"), "joints": joints}
     _, targets, weights = task.prepare(batch)
-    moved = joints[:, [0, 0, 1, 2]]
-    expected = loss_by_definition(moved, logits, (16, 24), 0.8, 10)
+    delayed = joints[:, [0, 0, 1, 2]]
+    expected = loss_by_definition(delayed, logits, (16, 24), 0.8, 10)
     np.testing.assert_allclose(task.loss.call(targets, logits), expected, rtol=1e-5)
     np.testing.assert_allclose(
         task.loss(targets, logits, weights), expected[:, 1:].mean(), rtol=1e-5
@@ -63,29 +63,30 @@ def test_the_loss_is_weighted_cross_entropy_of_the_steps_that_count(
     )
 
 
-def test_the_pixel_at_a_joint_counts_ten_times() -> None:
-    """Logits of 0 cost log 2 everywhere."""
+def test_the_pixel_at_a_joint_has_weight_ten() -> None:
+    """With logits of 0, each of 9 pixels costs log 2, and the one at the joint ten times that."""
     joints = truth([[(1, 1, 1)]])
-    found = HeatmapCrossEntropy(1, (3, 3), sigma=1e-3).call(
+    loss = HeatmapCrossEntropy(1, (3, 3), sigma=1e-3).call(
         tf.constant(joints), tf.zeros((1, 1, 3, 3, 1))
     )
-    np.testing.assert_allclose(found, [[np.log(2) * (8 + 10) / 9]], rtol=1e-6)
+    np.testing.assert_allclose(loss, [[np.log(2) * (8 + 10) / 9]], rtol=1e-6)
 
 
-def test_the_loss_is_finite_where_the_network_is_very_sure(joints: np.ndarray) -> None:
+def test_loss_is_finite_for_extreme_logits(joints: np.ndarray) -> None:
     loss = HeatmapCrossEntropy(3, (16, 24))
     for dtype in ("float32", "float16"):
-        found = loss(joints, np.full((2, 4, 4, 6, 3), 3e4, dtype))
-        assert found.dtype == tf.float32
-        assert np.isfinite(found)
-        assert found > 1e4
+        value = loss(joints, np.full((2, 4, 4, 6, 3), 3e4, dtype))
+        assert value.dtype == tf.float32
+        assert np.isfinite(value)
+        assert value > 1e4
 
 
 def test_correct_keypoints_by_hand() -> None:
-    """Figures 8 wide and 4 high: a fraction of 0.25 is 2 pixels.
+    """Figures are 8 pixels wide and 4 high, so a fraction of 0.25 is 2 pixels.
 
-    At step 0 the joints are 0, 2 and 3 pixels off, at step 1 the second is hidden and the others
-    are 1 and 5 off (3 across, 4 down): 3 of 5 are correct, and the mean distance is 11/5.
+    At step 0 the joints are 0, 2 and 3 pixels off. At step 1 the second joint is invisible and the
+    others are 1 and 5 pixels off (3 across, 4 down). So 3 of 5 are correct, and the mean distance
+    is 11/5.
     """
     joints = truth([[(0, 0, 1), (8, 2, 1), (4, 4, 1)], [(0, 0, 1), (5, 5, 0), (8, 4, 1)]])
     logits = pointing([[(0, 0), (8, 4), (4, 7)], [(0, 1), (0, 0), (5, 8)]])
@@ -98,7 +99,7 @@ def test_correct_keypoints_by_hand() -> None:
     np.testing.assert_allclose(distance.result(), 11 / 5, rtol=1e-5)
 
 
-def test_weights_say_which_steps_count() -> None:
+def test_weights_and_skipped_steps_select_steps() -> None:
     joints = truth([[(0, 0, 1), (8, 2, 1), (4, 4, 1)], [(0, 0, 1), (5, 5, 0), (8, 4, 1)]])
     logits = pointing([[(0, 0), (8, 4), (4, 7)], [(0, 1), (0, 0), (5, 8)]])
     for step, correct, mean in [(0, 2 / 3, 5 / 3), (1, 1 / 2, 3)]:
@@ -112,14 +113,14 @@ def test_weights_say_which_steps_count() -> None:
 
 
 def test_distances_are_in_pixels_of_the_frame() -> None:
-    """Maps of half the frame's size: the peak at pixel 3 is at 6.5 of the frame."""
+    """Maps have half the size of the frame: map pixel 3 is at 6.5 in the frame."""
     metric = JointDistance((20, 20))
     metric.update_state(truth([[(6.5, 2.5, 1)]]), pointing([[(3, 4)]]))
     np.testing.assert_allclose(metric.result(), 6, rtol=1e-5)
 
 
-def test_figures_without_a_size_do_not_count() -> None:
-    """One visible joint makes no box; none makes none either."""
+def test_figures_with_fewer_than_two_visible_joints_do_not_count() -> None:
+    """Their bounding box, which scales the fraction, has no size."""
     joints = truth([[(1, 1, 1), (5, 5, 0)], [(1, 1, 0), (5, 5, 0)], [(1, 1, 1), (5, 5, 1)]])
     logits = pointing([[(1, 1), (5, 5)], [(1, 1), (5, 5)], [(1, 1), (9, 9)]])
     metric = CorrectKeypoints((10, 10), 0.2)
@@ -129,10 +130,10 @@ def test_figures_without_a_size_do_not_count() -> None:
     np.testing.assert_allclose(metric.result(), 0.5)
 
 
-def test_joints_are_read_off_the_outputs() -> None:
-    found = Keypoints(2, (20, 20)).predicted_joints(pointing([[(3, 4), (0, 9)]]))
-    np.testing.assert_allclose(found[0, 0, :, :2], [(6.5, 8.5), (0.5, 18.5)], atol=0.11)
-    np.testing.assert_allclose(found[..., 2], 1, rtol=1e-3)
+def test_predicted_joints_are_the_peaks_in_the_frame() -> None:
+    joints = Keypoints(2, (20, 20)).predicted_joints(pointing([[(3, 4), (0, 9)]]))
+    np.testing.assert_allclose(joints[0, 0, :, :2], [(6.5, 8.5), (0.5, 18.5)], atol=0.11)
+    np.testing.assert_allclose(joints[..., 2], 1, rtol=1e-3)
 
 
 def test_names_of_the_metrics() -> None:
@@ -141,7 +142,7 @@ def test_names_of_the_metrics() -> None:
     assert [metric.name for metric in task.metrics()] == names
 
 
-def test_joints_that_do_not_fit_are_refused(joints: np.ndarray) -> None:
+def test_joints_that_do_not_match_the_task_raise(joints: np.ndarray) -> None:
     frames = np.zeros((2, 4, 16, 24, 3), "float32")
     task = Keypoints(3, (16, 24))
     with pytest.raises(ValueError, match=r"joints of shape \[B, T, 17, 3\]. .*\(2, 4, 3, 3\)"):
@@ -154,7 +155,7 @@ def test_joints_that_do_not_fit_are_refused(joints: np.ndarray) -> None:
         task.prepare({"frames": frames})
 
 
-def test_the_network_must_have_a_heatmap_for_each_joint(joints: np.ndarray) -> None:
+def test_outputs_must_have_one_heatmap_per_joint(joints: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"3 joints. .*\(2, 4, 4, 6, 5\).* with joints=3"):
         HeatmapCrossEntropy(3, (16, 24))(joints, np.zeros((2, 4, 4, 6, 5)))
     with pytest.raises(ValueError, match=r"5 joints. .*targets of shape \(2, 4, 3, 3\)"):
@@ -171,6 +172,6 @@ def test_the_network_must_have_a_heatmap_for_each_joint(joints: np.ndarray) -> N
         ({"frame_size": (224,)}, "frame_size must be height and width"),
     ],
 )
-def test_arguments_are_checked(arguments: dict, message: str) -> None:
+def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Keypoints(**arguments)

@@ -1,4 +1,4 @@
-"""Recognition by several views: scores against NumPy loops, counts by hand, and what is refused."""
+"""Recognition with several views per video: scores compared with NumPy, metrics by hand."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -57,21 +57,21 @@ FILTERS = np.random.default_rng(8).normal(size=(2, 3, 3, CLASSES)).astype("float
 
 
 def logits_of(clip: np.ndarray) -> np.ndarray:
-    """Logits `[T, classes]` of a clip `[T, H, W, 3]`, by the places of its pixels and by time."""
+    """Return logits `[T, classes]` that depend on positions and times in a clip `[T, H, W, 3]`."""
     rows, columns = np.arange(clip.shape[1]), np.arange(clip.shape[2])
-    found = []
+    logits = []
     for time, frame in enumerate(clip):
-        by_place = [
+        by_position = [
             np.tensordot((rows + 1) / 10, frame, 1).mean(0),  # [W, 3] -> [3]
             np.tensordot((columns + 1) ** 2 / 50, frame, (0, 1)).mean(0),  # [H, 3] -> [3]
         ]
         weights = FILTERS[:, :, time % 3]
-        found.append(sum(values @ w for values, w in zip(by_place, weights, strict=True)))
-    return np.array(found, "float32")
+        logits.append(sum(values @ w for values, w in zip(by_position, weights, strict=True)))
+    return np.array(logits, "float32")
 
 
 class Network:
-    """The fake network; remembers how many views came at a time."""
+    """A fake network that records its batch sizes."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -86,7 +86,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-# Two clips of three of 12 frames (Segments), and the corners and center of 6x9 frames, by hand.
+# Frames of two clips (three segments of 12 frames), and corners and center of 6x9 frames.
 CLIPS = ([2, 6, 10], [0, 4, 8])
 TOPS_AND_LEFTS = ((0, 0), (0, 5), (2, 0), (2, 5), (1, 3))
 TEN = Views(Segments(3), clips=2, crops=10, size=(4, 4), scale=HEIGHT)
@@ -103,8 +103,8 @@ def expected_scores(
                 crop = crop[:, :, ::-1] if mirror else crop
                 logits = logits_of(crop.astype("float32") / 127.5 - 1)
                 for step in range(first_step, 3):
-                    said = softmax(logits[step]) if probabilities else logits[step]
-                    total += said[list(swapped)] if mirror else said
+                    scores = softmax(logits[step]) if probabilities else logits[step]
+                    total += scores[list(swapped)] if mirror else scores
                     count += 1
     assert count == 2 * 2 * 5 * (3 - first_step)
     return total / count
@@ -120,38 +120,38 @@ def test_scores_are_the_mean_over_views_and_steps(
 ) -> None:
     task = ActionRecognition(CLASSES, average=average)  # type: ignore[arg-type]
     videos = noise_set(3, mirrored)
-    found = score_views(Network(), videos, TEN, task)
+    recognition = score_views(Network(), videos, TEN, task)
     swapped = mirrored or (0, 1, 2, 3)
     expected = [expected_scores(v, swapped, average == "probabilities") for v in videos.videos]
-    np.testing.assert_allclose(found.scores, expected, rtol=1e-4, atol=1e-5)
-    assert found.scores.dtype == np.float32
-    assert found.numbers.tolist() == [0, 1, 2]
-    assert found.labels.tolist() == [0, 1, 2]
-    assert found.skipped == {}
+    np.testing.assert_allclose(recognition.scores, expected, rtol=1e-4, atol=1e-5)
+    assert recognition.scores.dtype == np.float32
+    assert recognition.numbers.tolist() == [0, 1, 2]
+    assert recognition.labels.tolist() == [0, 1, 2]
+    assert recognition.skipped == {}
 
 
-def test_only_steps_that_count_are_averaged() -> None:
-    found = score_views(Network(), noise_set(1), TEN, ActionRecognition(CLASSES, latency=2))
+def test_only_weighted_steps_are_averaged() -> None:
+    recognition = score_views(Network(), noise_set(1), TEN, ActionRecognition(CLASSES, latency=2))
     expected = expected_scores(Noise(0), range(CLASSES), first_step=2)
-    np.testing.assert_allclose(found.scores[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(recognition.scores[0], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "expected"), [(1, 20 * [1]), (8, [8, 8, 4]), (50, [20])])
-def test_so_many_views_at_a_time_at_most(size: int, expected: list[int]) -> None:
+def test_batch_size_limits_the_views_per_call(size: int, expected: list[int]) -> None:
     network, task = Network(), ActionRecognition(CLASSES)
-    found = score_views(network, noise_set(2), TEN, task, batch_size=size)
+    recognition = score_views(network, noise_set(2), TEN, task, batch_size=size)
     assert network.batches == 2 * expected
     whole = score_views(Network(), noise_set(2), TEN, task, batch_size=20)
-    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(recognition.scores, whole.scores, rtol=1e-5, atol=1e-6)
 
 
 def test_whole_videos_of_several_lengths_at_full_resolution() -> None:
     videos = [Noise(0, frame_count=5), Noise(1, frame_count=7)]
     views = Views(Whole(), size=None, scale=HEIGHT)
-    found = score_views(
+    recognition = score_views(
         Network(), VideoSet("two", videos, NAMES), views, ActionRecognition(CLASSES)
     )
-    for video, scores in zip(videos, found.scores, strict=True):
+    for video, scores in zip(videos, recognition.scores, strict=True):
         expected = logits_of(video.frames.astype("float32") / 127.5 - 1).mean(axis=0)
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
@@ -163,66 +163,66 @@ def test_a_video_network_is_evaluated(rng: np.random.Generator) -> None:
     network = VideoNetwork(keras.Model(frame, layers.Dense(CLASSES, name="head")(x)))
     views = Views(Consecutive(4), crops=3, size=(HEIGHT, HEIGHT), scale=HEIGHT)
     task = ActionRecognition(CLASSES)
-    found = score_views(tf.function(network), noise_set(1), views, task, batch_size=2)
+    recognition = score_views(tf.function(network), noise_set(1), views, task, batch_size=2)
     frames = Noise(0).frames[4:8].astype("float32") / 127.5 - 1
     clips = np.stack([frames[:, :, left : left + 6] for left in (0, 2, 3)])
     expected = np.asarray(network(clips)).mean(axis=(0, 1))
-    np.testing.assert_allclose(found.scores[0], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(recognition.scores[0], expected, rtol=1e-4, atol=1e-6)
 
 
 # --- counts -----------------------------------------------------------------------------------
 
 SCORES = [
-    [9, 1, 0, 0],  # 0: right
-    [2, 3, 0, 1],  # 0, taken for 1, second
-    [2, 2, 0, 1],  # 0, as likely as 1: taken for 1
-    [5, 0, 4, 3],  # 2, taken for 0, second
-    [0, 0, 7, 0],  # 2: right
-    [1, 2, 3, 0],  # 3, taken for 2, last
+    [9, 1, 0, 0],  # label 0: right
+    [2, 3, 0, 1],  # label 0: class 1 is first, the label second
+    [2, 2, 0, 1],  # label 0: a tie with class 1 counts as wrong
+    [5, 0, 4, 3],  # label 2: class 0 is first, the label second
+    [0, 0, 7, 0],  # label 2: right
+    [1, 2, 3, 0],  # label 3: class 2 is first, the label last
 ]
-COUNTED = Recognition(np.arange(6), np.array([0, 0, 0, 2, 2, 3]), np.array(SCORES, "float32"))
+RECOGNITION = Recognition(np.arange(6), np.array([0, 0, 0, 2, 2, 3]), np.array(SCORES, "float32"))
 
 
 def test_confusion_by_hand() -> None:
     expected = [[1, 2, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]]
-    np.testing.assert_array_equal(COUNTED.confusion, expected)
-    np.testing.assert_allclose(COUNTED.class_accuracy, [1 / 3, np.nan, 1 / 2, 0])
+    np.testing.assert_array_equal(RECOGNITION.confusion, expected)
+    np.testing.assert_allclose(RECOGNITION.class_accuracy, [1 / 3, np.nan, 1 / 2, 0])
 
 
 def test_accuracies_by_hand() -> None:
-    assert COUNTED.top(1) == pytest.approx(2 / 6)
-    assert COUNTED.top(2) == pytest.approx(5 / 6)
-    assert COUNTED.top(3) == pytest.approx(5 / 6)
-    assert COUNTED.top(4) == 1
+    assert RECOGNITION.top(1) == pytest.approx(2 / 6)
+    assert RECOGNITION.top(2) == pytest.approx(5 / 6)
+    assert RECOGNITION.top(3) == pytest.approx(5 / 6)
+    assert RECOGNITION.top(4) == 1
     expected = {"top1": 2 / 6, "class_accuracy": (1 / 3 + 1 / 2 + 0) / 3}
-    assert COUNTED.metrics() == pytest.approx(expected)
+    assert RECOGNITION.metrics() == pytest.approx(expected)
 
 
-def test_top_5_is_told_where_it_says_something() -> None:
+def test_top_5_is_reported_with_more_than_five_classes() -> None:
     scores = np.eye(6, dtype="float32") + np.linspace(0, 0.5, 6, dtype="float32")
-    found = Recognition(np.arange(6), np.array([0, 1, 2, 3, 4, 0]), scores)
-    assert found.metrics() == pytest.approx(
+    recognition = Recognition(np.arange(6), np.array([0, 1, 2, 3, 4, 0]), scores)
+    assert recognition.metrics() == pytest.approx(
         {"top1": 5 / 6, "top5": 5 / 6, "class_accuracy": (1 / 2 + 4) / 5}
     )
 
 
-def test_who_says_the_same_of_all_classes_is_never_right() -> None:
+def test_equal_scores_for_all_classes_are_never_right() -> None:
     for value in (0.0, np.nan):
-        found = Recognition(np.arange(2), np.array([0, 3]), np.full((2, 4), value, "float32"))
-        assert found.metrics() == {"top1": 0, "class_accuracy": 0}
-        assert found.confusion.sum() == 2
+        recognition = Recognition(np.arange(2), np.array([0, 3]), np.full((2, 4), value, "float32"))
+        assert recognition.metrics() == {"top1": 0, "class_accuracy": 0}
+        assert recognition.confusion.sum() == 2
 
 
 # --- damage and errors ------------------------------------------------------------------------
 
 
-def test_damaged_videos_are_left_out_and_told_of() -> None:
+def test_damaged_videos_are_skipped_and_reported() -> None:
     videos = noise_set(4, video1="cut short", video3="no pictures")
     task = ActionRecognition(CLASSES)
-    found = score_views(Network(), videos, TEN, task)
-    assert found.numbers.tolist() == [0, 2]
-    assert found.labels.tolist() == [0, 2]
-    assert found.skipped == {
+    recognition = score_views(Network(), videos, TEN, task)
+    assert recognition.numbers.tolist() == [0, 2]
+    assert recognition.labels.tolist() == [0, 2]
+    assert recognition.skipped == {
         "noise 1": "noise 1: cut short",
         "noise 3": "noise 3: no pictures",
     }
@@ -232,7 +232,7 @@ def test_damaged_videos_are_left_out_and_told_of() -> None:
         score_views(Network(), noise_set(1, video0="gone"), TEN, task)
 
 
-def test_errors_of_the_network_are_its_own() -> None:
+def test_errors_of_the_network_are_raised_unchanged() -> None:
     def broken(clips: tf.Tensor) -> tf.Tensor:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
 
@@ -256,14 +256,14 @@ def test_errors_of_the_network_are_its_own() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict, message: str) -> None:
+def test_invalid_arguments_raise(options: dict, message: str) -> None:
     arguments = {"network": Network(), "videos": noise_set(1), "views": TEN}
     with pytest.raises(ValueError, match=message):
         score_views(**arguments | {"task": ActionRecognition(CLASSES)} | options)
 
 
-def test_sets_with_classes_that_have_no_mirror_image_take_five_crops() -> None:
+def test_five_crops_work_for_classes_without_mirror_image() -> None:
     views = dataclasses.replace(TEN, crops=5)
     videos = noise_set(1, mirrored=(0, 1, NO_MIRROR, 3))
-    found = score_views(Network(), videos, views, ActionRecognition(CLASSES))
-    assert found.scores.shape == (1, CLASSES)
+    recognition = score_views(Network(), videos, views, ActionRecognition(CLASSES))
+    assert recognition.scores.shape == (1, CLASSES)

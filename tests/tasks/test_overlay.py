@@ -1,4 +1,4 @@
-"""Pictures of what networks say, pixel by pixel where it matters."""
+"""Pictures of the outputs of networks."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GREY = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
 
 def example(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """An output and a target of one step."""
+    """Return an output and a target of one step."""
     if isinstance(task, ActionRecognition):
         return rng.normal(size=task.classes), np.int32(1)
     if isinstance(task, Keypoints):
@@ -32,8 +32,8 @@ TASKS = [
 ]
 
 
-def test_optical_flow_is_shown_in_colors() -> None:
-    """Frames of ten channels, in bytes or floats, as frames, targets and outputs."""
+def test_optical_flow_is_drawn_in_colors() -> None:
+    """With ten channels, as uint8 or float32, as frame, target and output."""
     flow = np.full((SIZE, SIZE, 10), 128, np.uint8)
     flow[:, :16, ::2] = 230  # to the right
     for frame in (flow, flow / np.float32(127.5) - 1):
@@ -46,8 +46,8 @@ def test_optical_flow_is_shown_in_colors() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
-def test_pictures_are_enlarged_frames_of_one_size(task: Task, rng: np.random.Generator) -> None:
-    """With floats or bytes, tensors or arrays, in half precision, and of what is not finite."""
+def test_pictures_of_a_task_have_one_size(task: Task, rng: np.random.Generator) -> None:
+    """For floats and uint8, tensors and arrays, half precision, NaN and infinity."""
     output, target = example(task, rng)
     picture = task.picture(GREY, output, target)
     assert picture.dtype == np.uint8
@@ -74,7 +74,7 @@ def test_frames_are_enlarged_by_whole_factors(height: int, width: int, factor: i
 
 
 def peak(x: int, y: int, height: float) -> np.ndarray:
-    """Logits `[16, 16]` of a map that is `height` at one pixel, and nowhere else above 0."""
+    """Return logits `[16, 16]` of a map that is `height` at one pixel and about 0 elsewhere."""
     logits = np.full((16, 16), -20.0)
     logits[y, x] = np.log(height / (1 - height))
     return logits
@@ -84,20 +84,20 @@ def redness(picture: np.ndarray) -> np.ndarray:
     return picture[..., 0].astype(int) - picture[..., 2]
 
 
-def test_heat_is_absolute() -> None:
-    """A map that says 0.2 at most is not as red as one that says 0.9."""
+def test_heat_has_an_absolute_scale() -> None:
+    """A map with a maximum of 0.2 is less red than one with a maximum of 0.9."""
     task = Keypoints(1, (SIZE, SIZE))
-    # Beside the dot, which hides the middle of the map's pixel: 14 pixels wide, at 112.
+    # Beside the dot, which hides the middle of the map pixel (14 pixels wide, at 112).
     faint, strong = (
         redness(task.picture(GREY, peak(8, 8, height)[..., None]))[118, 108:126].max()
         for height in (0.2, 0.9)
     )
     assert 0 < 3 * faint < strong
-    nothing = task.picture(GREY, np.full((16, 16, 1), -20.0))
-    assert (redness(nothing)[60:] == 0).all()
+    no_heat = task.picture(GREY, np.full((16, 16, 1), -20.0))
+    assert (redness(no_heat)[60:] == 0).all()
 
 
-def test_heat_is_the_highest_of_all_joints() -> None:
+def test_heat_is_the_maximum_over_joints() -> None:
     logits = np.stack([peak(2, 3, 0.9), peak(12, 11, 0.9)], axis=-1)
     picture = redness(Keypoints(2, (SIZE, SIZE)).picture(GREY, logits))
     for x, y in ((2, 3), (12, 11)):
@@ -105,40 +105,40 @@ def test_heat_is_the_highest_of_all_joints() -> None:
     assert picture[100:120, 100:120].max() == 0
 
 
-def test_dots_are_where_the_network_says_and_rings_where_joints_are() -> None:
+def test_dots_are_predictions_and_rings_are_targets() -> None:
     task = Keypoints(2, (SIZE, SIZE))
     logits = np.stack([peak(4, 4, 0.99), peak(12, 4, 0.99)], axis=-1)
-    joints = np.array([[8.5, 24, 1], [24, 24, 0]], "float32")  # the second is not visible
+    joints = np.array([[8.5, 24, 1], [24, 24, 0]], "float32")  # the second is invisible
     plain = task.picture(GREY, logits)
     with_joints = task.picture(GREY, logits, joints)
     middle = round((4 + 0.5) * 14 - 0.5)
     red, _, blue = plain[middle, middle].astype(int)
     assert blue > red + 100
     rows, columns = np.nonzero((plain != with_joints).any(axis=-1))
-    # The pixel 8.5, 24 of the frame has its center at 62.5, 171 of the picture.
+    # The center of (8.5, 24) in the frame is (62.5, 171) in the picture.
     assert rows.mean() == pytest.approx(171, abs=0.6)
     assert columns.mean() == pytest.approx(62.5, abs=0.6)
     assert np.ptp(rows) < 16 and np.ptp(columns) < 16
     assert (with_joints[171, 62] == plain[171, 62]).all()  # hollow
 
 
-def test_limbs_join_the_joints_of_coco() -> None:
-    """Each limb in turn: its two joints apart, all others together in a corner."""
-    for one, other in COCO_LIMBS:
+def test_limbs_connect_the_joints_of_coco() -> None:
+    """For each limb: its two joints are far apart, all others are in a corner."""
+    for first, second in COCO_LIMBS:
         maps = [peak(0, 0, 0.99)] * 17
-        maps[one], maps[other] = peak(3, 12, 0.99), peak(13, 12, 0.99)
+        maps[first], maps[second] = peak(3, 12, 0.99), peak(13, 12, 0.99)
         picture = Keypoints(17, (SIZE, SIZE)).picture(GREY, np.stack(maps, axis=-1)).astype(int)
         between = picture[round(12.5 * 14 - 0.5), 112]
-        assert between[2] > between[0] + 100, (COCO_JOINTS[one], COCO_JOINTS[other])
+        assert between[2] > between[0] + 100, (COCO_JOINTS[first], COCO_JOINTS[second])
     maps = [peak(3, 12, 0.99), peak(13, 12, 0.99)]
     picture = Keypoints(2, (SIZE, SIZE)).picture(GREY, np.stack(maps, axis=-1))
     assert (picture[round(12.5 * 14 - 0.5), 112] == 128).all()
 
 
-def test_limbs_cross_from_side_to_side_at_shoulders_and_hips_only() -> None:
-    named = [[COCO_JOINTS[joint].split("_") for joint in limb] for limb in COCO_LIMBS]
-    across = [(one, other) for one, other in named if {one[0], other[0]} == {"left", "right"}]
-    assert [(one[1], other[1]) for one, other in across] == [("shoulder",) * 2, ("hip",) * 2]
+def test_only_shoulders_and_hips_connect_left_and_right() -> None:
+    names = [[COCO_JOINTS[joint].split("_") for joint in limb] for limb in COCO_LIMBS]
+    across = [(a, b) for a, b in names if {a[0], b[0]} == {"left", "right"}]
+    assert [(a[1], b[1]) for a, b in across] == [("shoulder",) * 2, ("hip",) * 2]
     assert {joint for limb in COCO_LIMBS for joint in limb} == set(range(17))
 
 
@@ -146,15 +146,15 @@ def test_limbs_cross_from_side_to_side_at_shoulders_and_hips_only() -> None:
 
 
 def rows_of(logits: list[float], target: int | None, **options: object) -> list[str]:
-    """The bars below the frame as their colors, at their left."""
+    """Return the colors of the bars below the frame, at their left ends."""
     task = ActionRecognition(len(logits), **options)
     picture = task.picture(GREY, np.array(logits), target).astype(int)[SIZE * FACTOR + 2 :]
-    high = SIZE * FACTOR // 10
-    colors = [picture[number * high + 3, 1] for number in range(len(picture) // high)]
+    height = SIZE * FACTOR // 10
+    colors = [picture[number * height + 3, 1] for number in range(len(picture) // height)]
     return ["green" if g > r + 40 else "orange" if r > b + 40 else "gray" for r, g, b in colors]
 
 
-def test_the_right_class_is_green_and_a_wrong_first_one_orange() -> None:
+def test_the_target_class_is_green_and_a_wrong_prediction_orange() -> None:
     logits = [2.0, 4.0, 3.0, 1.0, 0.5]  # the order of the rows is 1, 2, 0
     assert rows_of(logits, 1) == ["green", "gray", "gray"]
     assert rows_of(logits, 0) == ["orange", "gray", "green"]
@@ -163,14 +163,14 @@ def test_the_right_class_is_green_and_a_wrong_first_one_orange() -> None:
     assert rows_of(logits[:2], 1) == ["green", "gray"]
 
 
-def test_bars_are_as_long_as_probabilities() -> None:
+def test_lengths_of_bars_are_probabilities() -> None:
     picture = ActionRecognition(2).picture(GREY, np.log([0.75, 0.25])).astype(int)
     top = SIZE * FACTOR + 2 + 3
     lengths = [np.count_nonzero(picture[top + row * 22].sum(axis=-1) > 150) for row in (0, 1)]
     assert lengths == pytest.approx([0.75 * 224, 0.25 * 224], abs=2)
 
 
-def test_names_are_shown_and_long_ones_cut() -> None:
+def test_names_are_drawn_and_long_names_are_cut() -> None:
     short, long = "run", "passing American football (not in game), for example"
     pictures = [
         ActionRecognition(2, names=names).picture(GREY, np.zeros(2))
@@ -185,7 +185,7 @@ def test_names_are_shown_and_long_ones_cut() -> None:
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def test_frame_output_and_target_stand_below_one_another() -> None:
+def test_frame_output_and_target_are_stacked() -> None:
     frame, output, target = (np.full((SIZE, SIZE, 3), v, "float32") for v in (-1, 0, 1))
     picture = FutureFrame().picture(frame, output, target)
     assert [picture[row, 5, 0] for row in (100, 340, 560)] == [0, 128, 255]
@@ -204,24 +204,24 @@ def test_frame_output_and_target_stand_below_one_another() -> None:
     ],
     ids=["now", "late", "ahead"],
 )
-def test_pictures_of_a_clip_are_of_steps_that_count(
+def test_pictures_of_a_clip_show_weighted_steps(
     task: Autoencoding, steps: int, expected: list[int], rng: np.random.Generator
 ) -> None:
     frames, outputs, targets = rng.uniform(-1, 1, (3, steps, 8, 8, 3))
     pictures = task.pictures(frames, outputs, targets)
     assert list(pictures) == expected
     for step, picture in pictures.items():
-        own = task.picture(frames[step], outputs[step], targets[step])
-        np.testing.assert_array_equal(picture, own)
+        expected = task.picture(frames[step], outputs[step], targets[step])
+        np.testing.assert_array_equal(picture, expected)
 
 
 def test_annotations_of_a_stream(rng: np.random.Generator) -> None:
-    """A map is spread over its own range, a picture stands beside the frame, a vector is text."""
+    """Maps are scaled to their range, pictures are beside the frame, vectors are text."""
     maps = np.zeros((4, 4, 2), "float32")
     maps[1, 2, 1] = 1e-3
-    shown = annotate(GREY, [maps, rng.uniform(-1, 1, GREY.shape), np.arange(5.0)], ["5 ms"])
-    assert shown.shape == (448, 896, 3)
-    assert redness(shown)[168, 280] > 100
-    assert (redness(shown)[300:, :448] == 0).all()
+    annotated = annotate(GREY, [maps, rng.uniform(-1, 1, GREY.shape), np.arange(5.0)], ["5 ms"])
+    assert annotated.shape == (448, 896, 3)
+    assert redness(annotated)[168, 280] > 100
+    assert (redness(annotated)[300:, :448] == 0).all()
     plain = annotate(GREY, np.zeros(0), [])
     assert plain.shape == (448, 448, 3)

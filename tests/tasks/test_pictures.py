@@ -1,4 +1,4 @@
-"""Auto-encoding and future frame: errors and ratios against NumPy."""
+"""Auto-encoding and future frames: errors and signal-to-noise ratios, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -28,26 +28,26 @@ def outputs(rng: np.random.Generator) -> np.ndarray:
     ],
     ids=["now", "now, late", "8 ahead", "8 ahead, late", "2 ahead, very late"],
 )
-def test_errors_of_the_steps_that_count(
+def test_errors_of_weighted_steps(
     task: Autoencoding, steps: slice, frames: slice, clips: np.ndarray, outputs: np.ndarray
 ) -> None:
     _, targets, weights = task.prepare({"frames": clips})
     errors = (outputs[:, steps].astype("float64") - clips[:, frames]) ** 2
-    found = task.loss(targets, outputs, weights)
-    np.testing.assert_allclose(found, errors.mean(), rtol=1e-5)
+    loss = task.loss(targets, outputs, weights)
+    np.testing.assert_allclose(loss, errors.mean(), rtol=1e-5)
     expected = {"mse": errors.mean(), "psnr": 10 * np.log10(4 / errors.mean())}
     assert task.score(outputs, {"frames": clips}) == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_error_for_each_step(clips: np.ndarray, outputs: np.ndarray) -> None:
+def test_squared_error_has_one_value_per_step(clips: np.ndarray, outputs: np.ndarray) -> None:
     expected = ((outputs - clips) ** 2).mean(axis=(2, 3, 4))
     np.testing.assert_allclose(
         SquaredError().call(tf.constant(clips), tf.constant(outputs)), expected, rtol=1e-5
     )
 
 
-def test_the_ratio_is_of_the_mean_error() -> None:
-    """Frames that are met exactly, and frames that are a tenth of the range off: 20 dB + 3."""
+def test_psnr_is_that_of_the_mean_error() -> None:
+    """One frame is exact, one is off by a tenth of the range: 20 dB alone, 23 dB together."""
     clips = np.zeros((1, 2, 4, 4, 3), "float32")
     outputs = clips + np.array([0, 0.2], "float32")[None, :, None, None, None]
     metric = PeakSignalToNoise(skip_first=1)
@@ -62,7 +62,7 @@ def test_the_ratio_is_of_the_mean_error() -> None:
     assert np.isposinf(exact.result())
 
 
-def test_what_a_masked_step_says_does_not_matter(clips: np.ndarray, outputs: np.ndarray) -> None:
+def test_outputs_of_masked_steps_do_not_matter(clips: np.ndarray, outputs: np.ndarray) -> None:
     task = FutureFrame(latency=1)
     expected = task.score(outputs, {"frames": clips})
     outputs[:, 0] = np.nan
@@ -71,14 +71,14 @@ def test_what_a_masked_step_says_does_not_matter(clips: np.ndarray, outputs: np.
 
 
 def test_half_precision_outputs_are_compared_in_float32() -> None:
-    """The square of 300 is beyond float16."""
+    """The square of 300 overflows in float16."""
     clips = np.zeros((1, 2, 4, 4, 3), "float32")
-    found = SquaredError()(clips, np.full_like(clips, 300, "float16"))
-    assert found.dtype == tf.float32
-    np.testing.assert_allclose(found, 9e4)
+    loss = SquaredError()(clips, np.full_like(clips, 300, "float16"))
+    assert loss.dtype == tf.float32
+    np.testing.assert_allclose(loss, 9e4)
 
 
-def test_pictures_of_another_size_are_refused(clips: np.ndarray) -> None:
-    """One channel would be broadcast to three."""
+def test_outputs_of_another_shape_raise(clips: np.ndarray) -> None:
+    """Otherwise one channel would be broadcast to three."""
     with pytest.raises(ValueError, match="shape of the frames, 4x5x3. Received: 4x5x1"):
         SquaredError()(clips, clips[..., :1])

@@ -1,4 +1,4 @@
-"""Which target a step gets and how much it counts, against a loop over the definition."""
+"""Targets and weights of each step, compared with a loop over the definition."""
 
 import doctest
 
@@ -13,10 +13,7 @@ from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints
 
 
 def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
-    """Clips in which every pixel of a frame is the frame's number, and 100 more in each next clip.
-
-    So are the joints.
-    """
+    """Return clips whose pixels and joints are the number of the frame, plus 100 per clip."""
     number = np.arange(steps)[None] + 100 * np.arange(batch)[:, None]
     pixels = np.broadcast_to(number[:, :, None, None, None], (batch, steps, 4, 6, 3))
     joints = np.broadcast_to(number[:, :, None, None], (batch, steps, 2, 3))
@@ -28,14 +25,14 @@ def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
 
 
 def by_definition(steps: int, latency: int, ahead: int, first: int) -> list[int | None]:
-    """The frame whose picture the output of each step is held against; None: it does not count."""
-    found: list[int | None] = []
+    """Return the frame that is the target of each step; None for steps without weight."""
+    targets: list[int | None] = []
     for step in range(steps):
         frame = step - latency
         target = frame + ahead
         exists = 0 <= frame < steps and 0 <= target < steps
-        found.append(target if exists and step >= first else None)
-    return found
+        targets.append(target if exists and step >= first else None)
+    return targets
 
 
 TASKS = {
@@ -47,7 +44,7 @@ TASKS = {
 every_task = pytest.mark.parametrize("name", TASKS)
 
 
-def test_examples_of_the_docstrings() -> None:
+def test_docstring_examples_run() -> None:
     results = doctest.testmod(mpvn.tasks.task)
     assert results.attempted > 0
     assert results.failed == 0
@@ -55,32 +52,32 @@ def test_examples_of_the_docstrings() -> None:
 
 @pytest.mark.parametrize("latency", [0, 1, 2, 3, 4, 5])
 @every_task
-def test_targets_move_with_latency_and_steps_without_one_do_not_count(
+def test_targets_are_delayed_by_latency_and_steps_without_target_have_no_weight(
     name: str, latency: int
 ) -> None:
     task, batch = TASKS[name](latency=latency), numbered(9)
     inputs, targets, weights = task.prepare(batch)
     expected = by_definition(9, latency, 3 if name == "future" else 0, 0)
     np.testing.assert_array_equal(inputs, batch["frames"])
-    counted = [step for step, frame in enumerate(expected) if frame is not None]
+    weighted = [step for step, frame in enumerate(expected) if frame is not None]
     for clip in range(2):
         for step in range(9):
-            if step not in counted:
+            if step not in weighted:
                 assert weights[clip, step] == 0
                 continue
-            np.testing.assert_allclose(weights[clip, step], 9 / len(counted))
-            own = batch["label"][clip] if name == "action" else 100 * clip + expected[step]
-            np.testing.assert_array_equal(targets[clip, step], np.full(targets.shape[2:], own))
+            np.testing.assert_allclose(weights[clip, step], 9 / len(weighted))
+            value = batch["label"][clip] if name == "action" else 100 * clip + expected[step]
+            np.testing.assert_array_equal(targets[clip, step], np.full(targets.shape[2:], value))
 
 
-def test_the_worked_row_of_the_module() -> None:
+def test_the_example_of_the_module_docstring() -> None:
     _, targets, weights = Autoencoding(latency=2).prepare(numbered(6, batch=1))
     assert targets[0, 2:, 0, 0, 0].numpy().tolist() == [0, 1, 2, 3]
     assert weights.numpy().tolist() == [[0, 0, 1.5, 1.5, 1.5, 1.5]]
 
 
 @pytest.mark.parametrize(("latency", "first"), [(0, 3), (2, 3), (5, 5)])
-def test_steps_before_information_arrives_may_be_masked(latency: int, first: int) -> None:
+def test_uninformed_steps_can_be_masked(latency: int, first: int) -> None:
     plan = Plan(chain(2, 2, 2, 2), 4)
     weights = Autoencoding(latency, mask_uninformed=True, plan=plan).prepare(numbered(8))[2]
     expected = [frame is not None for frame in by_definition(8, latency, 0, first)]
@@ -90,7 +87,7 @@ def test_steps_before_information_arrives_may_be_masked(latency: int, first: int
 
 
 @every_task
-def test_a_task_prepares_data_sets_of_unknown_sizes(name: str) -> None:
+def test_prepare_maps_data_sets_of_unknown_sizes(name: str) -> None:
     task = TASKS[name](latency=2)
     signature = {
         "frames": tf.TensorSpec((None, None, None, None, 3), tf.float32),
@@ -99,13 +96,13 @@ def test_a_task_prepares_data_sets_of_unknown_sizes(name: str) -> None:
     }
     clips = [numbered(steps) for steps in (5, 7)]
     data = tf.data.Dataset.from_generator(lambda: iter(clips), output_signature=signature)
-    for found, batch in zip(data.map(task.prepare), clips, strict=True):
-        for ours, theirs in zip(found, task.prepare(batch), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+    for prepared, batch in zip(data.map(task.prepare), clips, strict=True):
+        for value, expected in zip(prepared, task.prepare(batch), strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 @every_task
-def test_known_sizes_stay_known(name: str) -> None:
+def test_prepare_keeps_static_shapes(name: str) -> None:
     data = tf.data.Dataset.from_tensors(numbered(6)).map(TASKS[name](latency=1).prepare)
     frames, targets, weights = data.element_spec
     assert frames.shape == (2, 6, 4, 6, 3)
@@ -113,7 +110,7 @@ def test_known_sizes_stay_known(name: str) -> None:
     assert frames.dtype == weights.dtype == tf.float32
 
 
-def test_clips_without_a_step_that_counts_are_refused() -> None:
+def test_clips_too_short_for_a_weighted_step_raise() -> None:
     with pytest.raises(ValueError, match="at least 4 frames. Received frames: 3"):
         Autoencoding(latency=3).prepare(numbered(3))
     with pytest.raises(ValueError, match="targets 8 frames ahead.*at least 9 .* frames: 8"):
@@ -128,7 +125,7 @@ def test_clips_without_a_step_that_counts_are_refused() -> None:
         assert np.count_nonzero(task.prepare(numbered(steps))[2][0]) == 1
 
 
-def test_clips_of_unknown_length_are_refused_while_running() -> None:
+def test_short_clips_of_unknown_length_raise_while_running() -> None:
     signature = {"frames": tf.TensorSpec((None, None, 4, 6, 3), tf.float32)}
     short = {"frames": numbered(3)["frames"]}
     data = tf.data.Dataset.from_generator(lambda: iter([short]), output_signature=signature)
@@ -136,7 +133,7 @@ def test_clips_of_unknown_length_are_refused_while_running() -> None:
         next(iter(data.map(Autoencoding(latency=3).prepare)))
 
 
-def test_what_is_no_batch_of_clips_is_refused() -> None:
+def test_invalid_batches_raise() -> None:
     task = Autoencoding()
     with pytest.raises(ValueError, match="a batch with 'frames'. Received: label"):
         task.prepare({"label": np.zeros(1, int)})
@@ -147,12 +144,12 @@ def test_what_is_no_batch_of_clips_is_refused() -> None:
 
 
 @pytest.mark.parametrize("latency", [-1, 1.0, True])
-def test_latency_is_a_count(latency: object) -> None:
+def test_latency_must_be_a_nonnegative_int(latency: object) -> None:
     with pytest.raises(ValueError, match="latency must be an int of at least 0"):
         Autoencoding(latency)  # type: ignore[arg-type]
 
 
-def test_masking_needs_a_plan() -> None:
+def test_masking_uninformed_steps_needs_a_plan() -> None:
     with pytest.raises(ValueError, match="Pass plan=network.plan"):
         Autoencoding(mask_uninformed=True)
     with pytest.raises(ValueError, match="ahead must be an int of at least 1. Received: 0"):

@@ -1,4 +1,4 @@
-"""Tasks in plain Keras: `compile`, `fit`, `evaluate`, saving; and networks that only delay."""
+"""Tasks with plain Keras (`compile`, `fit`, `evaluate`, saving), and networks that only delay."""
 
 import pathlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FRAME = (12, 16, 3)
 
 
 def frame_model(outputs: int, labels: bool = False) -> keras.Model:
-    """Two convolutions and a head, of the global dtype policy, with outputs in float32."""
+    """Build two convolutions in the global dtype policy, and a head in float32."""
     frame = keras.Input(FRAME, name="frame")
     x = layers.Conv2D(8, 3, padding="same", activation="relu", name="c0")(frame)
     x = layers.Conv2D(8, 3, padding="same", activation="relu", name="c1")(x)
@@ -38,7 +38,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 
 def clips(rng: np.random.Generator) -> tf.data.Dataset:
-    """Two batches of two clips of 6 frames; brightness tells the label, a spot the joints."""
+    """Return two batches of two clips of 6 frames; the brightness depends on the label."""
     label = np.arange(4)
     joints = np.ones((4, 6, 4, 3), "float32")
     joints[..., :2] = rng.uniform(0, (15, 11), (4, 6, 4, 2))
@@ -47,9 +47,11 @@ def clips(rng: np.random.Generator) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(batch).batch(2)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@every_case
-def test_fitting_lowers_the_loss(
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [*((name, "mixed_float16") for name in CASES), ("keypoints", "float32")],
+)
+def test_fit_lowers_the_loss(
     name: str, policy: str, rng: np.random.Generator, restore_dtype_policy: None
 ) -> None:
     keras.config.set_dtype_policy(policy)
@@ -65,8 +67,8 @@ def test_fitting_lowers_the_loss(
 
 
 @every_case
-def test_what_keras_reports_is_what_the_task_scores(name: str, rng: np.random.Generator) -> None:
-    """With the metrics weighted by Keras or not, compiled by XLA or not; and the loss is a mean."""
+def test_evaluate_equals_the_scores_of_the_task(name: str, rng: np.random.Generator) -> None:
+    """As `metrics` and as `weighted_metrics`, with and without XLA. The loss is a mean."""
     make_task, make_model = CASES[name]
     task, model = make_task(latency=2), make_model()
     network = VideoNetwork(model)
@@ -74,16 +76,15 @@ def test_what_keras_reports_is_what_the_task_scores(name: str, rng: np.random.Ge
     batch = next(iter(data.unbatch().batch(4)))
     expected = task.score(network(batch["frames"]), batch)
     loss_name = "mse" if "mse" in expected else "cross_entropy"
-    for argument in ("metrics", "weighted_metrics"):
-        for jit_compile in (False, True):
-            network.compile(loss=task.loss, jit_compile=jit_compile, **{argument: task.metrics()})
-            found = network.evaluate(data.map(task.prepare), verbose=0, return_dict=True)
-            assert found.pop("loss") == pytest.approx(expected[loss_name], rel=1e-4)
-            assert found == pytest.approx(expected, rel=1e-4)
+    for argument, jit_compile in (("metrics", True), ("weighted_metrics", False)):
+        network.compile(loss=task.loss, jit_compile=jit_compile, **{argument: task.metrics()})
+        results = network.evaluate(data.map(task.prepare), verbose=0, return_dict=True)
+        assert results.pop("loss") == pytest.approx(expected[loss_name], rel=1e-4)
+        assert results == pytest.approx(expected, rel=1e-4)
 
 
 @every_case
-def test_a_compiled_network_comes_back_from_its_file(
+def test_a_compiled_network_survives_saving(
     name: str, rng: np.random.Generator, tmp_path: pathlib.Path
 ) -> None:
     make_task, make_model = CASES[name]
@@ -98,34 +99,35 @@ def test_a_compiled_network_comes_back_from_its_file(
     assert restored.evaluate(data, verbose=0, return_dict=True) == pytest.approx(expected)
     assert restored.loss.get_config() == network.loss.get_config()
     for metric in task.metrics():
-        again = type(metric).from_config(metric.get_config())
-        assert again.get_config() == metric.get_config()
+        copy = type(metric).from_config(metric.get_config())
+        assert copy.get_config() == metric.get_config()
     restored.fit(data, shuffle=False, verbose=0)
 
 
-def test_masked_steps_do_not_train(rng: np.random.Generator) -> None:
-    """Gradients are those of the steps that count, alone."""
+def test_masked_steps_have_no_gradients(rng: np.random.Generator) -> None:
+    """The gradients equal those of the weighted steps alone."""
     task, model = Autoencoding(latency=2), frame_model(3)
     network, frames = VideoNetwork(model), next(iter(clips(rng)))["frames"]
     _, targets, weights = task.prepare({"frames": frames})
     with tf.GradientTape(persistent=True) as tape:
         outputs = network(frames)
-        whole = task.loss(targets, outputs, weights)
-        part = tf.reduce_mean(tf.square(outputs[:, 2:] - frames[:, :-2]))
+        masked = task.loss(targets, outputs, weights)
+        expected = tf.reduce_mean(tf.square(outputs[:, 2:] - frames[:, :-2]))
     variables = [variable.value for variable in network.trainable_variables]
-    for ours, theirs in zip(
-        tape.gradient(whole, variables), tape.gradient(part, variables), strict=True
+    for gradient, expected_gradient in zip(
+        tape.gradient(masked, variables), tape.gradient(expected, variables), strict=True
     ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
 
 
 # --- networks that only delay -------------------------------------------------------------------
 
 
 def delay(steps: int, size: int, channels: int) -> VideoNetwork:
-    """Gives each frame `steps` steps later: identities, with a boundary before each but the first.
+    """Return a network that outputs each frame `steps` steps later.
 
-    The frame is read fresh, so a chain of n subnetworks is n - 1 steps late.
+    It is a chain of identities with a boundary before each but the first. A chain of n subnetworks
+    delays by n - 1 steps, because the first reads the frame without delay.
     """
     model = chain(*[channels] * (steps + 1), size=size, channels=channels)
     for layer in model.layers[1:]:
@@ -134,7 +136,7 @@ def delay(steps: int, size: int, channels: int) -> VideoNetwork:
 
 
 @pytest.mark.parametrize("late", [0, 1, 3])
-def test_a_delay_auto_encodes_exactly_at_its_own_latency(
+def test_a_delay_auto_encodes_perfectly_only_at_its_latency(
     late: int, rng: np.random.Generator
 ) -> None:
     network = delay(late, 4, 3)
@@ -143,16 +145,16 @@ def test_a_delay_auto_encodes_exactly_at_its_own_latency(
         task = Autoencoding(latency)
         network.compile(loss=task.loss, metrics=task.metrics())
         data = tf.data.Dataset.from_tensors(batch).map(task.prepare)
-        found = network.evaluate(data, verbose=0, return_dict=True)
-        assert (found["loss"] == 0) == (latency == late)
-        assert np.isposinf(found["psnr"]) == (latency == late)
+        results = network.evaluate(data, verbose=0, return_dict=True)
+        assert (results["loss"] == 0) == (latency == late)
+        assert np.isposinf(results["psnr"]) == (latency == late)
 
 
 @pytest.mark.parametrize("late", [0, 2])
-def test_a_delay_finds_joints_exactly_at_its_own_latency(
+def test_a_delay_finds_joints_perfectly_only_at_its_latency(
     late: int, rng: np.random.Generator
 ) -> None:
-    """The frames are heatmaps already: of pixels that jump about, so that none is right by luck."""
+    """The frames are heatmaps whose peaks jump, so that no wrong latency is right by chance."""
     network = delay(late, 8, 2)
     places = np.array([[(t % 4, 2 * t % 7), (7 - t % 4, (3 * t + 3) % 8)] for t in range(8)])
     frames = np.full((1, 8, 8, 8, 2), -10, "float32")
@@ -163,37 +165,37 @@ def test_a_delay_finds_joints_exactly_at_its_own_latency(
     for latency in range(4):
         task = Keypoints(2, (8, 8), latency=latency)
         batch = {"frames": frames, "joints": joints}
-        found = task.score(network(frames), batch)
+        scores = task.score(network(frames), batch)
         if latency == late:
-            assert found["pck_10"] == 1
-            assert found["distance"] < 0.2, "at the border a lone pixel is refined outwards"
+            assert scores["pck_10"] == 1
+            assert scores["distance"] < 0.2, "at the border, a single pixel is refined outwards"
         else:
-            assert found["pck_20"] < 1
-            assert found["distance"] > 0.5
+            assert scores["pck_20"] < 1
+            assert scores["distance"] > 0.5
 
 
 @pytest.mark.parametrize("late", [0, 1, 3])
-def test_a_delay_names_actions_at_every_step_that_counts(late: int) -> None:
-    """Until information arrives it says the same of all classes, which is never right."""
-    late_one = delay(late, 2, 3).frame_model
-    pooled = layers.GlobalAveragePooling2D(name="mean")(late_one.output)
-    model = keras.Model(late_one.input, pooled)
+def test_a_delay_recognizes_actions_at_all_informed_steps(late: int) -> None:
+    """Before, its outputs are equal for all classes, which is never right."""
+    frames_late = delay(late, 2, 3).frame_model
+    pooled = layers.GlobalAveragePooling2D(name="mean")(frames_late.output)
+    model = keras.Model(frames_late.input, pooled)
     starts = [f"c{index}" for index in range(1, late + 1)]
     network = VideoNetwork(model, Plan(model, boundaries=starts, head="mean"))
     label = np.array([0, 1, 2])
     frames = np.broadcast_to(np.eye(3)[:, None, None, None], (3, 6, 2, 2, 3)).astype("float32")
     batch = {"frames": frames, "label": label}
     for latency in range(5):
-        found = ActionRecognition(3, latency=latency).score(network(frames), batch)
+        scores = ActionRecognition(3, latency=latency).score(network(frames), batch)
         expected = min(1, (6 - late) / (6 - latency))
-        assert found["accuracy"] == pytest.approx(expected)
+        assert scores["accuracy"] == pytest.approx(expected)
     masked = ActionRecognition(3, mask_uninformed=True, plan=network.plan)
     assert masked.first_step == late
     assert masked.score(network(frames), batch)["accuracy"] == 1
 
 
 def test_a_random_network_is_not_a_delay(rng: np.random.Generator) -> None:
-    """So that the tests above would see a network whose weights they do not set."""
+    """Otherwise the tests above would pass for any network."""
     network = delay(1, 4, 3)
     randomize(network, rng)
     batch = {"frames": rng.uniform(-1, 1, (2, 7, 4, 4, 3)).astype("float32")}
