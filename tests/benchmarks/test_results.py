@@ -1,5 +1,6 @@
 """The benchmarks' scripts, results and READMEs agree with each other."""
 
+import argparse
 import importlib.util
 import json
 import pathlib
@@ -82,17 +83,32 @@ def runs(path: str) -> list[str]:
     return [row["run"] for row in json.loads((BENCHMARKS / path).read_text())["rows"]]
 
 
+OPTIONS = argparse.Namespace(small=False, runs=pathlib.Path("runs"))
+
+
 @pytest.mark.parametrize(
     "section", ["autoencoding", "classification", "future_frame", "robustness"]
 )
-def test_sideways_results_have_all_settings(section: str, load) -> None:
+def test_sideways_settings_are_valid_and_in_the_results(section: str, load) -> None:
     script = load(BENCHMARKS / "sideways_learning/run.py")
-    settings = [setting.name for setting in script.SECTIONS[section].settings()]
-    assert settings == runs(f"sideways_learning/results/{section}.json")
+    settings = list(script.SECTIONS[section].settings())
+    assert [s.name for s in settings] == runs(f"sideways_learning/results/{section}.json")
+    for setting in settings:
+        assert script.cell(section, setting, 0, OPTIONS).config.seed == 0
 
 
 @pytest.mark.parametrize("task", ["actions", "keypoints"])
-def test_learning_results_have_all_settings(task: str, load) -> None:
+def test_learning_settings_are_valid_and_in_the_results(task: str, load) -> None:
     script = load(BENCHMARKS / "learning/run.py")
-    settings = [setting.name.replace(",", ", ") for setting in script.SETTINGS[task]()]
-    assert settings == runs(f"learning/results/{task}.json")
+    settings = list(script.SETTINGS[task]())
+    names = [setting.name.replace(",", ", ") for setting in settings]
+    assert names == runs(f"learning/results/{task}.json")
+    for setting in settings:
+        if not setting.rewired:  # their config is that of a finished run
+            assert script.cell(task, setting, 0, OPTIONS.runs, small=False).config.seed == 0
+
+
+def test_networks_of_order_of_frames_are_valid(load) -> None:
+    script = load(BENCHMARKS / "order_of_frames/run.py")
+    for name in script.NETWORKS:
+        assert script.cell(name, 0, OPTIONS).config.seed == 0
