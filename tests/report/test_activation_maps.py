@@ -144,7 +144,7 @@ def run_config(**changes: object) -> ConfigDict:
     config = base_config()
     config.data.train = {"count": 8, "frames": 12}
     config.data.evaluation = {"count": 5, "frames": 12}
-    config.clip.frames, config.clip.sampling, config.clip.evaluated = 4, "segments", 0
+    config.clip.frames, config.clip.sampling, config.clip.evaluated = 4, "segments", None
     config.task.name = "action"
     config.model.name, config.model.size = "simple_cnn", 32
     config.model.options = {"width": 0.1}
@@ -157,7 +157,7 @@ def test_command_writes_strips_and_videos(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     run, folder = RunFolder(tmp_path / "run"), tmp_path / "maps" / "run"
-    run.begin(run_config())
+    run.start(run_config())
     experiment = build(run.config())
     save_checkpoint(run.best, experiment.network, experiment.optimizers, {"step": 0})
     assert cli.main(["eval", str(run.path), "--activations", str(folder)]) == 0

@@ -1,4 +1,4 @@
-"""A student follows its teacher: in which layers, at which steps, by how much."""
+"""A student imitates its teacher: which layers and steps are compared, and how."""
 
 import keras
 import numpy as np
@@ -11,11 +11,11 @@ from mpvn.plan import Plan
 from mpvn.training import Distillation
 from mpvn.training.distillation import default_layers
 
-SIZE, STEPS = 32, 7
+SIZE, STEPS = 16, 7
 
 
 def networks(subnetworks: int, **options: object) -> tuple[VideoNetwork, VideoNetwork]:
-    """A student and a sequential teacher of the same weights."""
+    """Return a student and a sequential teacher with the same weights."""
     models = []
     for _ in range(2):
         models.append(simple_cnn((SIZE, SIZE, 3), classes=3, width=0.25, **options))
@@ -31,14 +31,14 @@ def clip() -> np.ndarray:
 
 
 def distance(model: Distillation, clip: np.ndarray) -> float:
-    """What `model` adds to the loss."""
+    """Return what `model` adds to the loss."""
     model(clip, training=True)
     (added,) = model.losses
     return float(added)
 
 
 def activations(network: VideoNetwork, name: str, clip: np.ndarray) -> np.ndarray:
-    """Of the node `name` of a sequential network, from a plain Keras model over frames."""
+    """Return activations of a sequential network, computed by a plain Keras model over frames."""
     node = network.graph.by_name[name]
     plain = keras.Model(network.frame_model.input, node.symbolic_outputs[0])
     frames = clip.reshape(-1, *clip.shape[2:])
@@ -46,40 +46,40 @@ def activations(network: VideoNetwork, name: str, clip: np.ndarray) -> np.ndarra
     return values.reshape(*clip.shape[:2], *values.shape[1:])
 
 
-def test_a_chain_that_answers_late_is_at_no_distance_in_its_last_layer(clip: np.ndarray) -> None:
-    """With the teacher's weights, behind two boundaries: at latency 2, not at 0, 1 or 3."""
+def test_the_last_layer_of_a_late_chain_equals_the_teacher_s(clip: np.ndarray) -> None:
+    """With the teacher's weights and two boundaries: at lag 2, not at 0, 1 or 3."""
     student, teacher = networks(3)
     last = [default_layers(student.plan)[-1]]
-    found = {lag: distance(Distillation(student, teacher, last, lag=lag), clip) for lag in range(4)}
-    assert found[2] < 1e-10
-    assert min(found[0], found[1], found[3]) > 0.1
+    by_lag = [distance(Distillation(student, teacher, last, lag=lag), clip) for lag in range(4)]
+    assert by_lag[2] < 1e-10
+    assert min(by_lag[0], by_lag[1], by_lag[3]) > 0.1
 
 
 @pytest.mark.parametrize("whiten", [False, True])
-def test_the_distance_is_that_of_the_definition(clip: np.ndarray, whiten: bool) -> None:
+def test_the_distance_is_as_defined(clip: np.ndarray, whiten: bool) -> None:
     student, teacher = networks(1)
     rng = np.random.default_rng(1)
     for variable in student.trainable_variables:
         variable.assign_add(0.1 * rng.normal(size=variable.shape))
     names = default_layers(student.plan)
-    found = distance(
+    value = distance(
         Distillation(student, teacher, names, weight=3.0, whiten=whiten, lag=1, first_step=2), clip
     )
     expected = []
     for name in names:
-        own, taught = activations(student, name, clip)[:, 2:], activations(teacher, name, clip)
-        taught = taught[:, 1:-1]
-        axes = tuple(range(own.ndim - 1))
-        channels = ((own - taught) ** 2).mean(axis=axes)
+        learned = activations(student, name, clip)[:, 2:]
+        taught = activations(teacher, name, clip)[:, 1:-1]
+        axes = tuple(range(learned.ndim - 1))
+        channels = ((learned - taught) ** 2).mean(axis=axes)
         if whiten:
             variance = taught.var(axis=axes)
             channels /= variance + 1e-3 * variance.mean() + 1e-7
         expected.append(channels.mean())
     assert len(expected) == 3
-    assert found == pytest.approx(3.0 * np.mean(expected), rel=1e-4)
+    assert value == pytest.approx(3.0 * np.mean(expected), rel=1e-4)
 
 
-def test_the_teacher_stays_as_it_is_and_only_the_student_is_trained(clip: np.ndarray) -> None:
+def test_only_the_student_is_trained(clip: np.ndarray) -> None:
     student, teacher = networks(2, batch_norm=True)
     model = Distillation(student, teacher, weight=5.0, lag=1)
     assert {id(v) for v in model.variables} == {id(v) for v in student.variables}
@@ -95,19 +95,19 @@ def test_the_teacher_stays_as_it_is_and_only_the_student_is_trained(clip: np.nda
     assert all(moved)
 
 
-def test_following_brings_activations_closer(clip: np.ndarray) -> None:
+def test_training_brings_activations_closer(clip: np.ndarray) -> None:
     student, teacher = networks(2)
     rng = np.random.default_rng(1)
     for variable in student.trainable_variables:
         variable.assign_add(0.05 * rng.normal(size=variable.shape))
     model = Distillation(student, teacher, lag=1)
-    model.compile(keras.optimizers.Adam(0.003), lambda y, x: tf.zeros(tf.shape(x)[:2]))
+    model.compile(keras.optimizers.Adam(0.005), lambda y, x: tf.zeros(tf.shape(x)[:2]))
     first = distance(model, clip)
     model.fit(clip, np.zeros((2, STEPS, 3)), epochs=30, verbose=0)
-    assert distance(model, clip) < 0.5 * first
+    assert distance(model, clip) < 0.7 * first
 
 
-def test_evaluation_asks_the_student_alone(clip: np.ndarray) -> None:
+def test_evaluation_runs_the_student_alone(clip: np.ndarray) -> None:
     student, teacher = networks(2)
     model = Distillation(student, teacher, lag=1)
     outputs = model(clip, training=False)
@@ -115,7 +115,7 @@ def test_evaluation_asks_the_student_alone(clip: np.ndarray) -> None:
     np.testing.assert_array_equal(outputs, student(clip, training=False))
 
 
-def test_layers_are_spaced_evenly_and_end_where_the_head_begins() -> None:
+def test_default_layers_are_evenly_spaced_and_end_at_the_head() -> None:
     model = par_densenet((32, 32, 3), width=0.05)
     names = default_layers(Plan(model, 4, partition="units"))
     assert [name.split(".")[0] for name in names] == ["block2_4", "block3_5", "block4_6"]
@@ -123,12 +123,12 @@ def test_layers_are_spaced_evenly_and_end_where_the_head_begins() -> None:
     assert len(default_layers(Plan(stock, 2))) == 3
 
 
-def test_it_refuses() -> None:
+def test_a_teacher_that_does_not_fit_is_refused() -> None:
     student, teacher = networks(2)
     other = VideoNetwork(simple_cnn((SIZE, SIZE, 3), classes=3, width=0.5))
     with pytest.raises(ValueError, match="answers later.*2 steps below"):
         Distillation(student, teacher, lag=-2)
-    with pytest.raises(ValueError, match="has no layer 'conv9': .* such as"):
+    with pytest.raises(ValueError, match="has no layer 'conv9'.*such as"):
         Distillation(student, teacher, ["conv9"])
-    with pytest.raises(ValueError, match="shape .* in the student and .* same architecture"):
+    with pytest.raises(ValueError, match="same architecture. Received: shape .* in the student"):
         Distillation(student, other)

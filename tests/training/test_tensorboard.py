@@ -1,4 +1,4 @@
-"""What TensorBoard is given, read back from the files."""
+"""TensorBoard logs, read back from the event files."""
 
 import math
 import pathlib
@@ -18,12 +18,12 @@ from mpvn.training.tensorboard import TensorBoard
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path) -> RunFolder:
-    """Of a run with rows of 10 and 20 batches."""
-    found = RunFolder(tmp_path)
-    found.write(step=10, split="train", seconds=1.5, loss=0.5)
-    found.write(step=20, split="train", seconds=1.25, loss=0.25)
-    found.write(step=20, split="evaluation", loss=0.375, pck_10=0.75)
-    return found
+    """A run with rows of 10 and 20 batches."""
+    folder = RunFolder(tmp_path)
+    folder.write(step=10, split="train", seconds=1.5, loss=0.5)
+    folder.write(step=20, split="train", seconds=1.25, loss=0.25)
+    folder.write(step=20, split="evaluation", loss=0.375, pck_10=0.75)
+    return folder
 
 
 def read(folder: RunFolder) -> EventAccumulator:
@@ -31,7 +31,7 @@ def read(folder: RunFolder) -> EventAccumulator:
 
 
 def scalars(folder: RunFolder) -> dict[str, dict[int, float]]:
-    """Values by tag and step."""
+    """Return values by tag and step."""
     events = read(folder)
     return {
         tag: {
@@ -41,11 +41,11 @@ def scalars(folder: RunFolder) -> dict[str, dict[int, float]]:
     }
 
 
-def test_the_numbers_of_rows_are_curves(folder: RunFolder) -> None:
+def test_rows_become_curves(folder: RunFolder) -> None:
     with TensorBoard(folder) as board:
         board.scalars({"step": 30, "split": "train", "loss": 0.125, "learning_rate": 0.5})
-        found = scalars(folder)  # before it is closed: what has been said can be seen at once
-    assert found == {
+        values = scalars(folder)  # visible before the writer is closed
+    assert values == {
         "train/loss": {10: 0.5, 20: 0.25, 30: 0.125},
         "train/seconds": {10: 1.5, 20: 1.25},
         "train/learning_rate": {30: 0.5},
@@ -55,7 +55,7 @@ def test_the_numbers_of_rows_are_curves(folder: RunFolder) -> None:
 
 
 def test_a_resumed_run_does_not_go_back_in_time(folder: RunFolder) -> None:
-    """Killed after 30 batches with a checkpoint of 20: what came of batch 30 is not kept."""
+    """Killed after 30 batches with a checkpoint of 20: the values of batch 30 are dropped."""
     with TensorBoard(folder) as board:
         board.scalars({"step": 30, "split": "train", "loss": 9.0})
     with TensorBoard(folder) as board:
@@ -64,7 +64,7 @@ def test_a_resumed_run_does_not_go_back_in_time(folder: RunFolder) -> None:
     assert len(list((folder.path / "tensorboard").iterdir())) == 1
 
 
-def test_what_is_not_finite_is_left_out(folder: RunFolder) -> None:
+def test_values_that_are_not_finite_are_skipped(folder: RunFolder) -> None:
     with TensorBoard(folder) as board:
         board.scalars({"step": 30, "split": "evaluation", "loss": math.nan, "pck_10": 0.5})
     assert scalars(folder)["evaluation/loss"] == {20: 0.375}
