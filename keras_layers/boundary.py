@@ -38,7 +38,7 @@ def sent_sideways(
         backward   g_sent[t] = factor * g_received[t - delay]   for t >= start, else 0
 
     Args:
-        received: `[B, T, ...]`, what the reader gets of `sent`, however it was computed.
+        received: `[B, T, ...]`, `sent` as the reader sees it, however it was computed.
         sent: `[B, T, ...]`, the producer's output.
         delay: steps from producer to reader and back, 0 or 1.
         start: first step, from 0, at which the producer learns; at least `delay`. The steps before
@@ -68,9 +68,9 @@ class Boundary(keras.layers.Layer):
 
     Boundaries between layers over whole clips make parallel subnetworks of these layers (*Massively
     Parallel Video Networks*, section 3). A chain of D subnetworks with Sideways boundaries between
-    them trains by Sideways, if the loss leaves out (by sample weights, for example) the first D - 1
-    steps, whose outputs no frame has reached: then the zeros that the shifts bring in are the
-    paper's masks. A subnetwork's gradient is the sum over the steps at which it learns.
+    them trains by Sideways if the loss leaves out the first D - 1 steps, for example by sample
+    weights: no frame has reached their outputs yet. Then the zeros of the shifts are the paper's
+    masks, and a subnetwork's gradient is the sum over the steps at which it learns.
     `mpvn.VideoNetwork` with `gradient="sideways"` and `keras_layers.Sideways` take care of masks
     and means themselves.
 

@@ -277,7 +277,7 @@ class _Scan:
     ) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
         """Call unit `index`; return output, state, gradients of inputs and of weights, masked."""
         with tf.GradientTape() as tape:
-            # Copies made in this step: the tape does not see what entered the loop from outside.
+            # Copies made in this step: the tape does not see tensors from outside of the loop.
             inputs, weights = ([tf.identity(x) for x in xs] for xs in (inputs, weights))
             tape.watch([inputs, weights])
             output, state = self._call(index, inputs, weights, state)
@@ -290,7 +290,7 @@ class _Scan:
         return output, state, of_inputs, of_weights
 
     def _inputs(self, index: int, frame: tf.Tensor, sent: Tensors) -> Tensors:
-        """Return what unit `index` reads of the outputs `sent` at the previous step."""
+        """Return the inputs of unit `index`: outputs `sent` at the previous step, or the frame."""
         return [sent[source] for source in self._sources[index]] or [frame]
 
     def _call(

@@ -48,7 +48,7 @@ def check_clip(steps: int | tf.Tensor, first_steps: Sequence[int], module: str) 
     Args:
         steps: frames of the clip; a scalar tensor where the length is known only at run time.
         first_steps: the first step, from 0, at which each module learns.
-        module: what the error message calls a module.
+        module: the word for a module in the error message, such as `"subnetwork"`.
 
     Raises:
         ValueError: `steps` is an int, and too small.

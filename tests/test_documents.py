@@ -20,6 +20,7 @@ MODULES = [
     "keras_layers.feedback",
     "keras_layers.shortcut_merge",
     "keras_layers.sideways",
+    "keras_layers.sideways_rules",
     "keras_layers.space_to_depth",
     "keras_layers.subnetwork_cell",
     "keras_layers.temporal_conv",

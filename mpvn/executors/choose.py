@@ -60,7 +60,7 @@ def choose_executor(
     training: bool | None = None,
     sideways: bool = False,
 ) -> str:
-    """Return `"unroll"` or `"layerwise"`: `executor` itself, or what `"auto"` stands for.
+    """Return `"unroll"` or `"layerwise"`: `executor` itself, or the choice of `"auto"`.
 
     Args:
         executor: one of `EXECUTORS`, as checked by `check_executor`.

@@ -175,7 +175,7 @@ class _ClipRun(Run):
     def _look_up(
         self, read: Read, reader: Clock, sequence: tf.Tensor, history: History | None, lag: int = 0
     ) -> tf.Tensor:
-        """Return what a reader sees of `sequence` at its ticks, `lag` ticks before the newest.
+        """Return the entries of `sequence` `lag` ticks before the newest, at each reader's tick.
 
         At its j-th tick, step `phase + j * rate`, the newest visible tick of the producer is number
         floor((phase + j * rate - delay - producer.phase) / producer.rate), -1 before its first.

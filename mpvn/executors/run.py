@@ -1,13 +1,14 @@
-"""What executors share: where a run keeps its values, and what goes into and out of some nodes.
+"""The protocol of executors: where a run keeps its values, and which ones a group of nodes uses.
 
     place            step by step                            layer by layer
     now(tensor)      the tensor at this step, [B, ...]       its n ticks in the clip, [B, n, ...]
     before(slot)     the slot before the step, [B, ...]      the slot before the clip
     after(slot)      the slot after it, [B, ...]             the slot after it
 
-A slot is one tick that a history keeps (`mpvn.plan.history`). From these places follows what a
-group of nodes needs and what it makes, for running it under a condition (`step`), as a pure
-function (`segment`), or under a gradient tape of its own (`mpvn.sideways.stepper`).
+A slot is one tick in a history (`mpvn.plan.history`). An executor lists the places that a node
+reads and fills; from these, `Run` derives what enters and leaves a group of nodes. So a group can
+run under a condition (`step`), as a pure function (`segment`), or under its own gradient tape
+(`mpvn.sideways.stepper`).
 """
 
 import abc
@@ -73,13 +74,13 @@ class Run(abc.ABC):
 
     @abc.abstractmethod
     def compute(self, node: Node) -> None:
-        """Compute `node` from `values`, and add what it makes to them."""
+        """Compute `node` from `values`, and add its results to them."""
 
     @abc.abstractmethod
     def reads(self, node: Node | None) -> list[Place]:
         """Return the places that `node` reads; for None, those of the model's outputs."""
 
-    def makes(self, node: Node) -> list[Place]:
+    def fills(self, node: Node) -> list[Place]:
         """Return the places that `node` fills."""
         slots = [
             slot for history in self.plan.histories.produced_by([node]) for slot in history.slots
@@ -88,7 +89,7 @@ class Run(abc.ABC):
 
     def entering(self, nodes: list[Node]) -> list[Place]:
         """Return the places that `nodes`, computed in order, read but do not fill themselves."""
-        filled = {place for node in nodes for place in self.makes(node)}
+        filled = {place for node in nodes for place in self.fills(node)}
         places = dict.fromkeys(place for node in nodes for place in self.reads(node))
         return [place for place in places if place not in filled]
 
@@ -97,7 +98,7 @@ class Run(abc.ABC):
         inside = {node.index for node in nodes}
         readers = [None, *(n for n in self.plan.graph.nodes if n.index not in inside)]
         read = {place for reader in readers for place in self.reads(reader)}
-        filled = [place for node in nodes for place in self.makes(node)]
+        filled = [place for node in nodes for place in self.fills(node)]
         return [place for place in filled if place.time is Time.AFTER or place in read]
 
     def edges(self, node: Node | None) -> list[Read]:
@@ -108,7 +109,7 @@ class Run(abc.ABC):
         return histories.reads(node)
 
     def with_values(self, values: dict[Place, tf.Tensor]) -> Self:
-        """Return a copy of the run that holds `values` instead of its own."""
+        """Return a copy of the run with other values."""
         run = copy.copy(self)
         run.values = values
         return run

@@ -18,7 +18,7 @@ Tensors = list[tf.Tensor]
 
 
 def run_segment(run: Run, nodes: list[Node]) -> None:
-    """Compute `nodes` as `run.compute` does, but keep only what enters and leaves them.
+    """Compute `nodes` as `run.compute` does, but keep only their inputs for the backward pass.
 
     Args:
         run: the run that the nodes belong to.
@@ -51,7 +51,7 @@ class _Segment:
         self._scope = PureScope()
 
     def arguments(self, values: dict[Place, tf.Tensor]) -> tuple[Tensors, Tensors]:
-        """Return the arguments: what enters and seeds, and weights."""
+        """Return the arguments: entering values with random seeds, and weights."""
         entering = [values[place] for place in self._entering]
         return [*entering, *read_variables(self._seeds)], read_variables(self._weights)
 

@@ -7,7 +7,7 @@
     for block in plan:               consecutive nodes of one subnetwork on one clock
         if block.clock ticks at t:   else its slots stay as they are
             compute its nodes from values of this step and from slots before it
-            shift what they make into the slots after it
+            shift their outputs into the slots after it
 
 If the phase is an int, blocks that rest are left out of the graph. If it is a tensor, each block on
 a slow clock runs under `tf.cond`: one graph for all phases, as an export needs it.

@@ -7,7 +7,7 @@ Read in this order:
     rules                         the same over a plan with skips; gradients of whole clips
     stepper                       Sideways step by step, in constant memory
     gpipe                         GPipe, which executes its schedule
-    trainer                       what trainers share: updates within clips
+    trainer                       their base class: updates within clips
     sideways_trainer, back_propagation    `fit` by Sideways, by back-propagation, by GPipe
 
 Import these modules one by one: executors need `rules`, and trainers need executors.

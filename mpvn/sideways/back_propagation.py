@@ -80,8 +80,8 @@ class BackPropagationTrainer(Trainer):
 class GPipeTrainer(BackPropagationTrainer):
     """Trains by the same gradients, frames being the micro-batches of a pipeline of subnetworks.
 
-    It keeps what enters each subnetwork, for each frame, and the inside of one subnetwork; see
-    `mpvn.sideways.gpipe`. Arguments and errors as in `BackPropagationTrainer`.
+    It keeps the inputs of each subnetwork for each frame, and computes the rest again in the
+    backward pass; see `mpvn.sideways.gpipe`. Arguments and errors as in `BackPropagationTrainer`.
     """
 
     def frames(self, clip: list[tf.Tensor]) -> list[tf.Tensor]:

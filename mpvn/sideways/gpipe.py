@@ -1,9 +1,9 @@
 """GPipe: frames as micro-batches through a pipeline that waits (Huang et al., NeurIPS 2019).
 
     for unit in schedule:                forward    every frame through every subnetwork, undelayed;
-        for subnetwork in parallel:                 only what enters a subnetwork is kept
+        for subnetwork in parallel:                 only a subnetwork's inputs are kept
             run its frame of this unit   backward   every frame back; a subnetwork is computed again
-                                                    from what entered it
+                                                    from its inputs
 
 With a device for each subnetwork, they work on different frames at the same time. Gradients equal
 back-propagation on single frames, the baseline of *Skip-Sideways* (CVPR 2021). The forward passes
@@ -86,5 +86,5 @@ class _FrameRun(Run):
     def reads(self, node: Node | None) -> list[Place]:
         return [*map(now, self.plan.graph.outputs if node is None else node.inputs)]
 
-    def makes(self, node: Node) -> list[Place]:
+    def fills(self, node: Node) -> list[Place]:
         return [*map(now, node.outputs)]

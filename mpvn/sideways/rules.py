@@ -28,7 +28,7 @@ def check_frame_by_frame(plan: Plan, method: str) -> None:
 
     Args:
         plan: the plan to train.
-        method: what trains it, for the error message.
+        method: the name of the training method, for the error message.
 
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
@@ -112,7 +112,7 @@ class SidewaysRules:
         like those of `mpvn.tasks`, make all gradients T / (T - n) times as large.
 
         Args:
-            value: `[B, T, ...]`, what the reader sees of `ticks`.
+            value: `[B, T, ...]`, `ticks` as the reader sees them.
             ticks: `[B, T, ...]`, the producer's output.
             producer: the node that made it, None for a frame.
             reader: the node that reads it, None for the loss.

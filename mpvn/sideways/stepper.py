@@ -7,9 +7,9 @@
         g[r] <-  g[s] * dh[s]/dx     to each subnetwork r that s reads
 
 *Sideways* (CVPR 2020), section 3.4, and its shortcuts (*Skip-Sideways*, CVPR 2021), as they run on
-parallel devices. Nothing of the past is kept but what crosses a boundary: memory does not grow with
-the clip, nothing is computed twice, and weights may change at any step. Gradients of clips are
-those of `layerwise` with `SidewaysRules`.
+parallel devices. From one step to the next, only values at boundaries are kept: memory does not
+grow with the clip, nothing is computed twice, and weights may change at any step. Gradients of
+clips are those of `layerwise` with `SidewaysRules`.
 
 Each subnetwork has its own gradient tape, under its device, so only what crosses a boundary crosses
 devices.
@@ -80,9 +80,9 @@ class ScanResult:
 class SidewaysStepper:
     """Runs Sideways over a plan, one step at a time.
 
-    A subnetwork learns at a step if the loss counted whose gradient it gets then, by the slowest
-    path. So on a clip of identical frames each subnetwork gets the gradient that back-propagation
-    gives for one frame, whatever the shortcuts.
+    At each step a subnetwork receives the gradient of an earlier loss, which one the slowest path
+    decides. It learns if that loss counted. So on a clip of identical frames each subnetwork gets
+    the gradient that back-propagation gives for one frame, whatever the shortcuts.
 
     Args:
         plan: the plan to train.
@@ -255,10 +255,10 @@ class _Step:
         return tf.nest.map_structure(lambda x, y: tf.ensure_shape(x, y.shape), state, self._before)
 
     def _call(self, part: Part) -> "_Call":
-        """Run `part` under a tape that watches what enters it."""
+        """Run `part` under a tape that watches its inputs."""
         run, nodes = self._run, list(part.nodes)
         with tf.device(part.device), tf.GradientTape() as tape:
-            # Copies made in this step: the tape does not see what entered the loop from outside.
+            # Copies made in this step: the tape does not see tensors from outside of the loop.
             entering = {place: tf.identity(run.values[place]) for place in run.entering(nodes)}
             tape.watch([x for x in entering.values() if x.dtype.is_floating])
             run.values.update(entering)

@@ -1,4 +1,4 @@
-"""What trainers with their own training step share: updates within clips.
+"""The base class of trainers with their own training step: updates within clips.
 
     clip of 12 frames, update_every=4     update after frames 3, 7, 11
     update_every=1                        after every frame
