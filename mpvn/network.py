@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
 from mpvn.cell import NetworkCell
-from mpvn.executors.choose import check_executor, choose_executor
+from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
 from mpvn.executors.run import State
 from mpvn.export import export_network
 from mpvn.placement import place
@@ -182,7 +182,7 @@ class VideoNetwork(keras.Model):
         executor = choose_executor(self.executor, self.plan, batch, steps, training, sideways)
         if executor == "layerwise":
             return executors.layerwise(*arguments, self._sideways)
-        return executors.unroll(*arguments)
+        return CLIP_EXECUTORS[executor](*arguments)
 
     def _rematerializes(self, training: bool | None) -> bool:
         """Return whether to rematerialize: inference needs no gradients."""

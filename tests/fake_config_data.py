@@ -7,6 +7,8 @@ from collections.abc import Callable
 from PIL import Image
 from rendered_video import write_rendered_video
 
+from mpvn.data.sets.registry import needs_path
+
 
 def write(path: pathlib.Path, text: str) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,18 +134,16 @@ FAKES: dict[str, Callable[[pathlib.Path], list[str]]] = {
     "hmdb51": hmdb51,
     "ucf101": ucf101,
     "kinetics400": kinetics400,
-    "something_v1": lambda root: folders_of_frames(root, "something-something-v1"),
-    "something_v2": something_something_v2,
+    "mini_kinetics": mini_kinetics,
+    "posetrack": pose_track,
+    "something_something_v1": lambda root: folders_of_frames(root, "something-something-v1"),
+    "something_something_v2": something_something_v2,
     "jester": lambda root: folders_of_frames(root, "jester-v1"),
-    "class_folders": class_folders,
+    "folder": class_folders,
 }
+"""Functions that write a data set, by its name in `SETS`."""
 
 
-def overrides(name: str, root: pathlib.Path) -> list[str]:
-    """Write the data set of a config; return the overrides that say where it is."""
-    if "rendered" in name:
-        return []
-    for part, fake in FAKES.items():
-        if part in name:
-            return fake(root)
-    return pose_track(root) if name.endswith("pose") else mini_kinetics(root)
+def write_data_set(name: str, root: pathlib.Path) -> list[str]:
+    """Write a fake of the data set `name`; return the overrides that say where it is."""
+    return FAKES[name](root) if needs_path(name) else []

@@ -16,16 +16,11 @@ from mpvn.sideways.schedule import gpipe, sideways
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
-    "keras_layers.boundary",
-    "keras_layers.feedback",
-    "keras_layers.shortcut_merge",
-    "keras_layers.sideways",
-    "keras_layers.sideways_rules",
-    "keras_layers.space_to_depth",
-    "keras_layers.subnetwork_cell",
-    "keras_layers.temporal_conv",
-    "keras_layers.temporal_pooling",
-    "keras_layers.temporal_shift",
+    *(
+        f"keras_layers.{path.stem}"
+        for path in sorted((README.parent / "keras_layers").glob("*.py"))
+        if ">>> " in path.read_text()
+    ),
     "mpvn.network",
     "mpvn.plan.plan",
     "mpvn.tasks.task",

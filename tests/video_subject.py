@@ -17,6 +17,7 @@ from random_networks import Settings
 from reference import Array, Placement, interpret
 
 import mpvn
+from mpvn.executors.choose import CLIP_EXECUTORS
 
 TOLERANCE = 1e-9
 
@@ -34,7 +35,8 @@ class Subject:
     @property
     def executors(self) -> list[str]:
         """The executors that can run a clip; layerwise cannot run feedback."""
-        return ["unroll"] if self.network.has_feedback else ["unroll", "layerwise"]
+        refused = {"layerwise"} if self.network.has_feedback else set()
+        return [name for name in CLIP_EXECUTORS if name not in refused]
 
     def structured(self, clips: dict[str, Array]) -> Any:
         """Return `clips` in the structure of the model's inputs."""

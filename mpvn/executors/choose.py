@@ -6,13 +6,22 @@ do; step by step it takes them over each frame.
 """
 
 import math
+import types
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
 
+from mpvn.executors.layerwise import layerwise
+from mpvn.executors.unroll import unroll
 from mpvn.plan import Plan
 
-EXECUTORS = ("auto", "unroll", "layerwise")
+CLIP_EXECUTORS: Mapping[str, Callable] = types.MappingProxyType(
+    {"unroll": unroll, "layerwise": layerwise}
+)
+"""Functions that run a clip, by name."""
+
+EXECUTORS = ("auto", *CLIP_EXECUTORS)
 
 LAYERWISE_BYTES = 6 * 2**20
 """Largest activation of a clip up to which `"auto"` runs layer by layer; see
@@ -44,10 +53,11 @@ def check_executor(executor: str, plan: Plan, sideways: bool = False) -> str:
             'executor="unroll" cannot run a network that looks into the future. Set '
             'executor="layerwise" or "auto".'
         )
-    if executor == "unroll" and sideways:
+    if executor not in ("auto", "layerwise") and sideways:
         raise ValueError(
-            'executor="unroll" cannot train with gradient="sideways", which shifts gradients along '
-            'the time axis of whole clips. Set executor="layerwise" or "auto", or gradient="exact".'
+            f'executor="{executor}" cannot train with gradient="sideways", which shifts gradients '
+            'along the time axis of whole clips. Set executor="layerwise" or "auto", or '
+            'gradient="exact".'
         )
     return executor
 
@@ -60,7 +70,7 @@ def choose_executor(
     training: bool | None = None,
     sideways: bool = False,
 ) -> str:
-    """Return `"unroll"` or `"layerwise"`: `executor` itself, or the choice of `"auto"`.
+    """Return a key of `CLIP_EXECUTORS`: `executor` itself, or the choice of `"auto"`.
 
     Args:
         executor: one of `EXECUTORS`, as checked by `check_executor`.

@@ -112,7 +112,7 @@ def _augmentation() -> dict[str, Any]:
 
 def _task() -> dict[str, Any]:
     return {
-        "name": "keypoints",  # or action, autoencoding, future_frame
+        "name": "keypoints",  # a key of mpvn.tasks.registry.TASKS
         # Steps from a frame to the output that is compared with its target. None: derived; 0, but
         # with a trainer (bp, gpipe, sideways) the steps after which the network answers.
         "latency": optional(int),

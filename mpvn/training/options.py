@@ -30,19 +30,9 @@ from ml_collections import ConfigDict
 
 from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.models.loading import ModelError, network_builder
-from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
+from mpvn.tasks.registry import TASKS
 
 GROUPS = ("model.options", "data.train", "data.evaluation", "task.options")
-
-TASKS: Mapping[str, type[Task]] = types.MappingProxyType(
-    {
-        "action": ActionRecognition,
-        "keypoints": Keypoints,
-        "autoencoding": Autoencoding,
-        "future_frame": FutureFrame,
-    }
-)
-"""The tasks by name."""
 
 _NOT_OPTIONS = {
     "model": {"input_shape"},

@@ -1,5 +1,6 @@
 """The command as a process: help, exit codes, quiet start, closed pipes, interrupts."""
 
+import argparse
 import pathlib
 import subprocess
 import sys
@@ -20,10 +21,16 @@ def test_help_shows_examples_and_does_not_import_tensorflow() -> None:
     assert "tensorflow" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["plan", "stream", "export", "models", "train", "eval", "sweep", "demo"]
-)
+def command_names() -> list[str]:
+    commands = argparse.ArgumentParser().add_subparsers()
+    for command in cli.COMMANDS:
+        command.add_parser(commands)
+    return list(commands.choices)
+
+
+@pytest.mark.parametrize("name", command_names())
 def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureFixture) -> None:
+    assert f"\n    mpvn {name} " in cli.__doc__
     with pytest.raises(SystemExit) as exit_:
         mpvn(name, "--help")
     assert exit_.value.code == 0

@@ -5,7 +5,7 @@ import runpy
 from typing import Any
 
 import pytest
-from fake_config_data import overrides
+from fake_config_data import write_data_set
 from ml_collections import ConfigDict
 
 from mpvn.data.sets.registry import needs_path
@@ -22,6 +22,10 @@ def grid(name: str) -> dict[str, tuple[Any, ...]]:
     return runpy.run_path(str(FILES[name])).get("get_grid", dict)()
 
 
+def fake_data(name: str, root: pathlib.Path) -> list[str]:
+    return write_data_set(load_config(FILES[name]).data.name, root)
+
+
 def far_end(name: str) -> list[str]:
     return [f"--config.{key}={values[-1]}" for key, values in grid(name).items()]
 
@@ -29,7 +33,7 @@ def far_end(name: str) -> list[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_every_config_builds(name: str, tmp_path: pathlib.Path) -> None:
     small = [*NARROW, "--config.training.batch_size=2"]
-    config = load_config(FILES[name], [*overrides(name, tmp_path), *small])
+    config = load_config(FILES[name], [*fake_data(name, tmp_path), *small])
     experiment = build(config)
     kind = {None: type(experiment.network), "sideways": SidewaysTrainer}[config.training.trainer]
     assert type(experiment.model) is kind
@@ -53,7 +57,7 @@ def distinct_ends() -> list[str]:
 
 @pytest.mark.parametrize("name", distinct_ends())
 def test_the_far_end_of_every_grid_builds(name: str, tmp_path: pathlib.Path) -> None:
-    config = load_config(FILES[name], [*overrides(name, tmp_path), *NARROW, *far_end(name)])
+    config = load_config(FILES[name], [*fake_data(name, tmp_path), *NARROW, *far_end(name)])
     assert build(config).network.plan.subnetworks == config.plan.subnetworks
 
 

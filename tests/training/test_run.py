@@ -9,6 +9,7 @@ from small_runs import small_config, weights
 
 from mpvn import cli
 from mpvn.report.run import write_run_report
+from mpvn.tasks.registry import TASKS
 from mpvn.training import RunFolder, build, evaluate, override, train
 
 
@@ -30,7 +31,7 @@ def test_a_run_writes_config_metrics_checkpoints_and_the_network(trained: RunFol
         assert value == pytest.approx(rows[-1][name], rel=1e-5), name
 
 
-TASKS = {
+NETWORKS = {
     "action": {"model.name": "vgg8", "model.options": {"width": 0.02}, "plan.subnetworks": 4},
     "keypoints": {"model.name": "par_densenet", "model.options": {"width": 0.05, "clocks": False}},
     "autoencoding": {"model.name": "autoencoder", "model.options": {"width": 0.25}},
@@ -46,7 +47,7 @@ def test_every_task_trains_and_has_a_report(task: str, tmp_path: pathlib.Path) -
     config.data.train.frames = config.data.evaluation.frames = 12
     config.training.steps = config.training.evaluate_every = 2
     config.model.options = {}
-    config.update_from_flattened_dict(TASKS[task])
+    config.update_from_flattened_dict(NETWORKS[task])
     folder = train(config, tmp_path / "run")
     *_, last = folder.rows()
     assert last["split"] == "evaluation"

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from mpvn.data.video_set import VideoSet
 from mpvn.plan import Plan
 from mpvn.tasks import Task
-from mpvn.training.options import TASKS, unknown
+from mpvn.tasks.registry import TASKS
+from mpvn.training.options import unknown
 
 
 def build_task(config: ConfigDict, videos: VideoSet, plan: Plan) -> Task:

@@ -1,0 +1,20 @@
+"""The tasks by name, for configs."""
+
+import types
+from collections.abc import Mapping
+
+from mpvn.tasks.action import ActionRecognition
+from mpvn.tasks.autoencoding import Autoencoding
+from mpvn.tasks.future_frame import FutureFrame
+from mpvn.tasks.keypoints import Keypoints
+from mpvn.tasks.task import Task
+
+TASKS: Mapping[str, type[Task]] = types.MappingProxyType(
+    {
+        "action": ActionRecognition,
+        "keypoints": Keypoints,
+        "autoencoding": Autoencoding,
+        "future_frame": FutureFrame,
+    }
+)
+"""Subclasses of `Task` by the name of the task."""
