@@ -53,12 +53,8 @@ class _TemporalPooling3D(TemporalLayer):
         raise NotImplementedError
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
-        spatial = (
-            output_size(size, pool, stride, self.padding)
-            for size, pool, stride in zip(
-                frame_shape[1:3], self.pool_size[1:], self.strides[1:], strict=True
-            )
-        )
+        axes = zip(frame_shape[1:3], self.pool_size[1:], self.strides[1:], strict=True)
+        spatial = (output_size(*axis, self.padding) for axis in axes)
         return (frame_shape[0], *spatial, frame_shape[3])
 
     def get_config(self) -> dict:

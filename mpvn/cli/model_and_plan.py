@@ -118,9 +118,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 def _integers_or_text(text: str | None) -> Any:
     """Return a list of integers for text such as "1,2,4"; any other text as it is."""
-    if text is None:
-        return None
-    parts = text.split(",")
-    if all(part.strip().lstrip("-").isdigit() for part in parts):
+    parts = text.split(",") if text else []
+    if parts and all(part.strip().lstrip("-").isdigit() for part in parts):
         return [int(part) for part in parts]
     return text

@@ -64,7 +64,5 @@ def _grid_key(text: str) -> tuple[str, list[str]]:
     """Return the key and the values of KEY=VALUE,VALUE,..."""
     key, equals, values = text.partition("=")
     if not equals or not values:
-        raise ValueError(
-            f"--grid: expected KEY=VALUE,VALUE such as plan.subnetworks=1,4. Received: {text!r}"
-        )
+        raise ValueError(f"--grid: expected KEY=VALUE,VALUE such as seed=0,1. Received: {text!r}")
     return key.removeprefix("config."), values.split(",")

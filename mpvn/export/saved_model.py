@@ -76,10 +76,8 @@ class _Signatures:
 
     def step_specs(self) -> dict[str, tf.TensorSpec]:
         """Return the specs of one frame per input, the step counter and the states."""
-        states = {
-            name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
-            for name, spec in self._network.plan.histories.specs.items()
-        }
+        slots = self._network.plan.histories.specs.items()
+        states = {name: tf.TensorSpec(x.shape, x.dtype, name=name) for name, x in slots}
         counter = {STEP: tf.TensorSpec((), tf.int64, name=STEP)}
         return {**self.frame_specs((None,)), **counter, **states}
 

@@ -101,10 +101,8 @@ def par_densenet(
 def _temporal_kernels(name: str, temporal_kernel: int, temporal_filters: str) -> tuple[int, int]:
     """Frames that the 1x1 and the 3x3 convolutions read."""
     if temporal_filters not in ("3x3", "all"):
-        raise ValueError(
-            f'{name}: expected temporal_filters to be "3x3" or "all". '
-            f"Received: {temporal_filters!r}"
-        )
+        received = f"Received: {temporal_filters!r}"
+        raise ValueError(f'{name}: expected temporal_filters to be "3x3" or "all". {received}')
     return (temporal_kernel if temporal_filters == "all" else 1, temporal_kernel)
 
 

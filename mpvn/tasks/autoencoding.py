@@ -83,10 +83,8 @@ class PeakSignalToNoise(StepMetric):
 
 def _squared_error(y_true: Any, y_pred: Any) -> tf.Tensor:
     if not y_true.shape[-3:].is_compatible_with(y_pred.shape[-3:]):
-        raise ValueError(
-            f"Expected outputs of the shape of the frames, {_format_shape(y_true)}. "
-            f"Received: {_format_shape(y_pred)}"
-        )
+        expected = f"Expected outputs of the shape of the frames, {_format_shape(y_true)}."
+        raise ValueError(f"{expected} Received: {_format_shape(y_pred)}")
     difference = tf.cast(y_pred, tf.float32) - tf.cast(y_true, tf.float32)
     return tf.reduce_mean(tf.square(difference), axis=[-3, -2, -1])
 

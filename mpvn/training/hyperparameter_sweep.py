@@ -174,12 +174,8 @@ def _run(cell: Cell, jobs: int) -> str:
 
 def collect(cells: Iterable[Cell], grid: Grid) -> list[dict[str, Any]]:
     """Return a row for each cell that is done: its values of the grid's keys, and its metrics."""
-    rows = []
-    for cell in cells:
-        if cell.done:
-            values = flat(cell.config.to_dict())
-            rows.append({**{key: values[key] for key in grid}, **cell.result})
-    return rows
+    done = [(cell, flat(cell.config.to_dict())) for cell in cells if cell.done]
+    return [{**{key: values[key] for key in grid}, **cell.result} for cell, values in done]
 
 
 def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:

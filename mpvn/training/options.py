@@ -117,9 +117,8 @@ def unknown(context: str, name: str, known: Iterable[str], remedy: str = "") -> 
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     remedy = f"Did you mean {close[0]!r}?" if close else remedy
-    return ValueError(
-        f"{context}. Expected one of {', '.join(known)}. Received: {name!r}. {remedy}".strip()
-    )
+    expected = f"{context}. Expected one of {', '.join(known)}."
+    return ValueError(f"{expected} Received: {name!r}. {remedy}".strip())
 
 
 # --- what a function accepts --------------------------------------------------------------------
@@ -185,10 +184,8 @@ def _kind(options: _Options, group: str, name: str) -> Any:
 
 def _literal(text: str) -> Any:
     """Return the Python literal that `text` is, or `text` itself."""
-    if text in ("true", "false"):  # as for other keys
-        text = text.capitalize()
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError):
         return text
 

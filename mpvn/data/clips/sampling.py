@@ -150,10 +150,8 @@ class Dense(_WindowSampling):
         _check_positive(frames=self.frames, window=self.window)
         _check_choices(self.short, place=self.place)
         if self.window % self.frames:
-            raise ValueError(
-                f"window: expected a multiple of frames (={self.frames}), so that frames are "
-                f"equally spaced. Received: {self.window}."
-            )
+            expected = f"expected a multiple of frames (={self.frames}), to space frames equally."
+            raise ValueError(f"window: {expected} Received: {self.window}.")
 
     def _window(self, fps: float) -> tuple[Indices, int]:
         return np.arange(self.frames) * (self.window // self.frames), self.window

@@ -172,10 +172,8 @@ class FileVideo:
         count = len(self._section)
         ascending = all(a <= b for a, b in zip(indices, indices[1:], strict=False))
         if not len(indices) or not ascending or indices[0] < 0 or indices[-1] >= count:
-            raise VideoError(
-                f"{self.name}: expected ascending indices of the {count} frames. "
-                f"Received: {list(indices)}."
-            )
+            expected = f"{self.name}: expected ascending indices of the {count} frames."
+            raise VideoError(f"{expected} Received: {list(indices)}.")
 
     def _read(self, index: FrameIndex, indices: Sequence[int]) -> Frames:
         numbers = [self._section[i] for i in indices]

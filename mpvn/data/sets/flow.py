@@ -96,10 +96,9 @@ class _FlowVideo(VideoWrapper):
     def frame_count(self) -> int:
         count = self.video.frame_count
         if count <= self.stack:
-            raise VideoError(
-                f"{self.name}: optical flow of {self.stack} pairs needs {self.stack + 1} frames. "
-                f"Received: {count} frames. Use a smaller stack, or remove the video."
-            )
+            expected = f"optical flow of {self.stack} pairs needs {self.stack + 1} frames."
+            remedy = "Use a smaller stack, or remove the video."
+            raise VideoError(f"{self.name}: {expected} Received: {count} frames. {remedy}")
         return count - self.stack
 
     def read(self, indices: Sequence[int]) -> Frames:

@@ -217,9 +217,8 @@ class _Finder:
 
     def _files(self, folder: Path) -> dict[str, Path]:
         """Return the videos of a folder by name without suffix."""
-        files = self._folders.get(folder)
-        if files is None:
+        if folder not in self._folders:
             paths = folder.iterdir() if folder.is_dir() else ()
             files = {path.stem: path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES}
             self._folders[folder] = files
-        return files
+        return self._folders[folder]

@@ -61,9 +61,8 @@ def read_text(path: Path, remedy: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected text in UTF-8. Received: other data. {remedy}"
-        ) from error
+        message = f"{path}: expected text in UTF-8. Received: other data. {remedy}"
+        raise ValueError(message) from error
 
 
 def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:

@@ -193,7 +193,5 @@ def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
     if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
-        raise VideoError(
-            f"size: expected (height, width), two positive integers. Received: {size}."
-        )
+        raise VideoError(f"size: expected (height, width), positive integers. Received: {size}.")
     return int(size[0]), int(size[1])

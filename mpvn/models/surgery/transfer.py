@@ -163,9 +163,8 @@ def _fit(
 def _have_other_channels(source: keras.layers.Layer, target: keras.layers.Layer) -> bool:
     """Return whether both layers are ungrouped convolutions, of different input channels."""
     for layer in (source, target):
-        if not isinstance(layer, (layers.Conv2D, TemporalConv3D)):
-            return False
-        if getattr(layer, "groups", 1) > 1:
+        is_convolution = isinstance(layer, (layers.Conv2D, TemporalConv3D))
+        if not is_convolution or getattr(layer, "groups", 1) > 1:
             return False
     return source.kernel.shape[-2] != target.kernel.shape[-2]
 
