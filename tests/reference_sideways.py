@@ -73,10 +73,7 @@ def sideways(
     """
     depth, length, batch = len(modules), clip.shape[1], clip.shape[0]
     widths = [module.kernel.shape[1] for module in modules]
-    sources = {
-        i: [i - k for k in (1, *shortcuts) if i - k >= 1] if i > 1 else []
-        for i in range(1, depth + 1)
-    }
+    sources = {i: [i - k for k in (1, *shortcuts) if i - k >= 1] for i in range(1, depth + 1)}
     h = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # of the last step
     g = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # sent to i at that step
     steps: list[list] = [[] for _ in modules]
@@ -109,12 +106,16 @@ def sideways(
         if update_every and (t % update_every == 0 or t == length):
             first = (t - 1) // update_every * update_every
             for module, products in zip(modules, steps, strict=True):
-                unmasked = [product for product in products[first:t] if product is not None]
-                for name, of_steps in zip(
-                    ("kernel", "bias"), zip(*unmasked, strict=True), strict=False
-                ):
-                    setattr(module, name, getattr(module, name) - rate * np.mean(of_steps, axis=0))
+                _update(module, products[first:t], rate)
     return Result(np.stack(outputs, axis=1), steps, inputs)
+
+
+def _update(module: Dense, products: list, rate: float) -> None:
+    """Change `module` in place by a gradient step with the mean over the unmasked steps."""
+    unmasked = [product for product in products if product is not None]
+    names = ("kernel", "bias")
+    for name, gradients in zip(names, zip(*unmasked, strict=True), strict=False):
+        setattr(module, name, getattr(module, name) - rate * np.mean(gradients, axis=0))
 
 
 def back_propagation(
