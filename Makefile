@@ -26,8 +26,10 @@ format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-soak: $(READY) ## run longer random searches than `make test`: about an hour on two cores
-	MPVN_EXAMPLES=300 MPVN_KILLS=20 $(BIN)/python -m pytest tests/executors tests/training tests/report
+soak: $(READY) ## run many random networks, kills and a long stream; not part of CI
+	MPVN_EXAMPLES=300 MPVN_KILLS=20 MPVN_FRAMES=50000 $(BIN)/python -m pytest \
+	  tests/executors/test_random_networks.py tests/report/test_architecture.py \
+	  tests/training/test_resume.py tests/cli/test_stream_command.py
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py
