@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from keras_layers.pure_call import without_values
 from mpvn.models import PUBLISHED
 from mpvn.plan import Plan
 
@@ -61,7 +62,8 @@ def published_table(progress: Callable[[Iterator], Iterator] = lambda rows: rows
     ]
     for name, options in progress(_variants()):
         architecture = PUBLISHED[name]
-        model = architecture.build(**options)
+        with without_values():
+            model = architecture.build(**options)
         text = ", ".join(f"{key}={value!r}" for key, value in options.items())
         for subnetworks in architecture.subnetworks:
             plan = architecture.plan(model, subnetworks)
