@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -49,6 +50,13 @@ def restore_dtype_policy() -> Iterator[None]:
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def short_par_densenet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build Par-DenseNet with 3 miniblocks instead of 26: tracing takes most of a short run."""
+    module = importlib.import_module("mpvn.models.par_densenet")  # the function has this name, too
+    monkeypatch.setattr(module, "MINIBLOCKS", (1, 2))
 
 
 @pytest.fixture(scope="module")

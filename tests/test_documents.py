@@ -37,6 +37,7 @@ def test_docstring_examples_are_right(name: str) -> None:
     assert results.failed == 0
 
 
+@pytest.mark.usefixtures("short_par_densenet")
 def test_the_python_code_of_the_readme_runs(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:

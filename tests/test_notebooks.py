@@ -17,9 +17,11 @@ def test_a_notebook_runs_and_is_committed_without_outputs(
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs for cell in code)
-    for cell in code:  # few updates: benchmarks/learning measures whether networks learn
+    # Few updates of a short network: benchmarks/learning measures whether networks learn.
+    for cell in code:
         cell.source = cell.source.replace("TEACHER_STEPS, STUDENT_STEPS = 120, 60", STEPS)
     assert any(STEPS in cell.source for cell in code)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORT_NETWORK))
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()
     outputs = [output for cell in code for output in cell.outputs]
@@ -28,3 +30,6 @@ def test_a_notebook_runs_and_is_committed_without_outputs(
 
 
 STEPS = "TEACHER_STEPS, STUDENT_STEPS = 3, 2"
+SHORT_NETWORK = (
+    "import sys, mpvn.models; sys.modules['mpvn.models.par_densenet'].MINIBLOCKS = (1, 2)"
+)

@@ -1,6 +1,5 @@
 """`mpvn demo`: the report and the video of a short demo."""
 
-import importlib
 import pathlib
 
 import pytest
@@ -10,6 +9,7 @@ from mpvn.data import VideoReader
 from mpvn.demo import networks
 
 
+@pytest.mark.usefixtures("short_par_densenet")
 def test_demo_writes_its_report(
     video: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -17,8 +17,6 @@ def test_demo_writes_its_report(
     capsys: pytest.CaptureFixture,
 ) -> None:
     """With a shorter network and fewer videos than the demo of a user."""
-    par_densenet = importlib.import_module("mpvn.models.par_densenet")
-    monkeypatch.setattr(par_densenet, "MINIBLOCKS", (1, 2))
     monkeypatch.setattr(networks, "EVALUATION_VIDEOS", 2)
     assert mpvn("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo") == 0
     assert "4 subnetworks, latency 2" in capsys.readouterr().out

@@ -70,14 +70,18 @@ def test_a_run_killed_at_random_ends_with_the_same_weights(tmp_path: pathlib.Pat
 
 
 VARIANTS = {
-    "sideways, every 2 steps": {"training.trainer": "sideways", "training.update_every": 2},
+    "sideways on a montage, every 2 steps": {
+        "training.trainer": "sideways",
+        "training.update_every": 2,
+        "clip.montage": 2,
+        "clip.interleaved": True,
+    },
     "bp in real time": {
         "training.trainer": "bp",
         "training.realtime": True,
         "training.update_every": 1,
     },
     "gpipe": {"training.trainer": "gpipe", "clip.frames": 3},
-    "montage": {"training.trainer": "sideways", "clip.montage": 2, "clip.interleaved": True},
     "montage along time": {
         "clip.montage": 2,
         "clip.evaluated": None,

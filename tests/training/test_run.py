@@ -39,6 +39,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.usefixtures("short_par_densenet")
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_trains_and_has_a_report(task: str, tmp_path: pathlib.Path) -> None:
     config = small_config(
