@@ -5,12 +5,10 @@ training: layer by layer it takes its statistics over the whole clip, as the lay
 do; step by step it takes them over each frame.
 """
 
-import math
 import types
 from collections.abc import Callable, Mapping
 
 import keras
-import tensorflow as tf
 
 from mpvn.executors.layerwise import layerwise
 from mpvn.executors.unroll import unroll
@@ -91,15 +89,5 @@ def choose_executor(
         return "layerwise"  # unroll cannot collect the losses that layers add
     if training and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
         return "layerwise"  # statistics over the clip, whatever its size, not over each frame
-    size = _largest_activation(plan) * (batch or 1) * (steps or _ASSUMED_STEPS)
+    size = plan.largest_activation * (batch or 1) * (steps or _ASSUMED_STEPS)
     return "layerwise" if size <= LAYERWISE_BYTES else "unroll"
-
-
-def _largest_activation(plan: Plan) -> int:
-    """Bytes of the largest tensor that one frame needs, averaged over its clock's period."""
-    return max(
-        math.prod(tensor.shape)
-        * tf.as_dtype(tensor.dtype).size
-        // plan.clock(plan.graph.producer(tensor.index)).rate
-        for tensor in plan.graph.tensors
-    )

@@ -5,10 +5,12 @@ A plan is the only description of a schedule. Executors, cost figures, drawings 
 """
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
+import tensorflow as tf
 
 from mpvn.plan import age
 from mpvn.plan.cost import costs_by_step, multiply_adds
@@ -130,6 +132,16 @@ class Plan(Schedule):
     def cached_bytes(self) -> int:
         """Bytes that are kept from one step to the next, for one stream."""
         return self.histories.bytes_per_stream
+
+    @functools.cached_property
+    def largest_activation(self) -> int:
+        """Bytes of the largest tensor that one frame needs, averaged over its clock's period."""
+        return max(
+            math.prod(tensor.shape)
+            * tf.as_dtype(tensor.dtype).size
+            // self.clock(self.graph.producer(tensor.index)).rate
+            for tensor in self.graph.tensors
+        )
 
     @property
     def information_latency(self) -> tuple[int, int]:
