@@ -30,6 +30,12 @@ def dense_modules(
     return modules
 
 
+def identical_frames(depth: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return a frame and a target `[2, WIDTH]`, and clips of them, long enough to learn."""
+    pair = rng.normal(size=(2, 2, WIDTH))
+    return [*pair, *np.repeat(pair[:, :, None], 2 * depth + 2, axis=2)]
+
+
 def dense_layer(index: int) -> keras.layers.Layer:
     return layers.Dense(WIDTH, "tanh", dtype="float64", name=f"module{index}")
 

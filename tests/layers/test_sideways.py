@@ -15,6 +15,7 @@ from sideways_networks import (
     WIDTH,
     assert_close,
     dense_modules,
+    identical_frames,
     sideways_layer,
 )
 
@@ -55,8 +56,7 @@ def test_on_a_clip_of_identical_frames_it_is_back_propagation(
     depth: int, shortcuts: tuple, rng: np.random.Generator
 ) -> None:
     modules = dense_modules(depth, rng)
-    frame, target = rng.normal(size=(2, 2, WIDTH))
-    clip, targets = (np.repeat(x[:, None], 2 * depth + 2, axis=1) for x in (frame, target))
+    frame, target, clip, targets = identical_frames(depth, rng)
     of_weights, _, _ = gradients(sideways_layer(modules, shortcuts), clip, targets)
     expected = reference.back_propagation(modules, frame, target, shortcuts)
     assert_close(of_weights, sum(expected, ()))

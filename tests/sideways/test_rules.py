@@ -16,6 +16,7 @@ from sideways_networks import (
     assert_close,
     dense_layer,
     dense_modules,
+    identical_frames,
     network,
     set_modules,
 )
@@ -49,9 +50,8 @@ def test_on_a_clip_of_identical_frames_it_is_back_propagation(
     depth: int, shortcuts: tuple, rng: np.random.Generator
 ) -> None:
     modules = dense_modules(depth, rng)
-    frame, target = rng.normal(size=(2, 2, WIDTH))
+    frame, target, clip, targets = identical_frames(depth, rng)
     net = network(modules, shortcuts, gradient="sideways")
-    clip, targets = (np.repeat(x[:, None], 2 * depth + 2, axis=1) for x in (frame, target))
     expected = reference.back_propagation(modules, frame, target, shortcuts)
     assert_close(gradients(net, clip, targets, by_module(net, depth)), sum(expected, ()))
 

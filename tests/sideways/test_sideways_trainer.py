@@ -14,6 +14,7 @@ from sideways_networks import (
     assert_close,
     dense_modules,
     fit,
+    identical_frames,
     module_weights,
     network,
 )
@@ -44,8 +45,7 @@ def test_on_a_clip_of_identical_frames_it_is_back_propagation(
 ) -> None:
     modules = dense_modules(depth, rng)
     net = network(modules, shortcuts)
-    frame, target = rng.normal(size=(2, 2, WIDTH))
-    clip, targets = (np.repeat(x[:, None], 2 * depth + 2, axis=1) for x in (frame, target))
+    frame, target, clip, targets = identical_frames(depth, rng)
     before = module_weights(net, depth)
     fit(sideways_trainer(net), clip, targets)
     expected = sum(reference.back_propagation(modules, frame, target, shortcuts), ())
