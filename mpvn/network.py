@@ -11,9 +11,10 @@ from mpvn.cell import NetworkCell
 from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
 from mpvn.executors.run import State
 from mpvn.export import export_network
+from mpvn.inputs import convert_inputs
 from mpvn.placement import place
 from mpvn.plan import Plan
-from mpvn.plan.graph import Graph, Tensor
+from mpvn.plan.graph import Graph
 from mpvn.sideways.rules import SidewaysRules
 from mpvn.state import STEP, check_slots, reset_streams, zero_slots
 from mpvn.tracing import TracedFunctions
@@ -326,56 +327,5 @@ class VideoNetwork(keras.Model):
     # --- inputs -----------------------------------------------------------------------------
 
     def convert_inputs(self, structure: Any, kind: str) -> list:
-        """Return one tensor per input of the frame model, of the input's dtype.
-
-        Args:
-            structure: a tensor or array, or a structure of them like the frame model's inputs.
-            kind: `"frame"` for `[B, ...]`, `"clip"` for `[B, T, ...]`.
-
-        Raises:
-            ValueError: the structure or a shape does not fit the frame model.
-        """
-        leading = 1 if kind == "frame" else 2
-        tensors = [self.graph.tensors[index] for index in self.graph.inputs]
-        try:
-            values = self.graph.pack_inputs(structure)
-        except KeyError as missing:
-            raise ValueError(f"The {kind} lacks the input {missing}.") from None
-        if len(values) != len(tensors):
-            raise ValueError(
-                f"Expected {len(tensors)} inputs, {_shapes(tensors, leading)}. "
-                f"Received: {len(values)} inputs."
-            )
-        converted = []
-        for value, tensor in zip(values, tensors, strict=True):
-            if not isinstance(value, keras.KerasTensor):
-                value = tf.convert_to_tensor(value)
-                if value.dtype != tensor.dtype:
-                    value = tf.cast(value, tensor.dtype)
-            shape = tuple(value.shape)
-            if not _fits(shape, tensor, leading):
-                raise ValueError(
-                    f"Expected a {kind} of shape {_shapes(tensors, leading)} for {self.name!r}. "
-                    f"Received: {shape}."
-                    + (" A clip has a time axis after the batch axis." if leading == 2 else "")
-                )
-            if leading == 2 and shape[1] == 0:
-                raise ValueError(
-                    f"Expected a clip with at least one frame. Received: shape {shape}."
-                )
-            converted.append(value)
-        return converted
-
-
-def _fits(shape: tuple[int | None, ...], tensor: Tensor, leading: int) -> bool:
-    """Return whether `shape` is that of `tensor` after `leading` axes of any size."""
-    return len(shape) == leading + len(tensor.shape) and all(
-        size in (None, expected)
-        for size, expected in zip(shape[leading:], tensor.shape, strict=True)
-    )
-
-
-def _shapes(tensors: list[Tensor], leading: int) -> str:
-    """Return the shapes of `tensors` as text, with the batch axis and, if `leading` is 2, time."""
-    axes = ["B", "T"][:leading]
-    return ", ".join(f"[{', '.join(map(str, [*axes, *t.shape]))}]" for t in tensors)
+        """Return one tensor per input of the frame model; see `mpvn.inputs.convert_inputs`."""
+        return convert_inputs(self.graph, structure, kind, self.name)

@@ -1,0 +1,74 @@
+"""Checks and converts what users pass to a network: frames, or clips."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpvn.plan.graph import Graph, Tensor
+
+
+def convert_inputs(graph: Graph, structure: Any, kind: str, name: str) -> list:
+    """Return one tensor per input of the frame model, of the input's dtype.
+
+    Args:
+        graph: the frame model.
+        structure: a tensor or array, or a structure of them like the frame model's inputs.
+        kind: `"frame"` for `[B, ...]`, `"clip"` for `[B, T, ...]`.
+        name: name of the network, for messages.
+
+    Raises:
+        ValueError: the structure or a shape does not fit the frame model.
+    """
+    leading = 1 if kind == "frame" else 2
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    try:
+        values = graph.pack_inputs(structure)
+    except KeyError as missing:
+        raise ValueError(f"The {kind} lacks the input {missing}.") from None
+    if len(values) != len(tensors):
+        raise ValueError(
+            f"Expected {len(tensors)} inputs, {_shapes(tensors, leading)}. "
+            f"Received: {len(values)} inputs."
+        )
+    converted = []
+    for value, tensor in zip(values, tensors, strict=True):
+        if not isinstance(value, keras.KerasTensor):
+            value = _to_tensor(value, tensor, kind)
+        shape = tuple(value.shape)
+        if not _fits(shape, tensor, leading):
+            raise ValueError(
+                f"Expected a {kind} of shape {_shapes(tensors, leading)} for {name!r}. "
+                f"Received: {shape}."
+                + (" A clip has a time axis after the batch axis." if leading == 2 else "")
+            )
+        if leading == 2 and shape[1] == 0:
+            raise ValueError(f"Expected a clip with at least one frame. Received: shape {shape}.")
+        converted.append(value)
+    return converted
+
+
+def _to_tensor(value: Any, tensor: Tensor, kind: str) -> tf.Tensor:
+    """Return `value` as a tensor of the dtype of `tensor`."""
+    if isinstance(value, tf.RaggedTensor):
+        raise ValueError(
+            f"Expected a {kind} of one shape. Received: a ragged tensor of shape "
+            f"{tuple(value.shape)}. Pad clips to one length with .to_tensor() and give the padding "
+            "a sample weight of 0, or batch clips of equal length."
+        )
+    value = tf.convert_to_tensor(value)
+    return value if value.dtype == tensor.dtype else tf.cast(value, tensor.dtype)
+
+
+def _fits(shape: tuple[int | None, ...], tensor: Tensor, leading: int) -> bool:
+    """Return whether `shape` is that of `tensor` after `leading` axes of any size."""
+    return len(shape) == leading + len(tensor.shape) and all(
+        size in (None, expected)
+        for size, expected in zip(shape[leading:], tensor.shape, strict=True)
+    )
+
+
+def _shapes(tensors: list[Tensor], leading: int) -> str:
+    """Return the shapes of `tensors` as text, with the batch axis and, if `leading` is 2, time."""
+    axes = ["B", "T"][:leading]
+    return ", ".join(f"[{', '.join(map(str, [*axes, *t.shape]))}]" for t in tensors)
