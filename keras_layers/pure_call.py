@@ -120,6 +120,22 @@ class PureScope(keras.StatelessScope):
         )
 
 
+class DiscardedUpdates(keras.StatelessScope):
+    """A scope in which layers leave no trace.
+
+    Layers read their variables. What they assign, and the losses that they add, end with the scope.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(collect_losses=True, initialize_variables=False)
+
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+
 def refuse_losses(layers: Iterable[str], remedy: str = "Remove these losses.") -> None:
     """Raise an error if there are layers that add losses at each step.
 

@@ -9,6 +9,7 @@ from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
 from mpvn.cell import NetworkCell
 from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
+from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
 from mpvn.export import export_network
 from mpvn.inputs import convert_inputs
@@ -44,6 +45,10 @@ class VideoNetwork(keras.Model):
             gradient is the mean over the steps at which it learns, if the loss is a mean over all
             steps. It needs whole clips of at least 2D - 1 frames for D subnetworks, and runs layer
             by layer.
+        start: what the memories of a stream hold before its first step. `"zeros"`: zeros, as in the
+            papers. `"primed"`: what the frame model computes for the first frame, as if that frame
+            had always been there; then outputs mean something from the first step on. The first
+            step of a stream costs one run of the whole frame model more.
 
     Call arguments:
         inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
@@ -54,8 +59,8 @@ class VideoNetwork(keras.Model):
 
     Raises:
         PlanError: the plan does not fit the model.
-        ValueError: an unknown executor or gradient, or one that cannot run the plan, or an input of
-            the wrong shape.
+        ValueError: an unknown executor, gradient or start, or one that cannot run the plan, or an
+            input of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -74,6 +79,7 @@ class VideoNetwork(keras.Model):
         executor: str = "auto",
         rematerialize: bool = False,
         gradient: str = "exact",
+        start: str = "zeros",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("name", f"video_{getattr(frame_model, 'name', 'network')}")
@@ -93,6 +99,7 @@ class VideoNetwork(keras.Model):
         self.executor = executor
         self.rematerialize = rematerialize
         self.gradient = gradient
+        self._start = check_start(start)
         self._traced = TracedFunctions(plan)
         self.built = True
 
@@ -132,12 +139,22 @@ class VideoNetwork(keras.Model):
         check_executor(self.executor, self.plan, bool(sideways))
         self._sideways = sideways
 
+    @property
+    def start(self) -> str:
+        """What the memories of a stream hold before its first step: `"zeros"` or `"primed"`."""
+        return self._start
+
+    @property
+    def first_informed_step(self) -> int:
+        """The first step at which every output depends on a frame: 0 if the start is primed."""
+        return 0 if self.start == "primed" else self.plan.first_informed_step
+
     # --- clips ------------------------------------------------------------------------------
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         clip = self.convert_inputs(inputs, "clip")
-        slots = zero_slots(self.plan, tf.shape(clip[0])[0])
+        slots = self._first_slots([frames[:, 0] for frames in clip], training)
         outputs, _ = self._run(clip, slots, 0, training)
         return self.graph.pack_outputs(outputs)
 
@@ -184,6 +201,13 @@ class VideoNetwork(keras.Model):
         if executor == "layerwise":
             return executors.layerwise(*arguments, self._sideways)
         return CLIP_EXECUTORS[executor](*arguments)
+
+    def _first_slots(self, frames: list[tf.Tensor], training: bool | None) -> State:
+        """Return the slots of streams that start with `frames`, `[B, ...]` for each input."""
+        if self.start == "zeros":
+            return zero_slots(self.plan, tf.shape(frames[0])[0])
+        slots = executors.prime(self.plan, frames, training, self._rematerializes(training))
+        return tf.nest.map_structure(tf.stop_gradient, slots) if self._sideways else slots
 
     def _rematerializes(self, training: bool | None) -> bool:
         """Return whether to rematerialize: inference needs no gradients."""
@@ -314,6 +338,7 @@ class VideoNetwork(keras.Model):
             "executor": self.executor,
             "rematerialize": self.rematerialize,
             "gradient": self.gradient,
+            "start": self.start,
         }
 
     @classmethod

@@ -35,4 +35,10 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
         )
     activations = [nodes[name].symbolic_outputs[0] for name in layers]
     wider = keras.Model(model.input, [model.outputs[0], *activations], name=model.name)
-    return VideoNetwork(wider, network.plan.over(wider), network.executor, network.rematerialize)
+    return VideoNetwork(
+        wider,
+        network.plan.over(wider),
+        network.executor,
+        network.rematerialize,
+        start=network.start,
+    )

@@ -4,11 +4,13 @@
     unroll       a clip, step by step
     layerwise    a clip, layer by layer
 
-All compute the same values. `choose` says which of the last two runs a clip.
+All compute the same values. `choose` says which of the last two runs a clip. `prime` computes the
+state from a first frame.
 """
 
 from mpvn.executors.layerwise import layerwise
+from mpvn.executors.prime import prime
 from mpvn.executors.step import step
 from mpvn.executors.unroll import unroll
 
-__all__ = ["layerwise", "step", "unroll"]
+__all__ = ["layerwise", "prime", "step", "unroll"]

@@ -19,7 +19,8 @@ import itertools
 
 import tensorflow as tf
 
-from mpvn.executors.run import Place, Run, now
+from mpvn.executors.frame import FrameRun
+from mpvn.executors.run import now
 from mpvn.executors.segment import run_segment
 from mpvn.plan import Plan
 from mpvn.plan.graph import Node
@@ -51,7 +52,7 @@ def gpipe(plan: Plan, clip: list[tf.Tensor], training: bool | None = None) -> li
         )
     # [B, T, ...] -> T frames [B, ...]
     frames = zip(*(tf.unstack(tensor, axis=1) for tensor in clip), strict=True)
-    runs = [_FrameRun(plan, list(values), training) for values in frames]
+    runs = [FrameRun(plan, list(values), training) for values in frames]
     segments = _segments(plan)
     for subnetwork, task in schedule.gpipe(plan.subnetworks, len(runs)).passes():
         if not task.backward:  # those follow from automatic differentiation
@@ -68,23 +69,3 @@ def _segments(plan: Plan) -> list[list[list[Node]]]:
         nodes = list(group)
         segments[plan.column(nodes[0])].append(nodes)
     return segments
-
-
-class _FrameRun(Run):
-    """The tensors `[B, ...]` of one frame while it is being computed, without any delay."""
-
-    def __init__(self, plan: Plan, frame: list[tf.Tensor], training: bool | None) -> None:
-        values = zip(map(now, plan.graph.inputs), frame, strict=True)
-        super().__init__(plan, training, dict(values))
-
-    def compute(self, node: Node) -> None:
-        with tf.device(self.plan.device(node)):
-            inputs = [self.values[now(tensor)] for tensor in node.inputs]
-            outputs = node.call(inputs, self.training)
-        self.values.update(zip(map(now, node.outputs), outputs, strict=True))
-
-    def reads(self, node: Node | None) -> list[Place]:
-        return [*map(now, self.plan.graph.outputs if node is None else node.inputs)]
-
-    def fills(self, node: Node) -> list[Place]:
-        return [*map(now, node.outputs)]

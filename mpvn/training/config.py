@@ -132,6 +132,7 @@ def _model() -> dict[str, Any]:
         "shortcuts": (),  # offsets of shortcuts between units, such as (3,) for Skip-Sideways
         "merge": "project",  # how shortcuts merge: project or add
         "frozen": (),  # units or layers that are not trained
+        "start": "zeros",  # what memories start from: zeros, or primed (by the first frame)
     }
 
 

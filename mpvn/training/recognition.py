@@ -174,4 +174,5 @@ class _AnySize:
         if network.frame_model.input_shape[1:3] == size:
             return network
         frame_model = with_frame_size(network.frame_model, size)
-        return VideoNetwork(frame_model, network.plan.over(frame_model), executor=network.executor)
+        plan = network.plan.over(frame_model)
+        return VideoNetwork(frame_model, plan, network.executor, start=network.start)

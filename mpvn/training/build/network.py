@@ -44,6 +44,7 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
         Plan(frame_model, **plan),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
+        start=config.model.start,
     )
 
 

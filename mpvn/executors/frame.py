@@ -1,0 +1,67 @@
+"""One frame through a frame model, as Keras computes it: without delays, clocks and memory."""
+
+import itertools
+
+import tensorflow as tf
+
+from mpvn.executors.run import Place, Run, now
+from mpvn.executors.segment import run_segment
+from mpvn.plan import Plan
+from mpvn.plan.graph import Node
+
+
+class FrameRun(Run):
+    """The tensors `[B, ...]` of one frame while it is being computed.
+
+    A temporal layer sees the frame at all ticks of its window. A feedback node has no past and is
+    zero.
+
+    Args:
+        plan: which nodes there are, and where they run.
+        frame: `[B, ...]` for each input of the frame model.
+        training: as in Keras.
+    """
+
+    def __init__(self, plan: Plan, frame: list[tf.Tensor], training: bool | None) -> None:
+        super().__init__(plan, training)
+        for tensor, value in zip(plan.graph.inputs, frame, strict=True):
+            self.put(tensor, value)
+
+    def run(self, rematerialize: bool = False) -> None:
+        """Run all nodes.
+
+        Args:
+            rematerialize: whether to compute subnetworks again in the backward pass instead of
+                keeping their activations.
+        """
+        for _, nodes in itertools.groupby(self.plan.graph.nodes, self.plan.subnetwork):
+            if rematerialize:
+                run_segment(self, list(nodes))
+            else:
+                for node in nodes:
+                    self.compute(node)
+
+    def compute(self, node: Node) -> None:
+        with tf.device(self.plan.device(node)):
+            for tensor, value in zip(node.outputs, self._call(node), strict=True):
+                self.put(tensor, value)
+
+    def put(self, tensor: int, value: tf.Tensor) -> None:
+        """Store `value` `[B, ...]` of `tensor`."""
+        self.values[now(tensor)] = value
+
+    def reads(self, node: Node | None) -> list[Place]:
+        return [*map(now, self.plan.graph.outputs if node is None else node.inputs)]
+
+    def fills(self, node: Node) -> list[Place]:
+        return [*map(now, node.outputs)]
+
+    def _call(self, node: Node) -> list[tf.Tensor]:
+        inputs = [self.values[now(tensor)] for tensor in node.inputs]
+        if not node.temporal:
+            return node.call(inputs, self.training)
+        (frame,) = inputs
+        layer = node.temporal
+        past = [layer.remember(frame)] * layer.lookback
+        future = [layer.anticipate(frame)] * layer.lookahead
+        return [node.operation([*past, frame, *future])]

@@ -1,0 +1,70 @@
+"""Primed memories: a stream starts as if its first frame had always been there.
+
+    for node in plan:                     the first frame, once through all nodes, undelayed
+        value = node(values)
+        every slot of node = value        what the slot's history keeps of it
+
+Then the outputs mean something from the first step on, and no layer sees zeros that come from no
+frame. (*Massively Parallel Video Networks* starts from zeros; this is our option.) Without
+feedback, a primed stream is one whose first frame was repeated for long enough before it. A
+feedback node reads zeros while memories are primed.
+
+In training, batch norm takes the statistics of the first frames for their own normalization, as it
+does for a step. Priming changes no variable and adds no loss: a frame counts once, when its step
+comes.
+"""
+
+import tensorflow as tf
+
+from keras_layers.pure_call import DiscardedUpdates
+from mpvn.executors.frame import FrameRun
+from mpvn.executors.run import Place, Run, State, after
+from mpvn.plan import Plan
+from mpvn.plan.graph import Node
+
+STARTS = ("zeros", "primed")
+"""What the memories of a stream hold before its first step."""
+
+
+def check_start(start: object) -> str:
+    """Return `start` if it is one of `STARTS`; raise ValueError otherwise."""
+    if start not in STARTS:
+        raise ValueError(f"Invalid start. Expected one of {STARTS}. Received: {start!r}.")
+    return str(start)
+
+
+def prime(
+    plan: Plan,
+    frames: list[tf.Tensor],
+    training: bool | None = None,
+    rematerialize: bool = False,
+) -> State:
+    """Return the slots with which streams start.
+
+    Args:
+        plan: the plan to run.
+        frames: the first frames, one tensor `[B, ...]` per input of the frame model.
+        training: as in Keras.
+        rematerialize: whether to compute subnetworks again in the backward pass instead of keeping
+            their activations.
+
+    Returns:
+        The slots before step 0, `[B, ...]` by name. Gradients flow to `frames` and weights.
+    """
+    with DiscardedUpdates():
+        run = _PrimingRun(plan, frames, training)
+        run.run(rematerialize)
+    return {slot: run.values[after(slot)] for slot in plan.histories.specs}
+
+
+class _PrimingRun(FrameRun):
+    """A frame that fills all slots of its histories."""
+
+    def put(self, tensor: int, value: tf.Tensor) -> None:
+        super().put(tensor, value)
+        for history in self.plan.histories.of(tensor):
+            kept = history.keep(value)
+            self.values.update({after(slot): kept for slot in history.slots})
+
+    def fills(self, node: Node) -> list[Place]:
+        return Run.fills(self, node)
