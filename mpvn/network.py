@@ -20,6 +20,11 @@ from mpvn.sideways.rules import SidewaysRules
 from mpvn.state import STEP, check_slots, reset_streams, zero_slots
 from mpvn.tracing import TracedFunctions
 
+LEGACY_FILE = (
+    "Cannot save {name!r}: Keras's HDF5 files cannot hold a network. Expected a path that ends in "
+    ".keras. Received: {received}. For the weights alone, use save_weights('x.weights.h5')."
+)
+
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class VideoNetwork(keras.Model):
@@ -318,8 +323,7 @@ class VideoNetwork(keras.Model):
         """Do nothing: the frame model is built."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        shapes = keras.tree.map_shape_structure(tuple, input_shape)
-        first = shapes if isinstance(shapes, tuple) else keras.tree.flatten_shape(shapes)[0]
+        first = keras.tree.flatten(keras.tree.map_shape_structure(tf.TensorShape, input_shape))[0]
         tensors = [self.graph.tensors[index] for index in self.graph.outputs]
         return self.graph.pack_outputs([(*first[:2], *tensor.shape) for tensor in tensors])
 
@@ -330,9 +334,21 @@ class VideoNetwork(keras.Model):
             [keras.KerasTensor((*clip[0].shape[:2], *t.shape), dtype=t.dtype) for t in tensors]
         )
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Write a `.keras` file; see `keras.Model.save`.
+
+        Raises:
+            ValueError: the path ends in `.h5` or `.hdf5`.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(LEGACY_FILE.format(name=self.name, received=repr(str(filepath))))
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
+        if _writes_legacy_file():
+            raise ValueError(LEGACY_FILE.format(name=self.name, received="an HDF5 file"))
         return {
-            "name": self.name,
+            **super().get_config(),
             "frame_model": keras.saving.serialize_keras_object(self.frame_model),
             "plan": self.plan.get_config(),
             "executor": self.executor,
@@ -347,10 +363,21 @@ class VideoNetwork(keras.Model):
         frame_model = keras.saving.deserialize_keras_object(
             config.pop("frame_model"), custom_objects=custom_objects
         )
-        return cls(frame_model, Plan(frame_model, **config.pop("plan")), **config)
+        plan = Plan.from_config(frame_model, config.pop("plan"))
+        return cls(frame_model, plan, **config)
 
     # --- inputs -----------------------------------------------------------------------------
 
     def convert_inputs(self, structure: Any, kind: str) -> list:
         """Return one tensor per input of the frame model; see `mpvn.inputs.convert_inputs`."""
         return convert_inputs(self.graph, structure, kind, self.name)
+
+
+def _writes_legacy_file() -> bool:
+    """Return whether Keras asks for configs for an HDF5 file.
+
+    `keras.saving.save_model` writes such files without a call of `VideoNetwork.save`. Only the
+    configs of layers within models differ: they do not name the module of a layer.
+    """
+    model = keras.Sequential([keras.layers.Identity(name="layer")], name="model")
+    return "module" not in model.get_config()["layers"][0]

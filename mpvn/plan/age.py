@@ -128,9 +128,8 @@ def first_informed_step(schedule: Schedule) -> int:
 
 def _sources(schedule: Schedule, node: Node) -> list[Node | None]:
     """Return the nodes that `node` reads, feedback included; None stands for a frame."""
-    if node.feedback_source:
-        return [schedule.graph.by_name[node.feedback_source]]
-    return schedule.graph.sources(node)
+    source = schedule.feedback_source(node)
+    return [source] if source else schedule.graph.sources(node)
 
 
 def _arrival(
@@ -187,13 +186,11 @@ def ticks_read(schedule: Schedule) -> list[frozenset[int]]:
             for lag in range(window):
                 ticks[producer.index].add((clock.last(step) - lag * clock.rate) % schedule.period)
 
-    feedback_sources = {node.feedback_source for node in schedule.graph.nodes}
     for step in range(schedule.period):
         for tensor in schedule.graph.outputs:
             mark(schedule.graph.producer(tensor), step, 1)
-        for node in schedule.graph.nodes:
-            if node.name in feedback_sources:
-                mark(node, step, 1)
+        for source in schedule.feedback.values():
+            mark(schedule.graph.nodes[source], step, 1)
     for node in reversed(schedule.graph.nodes):
         for step in sorted(ticks[node.index]):
             for producer in schedule.graph.sources(node):

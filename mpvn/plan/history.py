@@ -137,8 +137,8 @@ class Histories:
     def _edges(self, node: Node) -> list[tuple[int, Seen, int]]:
         """Return (tensor, which value is seen, window) for each value that `node` reads."""
         schedule = self._schedule
-        if node.feedback_source:
-            source = schedule.graph.by_name[node.feedback_source]
+        source = schedule.feedback_source(node)
+        if source:
             return [(source.outputs[0], Seen.DELAYED, 1)]
         edges = []
         for tensor in node.inputs:

@@ -18,6 +18,7 @@ from mpvn.plan.graph import read_graph
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
 from mpvn.plan.resolve import resolve
+from mpvn.plan.saved import plan_config, restore
 from mpvn.plan.schedule import Schedule
 
 
@@ -97,29 +98,47 @@ class Plan(Schedule):
         """Return the same plan for another model.
 
         Args:
-            model: a model with nodes of the same names, such as a clone, a copy for another frame
-                size, or the same layers with more outputs.
+            model: a model of the same structure, such as a clone, a copy for another frame size,
+                or the same layers with more outputs. Names may differ.
 
         Raises:
-            PlanError: the plan does not fit `model`.
+            PlanError: the structure of `model` is another one.
         """
-        return Plan(model, **self.get_config())
+        return self.from_config(model, self.get_config())
 
     def get_config(self) -> dict[str, Any]:
-        """Return the plan as plain data; `Plan(model, **config)` creates the same plan."""
-        return {
-            "boundaries": list(self.boundaries),
-            "clocks": {name: clock.rate for name, clock in self.clock_of.items()},
-            "phases": {name: clock.phase for name, clock in self.clock_of.items()},
-            "devices": list(self.devices) if any(self.devices) else None,
-            "head": self.head,
-        }
+        """Return the plan as plain data, without names; see `mpvn.plan.saved`."""
+        return plan_config(self)
+
+    @classmethod
+    def from_config(cls, model: keras.Model, config: Mapping[str, Any]) -> "Plan":
+        """Return the plan that `get_config` described, for `model`.
+
+        A `Feedback` layer whose source has another name in `model` gets the new name.
+
+        Args:
+            model: a model of the same structure as the one that the plan was made for.
+            config: from `get_config`, also after a round trip through JSON.
+
+        Raises:
+            PlanError: the structure of `model` is another one, or `config` is not from
+                `get_config`.
+        """
+        schedule = restore(read_graph(model), config)
+        for index, source in schedule.feedback.items():
+            schedule.graph.nodes[index].operation.source = schedule.nodes[source]
+        plan = cls.__new__(cls)
+        Schedule.__init__(plan, **vars(schedule))
+        return plan
+
+    def __reduce__(self) -> tuple:
+        return self.from_config, (self.graph.model, self.get_config())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.get_config() == other.get_config()
 
     def __hash__(self) -> int:
-        return hash((self.boundaries, self.node_clocks, self.devices, self.head))
+        return hash((self.node_subnetworks, self.node_clocks, self.devices))
 
     # --- age and histories ------------------------------------------------------------------
 

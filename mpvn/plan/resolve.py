@@ -48,6 +48,7 @@ def resolve(graph: Graph, **arguments: Any) -> Schedule:
         devices=resolver.devices,
         node_subnetworks=resolver.node_subnetworks,
         node_clocks=resolver.node_clocks,
+        feedback=resolver.feedback,
     )
 
 
@@ -61,19 +62,21 @@ class _Resolver:
         node_subnetworks: subnetwork of each node; `len(starts)` for the head.
         node_clocks: clock of each node.
         devices: device of each subnetwork.
+        feedback: index of the node that each feedback node reads, by the index of the latter.
     """
 
     def __init__(
         self,
         graph: Graph,
         *,
-        subnetworks: Any,
-        boundaries: Any,
-        partition: Any,
-        clocks: Any,
-        phases: Any,
-        devices: Any,
-        head: Any,
+        subnetworks: Any = None,
+        boundaries: Any = None,
+        partition: Any = "equal",
+        clocks: Any = None,
+        phases: Any = None,
+        devices: Any = None,
+        head: Any = None,
+        feedback: Mapping[str, str] | None = None,
     ) -> None:
         self._graph = graph
         self.faults: list[str] = []
@@ -95,6 +98,7 @@ class _Resolver:
         self._rates = by_node or self._rates_by_subnetwork(clocks)
         self.node_clocks = self._resolve_clocks(phases)
         self.devices = self._resolve_devices(devices)
+        self.feedback = self._resolve_feedback(feedback or {})
         for node in graph.nodes:
             self._check_node(node)
 
@@ -250,6 +254,18 @@ class _Resolver:
                 self._fault(f"devices: expected strings such as '/GPU:0'. Received: {device!r}")
         return tuple(devices)
 
+    def _resolve_feedback(self, feedback: Mapping[str, str]) -> dict[int, int]:
+        """Return the sources of feedback: those of `feedback`, else as their layers name them."""
+        sources = {}
+        for node in self._graph.nodes:
+            if node.feedback_source:
+                name = feedback.get(node.name, node.feedback_source)
+                source = self._index_of(name, f"feedback {node.name!r}")
+                if source is not None:
+                    self._check_feedback(node, self._graph.nodes[source])
+                    sources[node.index] = source
+        return sources
+
     # --- checks of each node ----------------------------------------------------------------
 
     def _check_node(self, node: Node) -> None:
@@ -265,8 +281,6 @@ class _Resolver:
                 f"{node.name!r} looks into the future (symmetric temporal padding), which needs a "
                 'plan with 1 subnetwork. Use 1 subnetwork, or temporal_padding="causal"'
             )
-        if node.feedback_source:
-            self._check_feedback(node)
 
     def _check_rate(self, node: Node) -> None:
         lowest = lowest_rate(self._graph, node, self._rates)
@@ -282,16 +296,13 @@ class _Resolver:
                 f"it would repeat its work. Use a rate of at least {lowest}"
             )
 
-    def _check_feedback(self, node: Node) -> None:
-        source = self._index_of(node.feedback_source, f"feedback {node.name!r}")
-        if source is None:
-            return
-        received = self._graph.tensors[self._graph.nodes[source].outputs[0]].shape
+    def _check_feedback(self, node: Node, source: Node) -> None:
+        received = self._graph.tensors[source.outputs[0]].shape
         expected = self._graph.tensors[node.outputs[0]].shape
         if received != expected:
             self._fault(
                 f"feedback {node.name!r}: expected an output of shape {expected} from "
-                f"{node.feedback_source!r}. Received: {received}"
+                f"{source.name!r}. Received: {received}"
             )
 
     # --- tools ------------------------------------------------------------------------------

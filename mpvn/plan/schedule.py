@@ -8,6 +8,7 @@ each other and can run in parallel.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 from mpvn.plan.clock import EVERY_STEP, Clock, period
 from mpvn.plan.graph import Graph, Node
@@ -24,6 +25,7 @@ class Schedule:
         devices: device of each subnetwork; None lets TensorFlow choose.
         node_subnetworks: subnetwork of each node, in plan order; `subnetworks` for the head.
         node_clocks: clock of each node, in plan order.
+        feedback: index of the node that each feedback node reads, by the index of the latter.
     """
 
     graph: Graph
@@ -32,6 +34,7 @@ class Schedule:
     devices: tuple[str | None, ...]
     node_subnetworks: tuple[int, ...]
     node_clocks: tuple[Clock, ...]
+    feedback: Mapping[int, int]
 
     @property
     def subnetworks(self) -> int:
@@ -101,4 +104,9 @@ class Schedule:
     @property
     def has_feedback(self) -> bool:
         """Whether a node reads the output of a later node, one step late."""
-        return any(node.feedback_source for node in self.graph.nodes)
+        return bool(self.feedback)
+
+    def feedback_source(self, node: Node) -> Node | None:
+        """Return the node whose previous value `node` outputs, if `node` is a feedback node."""
+        source = self.feedback.get(node.index)
+        return None if source is None else self.graph.nodes[source]

@@ -1,0 +1,114 @@
+"""Plans as plain data that fits every model of the same structure.
+
+Nodes are stored by their position in plan order, because names are not always saved: Keras names
+operations such as `x + y` anew when it loads or clones a model, and so are the layers of a model
+whose class builds its graph. So that a position means the same node, the data also has a
+fingerprint: what each node is and what it reads. It has no names and no sizes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpvn.plan.graph import Graph, Node
+from mpvn.plan.resolve import PlanError, resolve
+from mpvn.plan.schedule import Schedule
+
+KEYS = ("boundaries", "head", "rates", "phases", "feedback", "devices", "fingerprint")
+
+
+def plan_config(schedule: Schedule) -> dict[str, Any]:
+    """Return `schedule` as plain data, which JSON can hold.
+
+    Returns:
+        A dict: `boundaries` and `head`, positions of nodes; `rates` and `phases`, one per node;
+        `feedback`, pairs of the positions of a feedback node and of the node that it reads;
+        `devices`, one per subnetwork, or None; and `fingerprint`, one string per node.
+    """
+    index = {name: node.index for name, node in schedule.graph.by_name.items()}
+    return {
+        "boundaries": [index[name] for name in schedule.boundaries],
+        "head": None if schedule.head is None else index[schedule.head],
+        "rates": [clock.rate for clock in schedule.node_clocks],
+        "phases": [clock.phase for clock in schedule.node_clocks],
+        "feedback": [list(pair) for pair in schedule.feedback.items()],
+        "devices": list(schedule.devices) if any(schedule.devices) else None,
+        "fingerprint": [_describe(schedule.graph, node) for node in schedule.graph.nodes],
+    }
+
+
+def restore(graph: Graph, config: Mapping[str, Any]) -> Schedule:
+    """Return the schedule of `graph` that `config`, from `plan_config`, describes.
+
+    Raises:
+        PlanError: `config` belongs to a model of another structure, or is not from `plan_config`.
+    """
+    if set(config) != set(KEYS):
+        raise PlanError(
+            "Invalid config of a plan. Expected a dict from Plan.get_config(), with the keys "
+            f"{', '.join(KEYS)}. Received: the keys {', '.join(map(str, config))}."
+        )
+    _check_fingerprint(graph, config["fingerprint"])
+    head = config["head"]
+    return resolve(
+        graph,
+        boundaries=[_name(graph, index) for index in config["boundaries"]],
+        head=None if head is None else _name(graph, head),
+        clocks=_by_name(graph, config["rates"]),
+        phases=_by_name(graph, config["phases"]),
+        devices=config["devices"],
+        feedback={_name(graph, node): _name(graph, source) for node, source in config["feedback"]},
+    )
+
+
+def _check_fingerprint(graph: Graph, expected: list[str]) -> None:
+    """Raise PlanError if the structure of `graph` is not the `expected` one."""
+    received = [_describe(graph, node) for node in graph.nodes]
+    if received == expected:
+        return
+    pairs = zip(expected, graph.nodes, received, strict=False)
+    different = (
+        f"node {node.index}, {node.name!r}: expected {before}. Received: {now}"
+        for before, node, now in pairs
+        if before != now
+    )
+    lengths = f"expected {len(expected)} nodes. Received: {len(received)} nodes"
+    raise PlanError(
+        f"The plan was made for a model of another structure than {graph.model.name!r}:\n"
+        f"  - {next(different, lengths)}.\n"
+        "Create a plan of this model: Plan(model, ...)."
+    )
+
+
+def _describe(graph: Graph, node: Node) -> str:
+    """Return what `node` is and what it reads, such as `Add(0, 3)` for the nodes 0 and 3."""
+    read = ", ".join(_source(graph, tensor) for tensor in node.inputs)
+    return f"{type(node.operation).__name__}({read})"
+
+
+def _source(graph: Graph, tensor: int) -> str:
+    """Return which output of which node, or which input of the model, `tensor` is."""
+    producer = graph.producer(tensor)
+    if producer is None:
+        return f"input {graph.inputs.index(tensor)}"
+    number = producer.outputs.index(tensor)
+    return f"{producer.index}#{number}" if number else f"{producer.index}"
+
+
+def _name(graph: Graph, index: Any) -> str:
+    """Return the name of the node at position `index`."""
+    if index in range(len(graph.nodes)):
+        return graph.names[index]
+    raise PlanError(
+        f"Invalid config of a plan. Expected positions from 0 to {len(graph.nodes) - 1}. "
+        f"Received: {index!r}."
+    )
+
+
+def _by_name(graph: Graph, values: list) -> dict[str, Any]:
+    """Return `values`, one per node, by the name of the node."""
+    if len(values) != len(graph.nodes):
+        raise PlanError(
+            f"Invalid config of a plan. Expected {len(graph.nodes)} rates and phases, one per "
+            f"node. Received: {len(values)}."
+        )
+    return dict(zip(graph.names, values, strict=True))
