@@ -1,5 +1,6 @@
 """`VideoNetwork`: a frame model and a plan as one Keras model, for clips and for streams."""
 
+import os
 from typing import Any
 
 import keras
@@ -313,9 +314,32 @@ class VideoNetwork(keras.Model):
         """
         return NetworkCell(self, **kwargs)
 
-    def export(self, path: str) -> None:
-        """Write a SavedModel that streams without this package; see `mpvn.export`."""
-        export_network(self, path)
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write a file that streams without this package.
+
+        Args:
+            filepath: folder to create.
+            format: `"tf_saved_model"`, with the signatures `init_states`, `step` and `clip`; see
+                `mpvn.export.signatures`, and `mpvn.export.names` for the names of tensors.
+            verbose: whether to print the signatures. None means True, as in Keras.
+            input_signature: specs of the clips `[B, T, ...]`, in the structure of the frame model's
+                inputs, to fix B or T, or to take frames of another dtype. None leaves B and T open.
+            **kwargs: options of the format. A SavedModel has none.
+
+        Raises:
+            FileExistsError: `filepath` exists.
+            TypeError: an unknown option, or an `input_signature` without specs.
+            ValueError: an unknown format, an `input_signature` that does not fit the network, or a
+                network that looks into the future and so cannot stream.
+        """
+        export_network(self, filepath, format, verbose, input_signature, **kwargs)
 
     # --- Keras ------------------------------------------------------------------------------
 

@@ -24,6 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     from mpvn.network import VideoNetwork
 
     with as_mistakes():
-        VideoNetwork(loaded.model, plan).export(arguments.path)
+        VideoNetwork(loaded.model, plan).export(arguments.path, verbose=False)
     print(f"written to {arguments.path}: signatures init_states, step, clip")
     return 0

@@ -175,7 +175,7 @@ class Histories:
             reader = self._schedule.graph.nodes[reader_index]
             layer = reader.operation
             spec = remembered_spec(layer, (None, *tensor.shape), tensor.dtype)
-            name = f"{name}_for_{reader.name}"
+            name = f"{name}_for{reader_index}_{reader.name}"
         # Slot names become arguments of exported signatures: letters, digits, underscores only.
         stem = f"t{tensor_index}_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
         slots = tuple(f"{stem}_past{age}" for age in range(depth, 0, -1))

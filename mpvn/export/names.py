@@ -1,0 +1,84 @@
+"""Names of inputs and outputs in an exported file.
+
+A tensor under keys of dicts is called by its keys, joined by underscores: `{"head": {"box": x}}` is
+`head_box`. Other tensors are called like the input layer or the node that produces them. Then:
+
+- Characters other than letters, digits and underscores become underscores. Input names are ASCII.
+- TensorFlow's Python loader takes inputs as keyword arguments. So `self` and keywords of Python get
+  an underscore at the end (`self_`, `class_`), and an input name begins with a letter: underscores
+  in front are dropped, and a name that begins with a digit, or is empty, gets `input_` in front.
+- A name that is taken gets a number: `dense`, `dense_1`. State names are taken, and so are names
+  that another tensor has without any change. Input names also differ regardless of case, because
+  TensorFlow's graphs do not tell cases apart.
+
+The names depend on the model and the names of the states alone.
+"""
+
+import itertools
+import keyword
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+
+from mpvn.plan.graph import Graph
+
+
+def input_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:
+    """Return the original name of each input by its unique name, which is not in `taken`."""
+    wishes = _wishes(graph, graph.inputs, graph.model.input)
+    return _unique(wishes, _argument_name, taken, str.lower)
+
+
+def output_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:
+    """Return the original name of each output by its unique name, which is not in `taken`."""
+    structure = graph.pack_outputs(list(range(len(graph.outputs))))
+    return _unique(_wishes(graph, graph.outputs, structure), _result_name, taken, str)
+
+
+def _wishes(graph: Graph, tensors: Iterable[int], structure: Any) -> list[str]:
+    """Return the keys of each tensor in `structure`, joined by slashes, or the producer's name."""
+    names = []
+    for (path, _), index in zip(keras.tree.flatten_with_path(structure), tensors, strict=True):
+        keys = [key for key in path if isinstance(key, str)]
+        names.append("/".join(keys) if keys else graph.tensors[index].name)
+    return names
+
+
+def _result_name(wish: str) -> str:
+    return re.sub(r"\W", "_", wish) or "output"
+
+
+def _argument_name(wish: str) -> str:
+    name = re.sub(r"\W", "_", wish, flags=re.ASCII).lstrip("_")
+    if not name[:1].isalpha():
+        name = f"input_{name}".rstrip("_")
+    return f"{name}_" if name == "self" or keyword.iskeyword(name) else name
+
+
+def _unique(
+    wishes: list[str],
+    valid: Callable[[str], str],
+    taken: Iterable[str],
+    fold: Callable[[str], str],
+) -> dict[str, str]:
+    """Return the wish of each tensor by its name, in the order of `wishes`.
+
+    Args:
+        wishes: The original names.
+        valid: Returns the valid name that is closest to a wish.
+        taken: Names that no tensor may have.
+        fold: Returns what must differ between two names.
+    """
+    names = [valid(wish) for wish in wishes]
+    used = {fold(name) for name in taken}
+    wanted = used | {fold(name) for name in names}
+    # Names that are valid as they are come first, so that they stay as they are.
+    for i in sorted(range(len(names)), key=lambda i: names[i] != wishes[i]):
+        if fold(names[i]) in used:
+            numbered = (f"{names[i]}_{number}" for number in itertools.count(1))
+            names[i] = next(name for name in numbered if fold(name) not in wanted)
+        used.add(fold(names[i]))
+        wanted.add(fold(names[i]))
+    return dict(zip(names, wishes, strict=True))

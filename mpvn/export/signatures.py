@@ -1,0 +1,80 @@
+"""The signatures of an exported network: functions of named tensors.
+
+- `init_states`: `batch_size` (int32 scalar) -> the named initial states of that many streams.
+- `step`: one frame per input, and the states -> one value per output, and the new states. States
+  have the same names before and after the step. Subnetworks that do not tick are skipped: each
+  block on a slow clock is under one conditional.
+- `clip`: one clip of any length per input -> the outputs of every step, from zero states.
+
+`mpvn.export.names` says how inputs and outputs are called. Initial states are zeros: a client can
+make them from the shapes in `step`, without `init_states`.
+"""
+
+import keras
+import tensorflow as tf
+
+from mpvn.export.names import input_names, output_names
+from mpvn.state import STEP
+
+Specs = dict[str, tf.TensorSpec]
+Tensors = dict[str, tf.Tensor]
+
+
+class Signatures:
+    """The exported functions of a network. They take and return flat dicts of named tensors.
+
+    Args:
+        network: a causal `VideoNetwork`.
+        clips: the spec `[B, T, ...]` of each input.
+
+    Attributes:
+        inputs: the original name of each input by its name in the file.
+        outputs: the same for outputs.
+        states: the specs of the states `[B, ...]`, the step counter first.
+    """
+
+    def __init__(self, network: keras.Model, clips: list[tf.TensorSpec]) -> None:
+        self.network = network
+        self._clips = clips
+        batch = clips[0].shape[0]
+        slots = network.plan.histories.specs.items()
+        counter = {STEP: tf.TensorSpec((), tf.int64, STEP)}
+        self.states: Specs = counter | {
+            name: tf.TensorSpec((batch, *x.shape[1:]), x.dtype, name) for name, x in slots
+        }
+        self.inputs = input_names(network.graph, self.states)
+        self.outputs = output_names(network.graph, self.states)
+
+    def clip_specs(self) -> Specs:
+        """Return the inputs of `clip`."""
+        return {
+            name: tf.TensorSpec(x.shape, x.dtype, name)
+            for name, x in zip(self.inputs, self._clips, strict=True)
+        }
+
+    def frame_specs(self) -> Specs:
+        """Return the inputs of `step`, without the states."""
+        return {
+            name: tf.TensorSpec((x.shape[0], *x.shape[2:]), x.dtype, name)
+            for name, x in self.clip_specs().items()
+        }
+
+    def step(self, values: Tensors) -> Tensors:
+        state = {name: values[name] for name in self.states}
+        outputs, after = self.network.step(self._packed(values), state)
+        return {**self._named(outputs), **after}
+
+    def clip(self, clips: Tensors) -> Tensors:
+        return self._named(self.network(self._packed(clips), training=False))
+
+    def init_states(self, batch_size: tf.Tensor) -> Tensors:
+        return self.network.initial_state(batch_size)
+
+    def _packed(self, values: Tensors) -> object:
+        """Return the inputs among `values` in the structure of the frame model's inputs."""
+        flat = [values[name] for name in self.inputs]
+        return keras.tree.pack_sequence_as(self.network.graph.model.input, flat)
+
+    def _named(self, outputs: object) -> Tensors:
+        self.network.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace
+        return dict(zip(self.outputs, keras.tree.flatten(outputs), strict=True))
