@@ -104,8 +104,8 @@ class VideoNetwork(keras.Model):
         self._sideways: SidewaysRules | None = None
         self.executor = executor
         self.rematerialize = rematerialize
-        self.gradient = gradient
         self._start = check_start(start)
+        self.gradient = gradient
         self._traced = TracedFunctions(plan)
         self.built = True
 
@@ -141,9 +141,9 @@ class VideoNetwork(keras.Model):
 
     @gradient.setter
     def gradient(self, name: str) -> None:
-        sideways = SidewaysRules(self.plan) if check_gradient(name) == "sideways" else None
-        check_executor(self.executor, self.plan, bool(sideways))
-        self._sideways = sideways
+        rules = SidewaysRules(self.plan, self.start) if check_gradient(name) == "sideways" else None
+        check_executor(self.executor, self.plan, bool(rules))
+        self._sideways = rules
 
     @property
     def start(self) -> str:
@@ -212,8 +212,7 @@ class VideoNetwork(keras.Model):
         """Return the slots of streams that start with `frames`, `[B, ...]` for each input."""
         if self.start == "zeros":
             return zero_slots(self.plan, tf.shape(frames[0])[0])
-        slots = executors.prime(self.plan, frames, training, self._rematerializes(training))
-        return tf.nest.map_structure(tf.stop_gradient, slots) if self._sideways else slots
+        return executors.prime(self.plan, frames, training, self._rematerializes(training))
 
     def _rematerializes(self, training: bool | None) -> bool:
         """Return whether to rematerialize: inference needs no gradients."""

@@ -57,6 +57,7 @@ def sideways(
     late: int = 0,
     update_every: int | None = None,
     rate: float = 0.0,
+    primed: bool = False,
 ) -> Result:
     """Run a clip under the loss `mean((output - target)^2)` of each step.
 
@@ -70,12 +71,17 @@ def sideways(
         update_every: steps between updates. An update changes the modules in place by a gradient
             step with the mean over the unmasked steps since the last update.
         rate: the learning rate.
+        primed: whether h starts from the first frame, run through all modules without delay. Then
+            the masks open when the gradient of the first loss arrives.
     """
     depth, length, batch = len(modules), clip.shape[1], clip.shape[0]
     widths = [module.kernel.shape[1] for module in modules]
     sources = {i: [i - k for k in (1, *shortcuts) if i - k >= 1] for i in range(1, depth + 1)}
     h = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # of the last step
     g = {i: np.zeros((batch, widths[i - 1])) for i in range(1, depth + 1)}  # sent to i at that step
+    if primed:
+        h = _undelayed(modules, clip[:, 0], sources, concatenate)
+        late -= depth - 1
     steps: list[list] = [[] for _ in modules]
     outputs, inputs = [], []
     for t in range(1, length + 1):
@@ -108,6 +114,17 @@ def sideways(
             for module, products in zip(modules, steps, strict=True):
                 _update(module, products[first:t], rate)
     return Result(np.stack(outputs, axis=1), steps, inputs)
+
+
+def _undelayed(
+    modules: list[Dense], frame: Array, sources: dict[int, list[int]], concatenate: bool
+) -> dict[int, Array]:
+    """Return the output of each module for one frame."""
+    h: dict[int, Array] = {}
+    for i, module in enumerate(modules, 1):
+        read = [h[j] for j in sources[i]] or [frame]
+        h[i] = module.forward(np.concatenate(read, axis=-1) if concatenate else sum(read))
+    return h
 
 
 def _update(module: Dense, products: list, rate: float) -> None:

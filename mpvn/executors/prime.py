@@ -57,6 +57,39 @@ def prime(
     return {slot: run.values[after(slot)] for slot in plan.histories.specs}
 
 
+def prime_new(
+    plan: Plan,
+    frames: list[tf.Tensor],
+    state: State,
+    new: tf.Tensor,
+    training: bool | None = None,
+) -> State:
+    """Return the slots before a step at which some streams of a batch start.
+
+    Only the frames of new streams are computed, and nothing if there are none.
+
+    Args:
+        plan: the plan to run.
+        frames: `[B, ...]` for each input of the frame model.
+        state: the slots of all streams, `[B, ...]` by name.
+        new: bool `[B]`, True for each stream that starts.
+        training: as in Keras.
+
+    Returns:
+        The slots, primed by `frames` for new streams.
+    """
+
+    def primed() -> State:
+        streams = tf.where(new)  # [n, 1]
+        slots = prime(plan, [tf.gather_nd(frame, streams) for frame in frames], training)
+        return {
+            name: tf.tensor_scatter_nd_update(slot, streams, slots[name])
+            for name, slot in state.items()
+        }
+
+    return tf.cond(tf.reduce_any(new), primed, lambda: dict(state))
+
+
 class _PrimingRun(FrameRun):
     """A frame that fills all slots of its histories."""
 

@@ -11,6 +11,9 @@ A chain of three, `gradient of the loss at frame | Jacobian at frame`, frames co
       3      - | 4          1 | 3          2 | 2
       4      1 | 5          2 | 4          3 | 3           from here on every subnetwork learns
 
+With a primed start, a frame has reached every output before step 0. What is left to wait for is the
+gradient's way back: subnetworks 2, 1, 0 of the chain learn from steps 0, 1, 2 on.
+
 What it does not do: layers that look back in time, slow clocks and feedback, which the papers do
 not cover.
 """
@@ -64,18 +67,22 @@ class SidewaysRules:
 
     Args:
         plan: the plan to train.
+        start: what memories hold before the first step; see `VideoNetwork`.
 
     Attributes:
+        start: the argument.
         first_steps: the first step, from 0, at which each subnetwork learns, and last the head. For
-            the subnetworks of a chain: `keras_layers.sideways_rules.first_learning_steps`.
+            the subnetworks of a chain that starts from zeros:
+            `keras_layers.sideways_rules.first_learning_steps`.
 
     Raises:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, start: str = "zeros") -> None:
         check_frame_by_frame(plan, "Sideways")
         self._plan = plan
+        self.start = start
         self.first_steps = self._slowest_paths()
 
     @property
@@ -132,7 +139,8 @@ class SidewaysRules:
         """Return the steps from frames to outputs, and back to each subnetwork."""
         plan = self._plan
         # A loss counts once frames have reached all outputs, and so every node before them.
-        steps = [plan.information_latency[1]] * (plan.subnetworks + 1)
+        first_output = 0 if self.start == "primed" else plan.information_latency[1]
+        steps = [first_output] * (plan.subnetworks + 1)
         for node in reversed(plan.graph.nodes):  # readers of a subnetwork come after it
             for producer in plan.graph.producers(node):
                 source, target = plan.subnetwork(producer), plan.subnetwork(node)

@@ -28,8 +28,9 @@ State = dict[str, Any]
 class SidewaysTrainer(Trainer):
     """Trains a network by Sideways, in memory that does not grow with the clip.
 
-    In `fit`, each batch contains new clips: activations and pseudo-gradients start as zeros.
-    `learn` continues streams where it left them; `reset` restarts some of them.
+    In `fit`, each batch contains new clips: activations start as `network.start` says, and
+    pseudo-gradients as zeros. `learn` continues streams where it left them; `reset` restarts some
+    of them.
 
     Each subnetwork has its own optimizer, configured like the compiled one, under its device. It is
     updated when the subnetwork has learned: its gradient is the mean over the steps since the last
@@ -78,7 +79,7 @@ class SidewaysTrainer(Trainer):
             )
         slowest = network.plan.information_latency[1]
         self.latency = slowest if latency is None else latency
-        self._stepper = SidewaysStepper(network.plan)
+        self._stepper = SidewaysStepper(network.plan, network.start)
         self._part_optimizers: list[keras.optimizers.Optimizer] = []
         self._learn = tf.function(self._learn_piece, autograph=False, reduce_retracing=True)
 

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from keras_layers.folding import swap_time
 from keras_layers.pure_call import refuse_losses
+from mpvn.executors.prime import prime_new
 from mpvn.executors.run import Place, Time, after, now
 from mpvn.executors.step import StepRun
 from mpvn.plan import Plan
@@ -86,6 +87,8 @@ class SidewaysStepper:
 
     Args:
         plan: the plan to train.
+        start: what memories hold before the first step; see `VideoNetwork`. No gradient flows
+            through what they start from, and pseudo-gradients start as zeros.
 
     Attributes:
         rules: when each subnetwork learns.
@@ -95,8 +98,8 @@ class SidewaysStepper:
         ValueError: the plan has feedback, slow clocks, or layers that look back in time.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.rules = SidewaysRules(plan)
+    def __init__(self, plan: Plan, start: str = "zeros") -> None:
+        self.rules = SidewaysRules(plan, start)
         self._plan = plan
         self.parts: list[Part] = []
         assigned: set[int] = set()
@@ -108,7 +111,7 @@ class SidewaysStepper:
             self.parts.append(Part(nodes, tuple(variables), plan.device(nodes[0]), lag))
 
     def initial(self, batch: int | tf.Tensor) -> StepperState:
-        """Return the state of `batch` new streams: zeros."""
+        """Return the state of `batch` new streams: zeros, also if their first step primes it."""
         specs = self._plan.histories.specs
         slots = {
             name: tf.zeros((batch, *spec.shape[1:]), spec.dtype) for name, spec in specs.items()
@@ -140,7 +143,7 @@ class SidewaysStepper:
             frames = [frames[:, time] for frames in clip]
             informed = state["age"] >= self.rules.first_output
             counted = counts[:, time] * tf.cast(informed, tf.float32)
-            run = _Step(self._plan, self.parts, frames, counted, state)
+            run = _Step(self._plan, self.parts, frames, counted, self._started(frames, state))
             gradients, value = run.learn(lambda outputs: loss(time, outputs, counted))
             outputs = [a.write(time, x) for a, x in zip(outputs, run.outputs, strict=True)]
             sums = tf.nest.map_structure(tf.add, sums, gradients)
@@ -161,6 +164,13 @@ class SidewaysStepper:
             learned,
             state,
         )
+
+    def _started(self, frames: list[tf.Tensor], state: StepperState) -> StepperState:
+        """Return `state` with primed slots for new streams, if the start is primed."""
+        if self.rules.start == "zeros":
+            return state
+        new = state["age"] == 0
+        return {**state, "slots": prime_new(self._plan, frames, state["slots"], new, training=True)}
 
     def _output_arrays(self, clip: list[tf.Tensor]) -> list[tf.TensorArray]:
         batch, steps = clip[0].shape[0], tf.shape(clip[0])[1]

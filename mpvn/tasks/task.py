@@ -21,7 +21,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.plan import Plan
 from mpvn.tasks.overlay import enlarged
 
 Batch = Mapping[str, tf.Tensor]
@@ -35,9 +34,9 @@ class Task(abc.ABC):
 
     Args:
         latency: prediction latency p in steps, at least 0.
-        mask_uninformed: whether steps at which no frame has reached the output of `plan` yet also
-            have weight 0. The paper trains on them.
-        plan: the plan of the network; only `mask_uninformed` needs it.
+        first_informed_step: the steps before this one also have weight 0; pass
+            `network.first_informed_step` to leave out those at which no frame has reached the
+            output. The paper trains on them.
 
     Attributes:
         ahead: number of frames between a frame and its target.
@@ -46,7 +45,7 @@ class Task(abc.ABC):
         first_step: the first step that counts.
 
     Raises:
-        ValueError: if `latency` is negative, or `mask_uninformed` has no plan.
+        ValueError: if `latency` or `first_informed_step` is negative.
 
     Example:
         >>> from mpvn.tasks import Autoencoding
@@ -59,18 +58,11 @@ class Task(abc.ABC):
     ahead: int = 0
     legend: str = ""
 
-    def __init__(
-        self, latency: int = 0, mask_uninformed: bool = False, plan: Plan | None = None
-    ) -> None:
+    def __init__(self, latency: int = 0, first_informed_step: int = 0) -> None:
         check_count("latency", latency, 0)
-        if mask_uninformed and plan is None:
-            raise ValueError(
-                "mask_uninformed needs the plan of the network, to know when frames reach the "
-                "output. Expected a plan. Received: plan=None. Pass plan=network.plan"
-            )
+        check_count("first_informed_step", first_informed_step, 0)
         self.latency = latency
-        informed = plan.first_informed_step if mask_uninformed and plan is not None else 0
-        self.first_step = max(latency, informed)
+        self.first_step = max(latency, first_informed_step)
 
     # --- defined by each task ---------------------------------------------------------------
 

@@ -36,8 +36,8 @@ GROUPS = ("model.options", "data.train", "data.evaluation", "task.options")
 
 _NOT_OPTIONS = {
     "model": {"input_shape"},
-    # What `build_task` takes from the data set, the plan, and other keys of the config.
-    "task": {"classes", "names", "joints", "frame_size", "latency", "mask_uninformed", "plan"},
+    # What `build_task` takes from the data set, the network, and other keys of the config.
+    "task": {"classes", "names", "joints", "frame_size", "latency", "first_informed_step"},
 }
 
 

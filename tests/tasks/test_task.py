@@ -8,7 +8,7 @@ import tensorflow as tf
 from small_models import chain
 
 import mpvn.tasks.task
-from mpvn import Plan
+from mpvn import Plan, VideoNetwork
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints
 
 
@@ -78,11 +78,12 @@ def test_the_example_of_the_module_docstring() -> None:
 
 @pytest.mark.parametrize(("latency", "first"), [(0, 3), (2, 3), (5, 5)])
 def test_uninformed_steps_can_be_masked(latency: int, first: int) -> None:
-    plan = Plan(chain(2, 2, 2, 2), 4)
-    weights = Autoencoding(latency, mask_uninformed=True, plan=plan).prepare(numbered(8))[2]
+    network = VideoNetwork(model := chain(2, 2, 2, 2), Plan(model, 4))
+    task = Autoencoding(latency, first_informed_step=network.first_informed_step)
+    weights = task.prepare(numbered(8))[2]
     expected = [frame is not None for frame in by_definition(8, latency, 0, first)]
     assert (weights[0].numpy() > 0).tolist() == expected
-    unmasked = Autoencoding(latency, plan=plan).prepare(numbered(8))[2]
+    unmasked = Autoencoding(latency).prepare(numbered(8))[2]
     assert (unmasked[0].numpy() > 0).tolist() == [step >= latency for step in range(8)]
 
 
@@ -117,8 +118,7 @@ def test_clips_too_short_for_a_weighted_step_raise() -> None:
         FutureFrame().prepare(numbered(8))
     with pytest.raises(ValueError, match="at least 9 frames. Received frames: 8"):
         FutureFrame(latency=2).prepare(numbered(8))
-    plan = Plan(chain(2, 2, 2, 2), 4)
-    masked = Autoencoding(mask_uninformed=True, plan=plan)
+    masked = Autoencoding(first_informed_step=3)
     with pytest.raises(ValueError, match="first step that counts 3.* at least 4 .* frames: 3"):
         masked.prepare(numbered(3))
     for task, steps in [(Autoencoding(latency=3), 4), (FutureFrame(), 9), (masked, 4)]:
@@ -149,8 +149,8 @@ def test_latency_must_be_a_nonnegative_int(latency: object) -> None:
         Autoencoding(latency)  # type: ignore[arg-type]
 
 
-def test_masking_uninformed_steps_needs_a_plan() -> None:
-    with pytest.raises(ValueError, match="Pass plan=network.plan"):
-        Autoencoding(mask_uninformed=True)
+def test_other_numbers_of_steps_are_checked_too() -> None:
+    with pytest.raises(ValueError, match="first_informed_step must be an int of at least 0"):
+        Autoencoding(first_informed_step=-1)
     with pytest.raises(ValueError, match="ahead must be an int of at least 1. Received: 0"):
         FutureFrame(0)

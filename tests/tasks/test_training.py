@@ -189,7 +189,7 @@ def test_a_delay_recognizes_actions_at_all_informed_steps(late: int) -> None:
         scores = ActionRecognition(3, latency=latency).score(network(frames), batch)
         expected = min(1, (6 - late) / (6 - latency))
         assert scores["accuracy"] == pytest.approx(expected)
-    masked = ActionRecognition(3, mask_uninformed=True, plan=network.plan)
+    masked = ActionRecognition(3, first_informed_step=network.first_informed_step)
     assert masked.first_step == late
     assert masked.score(network(frames), batch)["accuracy"] == 1
 

@@ -54,7 +54,7 @@ def test_an_output_is_compared_with_the_target_of_its_frame(
         config = load_config(CONFIGS / f"{name}.py", overrides)
         videos = build_videos(config, "train")
         network = build_network(config, head_arguments(config, videos))
-        task = build_task(config, videos, network.plan)
+        task = build_task(config, videos, network)
         assert task.latency == subnetworks - 1
 
         steps = subnetworks + 2 + task.ahead
@@ -83,3 +83,11 @@ def test_the_latency_may_be_set_or_derived() -> None:
         assert experiment.task.latency == latency
         if config.training.trainer == "sideways":
             assert experiment.model.latency == latency
+
+
+def test_a_primed_network_has_no_uninformed_steps_to_mask() -> None:
+    """The start is a key of the config, and reaches the network, the task and the trainer."""
+    plan, masked = {"plan__subnetworks": 3}, {"task__mask_uninformed": True}
+    assert build(small_config(**plan, **masked)).task.first_step == 2
+    primed = build(small_config(**plan, **masked, model__start="primed"))
+    assert (primed.network.start, primed.task.first_step) == ("primed", 0)

@@ -33,7 +33,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
     network = build_network(config, head_arguments(config, train), train.channels)
-    task = build_task(config, train, network.plan)
+    task = build_task(config, train, network)
     if to_train and config.model.initial:
         load_initial_weights(config.model.initial, network)
     trainer = build_trainer(config, network, task.latency) if to_train else None

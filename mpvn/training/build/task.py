@@ -5,19 +5,20 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mpvn.data.video_set import VideoSet
+from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import Task
 from mpvn.tasks.registry import TASKS
 from mpvn.training.options import unknown
 
 
-def build_task(config: ConfigDict, videos: VideoSet, plan: Plan) -> Task:
+def build_task(config: ConfigDict, videos: VideoSet, network: VideoNetwork) -> Task:
     """Return the task of a network.
 
     Args:
         config: the config.
         videos: the data set, which says how many classes or joints there are.
-        plan: the plan of the network, which says when the network answers.
+        network: the network, which says when it answers.
 
     Raises:
         ValueError: there is no such task, or the data set does not have its targets.
@@ -34,9 +35,8 @@ def build_task(config: ConfigDict, videos: VideoSet, plan: Plan) -> Task:
         **head_arguments(config, videos),
         **given.get(name, {}),
         **config.task.options,
-        latency=task_latency(config, plan),
-        mask_uninformed=config.task.mask_uninformed,
-        plan=plan,
+        latency=task_latency(config, network.plan),
+        first_informed_step=network.first_informed_step if config.task.mask_uninformed else 0,
     )
 
 
