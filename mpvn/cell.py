@@ -64,7 +64,7 @@ class NetworkCell(keras.layers.Layer):
 
     def call(self, inputs, states, training=None):
         counter, *slots = states
-        state = {STEP: ops.cast(ops.round(counter[0, 0]), "int64")}
+        state = {STEP: ops.cast(ops.round(counter[:, 0]), "int64")}
         for (name, spec), slot in zip(self._specs.items(), slots, strict=True):
             # [B, size] -> [B, ...]
             state[name] = tf.cast(tf.reshape(slot, (-1, *spec.shape[1:])), spec.dtype)

@@ -1,5 +1,6 @@
 """`VideoNetwork`: a frame model and a plan as one Keras model, for clips and for streams."""
 
+import functools
 import os
 from typing import Any
 
@@ -18,7 +19,14 @@ from mpvn.placement import place
 from mpvn.plan import Plan
 from mpvn.plan.graph import Graph
 from mpvn.sideways.rules import SidewaysRules
-from mpvn.state import STEP, check_slots, reset_streams, zero_slots
+from mpvn.state import (
+    STEP,
+    check_slots,
+    common_phase,
+    reset_streams,
+    run_by_phase,
+    zero_slots,
+)
 from mpvn.tracing import TracedFunctions
 
 LEGACY_FILE = (
@@ -165,7 +173,9 @@ class VideoNetwork(keras.Model):
         return self.graph.pack_outputs(outputs)
 
     def run(self, clip: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Run a piece of a longer clip.
+        """Run a piece of a longer clip of each stream.
+
+        Streams whose steps differ modulo the plan's period run after each other.
 
         Args:
             clip: `[B, T, ...]`, in the structure of the frame model's inputs.
@@ -180,21 +190,28 @@ class VideoNetwork(keras.Model):
                 state is not a constant.
         """
         values = self.convert_inputs(clip, "clip")
-        slots = check_slots(self.plan, state, values[0].shape[0])
+        check_slots(self.plan, state, values[0].shape[0])
         counter = tf.get_static_value(state[STEP])
         if counter is None:
             raise ValueError(
-                "run must know the phase of the first frame. Expected a state whose step counter "
-                "is a constant. Received: a symbolic tensor. Call run eagerly, or use step inside "
-                "a tf.function."
+                "run must know the phase of each stream. Expected a state whose step counter is a "
+                "constant. Received: a symbolic tensor. Call run eagerly, or use step inside a "
+                "tf.function."
             )
-        phase = int(counter) % self.plan.period
-        settings = (self.executor, self.gradient, self._rematerializes(training))
-        traced = self._traced.clip(self._run, phase, training, settings)
-        outputs, after = traced(values, slots)
-        steps = tf.shape(values[0])[1]
-        after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
+        run = functools.partial(self._run_piece, training=training)
+        outputs, after = run_by_phase(run, values, state, counter % self.plan.period)
         return self.graph.pack_outputs(outputs), after
+
+    def _run_piece(
+        self, clip: list[tf.Tensor], state: State, phase: int, training: bool
+    ) -> tuple[list[tf.Tensor], State]:
+        """Run a piece of a clip of streams with one phase."""
+        slots = {name: value for name, value in state.items() if name != STEP}
+        settings = (self.executor, self.gradient, self._rematerializes(training))
+        outputs, after = self._traced.clip(self._run, clip, slots, phase, training, settings)
+        steps = tf.shape(clip[0])[1]
+        after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
+        return outputs, after
 
     def _run(
         self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
@@ -225,25 +242,27 @@ class VideoNetwork(keras.Model):
 
         Args:
             batch_size: number of streams.
-            phase: the step at which they start, modulo the plan's period.
+            phase: the number of their first step, if it is not 0.
 
         Returns:
-            A flat dict of tensors by name: the step counter `"step"` (int64 scalar, one for the
-            batch because clocks are common), and slots `[batch_size, ...]`.
+            A flat dict of tensors by name: the step counter `"step"` (int64 `[batch_size]`, one for
+            each stream), and slots `[batch_size, ...]`.
 
         Raises:
             ValueError: the network looks into the future, so it cannot stream.
         """
         self.check_streams()
-        return {STEP: tf.constant(phase, tf.int64), **zero_slots(self.plan, batch_size)}
+        counter = tf.fill([batch_size], tf.constant(phase, tf.int64))
+        return {STEP: counter, **zero_slots(self.plan, batch_size)}
 
     @tf.autograph.experimental.do_not_convert
     def step(self, frame: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Run one step.
+        """Run one step of each stream. Streams of any age share a batch.
 
-        An eager call runs one of several traced functions, one per pattern of ticking clocks.
-        Inside a `tf.function`, the step becomes part of that graph, with slow clocks under
-        `tf.cond`.
+        An eager call runs one of several traced functions: one per pattern of ticking clocks if all
+        streams tick together, and one for all mixtures of ages, where a slow block computes only
+        the streams whose clock ticks (see `mpvn.executors.rows`). Inside a `tf.function`, the step
+        becomes part of that graph, in the form for mixtures.
 
         Args:
             frame: `[B, ...]`, in the structure of the frame model's inputs.
@@ -260,7 +279,8 @@ class VideoNetwork(keras.Model):
         slots, counter = check_slots(self.plan, state, frames[0].shape[0]), state[STEP]
         rematerialize = self._rematerializes(training)
         if tf.executing_eagerly():
-            traced = self._traced.step(int(counter), training, rematerialize)
+            phase = common_phase(counter.numpy() % self.plan.period)
+            traced = self._traced.step(phase, training, rematerialize)
             outputs, after, after[STEP] = traced(frames, slots, counter)
         else:
             outputs, after = executors.step(
@@ -270,7 +290,7 @@ class VideoNetwork(keras.Model):
         return self.graph.pack_outputs(outputs), after
 
     def reset(self, state: State, streams: Any) -> State:
-        """Return `state` with some streams restarted, at the phase of the batch.
+        """Return `state` with some streams restarted, each at its own step 0.
 
         Args:
             state: from `initial_state`, `step` or `run`.

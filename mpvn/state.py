@@ -1,19 +1,22 @@
 """The state of streams: a flat dict of named tensors, passed in and out of every step.
 
-A state has a step counter `"step"` (int64 scalar, one for the batch because clocks are common) and
-the slots of the plan's histories, each `[B, ...]`. Slot names are stable, because they become
-arguments of exported signatures.
+A state has the step counter `"step"` (int64 `[B]`, the number of each stream's next step) and the
+slots of the plan's histories, each `[B, ...]`. So streams of any age share a batch, and states can
+be gathered, split and concatenated along their first axis. Slot names are stable, because they
+become arguments of exported signatures.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mpvn.executors.run import State
 from mpvn.plan import Plan
 
 STEP = "step"
-"""Name of the step counter, the only tensor of a state without a batch axis."""
+"""Name of the step counter."""
 
 
 def zero_slots(plan: Plan, batch_size: Any) -> State:
@@ -38,8 +41,14 @@ def check_slots(plan: Plan, state: State, batch_size: int | None) -> State:
             f"The state does not belong to this network. Missing: {missing[:3]}. "
             f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)."
         )
-    for name in specs:
-        streams = state[name].shape[0]
+    if state[STEP].shape.rank != 1:
+        raise ValueError(
+            f"Expected one step counter per stream, int64 [B], in state[{STEP!r}]. "
+            f"Received: shape {tuple(state[STEP].shape)}. Create the state with "
+            "initial_state(batch_size)."
+        )
+    for value in state.values():
+        streams = value.shape[0]
         if streams != batch_size and None not in (streams, batch_size):
             raise ValueError(
                 f"Expected a batch of {streams}, the batch size of the state. Received: a batch of "
@@ -49,11 +58,43 @@ def check_slots(plan: Plan, state: State, batch_size: int | None) -> State:
 
 
 def reset_streams(state: State, streams: tf.Tensor) -> State:
-    """Return `state` with zero slots for the streams that are True in `streams` (bool `[B]`)."""
-    after = {STEP: state[STEP]}
+    """Return `state` with zeros, step 0 included, for the streams that are True (bool `[B]`)."""
+    after = {}
     for name, value in state.items():
-        if name != STEP:
-            # [B] -> [B, 1, ..., 1], to broadcast against a slot
-            mask = tf.reshape(streams, (-1, *[1] * (len(value.shape) - 1)))
-            after[name] = tf.where(mask, tf.zeros_like(value), value)
+        # [B] -> [B, 1, ..., 1], to broadcast against a slot
+        mask = tf.reshape(streams, (-1, *[1] * (len(value.shape) - 1)))
+        after[name] = tf.where(mask, tf.zeros_like(value), value)
     return after
+
+
+def common_phase(phases: np.ndarray) -> int | None:
+    """Return the phase of all streams (int `[B]`); None if they have different ones."""
+    if not phases.size:
+        return 0
+    return int(phases[0]) if (phases == phases[0]).all() else None
+
+
+def run_by_phase(
+    run: Callable[[list[tf.Tensor], State, int], Any],
+    clip: list[tf.Tensor],
+    state: State,
+    phases: np.ndarray,
+) -> Any:
+    """Return `run(clip, state, phase)`, called for the streams of each phase apart.
+
+    Args:
+        run: a function of streams with one phase; returns a structure of tensors `[B, ...]`.
+        clip: tensors `[B, ...]`.
+        state: the state before the clip.
+        phases: int `[B]`.
+    """
+    phase = common_phase(phases)
+    if phase is not None:
+        return run(clip, state, phase)
+    groups = [(int(phase), np.flatnonzero(phases == phase)) for phase in np.unique(phases)]
+    parts = [
+        run(*tf.nest.map_structure(lambda x, rows=rows: tf.gather(x, rows), (clip, state)), phase)
+        for phase, rows in groups
+    ]
+    order = np.argsort(np.concatenate([rows for _, rows in groups]))
+    return tf.nest.map_structure(lambda *x: tf.gather(tf.concat(x, axis=0), order), *parts)

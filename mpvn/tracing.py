@@ -1,36 +1,83 @@
 """Traced functions of a network: a step for each pattern of ticking clocks, and clips."""
 
 import functools
+import itertools
+import operator
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import tensorflow as tf
 
 from mpvn import executors
 from mpvn.executors.run import State
 from mpvn.plan import Plan
+from mpvn.plan.graph import Graph
+
+
+class LayerWatch:
+    """Notices when a layer is no longer what it was: its `trainable`, activation, LoRA, dtype, ...
+
+    Compares all attributes of all layers by identity: fast enough for every step, and right for
+    layers that nobody thought of. What a layer changes without assigning an attribute, such as an
+    item of a list, goes unnoticed.
+
+    Args:
+        graph: the frame model.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._attributes: list[dict[str, Any]] = []
+        self._values: list[Any] = []
+        self.update()
+
+    def changed(self) -> bool:
+        """Return whether an attribute was assigned another object since the last update."""
+        values = self._current()
+        if len(values) == len(self._values) and all(map(operator.is_, values, self._values)):
+            return False
+        return len(values) != len(self._values) or any(
+            not (new is old or (_is_symbolic(new) and _is_symbolic(old)))
+            for new, old in zip(values, self._values, strict=True)
+        )
+
+    def update(self) -> None:
+        """Remember the layers as they are now."""
+        self._attributes = [vars(operation) for operation in self._graph.operations]
+        self._values = self._current()
+
+    def _current(self) -> list[Any]:
+        values = (attributes.values() for attributes in self._attributes)
+        return [*itertools.chain.from_iterable(values)]
+
+
+def _is_symbolic(value: object) -> bool:
+    """Return whether `value` is a tensor that a layer kept from a trace: a result, no setting."""
+    return tf.is_symbolic_tensor(value)
 
 
 class TracedStep:
-    """A step for one pattern of ticking clocks, traced once, for any batch size.
+    """A step, traced once for any batch size.
 
     The traced function takes and returns a flat list of tensors. With structures, TensorFlow would
     spend a fraction of a millisecond at every call to flatten them.
 
     Args:
         plan: the plan to run.
-        phase: the step's number modulo the period.
+        phase: the number of the step, at least modulo the period; None for streams of different
+            ages.
         training: as in Keras.
         rematerialize: whether the backward pass computes activations again.
     """
 
-    def __init__(self, plan: Plan, phase: int, training: bool, rematerialize: bool) -> None:
+    def __init__(self, plan: Plan, phase: int | None, training: bool, rematerialize: bool) -> None:
         self._plan = plan
         self._phase = phase
         self._training = training
         self._rematerialize = rematerialize
         tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
         specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
-        specs += [*plan.histories.specs.values(), tf.TensorSpec((), tf.int64)]
+        specs += [*plan.histories.specs.values(), tf.TensorSpec((None,), tf.int64)]
         self.function = tf.function(self._flat_step, input_signature=specs, autograph=False)
         self._concrete = self.function.get_concrete_function()
 
@@ -42,7 +89,7 @@ class TracedStep:
         Args:
             frames: one tensor `[B, ...]` per input.
             slots: the slots before the step, `[B, ...]`.
-            counter: the step counter, int64 scalar.
+            counter: the step counter, int64 `[B]`.
 
         Returns:
             One tensor `[B, ...]` per output, the slots after the step, and the next step counter.
@@ -59,7 +106,7 @@ class TracedStep:
             self._plan,
             list(tensors[:count]),
             slots,
-            self._phase,
+            tensors[-1] if self._phase is None else self._phase,
             self._training,
             self._rematerialize,
         )
@@ -70,12 +117,15 @@ class TracedStep:
 class TracedFunctions:
     """The traced functions of one network, created when they are first needed.
 
+    All are dropped when a layer is no longer what it was when they were traced.
+
     Args:
         plan: the plan of the network.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._layers = LayerWatch(plan.graph)
         self._steps: dict[tuple, TracedStep] = {}
         self._clips: dict[tuple, Callable] = {}
 
@@ -84,25 +134,42 @@ class TracedFunctions:
         """Number of graphs traced for steps."""
         return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
 
-    def step(self, number: int, training: bool, rematerialize: bool) -> TracedStep:
-        """Return the traced function of the step with that number."""
-        key = (self._plan.pattern(number), training, rematerialize)
+    def drop(self) -> None:
+        """Forget all traced functions."""
+        self._steps.clear()
+        self._clips.clear()
+
+    def step(self, number: int | None, training: bool, rematerialize: bool) -> TracedStep:
+        """Return the traced function of the step with that number; None for different numbers."""
+        self._drop_if_stale()
+        pattern = None if number is None else self._plan.pattern(number)
+        key = (pattern, training, rematerialize)
         if key not in self._steps:
-            phase = number % self._plan.period
+            phase = None if number is None else number % self._plan.period
             self._steps[key] = TracedStep(self._plan, phase, training, rematerialize)
+            self._layers.update()
         return self._steps[key]
 
     def clip(
-        self, run: Callable, phase: int, training: bool, settings: tuple[Hashable, ...]
-    ) -> Callable:
-        """Return `run(clip, slots, phase=phase, training=training)` as a traced function.
+        self,
+        run: Callable,
+        clip: list[tf.Tensor],
+        slots: State,
+        phase: int,
+        training: bool,
+        settings: tuple[Hashable, ...],
+    ) -> tuple[list[tf.Tensor], State]:
+        """Return `run(clip, slots, phase=phase, training=training)`, run as a traced function.
 
         Args:
             run: runs a clip.
+            clip: one tensor `[B, T, ...]` per input.
+            slots: the slots before the clip, `[B, ...]`.
             phase: the phase of the first step.
             training: as in Keras.
             settings: the settings of the network that `run` reads while it is traced.
         """
+        self._drop_if_stale()
         key = (phase, training, *settings)
         if key not in self._clips:
             self._clips[key] = tf.function(
@@ -110,4 +177,11 @@ class TracedFunctions:
                 reduce_retracing=True,
                 autograph=False,
             )
-        return self._clips[key]
+        results = self._clips[key](clip, slots)
+        self._layers.update()  # layers may have assigned attributes while they were traced
+        return results
+
+    def _drop_if_stale(self) -> None:
+        if self._layers.changed():
+            self.drop()
+            self._layers.update()

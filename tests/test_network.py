@@ -40,7 +40,7 @@ def test_a_clip_in_pieces_equals_the_whole_clip(
         outputs, state = network.run(piece, state)
         pieces.append(outputs)
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, rtol=1e-5, atol=1e-6)
-    assert int(state["step"]) == int(after["step"]) == 11
+    assert state["step"].numpy().tolist() == after["step"].numpy().tolist() == [11, 11]
     np.testing.assert_allclose(whole, network(clip), rtol=1e-5, atol=1e-6)
 
 
@@ -84,14 +84,14 @@ def test_a_step_in_a_tf_function_equals_an_eager_step(
     assert step.experimental_get_tracing_count() == 1
 
 
-def test_a_reset_stream_equals_one_that_starts_at_that_phase(
+def test_a_reset_stream_equals_one_that_starts_then(
     network: VideoNetwork, rng: np.random.Generator
 ) -> None:
     clip = random_clip(rng, 3, 12)
     _, state = stream(network, clip[:, :3], network.initial_state(3))
     state = network.reset(state, [False, True, False])
     outputs, _ = stream(network, clip[:, 3:], state)
-    alone, _ = stream(network, clip[1:2, 3:], network.initial_state(1, phase=3))
+    alone, _ = stream(network, clip[1:2, 3:], network.initial_state(1))
     untouched, _ = stream(network, clip, network.initial_state(3))
     np.testing.assert_allclose(outputs[1], alone[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs[[0, 2]], untouched[[0, 2], 3:], rtol=1e-5, atol=1e-6)

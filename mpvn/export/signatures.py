@@ -2,8 +2,9 @@
 
 - `init_states`: `batch_size` (int32 scalar) -> the named initial states of that many streams.
 - `step`: one frame per input, and the states -> one value per output, and the new states. States
-  have the same names before and after the step. Subnetworks that do not tick are skipped: each
-  block on a slow clock is under one conditional.
+  have the same names before and after the step. Each stream has its own step counter, int64 `[B]`,
+  so streams of any age share a batch. A block on a slow clock computes the streams that tick, and
+  is skipped if there are none.
 - `clip`: one clip of any length per input -> the outputs of every step, from zero states.
 
 `mpvn.export.names` says how inputs and outputs are called. Initial states are zeros: a client can
@@ -38,7 +39,7 @@ class Signatures:
         self._clips = clips
         batch = clips[0].shape[0]
         slots = network.plan.histories.specs.items()
-        counter = {STEP: tf.TensorSpec((), tf.int64, STEP)}
+        counter = {STEP: tf.TensorSpec((batch,), tf.int64, STEP)}
         self.states: Specs = counter | {
             name: tf.TensorSpec((batch, *x.shape[1:]), x.dtype, name) for name, x in slots
         }

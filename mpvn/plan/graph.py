@@ -158,6 +158,15 @@ class Graph:
                 indices.add(node.index)
         return frozenset(indices)
 
+    @property
+    def operations(self) -> list[keras.Operation]:
+        """The operations of all nodes, each once, with the layers inside of layers."""
+        found: dict[int, keras.Operation] = {}
+        for node in self.nodes:
+            inside = getattr(node.operation, "_flatten_layers", lambda: [])()
+            found |= {id(operation): operation for operation in (node.operation, *inside)}
+        return list(found.values())
+
     def pop_losses(self) -> list[str]:
         """Return the names of the layers that called `add_loss` since the last call.
 

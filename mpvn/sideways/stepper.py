@@ -29,7 +29,7 @@ from keras_layers.folding import swap_time
 from keras_layers.pure_call import refuse_losses
 from mpvn.executors.prime import prime_new
 from mpvn.executors.run import Place, Time, after, now
-from mpvn.executors.step import StepRun
+from mpvn.executors.step_run import StepRun
 from mpvn.plan import Plan
 from mpvn.plan.graph import Node
 from mpvn.sideways.rules import SidewaysRules

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from network_data import to_keras
 from random_networks import lowest_rate, networks, settings_for
 from subject_gradients import assert_gradients_follow_reference
-from subject_resets import expected_with_resets, run_with_resets
+from subject_resets import (
+    assert_joining_streams_follow_reference,
+    expected_with_resets,
+    run_with_resets,
+)
 from video_subject import Subject, assert_follows_reference, assert_same, build_subject
 
 import mpvn
@@ -88,11 +92,11 @@ def test_gradients_of_random_network_follow_reference(data: st.DataObject) -> No
 
 @random_examples
 @given(st.data())
-def test_reset_streams_of_random_network_restart(data: st.DataObject) -> None:
-    """A stream that was reset equals a stream alone that started at the batch's phase."""
+def test_streams_of_any_age_equal_each_stream_alone(data: st.DataObject) -> None:
+    """Streams of a batch start at different steps and are reset at different times."""
     subject = random_subject(data)
     batch_size, steps = 3, data.draw(st.integers(2, 9), label="steps")
-    phase = data.draw(st.integers(0, subject.plan.period - 1), label="phase")
+    phases = [data.draw(st.integers(0, subject.plan.period - 1), label="phase") for _ in range(3)]
     resets = data.draw(
         st.dictionaries(
             st.integers(0, steps - 1),
@@ -104,7 +108,18 @@ def test_reset_streams_of_random_network_restart(data: st.DataObject) -> None:
     )
     clips = subject.network.clips(batch_size, steps, seed=steps)
     assert_same(
-        run_with_resets(subject, clips, resets, phase, data.draw(st.booleans())),
-        expected_with_resets(subject, clips, resets, phase),
-        f"resets {resets}",
+        run_with_resets(subject, clips, resets, phases, data.draw(st.booleans())),
+        expected_with_resets(subject, clips, resets, phases),
+        f"phases {phases}, resets {resets}",
     )
+
+
+@random_examples
+@given(st.data())
+def test_streams_that_join_a_batch_equal_each_stream_alone(data: st.DataObject) -> None:
+    subject = random_subject(data)
+    steps = data.draw(st.integers(1, 6), label="steps")
+    joins = data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=4), label="joins")
+    stays = [(join, join + data.draw(st.integers(1, steps), label="stay")) for join in joins]
+    clips = subject.network.clips(len(stays), steps, seed=steps)
+    assert_joining_streams_follow_reference(subject, clips, stays)

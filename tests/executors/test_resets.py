@@ -23,9 +23,10 @@ def test_reset_streams_of_case_restart(name: str) -> None:
     subject = build_subject(case.network, case.settings)
     clips = case.network.clips(3, case.steps, seed=0)
     resets = {2: [True, False, False], 5: [True, True, False]}
-    expected = expected_with_resets(subject, clips, resets, phase=1)
+    phases = [1, 1, 1]
+    expected = expected_with_resets(subject, clips, resets, phases)
     for step in (True, False):
-        assert_same(run_with_resets(subject, clips, resets, 1, step), expected, f"{step=}")
+        assert_same(run_with_resets(subject, clips, resets, phases, step), expected, f"{step=}")
     # The check would be void if a reset changed nothing, or changed all streams.
     without = subject.expected(clips, phase=1)
     assert all(np.abs(e[:2] - w[:2]).max() > 1e-3 for e, w in zip(expected, without, strict=True))

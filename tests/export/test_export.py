@@ -28,7 +28,7 @@ def stream(init_states, step):
         states = step({"video": frame, **states})
         outputs.append({name: states.pop(name) for name in list(states) if "_past" not in name
                         and name != "step"})
-    assert int(states["step"]) == clip.shape[1], states["step"]
+    assert (np.asarray(states["step"]) == clip.shape[1]).all(), states["step"]
     return {name: np.stack([np.asarray(o[name]) for o in outputs], 1) for name in outputs[0]}
 
 if loader == "v2":
