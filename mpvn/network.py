@@ -362,6 +362,11 @@ class VideoNetwork(keras.Model):
 
     # --- Keras ------------------------------------------------------------------------------
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configure training as `keras.Model.compile` does, and forget all traced functions."""
+        super().compile(*args, **kwargs)
+        self._traced.drop()
+
     def build(self, input_shape: Any) -> None:
         """Do nothing: the frame model is built."""
 

@@ -1,59 +1,14 @@
 """Traced functions of a network: a step for each pattern of ticking clocks, and clips."""
 
 import functools
-import itertools
-import operator
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import tensorflow as tf
 
 from mpvn import executors
 from mpvn.executors.run import State
 from mpvn.plan import Plan
-from mpvn.plan.graph import Graph
-
-
-class LayerWatch:
-    """Notices when a layer is no longer what it was: its `trainable`, activation, LoRA, dtype, ...
-
-    Compares all attributes of all layers by identity: fast enough for every step, and right for
-    layers that nobody thought of. What a layer changes without assigning an attribute, such as an
-    item of a list, goes unnoticed.
-
-    Args:
-        graph: the frame model.
-    """
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._attributes: list[dict[str, Any]] = []
-        self._values: list[Any] = []
-        self.update()
-
-    def changed(self) -> bool:
-        """Return whether an attribute was assigned another object since the last update."""
-        values = self._current()
-        if len(values) == len(self._values) and all(map(operator.is_, values, self._values)):
-            return False
-        return len(values) != len(self._values) or any(
-            not (new is old or (_is_symbolic(new) and _is_symbolic(old)))
-            for new, old in zip(values, self._values, strict=True)
-        )
-
-    def update(self) -> None:
-        """Remember the layers as they are now."""
-        self._attributes = [vars(operation) for operation in self._graph.operations]
-        self._values = self._current()
-
-    def _current(self) -> list[Any]:
-        values = (attributes.values() for attributes in self._attributes)
-        return [*itertools.chain.from_iterable(values)]
-
-
-def _is_symbolic(value: object) -> bool:
-    """Return whether `value` is a tensor that a layer kept from a trace: a result, no setting."""
-    return tf.is_symbolic_tensor(value)
+from mpvn.watch import LayerWatch
 
 
 class TracedStep:

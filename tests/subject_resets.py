@@ -49,9 +49,7 @@ def expected_with_resets(
         begins = sorted({0, *(t for t, streams_reset in resets.items() if streams_reset[i])})
         reset_at_once = 0 in resets and resets[0][i]
         stretches = [
-            subject.expected(
-                cut(alone, slice(begin, end)), 0 if begin or reset_at_once else phase
-            )
+            subject.expected(cut(alone, slice(begin, end)), 0 if begin or reset_at_once else phase)
             for begin, end in zip(begins, [*begins[1:], steps], strict=True)
         ]
         streams.append([np.concatenate(y, axis=1) for y in zip(*stretches, strict=True)])
