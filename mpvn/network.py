@@ -114,7 +114,7 @@ class VideoNetwork(keras.Model):
         self.rematerialize = rematerialize
         self._start = check_start(start)
         self.gradient = gradient
-        self._traced = TracedFunctions(plan)
+        self._traced = TracedFunctions(self)
         self.built = True
 
     @property
@@ -361,11 +361,6 @@ class VideoNetwork(keras.Model):
         export_network(self, filepath, format, verbose, input_signature, **kwargs)
 
     # --- Keras ------------------------------------------------------------------------------
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configure training as `keras.Model.compile` does, and forget all traced functions."""
-        super().compile(*args, **kwargs)
-        self._traced.drop()
 
     def build(self, input_shape: Any) -> None:
         """Do nothing: the frame model is built."""

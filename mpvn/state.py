@@ -6,6 +6,7 @@ be gathered, split and concatenated along their first axis. Slot names are stabl
 become arguments of exported signatures.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -92,9 +93,9 @@ def run_by_phase(
     if phase is not None:
         return run(clip, state, phase)
     groups = [(int(phase), np.flatnonzero(phases == phase)) for phase in np.unique(phases)]
-    parts = [
-        run(*tf.nest.map_structure(lambda x, rows=rows: tf.gather(x, rows), (clip, state)), phase)
-        for phase, rows in groups
-    ]
+    parts = []
+    for phase, rows in groups:
+        gather = functools.partial(tf.gather, indices=rows)
+        parts.append(run([*map(gather, clip)], {n: gather(x) for n, x in state.items()}, phase))
     order = np.argsort(np.concatenate([rows for _, rows in groups]))
     return tf.nest.map_structure(lambda *x: tf.gather(tf.concat(x, axis=0), order), *parts)

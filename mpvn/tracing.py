@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Hashable
 
+import keras
 import tensorflow as tf
 
 from mpvn import executors
@@ -75,12 +76,12 @@ class TracedFunctions:
     All are dropped when a layer is no longer what it was when they were traced.
 
     Args:
-        plan: the plan of the network.
+        network: a `VideoNetwork`.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._layers = LayerWatch(plan.graph)
+    def __init__(self, network: keras.Model) -> None:
+        self._plan: Plan = network.plan
+        self._layers = LayerWatch(network, self._plan.graph)
         self._steps: dict[tuple, TracedStep] = {}
         self._clips: dict[tuple, Callable] = {}
 
@@ -88,11 +89,6 @@ class TracedFunctions:
     def step_count(self) -> int:
         """Number of graphs traced for steps."""
         return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
-
-    def drop(self) -> None:
-        """Forget all traced functions."""
-        self._steps.clear()
-        self._clips.clear()
 
     def step(self, number: int | None, training: bool, rematerialize: bool) -> TracedStep:
         """Return the traced function of the step with that number; None for different numbers."""
@@ -138,5 +134,6 @@ class TracedFunctions:
 
     def _drop_if_stale(self) -> None:
         if self._layers.changed():
-            self.drop()
+            self._steps.clear()
+            self._clips.clear()
             self._layers.update()

@@ -7,12 +7,14 @@ these calls. So a step costs one comparison of numbers as long as nothing change
 What it does not notice: changes without an assignment, such as an item of a list, and attributes of
 objects that are no layers.
 
-This file uses Keras internals (`Tracker`); `tests/test_stale_traces.py` fails if they change.
+This file uses Keras internals (`Tracker`, `_compile_config`); `tests/test_stale_traces.py` fails if
+they change.
 """
 
 import itertools
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras.src.utils.tracking import Tracker
 
@@ -34,14 +36,19 @@ class CountingTracker(Tracker):
 
 
 class LayerWatch:
-    """Watches the layers of a frame model, and the layers inside of them.
+    """Watches the layers of a network, the layers inside of them, and the call of `compile`.
 
     Args:
-        graph: the frame model.
+        network: the network.
+        graph: its frame model.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, network: keras.Model, graph: Graph) -> None:
+        self._network = network
         self._graph = graph
+        self._attributes: list[dict[str, Any]] = []
+        self._values: list[Any] = []
+        self._assignments = 0
         self.update()
 
     def changed(self) -> bool:
@@ -55,7 +62,7 @@ class LayerWatch:
     def update(self) -> None:
         """Remember the layers as they are now."""
         operations = self._graph.operations
-        for operation in operations:
+        for operation in (self._network, *operations):
             tracker = getattr(operation, "_tracker", None)
             if type(tracker) is Tracker:
                 tracker.__class__ = CountingTracker
@@ -65,7 +72,8 @@ class LayerWatch:
 
     def _read(self) -> list[Any]:
         values = (attributes.values() for attributes in self._attributes)
-        return [*itertools.chain.from_iterable(values)]
+        compiled = vars(self._network).get("_compile_config")  # another one at every compile
+        return [compiled, *itertools.chain.from_iterable(values)]
 
 
 def _is_same(new: object, old: object) -> bool:

@@ -75,7 +75,10 @@ def assert_joining_streams_follow_reference(
         ages = [now - stays[i][0] for i in present]
         parts = [states.get(i) or subject.video.initial_state(1) for i in present]
         batch = keras.tree.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
-        frames = {n: np.stack([c[i, t] for i, t in zip(present, ages)]) for n, c in clips.items()}
+        frames = {
+            n: np.stack([c[i, t] for i, t in zip(present, ages, strict=True)])
+            for n, c in clips.items()
+        }
         y, after = subject.video.step(subject.structured(frames), batch)
         for row, (i, age) in enumerate(zip(present, ages, strict=True)):
             states[i] = {name: value[row : row + 1] for name, value in after.items()}

@@ -107,7 +107,7 @@ def test_a_plan_must_be_a_plan() -> None:
 def test_a_network_takes_the_plan_of_an_equal_model_only() -> None:
     plan = Plan(chain(2, 2), 2)
     assert VideoNetwork(chain(2, 2), plan).plan == plan
-    with pytest.raises(PlanError, match="no node is named 'c1'"):
+    with pytest.raises(PlanError, match="expected 2 nodes. Received: 1"):
         VideoNetwork(chain(2), plan)
 
 

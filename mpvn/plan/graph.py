@@ -162,9 +162,10 @@ class Graph:
     def operations(self) -> list[keras.Operation]:
         """The operations of all nodes, each once, with the layers inside of layers."""
         found: dict[int, keras.Operation] = {}
-        for node in self.nodes:
-            inside = getattr(node.operation, "_flatten_layers", lambda: [])()
-            found |= {id(operation): operation for operation in (node.operation, *inside)}
+        for operation in (node.operation for node in self.nodes):
+            found[id(operation)] = operation
+            if isinstance(operation, keras.Layer):
+                found |= {id(layer): layer for layer in operation._flatten_layers()}
         return list(found.values())
 
     def pop_losses(self) -> list[str]:
