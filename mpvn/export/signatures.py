@@ -7,8 +7,10 @@
   is skipped if there are none.
 - `clip`: one clip of any length per input -> the outputs of every step, from zero states.
 
-`mpvn.export.names` says how inputs and outputs are called. Initial states are zeros: a client can
-make them from the shapes in `step`, without `init_states`.
+`mpvn.export.names` says how inputs and outputs are called. In `step` and `clip`, every input and
+output has the batch axis first, as TensorFlow Serving needs it to batch requests and for the row
+format of its REST API. `init_states` has none in its input, so neither works there: a client makes
+initial states itself, as zeros of the shapes and dtypes in `step`.
 """
 
 import keras
