@@ -34,7 +34,8 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
             f"{len(model.outputs)} outputs"
         )
     activations = [nodes[name].symbolic_outputs[0] for name in layers]
-    wider = keras.Model(model.input, [model.outputs[0], *activations], name=model.name)
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    wider = keras.Model(inputs, [model.outputs[0], *activations], name=model.name)
     return VideoNetwork(
         wider,
         network.plan.over(wider),

@@ -16,19 +16,26 @@ def place(model: keras.Model, plan: Plan) -> keras.Model:
     A layer that several subnetworks share is on the device of the first one. A nested model is on
     the device of its first node.
     """
-    devices: dict[str, str | None] = {}
+    devices: dict[str, str | None] = {}  # by the name of a layer of `model`
     for node in plan.graph.nodes:
         outer_layer = node.name.split("/")[0].split(":")[0]
         devices.setdefault(outer_layer, plan.device(node))
-
-    def call(layer: keras.layers.Layer, *args: object, **kwargs: object) -> object:
-        with tf.device(devices.get(layer.name)):
-            return layer(*args, **kwargs)
+    placed: dict[int, str | None] = {}  # by the id of a copy, whose name may be another one
 
     def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         with tf.device(devices.get(layer.name)):
-            return type(layer).from_config(layer.get_config())
+            copy = type(layer).from_config(layer.get_config())
+        placed[id(copy)] = devices.get(layer.name)
+        return copy
 
+    def call(copy: keras.layers.Layer, *args: object, **kwargs: object) -> object:
+        with tf.device(placed[id(copy)]):
+            return copy(*args, **kwargs)
+
+    if isinstance(model, keras.Sequential):  # Keras takes no `call_function` for it
+        model = keras.Model(
+            model.inputs[0], plan.graph.pack_outputs(model.outputs), name=model.name
+        )
     copy = keras.models.clone_model(model, clone_function=copy_layer, call_function=call)
     copy.set_weights(model.get_weights())
     return copy

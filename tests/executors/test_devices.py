@@ -77,6 +77,20 @@ results = {
     "unchanged": all(np.array_equal(a, w) for a, w in zip(before, model.weights)),
 }
 
+@keras.saving.register_keras_serializable("test_devices")
+class Unnamed(layers.Conv2D):
+    def __init__(self):
+        super().__init__(3, 1)
+    def get_config(self):
+        return {}
+
+row = keras.Sequential([keras.Input((6, 6, 2)), Unnamed(), layers.Conv2D(2, 1)])
+placed_row = VideoNetwork(row, Plan(row, 2, devices=DEVICES))
+results["row"] = [w.value.device[-5:] for w in placed_row.frame_model.weights]
+results["row difference"] = largest_difference(
+    np.asarray(placed_row(clip)), np.asarray(VideoNetwork(row, Plan(row, 2))(clip))
+)
+
 def trained(trainer, devices):
     keras.utils.set_random_seed(1)
     frame = keras.Input((6, 6, 2))
@@ -146,6 +160,13 @@ def test_a_placed_network_trains_and_does_not_change_the_given_model(results: di
     assert results["loss"][0] > 0
     assert not results["shares"]
     assert results["unchanged"]
+
+
+def test_a_sequential_model_is_placed_and_a_layer_whose_copy_has_another_name(
+    results: dict,
+) -> None:
+    assert results["row"] == ["CPU:0", "CPU:0", "CPU:1", "CPU:1"]
+    assert results["row difference"] < 1e-6
 
 
 @pytest.mark.parametrize("trainer", ["SidewaysTrainer", "GPipeTrainer"])
