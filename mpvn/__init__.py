@@ -4,11 +4,12 @@
 
 `import mpvn` registers the package's classes with Keras, so that `keras.models.load_model` can load
 files with them. Only the command `mpvn` imports them lazily, so that `mpvn --help` does not wait
-for TensorFlow.
+for TensorFlow. The modules of the package, such as `mpvn.models`, are imported when they are used.
 """
 
 import importlib
 import pathlib
+import pkgutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Clock", "Plan", "PlanError", "VideoNetwork"]
 
-_MODULES = {
+_MODULE_OF = {
     "Clock": "mpvn.plan.clock",
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
@@ -30,19 +31,32 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'mpvn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    if name in _submodules():
+        return importlib.import_module(f"mpvn.{name}")
+    raise AttributeError(f"module 'mpvn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_submodules()})
+
+
+def _submodules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
 def _is_command() -> bool:
-    """Return whether this process is the command `mpvn`."""
-    # With `python -m mpvn.cli`, sys.argv[0] is still "-m" when Python imports this package.
-    return sys.argv[0] == "-m" or pathlib.Path(sys.argv[0]).stem == "mpvn"
+    """Return whether this process is the command `mpvn`, or `python -m mpvn.cli`.
+
+    If in doubt, it is not: then the package imports slowly, but loads every file. A user's script
+    may have the name of the command.
+    """
+    arguments = getattr(sys, "argv", None) or [""]  # an embedded Python may have none
+    if arguments[0] == "-m":  # Python still looks for the module that it was asked to run
+        return sys.orig_argv[-len(arguments)].removeprefix("-m") == "mpvn.cli"
+    program = pathlib.Path(arguments[0])
+    return program.name == "mpvn" and program.is_file() and b"mpvn.cli" in program.read_bytes()
 
 
 if not _is_command():
