@@ -1,7 +1,7 @@
 """A network survives saving, cloning, copying and pickling, also where its layers get new names.
 
-Keras saves no names of operations such as `x + y`, and a model whose class builds its graph has new
-names in each process. Each test makes other layers first, so that automatic names are not the same.
+A model whose class builds its graph has new names in each process, and so do operations whose class
+takes no name. Each test makes other layers first, so that automatic names are not the same.
 """
 
 import copy
@@ -33,17 +33,31 @@ class Backbone(keras.Model):
         return {"name": self.name}
 
 
+@keras.saving.register_keras_serializable(package="test_saving")
+class Squash(keras.Operation):
+    """Takes no name, so that a copy has another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def call(self, x: object) -> object:
+        return ops.tanh(x)
+
+    def compute_output_spec(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
 def backbone() -> VideoNetwork:
     model = Backbone(name="backbone")
     return VideoNetwork(model, Plan(model, 3, clocks=[1, 2, 2], phases=[0, 1, 0]))
 
 
 def operations() -> VideoNetwork:
-    """Operations without saved names, the source of a feedback among them, and a head."""
+    """Operations, a feedback from one of two whose names are not saved, and a head."""
     frame = keras.Input((4, 4, 2))
     loop = keras_layers.Feedback("later", (4, 4, 2))
     x = layers.Conv2D(2, 1)(frame) * 2.0
-    later = ops.tanh(x + loop(frame))
+    later = Squash()(Squash()(x) + loop(frame))
     model = keras.Model(frame, ops.mean(later, axis=(1, 2)) - 1.0)
     loop.source = later._keras_history.operation.name
     names = [operation.name for operation in model.operations]
@@ -90,7 +104,7 @@ def rename() -> None:
     """Make automatic names other than before."""
     frame = keras.Input((2, 2, 1))
     x = layers.BatchNormalization()(layers.Conv2D(1, 1)(frame))
-    ops.tanh(ops.mean(x + x) * 2.0) - 1.0
+    Squash()(ops.mean(x + x) * 2.0) - 1.0
 
 
 def clip_of(network: VideoNetwork, steps: int = 6) -> object:

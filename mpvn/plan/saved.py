@@ -1,9 +1,9 @@
 """Plans as plain data that fits every model of the same structure.
 
-Nodes are stored by their position in plan order, because names are not always saved: Keras names
-operations such as `x + y` anew when it loads or clones a model, and so are the layers of a model
-whose class builds its graph. So that a position means the same node, the data also has a
-fingerprint: what each node is and what it reads. It has no names and no sizes.
+Nodes are stored by their position in plan order, because names are not always saved: a model whose
+class builds its graph names its layers anew in each process, and so are operations whose class
+takes no name. So that a position means the same node, the data also has a fingerprint: what each
+node is and what it reads. It has no names and no sizes.
 """
 
 from collections.abc import Mapping
