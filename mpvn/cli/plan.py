@@ -26,7 +26,9 @@ def add_parser(commands: Commands) -> None:
     summary = "print a plan's schedule, latencies and costs"
     parser = add_command(commands, "plan", run, summary, EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write the plan as JSON, for Plan.from_config"
+    )
     parser.add_argument("--figure", metavar="FILE", help="also draw the network as SVG")
     parser.add_argument(
         "--training",

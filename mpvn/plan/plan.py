@@ -54,6 +54,7 @@ class Plan(Schedule):
         boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
         head: name of the first node of the head, or None.
         devices: device of each subnetwork; None lets TensorFlow choose.
+        feedback: index of the node that each feedback node reads, by the index of the latter.
 
     Raises:
         TypeError: `model` is not a functional model.
