@@ -2,7 +2,7 @@
 
 `keras.layers.RNN` has limits, which the cell works around:
 
-- it casts states to the compute dtype, so the step counter counts modulo the period;
+- it casts states to the compute dtype, so the step counter starts again after a period;
 - it declares states and outputs as vectors, so the cell flattens feature maps;
 - it allows one input and one output.
 
@@ -69,7 +69,8 @@ class NetworkCell(keras.layers.Layer):
             # [B, size] -> [B, ...]
             state[name] = tf.cast(tf.reshape(slot, (-1, *spec.shape[1:])), spec.dtype)
         outputs, state = self.network.step(inputs, state, training=bool(training))
-        counter = ops.mod(counter + 1, self.network.plan.period)
+        settled = self.network.settled_step
+        counter = ops.where(counter + 1 < settled + self.network.plan.period, counter + 1, settled)
         # [B, ...] -> [B, size]
         slots = [
             ops.cast(ops.reshape(state[name], (-1, size)), self.compute_dtype)

@@ -1,6 +1,5 @@
 """`VideoNetwork`: a frame model and a plan as one Keras model, for clips and for streams."""
 
-import functools
 import os
 from typing import Any
 
@@ -14,20 +13,11 @@ from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executo
 from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
 from mpvn.export import export_network
-from mpvn.inputs import convert_inputs
 from mpvn.placement import place
 from mpvn.plan import Plan
-from mpvn.plan.graph import Graph
 from mpvn.sideways.rules import SidewaysRules
-from mpvn.state import (
-    STEP,
-    check_slots,
-    common_phase,
-    reset_streams,
-    run_by_phase,
-    zero_slots,
-)
-from mpvn.tracing import TracedFunctions
+from mpvn.state import zero_slots
+from mpvn.stateful import StatefulModel
 
 LEGACY_FILE = (
     "Cannot save {name!r}: Keras's HDF5 files cannot hold a network. Expected a path that ends in "
@@ -36,7 +26,7 @@ LEGACY_FILE = (
 
 
 @keras.saving.register_keras_serializable(package="mpvn")
-class VideoNetwork(keras.Model):
+class VideoNetwork(StatefulModel):
     """A depth-parallel, multi-rate video network, built from an image model.
 
     Call the network on a clip to get the outputs of every step, and train it with `compile` and
@@ -114,13 +104,7 @@ class VideoNetwork(keras.Model):
         self.rematerialize = rematerialize
         self._start = check_start(start)
         self.gradient = gradient
-        self._traced = TracedFunctions(self)
         self.built = True
-
-    @property
-    def graph(self) -> Graph:
-        """The frame model's nodes and tensors."""
-        return self.plan.graph
 
     @property
     def executor(self) -> str:
@@ -159,167 +143,37 @@ class VideoNetwork(keras.Model):
         return self._start
 
     @property
+    def settings(self) -> tuple:
+        return self.executor, self.gradient
+
+    @property
     def first_informed_step(self) -> int:
         """The first step at which every output depends on a frame: 0 if the start is primed."""
         return 0 if self.start == "primed" else self.plan.first_informed_step
 
-    # --- clips ------------------------------------------------------------------------------
+    # --- clips and streams ------------------------------------------------------------------
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         clip = self.convert_inputs(inputs, "clip")
-        slots = self._first_slots([frames[:, 0] for frames in clip], training)
-        outputs, _ = self._run(clip, slots, 0, training)
+        slots = zero_slots(self.plan, tf.shape(clip[0])[0])
+        outputs, _ = self.run_clip(clip, slots, 0, training)
         return self.graph.pack_outputs(outputs)
 
-    def run(self, clip: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Run a piece of a longer clip of each stream.
-
-        Streams whose steps differ modulo the plan's period run after each other.
-
-        Args:
-            clip: `[B, T, ...]`, in the structure of the frame model's inputs.
-            state: the state before the piece, from `initial_state`, `step` or `run`.
-            training: as in Keras.
-
-        Returns:
-            The outputs `[B, T, ...]`, and the state after the piece.
-
-        Raises:
-            ValueError: the clip or the state does not fit the network, or the step counter of the
-                state is not a constant.
-        """
-        values = self.convert_inputs(clip, "clip")
-        check_slots(self.plan, state, values[0].shape[0])
-        counter = tf.get_static_value(state[STEP])
-        if counter is None:
-            raise ValueError(
-                "run must know the phase of each stream. Expected a state whose step counter is a "
-                "constant. Received: a symbolic tensor. Call run eagerly, or use step inside a "
-                "tf.function."
-            )
-        run = functools.partial(self._run_piece, training=training)
-        outputs, after = run_by_phase(run, values, state, counter % self.plan.period)
-        return self.graph.pack_outputs(outputs), after
-
-    def _run_piece(
-        self, clip: list[tf.Tensor], state: State, phase: int, training: bool
-    ) -> tuple[list[tf.Tensor], State]:
-        """Run a piece of a clip of streams with one phase."""
-        slots = {name: value for name, value in state.items() if name != STEP}
-        settings = (self.executor, self.gradient, self._rematerializes(training))
-        outputs, after = self._traced.clip(self._run, clip, slots, phase, training, settings)
-        steps = tf.shape(clip[0])[1]
-        after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
-        return outputs, after
-
-    def _run(
-        self, clip: list[tf.Tensor], slots: State, phase: int, training: bool | None
+    def run_clip(
+        self, clip: list[tf.Tensor], slots: State, number: int, training: bool | None
     ) -> tuple[list[tf.Tensor], State]:
         rematerialize = self._rematerializes(training)
-        arguments = self.plan, clip, slots, phase, training, rematerialize
+        if self.start == "primed":
+            first = [frames[:, 0] for frames in clip]
+            slots = executors.start_primed(self.plan, first, slots, number, training, rematerialize)
+        arguments = self.plan, clip, slots, number, training, rematerialize
         batch, steps = clip[0].shape[:2]
         sideways = bool(self._sideways)
         executor = choose_executor(self.executor, self.plan, batch, steps, training, sideways)
         if executor == "layerwise":
             return executors.layerwise(*arguments, self._sideways)
         return CLIP_EXECUTORS[executor](*arguments)
-
-    def _first_slots(self, frames: list[tf.Tensor], training: bool | None) -> State:
-        """Return the slots of streams that start with `frames`, `[B, ...]` for each input."""
-        if self.start == "zeros":
-            return zero_slots(self.plan, tf.shape(frames[0])[0])
-        return executors.prime(self.plan, frames, training, self._rematerializes(training))
-
-    def _rematerializes(self, training: bool | None) -> bool:
-        """Return whether to rematerialize: inference needs no gradients."""
-        return self.rematerialize and bool(training)
-
-    # --- streams ----------------------------------------------------------------------------
-
-    def initial_state(self, batch_size: int, phase: int = 0) -> State:
-        """Return the state of streams that have not started: all zeros.
-
-        Args:
-            batch_size: number of streams.
-            phase: the number of their first step, if it is not 0.
-
-        Returns:
-            A flat dict of tensors by name: the step counter `"step"` (int64 `[batch_size]`, one for
-            each stream), and slots `[batch_size, ...]`.
-
-        Raises:
-            ValueError: the network looks into the future, so it cannot stream.
-        """
-        self.check_streams()
-        counter = tf.fill([batch_size], tf.constant(phase, tf.int64))
-        return {STEP: counter, **zero_slots(self.plan, batch_size)}
-
-    @tf.autograph.experimental.do_not_convert
-    def step(self, frame: Any, state: State, training: bool = False) -> tuple[Any, State]:
-        """Run one step of each stream. Streams of any age share a batch.
-
-        An eager call runs one of several traced functions: one per pattern of ticking clocks if all
-        streams tick together, and one for all mixtures of ages, where a slow block computes only
-        the streams whose clock ticks (see `mpvn.executors.rows`). Inside a `tf.function`, the step
-        becomes part of that graph, in the form for mixtures.
-
-        Args:
-            frame: `[B, ...]`, in the structure of the frame model's inputs.
-            state: the state before the step, from `initial_state`, `step` or `run`.
-            training: as in Keras.
-
-        Returns:
-            The outputs `[B, ...]` of this step, and the state after it.
-
-        Raises:
-            ValueError: the frame or the state does not fit the network.
-        """
-        frames = self.convert_inputs(frame, "frame")
-        slots, counter = check_slots(self.plan, state, frames[0].shape[0]), state[STEP]
-        rematerialize = self._rematerializes(training)
-        if tf.executing_eagerly():
-            phase = common_phase(counter.numpy() % self.plan.period)
-            traced = self._traced.step(phase, training, rematerialize)
-            outputs, after, after[STEP] = traced(frames, slots, counter)
-        else:
-            outputs, after = executors.step(
-                self.plan, frames, slots, counter, training, rematerialize
-            )
-            after[STEP] = counter + 1
-        return self.graph.pack_outputs(outputs), after
-
-    def reset(self, state: State, streams: Any) -> State:
-        """Return `state` with some streams restarted, each at its own step 0.
-
-        Args:
-            state: from `initial_state`, `step` or `run`.
-            streams: bool `[B]`, True for each stream to restart.
-
-        Raises:
-            ValueError: `streams` has another shape or dtype, or the state does not fit the network.
-        """
-        streams = tf.convert_to_tensor(streams)
-        if streams.dtype != tf.bool or streams.shape.rank != 1:
-            raise ValueError(
-                "Invalid streams. Expected one bool per stream, True for those to restart. "
-                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
-            )
-        check_slots(self.plan, state, streams.shape[0])
-        return reset_streams(state, streams)
-
-    def check_streams(self) -> None:
-        """Raise ValueError if the network cannot stream."""
-        if not self.plan.causal:
-            raise ValueError(
-                f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
-                'stream. Build it with temporal_padding="causal".'
-            )
-
-    @property
-    def trace_count(self) -> int:
-        """Number of graphs that `step` has traced so far."""
-        return self._traced.step_count
 
     def cell(self, **kwargs: Any) -> NetworkCell:
         """Return this network as a cell for `keras.layers.RNN`; see `mpvn.cell` for its limits.
@@ -408,12 +262,6 @@ class VideoNetwork(keras.Model):
         )
         plan = Plan.from_config(frame_model, config.pop("plan"))
         return cls(frame_model, plan, **config)
-
-    # --- inputs -----------------------------------------------------------------------------
-
-    def convert_inputs(self, structure: Any, kind: str) -> list:
-        """Return one tensor per input of the frame model; see `mpvn.inputs.convert_inputs`."""
-        return convert_inputs(self.graph, structure, kind, self.name)
 
 
 def _writes_legacy_file() -> bool:

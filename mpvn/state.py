@@ -68,34 +68,45 @@ def reset_streams(state: State, streams: tf.Tensor) -> State:
     return after
 
 
-def common_phase(phases: np.ndarray) -> int | None:
-    """Return the phase of all streams (int `[B]`); None if they have different ones."""
-    if not phases.size:
+def earliest_alike(steps: np.ndarray, settled: int, period: int) -> np.ndarray:
+    """Return for each step the first one that is computed like it.
+
+    Args:
+        steps: numbers of steps, int `[B]`.
+        settled: the first step from which on steps of equal phase are computed alike.
+        period: the plan's period.
+    """
+    return steps - np.maximum(steps - settled, 0) // period * period
+
+
+def common_step(steps: np.ndarray) -> int | None:
+    """Return the step of all streams (int `[B]`); None if they have different ones."""
+    if not steps.size:
         return 0
-    return int(phases[0]) if (phases == phases[0]).all() else None
+    return int(steps[0]) if (steps == steps[0]).all() else None
 
 
-def run_by_phase(
+def run_alike(
     run: Callable[[list[tf.Tensor], State, int], Any],
     clip: list[tf.Tensor],
     state: State,
-    phases: np.ndarray,
+    steps: np.ndarray,
 ) -> Any:
-    """Return `run(clip, state, phase)`, called for the streams of each phase apart.
+    """Return `run(clip, state, step)`, called for the streams of each step apart.
 
     Args:
-        run: a function of streams with one phase; returns a structure of tensors `[B, ...]`.
+        run: a function of streams at one step; returns a structure of tensors `[B, ...]`.
         clip: tensors `[B, ...]`.
         state: the state before the clip.
-        phases: int `[B]`.
+        steps: the number of each stream's step, or of one like it, int `[B]`.
     """
-    phase = common_phase(phases)
-    if phase is not None:
-        return run(clip, state, phase)
-    groups = [(int(phase), np.flatnonzero(phases == phase)) for phase in np.unique(phases)]
+    step = common_step(steps)
+    if step is not None:
+        return run(clip, state, step)
+    groups = [(int(step), np.flatnonzero(steps == step)) for step in np.unique(steps)]
     parts = []
-    for phase, rows in groups:
+    for step, rows in groups:
         gather = functools.partial(tf.gather, indices=rows)
-        parts.append(run([*map(gather, clip)], {n: gather(x) for n, x in state.items()}, phase))
+        parts.append(run([*map(gather, clip)], {n: gather(x) for n, x in state.items()}, step))
     order = np.argsort(np.concatenate([rows for _, rows in groups]))
     return tf.nest.map_structure(lambda *x: tf.gather(tf.concat(x, axis=0), order), *parts)

@@ -20,17 +20,14 @@ class TracedStep:
 
     Args:
         plan: the plan to run.
-        phase: the number of the step, at least modulo the period; None for streams of different
-            ages.
-        training: as in Keras.
-        rematerialize: whether the backward pass computes activations again.
+        number: the number of the step; None for streams of different ages.
+        settings: the last arguments of `mpvn.executors.step`.
     """
 
-    def __init__(self, plan: Plan, phase: int | None, training: bool, rematerialize: bool) -> None:
+    def __init__(self, plan: Plan, number: int | None, settings: tuple) -> None:
         self._plan = plan
-        self._phase = phase
-        self._training = training
-        self._rematerialize = rematerialize
+        self._number = number
+        self._settings = settings
         tensors = [plan.graph.tensors[index] for index in plan.graph.inputs]
         specs = [tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in tensors]
         specs += [*plan.histories.specs.values(), tf.TensorSpec((None,), tf.int64)]
@@ -62,9 +59,8 @@ class TracedStep:
             self._plan,
             list(tensors[:count]),
             slots,
-            tensors[-1] if self._phase is None else self._phase,
-            self._training,
-            self._rematerialize,
+            tensors[-1] if self._number is None else self._number,
+            *self._settings,
         )
         self._plan.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace
         return [*outputs, *(after[name] for name in names), tensors[-1] + 1]
@@ -90,14 +86,21 @@ class TracedFunctions:
         """Number of graphs traced for steps."""
         return sum(step.function.experimental_get_tracing_count() for step in self._steps.values())
 
-    def step(self, number: int | None, training: bool, rematerialize: bool) -> TracedStep:
-        """Return the traced function of the step with that number; None for different numbers."""
+    def step(self, number: int | None, settled: int, settings: tuple) -> TracedStep:
+        """Return a traced function of a step.
+
+        Args:
+            number: the number of the step; None for streams of different ages.
+            settled: the number from which on steps with the same ticks share a function.
+            settings: the last arguments of `mpvn.executors.step`.
+        """
         self._drop_if_stale()
-        pattern = None if number is None else self._plan.pattern(number)
-        key = (pattern, training, rematerialize)
+        key = (
+            number if number is None or number < settled else self._plan.pattern(number),
+            *settings,
+        )
         if key not in self._steps:
-            phase = None if number is None else number % self._plan.period
-            self._steps[key] = TracedStep(self._plan, phase, training, rematerialize)
+            self._steps[key] = TracedStep(self._plan, number, settings)
             self._layers.update()
         return self._steps[key]
 
@@ -106,25 +109,25 @@ class TracedFunctions:
         run: Callable,
         clip: list[tf.Tensor],
         slots: State,
-        phase: int,
+        number: int,
         training: bool,
         settings: tuple[Hashable, ...],
     ) -> tuple[list[tf.Tensor], State]:
-        """Return `run(clip, slots, phase=phase, training=training)`, run as a traced function.
+        """Return `run(clip, slots, number=number, training=training)`, run as a traced function.
 
         Args:
             run: runs a clip.
             clip: one tensor `[B, T, ...]` per input.
             slots: the slots before the clip, `[B, ...]`.
-            phase: the phase of the first step.
+            number: the number of the first step, or of one like it.
             training: as in Keras.
             settings: the settings of the network that `run` reads while it is traced.
         """
         self._drop_if_stale()
-        key = (phase, training, *settings)
+        key = (number, training, *settings)
         if key not in self._clips:
             self._clips[key] = tf.function(
-                functools.partial(run, phase=phase, training=training),
+                functools.partial(run, number=number, training=training),
                 reduce_retracing=True,
                 autograph=False,
             )

@@ -9,8 +9,8 @@ state from a first frame.
 """
 
 from mpvn.executors.layerwise import layerwise
-from mpvn.executors.prime import prime
+from mpvn.executors.prime import prime, start_primed
 from mpvn.executors.step import step
 from mpvn.executors.unroll import unroll
 
-__all__ = ["layerwise", "prime", "step", "unroll"]
+__all__ = ["layerwise", "prime", "start_primed", "step", "unroll"]

@@ -90,6 +90,29 @@ def prime_new(
     return tf.cond(tf.reduce_any(new), primed, lambda: dict(state))
 
 
+def start_primed(
+    plan: Plan,
+    frames: list[tf.Tensor],
+    state: State,
+    number: int | tf.Tensor,
+    training: bool | None = None,
+    rematerialize: bool = False,
+) -> State:
+    """Return the slots before a step, primed by `frames` for the streams whose step is 0.
+
+    Args:
+        plan: the plan to run.
+        frames: `[B, ...]` for each input of the frame model.
+        state: the slots, `[B, ...]` by name.
+        number: number of the step: an int for all streams, or int64 `[B]`.
+        training: as in Keras.
+        rematerialize: as in `prime`.
+    """
+    if not isinstance(number, int):
+        return prime_new(plan, frames, state, number == 0, training)
+    return state if number else prime(plan, frames, training, rematerialize)
+
+
 class _PrimingRun(FrameRun):
     """A frame that fills all slots of its histories."""
 

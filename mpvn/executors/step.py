@@ -9,7 +9,7 @@
             compute its nodes from values of this step and from slots before it
             shift their outputs into the slots after it
 
-With one phase for all streams, blocks that rest are left out of the graph. With a counter for each
+With one number for all streams, blocks that rest are left out of the graph. With a counter for each
 stream, a block computes the streams that tick: see `mpvn.executors.rows`.
 """
 
@@ -17,6 +17,7 @@ import itertools
 
 import tensorflow as tf
 
+from mpvn.executors.prime import start_primed
 from mpvn.executors.rows import Rows
 from mpvn.executors.run import State
 from mpvn.executors.step_run import StepRun
@@ -28,9 +29,10 @@ def step(
     plan: Plan,
     frames: list[tf.Tensor],
     state: State,
-    phase: int | tf.Tensor,
+    number: int | tf.Tensor,
     training: bool | None = None,
     rematerialize: bool = False,
+    start: str = "zeros",
 ) -> tuple[list[tf.Tensor], State]:
     """Run one step.
 
@@ -38,23 +40,26 @@ def step(
         plan: the plan to run.
         frames: one tensor `[B, ...]` per input of the frame model.
         state: the slots before the step, `[B, ...]` by name.
-        phase: number of the step, at least modulo the period: an int for all streams, or int64
+        number: number of the step, or of one like it: an int for all streams, or int64
             `[B]`, one for each.
         training: as in Keras.
         rematerialize: whether to compute blocks again in the backward pass instead of keeping their
             activations.
+        start: one of `mpvn.executors.prime.STARTS`.
 
     Returns:
         One tensor `[B, ...]` per output of the frame model, and the slots after the step.
     """
+    if start == "primed":
+        state = start_primed(plan, frames, state, number, training, rematerialize)
     run = StepRun(plan, state, training, rematerialize)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
-    rows = None if isinstance(phase, int) else Rows(run, phase)
+    rows = None if isinstance(number, int) else Rows(run, number)
     for block in _blocks(plan):
         if rows:
             rows.run_block(block)
-        elif plan.clock(block[0]).ticks(phase):
+        elif plan.clock(block[0]).ticks(number):
             run.run(block)
     return run.outputs(), run.state_after()
 

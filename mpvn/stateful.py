@@ -1,0 +1,209 @@
+"""A model that runs streams from explicit states: frame by frame, or in pieces of clips."""
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpvn import executors
+from mpvn.executors.run import State
+from mpvn.inputs import convert_inputs
+from mpvn.plan import Plan
+from mpvn.plan.graph import Graph
+from mpvn.state import (
+    STEP,
+    check_slots,
+    common_step,
+    earliest_alike,
+    reset_streams,
+    run_alike,
+    zero_slots,
+)
+from mpvn.tracing import TracedFunctions
+
+
+class StatefulModel(keras.Model):
+    """The base class of `VideoNetwork`: its streams.
+
+    Subclasses set `plan`, `start` and `rematerialize`, and implement `run_clip` and `settings`.
+    """
+
+    plan: Plan
+    rematerialize: bool
+
+    @property
+    def start(self) -> str:
+        """What the memories of a stream hold before its first step: `"zeros"` or `"primed"`."""
+        raise NotImplementedError
+
+    @property
+    def graph(self) -> Graph:
+        """The frame model's nodes and tensors."""
+        return self.plan.graph
+
+    @property
+    def settings(self) -> tuple:
+        """What `run_clip` depends on, besides the layers."""
+        raise NotImplementedError
+
+    def run_clip(
+        self, clip: list[tf.Tensor], slots: State, number: int, training: bool | None
+    ) -> tuple[list[tf.Tensor], State]:
+        """Run a clip of streams that tick together.
+
+        Args:
+            clip: `[B, T, ...]` for each input of the frame model.
+            slots: the slots before the clip.
+            number: the number of the clip's first step, or of one like it (`settled_step`).
+            training: as in Keras.
+
+        Returns:
+            `[B, T, ...]` for each output of the frame model, and the slots after the clip.
+        """
+        raise NotImplementedError
+
+    @functools.cached_property
+    def _traced(self) -> TracedFunctions:
+        return TracedFunctions(self)
+
+    @property
+    def settled_step(self) -> int:
+        """The first step from which on steps of equal phase are computed alike."""
+        return int(self.start == "primed")
+
+    def initial_state(self, batch_size: int, phase: int = 0) -> State:
+        """Return the state of streams that have not started: all zeros.
+
+        Args:
+            batch_size: number of streams.
+            phase: the number of their first step. Only streams from step 0 can start primed.
+
+        Returns:
+            A flat dict of tensors by name: the step counter `"step"` (int64 `[batch_size]`, one for
+            each stream), and slots `[batch_size, ...]`.
+
+        Raises:
+            ValueError: the network looks into the future, so it cannot stream.
+        """
+        self.check_streams()
+        counter = tf.fill([batch_size], tf.constant(phase, tf.int64))
+        return {STEP: counter, **zero_slots(self.plan, batch_size)}
+
+    @tf.autograph.experimental.do_not_convert
+    def step(self, frame: Any, state: State, training: bool = False) -> tuple[Any, State]:
+        """Run one step of each stream. Streams of any age share a batch.
+
+        An eager call runs one of several traced functions: one per pattern of ticking clocks if all
+        streams tick together, and one for all mixtures of ages, where a slow block computes only
+        the streams whose clock ticks (see `mpvn.executors.rows`). Inside a `tf.function`, the step
+        becomes part of that graph, in the form for mixtures.
+
+        Args:
+            frame: `[B, ...]`, in the structure of the frame model's inputs.
+            state: the state before the step, from `initial_state`, `step` or `run`.
+            training: as in Keras. False, like `predict`: dropout and augmentation are off, and
+                batch norm uses its moving statistics.
+
+        Returns:
+            The outputs `[B, ...]` of this step, and the state after it.
+
+        Raises:
+            ValueError: the frame or the state does not fit the network.
+        """
+        frames = self.convert_inputs(frame, "frame")
+        slots, counter = check_slots(self.plan, state, frames[0].shape[0]), state[STEP]
+        settings = training, self._rematerializes(training), self.start
+        if tf.executing_eagerly():
+            number = common_step(self._earliest_alike(counter.numpy()))
+            traced = self._traced.step(number, self.settled_step, settings)
+            outputs, after, after[STEP] = traced(frames, slots, counter)
+        else:
+            outputs, after = executors.step(self.plan, frames, slots, counter, *settings)
+            after[STEP] = counter + 1
+        return self.graph.pack_outputs(outputs), after
+
+    def run(self, clip: Any, state: State, training: bool = False) -> tuple[Any, State]:
+        """Run a piece of a longer clip of each stream.
+
+        Streams whose steps differ modulo the plan's period run after each other.
+
+        Args:
+            clip: `[B, T, ...]`, in the structure of the frame model's inputs.
+            state: the state before the piece, from `initial_state`, `step` or `run`.
+            training: as in Keras.
+
+        Returns:
+            The outputs `[B, T, ...]`, and the state after the piece.
+
+        Raises:
+            ValueError: the clip or the state does not fit the network, or the step counter of the
+                state is not a constant.
+        """
+        values = self.convert_inputs(clip, "clip")
+        check_slots(self.plan, state, values[0].shape[0])
+        counter = tf.get_static_value(state[STEP])
+        if counter is None:
+            raise ValueError(
+                "run must know the phase of each stream. Expected a state whose step counter is a "
+                "constant. Received: a symbolic tensor. Call run eagerly, or use step inside a "
+                "tf.function."
+            )
+        run = functools.partial(self._run_piece, training=training)
+        outputs, after = run_alike(run, values, state, self._earliest_alike(counter))
+        return self.graph.pack_outputs(outputs), after
+
+    def _run_piece(
+        self, clip: list[tf.Tensor], state: State, number: int, training: bool
+    ) -> tuple[list[tf.Tensor], State]:
+        """Run a piece of a clip of streams that tick together."""
+        slots = {name: value for name, value in state.items() if name != STEP}
+        settings = self._rematerializes(training), self.start, *self.settings
+        outputs, after = self._traced.clip(self.run_clip, clip, slots, number, training, settings)
+        steps = tf.shape(clip[0])[1]
+        after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
+        return outputs, after
+
+    def _earliest_alike(self, counter: np.ndarray) -> np.ndarray:
+        return earliest_alike(counter, self.settled_step, self.plan.period)
+
+    def _rematerializes(self, training: bool | None) -> bool:
+        """Return whether to rematerialize: inference needs no gradients."""
+        return self.rematerialize and bool(training)
+
+    def reset(self, state: State, streams: Any) -> State:
+        """Return `state` with some streams restarted, each at its own step 0.
+
+        Args:
+            state: from `initial_state`, `step` or `run`.
+            streams: bool `[B]`, True for each stream to restart.
+
+        Raises:
+            ValueError: `streams` has another shape or dtype, or the state does not fit the network.
+        """
+        streams = tf.convert_to_tensor(streams)
+        if streams.dtype != tf.bool or streams.shape.rank != 1:
+            raise ValueError(
+                "Invalid streams. Expected one bool per stream, True for those to restart. "
+                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
+            )
+        check_slots(self.plan, state, streams.shape[0])
+        return reset_streams(state, streams)
+
+    def check_streams(self) -> None:
+        """Raise ValueError if the network cannot stream."""
+        if not self.plan.causal:
+            raise ValueError(
+                f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
+                'stream. Build it with temporal_padding="causal".'
+            )
+
+    @property
+    def trace_count(self) -> int:
+        """Number of graphs that `step` has traced so far."""
+        return self._traced.step_count
+
+    def convert_inputs(self, structure: Any, kind: str) -> list:
+        """Return one tensor per input of the frame model; see `mpvn.inputs.convert_inputs`."""
+        return convert_inputs(self.graph, structure, kind, self.name)
