@@ -41,7 +41,7 @@ class NetworkCell(keras.layers.Layer):
     def __init__(self, network: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         plan = network.plan
-        inputs, outputs = len(plan.graph.inputs), len(plan.graph.outputs)
+        inputs, outputs = len(plan.graph.inputs), len(plan.graph.model_outputs)
         if (inputs, outputs) != (1, 1) or plan.period > 256 or not plan.causal:
             raise ValueError(
                 "Expected a causal network with one input, one output and a period of at most "

@@ -22,15 +22,7 @@ def convert_inputs(graph: Graph, structure: Any, kind: str, name: str) -> list:
     """
     leading = 1 if kind == "frame" else 2
     tensors = [graph.tensors[index] for index in graph.inputs]
-    try:
-        values = graph.pack_inputs(structure)
-    except KeyError as missing:
-        raise ValueError(f"The {kind} lacks the input {missing}.") from None
-    if len(values) != len(tensors):
-        raise ValueError(
-            f"Expected {len(tensors)} inputs, {_shapes(tensors, leading)}. "
-            f"Received: {len(values)} inputs."
-        )
+    values = graph.pack_inputs(structure)
     converted = []
     for value, tensor in zip(values, tensors, strict=True):
         if not isinstance(value, keras.KerasTensor):

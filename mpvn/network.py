@@ -221,7 +221,7 @@ class VideoNetwork(StatefulModel):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         first = keras.tree.flatten(keras.tree.map_shape_structure(tf.TensorShape, input_shape))[0]
-        tensors = [self.graph.tensors[index] for index in self.graph.outputs]
+        tensors = [self.graph.tensors[index] for index in self.graph.model_outputs]
         return self.graph.pack_outputs([(*first[:2], *tensor.shape) for tensor in tensors])
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:

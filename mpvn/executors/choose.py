@@ -84,7 +84,7 @@ def choose_executor(
         return "unroll"
     if sideways or not plan.causal:
         return "layerwise"
-    layers = [node.operation for node in plan.graph.nodes]
+    layers = [layer for node in plan.graph.nodes for layer in node.layers]
     if any(getattr(layer, "activity_regularizer", None) for layer in layers):
         return "layerwise"  # unroll cannot collect the losses that layers add
     if training and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):

@@ -27,14 +27,14 @@ from mpvn.plan.graph import Graph
 
 def input_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:
     """Return the original name of each input by its unique name, which is not in `taken`."""
-    wishes = _wishes(graph, graph.inputs, graph.model.input)
+    wishes = _wishes(graph, graph.inputs, graph.input_structure)
     return _unique(wishes, _argument_name, taken, str.lower)
 
 
 def output_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:
     """Return the original name of each output by its unique name, which is not in `taken`."""
-    structure = graph.pack_outputs(list(range(len(graph.outputs))))
-    return _unique(_wishes(graph, graph.outputs, structure), _result_name, taken, str)
+    structure = graph.pack_outputs(list(range(len(graph.model_outputs))))
+    return _unique(_wishes(graph, graph.model_outputs, structure), _result_name, taken, str)
 
 
 def _wishes(graph: Graph, tensors: Iterable[int], structure: Any) -> list[str]:

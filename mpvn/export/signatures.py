@@ -76,7 +76,7 @@ class Signatures:
     def _packed(self, values: Tensors) -> object:
         """Return the inputs among `values` in the structure of the frame model's inputs."""
         flat = [values[name] for name in self.inputs]
-        return keras.tree.pack_sequence_as(self.network.graph.model.input, flat)
+        return keras.tree.pack_sequence_as(self.network.graph.input_structure, flat)
 
     def _named(self, outputs: object) -> Tensors:
         self.network.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace

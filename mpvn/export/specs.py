@@ -29,11 +29,6 @@ def clip_specs(graph: Graph, input_signature: Any = None) -> list[tf.TensorSpec]
     if isinstance(input_signature, (list, tuple)) and len(input_signature) == 1:
         (input_signature,) = input_signature
     specs = graph.pack_inputs(input_signature)
-    if len(specs) != len(tensors):
-        raise ValueError(
-            f"Invalid input_signature. Expected {len(tensors)} specs, one per input. "
-            f"Received: {len(specs)}."
-        )
     given = [_read(spec, tensor) for spec, tensor in zip(specs, tensors, strict=True)]
     leading = [_common([sizes[axis] for sizes, _ in given], axis) for axis in (0, 1)]
     return [

@@ -18,7 +18,7 @@ from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
 from mpvn.plan import Plan
-from mpvn.plan.graph import read_graph
+from mpvn.plan.reading import read_graph
 from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224

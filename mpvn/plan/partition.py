@@ -7,6 +7,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+import keras
+
 from mpvn.plan.graph import Graph, Node
 
 Rates = tuple[int, ...]
@@ -81,7 +83,8 @@ def auto_rates(graph: Graph) -> Rates:
 
     If the model has temporal strides, they set the rates. Otherwise the rate doubles with each
     halving of the spatial resolution after the first one, which is the stem's: 2, 4, 8, 16 for maps
-    of 56, 28, 14 and 7 pixels from frames of 224, as in Par-DenseNet.
+    of 56, 28, 14 and 7 pixels from frames of 224, as in Par-DenseNet. A model that is one node
+    keeps the rate of its inputs: its resolution says nothing about the layers inside.
     """
     if any(node.temporal_stride > 1 for node in graph.nodes):
         return inherited_rates(graph, lambda node, inherited: None)
@@ -89,7 +92,7 @@ def auto_rates(graph: Graph) -> Rates:
 
     def by_resolution(node: Node, inherited: int) -> int | None:
         extent = _extent(graph.tensors[node.outputs[0]].shape)
-        if extent <= 1 or node.feedback_source:
+        if extent <= 1 or node.feedback_source or isinstance(node.operation, keras.Model):
             return None
         halvings = round(math.log2(max(full / extent, 1.0)))
         return max(inherited, 2 ** max(0, halvings - 1))

@@ -103,7 +103,7 @@ def test_input_signature_of_frames_fixes_the_batch_alone(
         ({"is_static": True, "opset_version": 18}, TypeError, "is_static, opset_version"),
         ({"input_signature": [tf.TensorSpec((1, 4, 4, 3))]}, ValueError, "clip .B, T, 4, 4, 2."),
         ({"input_signature": tf.TensorSpec(None)}, ValueError, "Received: an unknown"),
-        ({"input_signature": [tf.TensorSpec((1, 4, 4, 2))] * 2}, ValueError, "Expected 1 specs"),
+        ({"input_signature": [tf.TensorSpec((1, 4, 4, 2))] * 2}, ValueError, "structure video"),
         ({"input_signature": "video"}, TypeError, "Received: 'video'"),
     ],
 )

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from mpvn.models import PUBLISHED, par_densenet, par_inception
-from mpvn.plan.graph import read_graph
+from mpvn.plan.reading import read_graph
 
 
 def kernel_sizes(model: keras.Model) -> dict[str, int]:

@@ -12,7 +12,7 @@ from published_networks import small_model, small_network, stream
 
 import mpvn
 from mpvn.models import PUBLISHED, load_frame_model, par_densenet
-from mpvn.plan.graph import read_graph
+from mpvn.plan.reading import read_graph
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import keras
 
-from mpvn.plan.graph import Graph, Node, read_graph
+from mpvn.plan.graph import Graph, Node
+from mpvn.plan.reading import read_graph
 
 Read = Callable[[dict[int, keras.KerasTensor], int, Node], keras.KerasTensor]
 """Returns what a node of the new model reads, from the tensors computed so far (by index), the
@@ -26,14 +27,14 @@ def rebuild(
         size: Height and width of its frames. Defaults to those of the old model.
     """
     values: dict[int, keras.KerasTensor] = {}
-    for tensor, source in zip(graph.inputs, graph.model.inputs, strict=True):
+    for tensor, source in zip(graph.inputs, keras.tree.flatten(graph.input_structure), strict=True):
         shape = (source.shape[0], *(size or source.shape[1:3]), *source.shape[3:])
         values[tensor] = keras.Input(batch_shape=shape, dtype=source.dtype, name=source.name)
     for node in graph.nodes:
         outputs = node.call([read(values, tensor, node) for tensor in node.inputs])
         values.update(zip(node.outputs, outputs, strict=True))
     inputs = keras.tree.pack_sequence_as(
-        graph.model.input, [values[tensor] for tensor in graph.inputs]
+        graph.input_structure, [values[tensor] for tensor in graph.inputs]
     )
     outputs = graph.pack_outputs([values[tensor] for tensor in graph.outputs])
     return keras.Model(inputs, outputs, name=name)

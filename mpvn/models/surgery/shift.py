@@ -18,7 +18,8 @@ from keras import layers
 
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models.surgery.rebuild import Read, rebuild
-from mpvn.plan.graph import Graph, Node, read_graph
+from mpvn.plan.graph import Graph, Node
+from mpvn.plan.reading import read_graph
 
 PLACEMENTS = ("residual", "in_place")
 """What reads the shifted channels.

@@ -13,7 +13,8 @@ import keras
 
 from keras_layers.shortcut_merge import ShortcutMerge, check_shortcuts
 from mpvn.models.surgery.rebuild import rebuild
-from mpvn.plan.graph import Graph, Node, read_graph
+from mpvn.plan.graph import Graph, Node
+from mpvn.plan.reading import read_graph
 from mpvn.plan.units import UNIT_SEPARATOR, units
 
 

@@ -13,7 +13,7 @@ from keras import layers
 
 from keras_layers import TemporalConv3D
 from mpvn.models.surgery.kernels import average_channels, check_inflation, inflate_kernel
-from mpvn.plan.graph import read_graph
+from mpvn.plan.reading import read_graph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ from mpvn.models.torch.names import (
     module_name,
 )
 from mpvn.models.torch.reader import CheckpointError, read_checkpoint
-from mpvn.plan.graph import read_graph
+from mpvn.plan.reading import read_graph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""Calls of Keras operations, as they were recorded when a model was built.
+
+A call does what Keras does when it runs the model: it fills in the arguments, passes the training
+mode on, casts variables as the model around it does, and attaches masks to tensors. Implicit masks
+(`keras.layers.Embedding(mask_zero=True)`, `keras.layers.Masking`) are arguments and results like
+all others, so that whoever delays or holds a tensor does the same with its mask.
+
+This file uses Keras internals; `mpvn.plan.reading` says which files do.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.backend.common import global_state
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call of an operation.
+
+    Attributes:
+        operation: the Keras layer or operation.
+        arguments: Keras's record of the arguments, without implicit masks.
+        training: the training mode, if the network's is None.
+        scope: the `AutocastScope` around the call, which says to what dtype variables are cast.
+        dtypes: the dtype of each output.
+        masks: for each tensor among the arguments, the position of its mask among the masks that
+            the call gets; None if it has none.
+        masked_outputs: positions of the outputs that have masks.
+    """
+
+    operation: keras.Operation
+    arguments: Any
+    training: bool | None
+    scope: Any
+    dtypes: tuple[str, ...]
+    masks: tuple[int | None, ...]
+    masked_outputs: tuple[int, ...] = ()
+
+    def __call__(self, values: list, training: bool | None = None) -> list:
+        """Run the operation.
+
+        Args:
+            values: the tensors among the arguments, then their masks.
+            training: the network's training mode.
+
+        Returns:
+            The outputs, then their masks.
+        """
+        tensors, masks = values[: len(self.masks)], values[len(self.masks) :]
+        outputs = self.run(tensors, masks, training)
+        results = [get_keras_mask(outputs[position]) for position in self.masked_outputs]
+        for tensor in (*tensors, *outputs):
+            if not isinstance(tensor, keras.KerasTensor):  # symbolic tensors keep their masks
+                set_mask(tensor, None)
+        return [*map(_cast, outputs, self.dtypes), *results]
+
+    def run(self, tensors: list, masks: list, training: bool | None) -> list:
+        """Return the outputs as the operation returns them, with masks attached."""
+        for tensor, position in zip(tensors, self.masks, strict=True):
+            set_mask(tensor, None if position is None else masks[position])
+        ids = map(id, self.arguments.keras_tensors)
+        args, kwargs = self.arguments.fill_in(dict(zip(ids, tensors, strict=True)))
+        training = self.training if training is None else training
+        if training is not None and takes_training(self.operation):
+            kwargs = {**kwargs, "training": training}
+        with _autocast(self.scope):
+            return keras.tree.flatten(self.operation(*args, **kwargs))
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Variables among the arguments."""
+        arguments = keras.tree.flatten((self.arguments.args, self.arguments.kwargs))
+        return [value for value in arguments if isinstance(value, keras.Variable)]
+
+
+def takes_training(operation: keras.Operation) -> bool:
+    """Return whether `operation`, or a layer inside it, has a training mode, as Keras decides it.
+
+    Keras passes the mode to every layer, also to one whose `call` has no such argument: the layers
+    inside get it.
+    """
+    return "training" in getattr(operation, "_call_context_args", ())
+
+
+@contextlib.contextmanager
+def _autocast(scope: Any) -> Iterator[None]:
+    outside = global_state.get_global_attribute("autocast_scope")
+    global_state.set_global_attribute("autocast_scope", scope)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("autocast_scope", outside)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attach the implicit `mask` to `tensor`, or remove it if `mask` is None."""
+    if mask is not None or get_keras_mask(tensor) is not None:
+        set_keras_mask(tensor, mask)
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    """Return `value` in the dtype that Keras declared when the model was built."""
+    same = keras.backend.standardize_dtype(value.dtype) == dtype
+    return value if same else keras.ops.cast(value, dtype)
