@@ -95,7 +95,7 @@ def test_a_plan_rejects_a_subclassed_model() -> None:
     class Subclassed(keras.Model):
         pass
 
-    with pytest.raises(TypeError, match="functional Keras model.*Subclassed"):
+    with pytest.raises(TypeError, match="model that is built.*Subclassed"):
         Plan(Subclassed())
 
 
