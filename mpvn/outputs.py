@@ -18,7 +18,8 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
         A network with the outputs `[B, T, ...]` of `network` and of each of `layers`, in order.
 
     Raises:
-        ValueError: there is no such layer, or `network` has more than one output.
+        ValueError: there is no such layer, it is inside a nested model, or `network` has more than
+            one output.
     """
     nodes = network.graph.by_name
     missing = [name for name in layers if name not in nodes]
@@ -26,6 +27,12 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
         raise ValueError(
             f"{network.name!r} has no layer {', '.join(map(repr, missing))}. Expected nodes of its "
             f"plan, such as {', '.join(network.plan.nodes[-3:])}"
+        )
+    inside = [name for name in layers if "/" in name]
+    if inside:
+        raise ValueError(
+            f"{network.name!r}: expected layers of the frame model itself. Received: "
+            f"{', '.join(map(repr, inside))}, inside nested models"
         )
     model = network.frame_model
     if len(model.outputs) != 1:

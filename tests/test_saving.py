@@ -215,6 +215,13 @@ def test_more_outputs_keep_the_plan(build: Callable) -> None:
     np.testing.assert_array_equal(wider(clip)[0], network(clip))
 
 
+def test_layers_of_nested_models_cannot_be_outputs() -> None:
+    network = nested()
+    inner = network.plan.nodes[1]
+    with pytest.raises(ValueError, match=f"Received: '{inner}', inside nested models"):
+        with_outputs(network, [inner])
+
+
 def test_training_goes_on_after_loading(tmp_path: pathlib.Path) -> None:
     """Momentum, statistics of batch norm, the dtype policy and what is frozen."""
     frame = keras.Input((4, 4, 2))
