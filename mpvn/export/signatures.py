@@ -5,12 +5,13 @@
   have the same names before and after the step. Each stream has its own step counter, int64 `[B]`,
   so streams of any age share a batch. A block on a slow clock computes the streams that tick, and
   is skipped if there are none.
-- `clip`: one clip of any length per input -> the outputs of every step, from zero states.
+- `clip`: one clip of any length per input -> the outputs of every step of new streams.
 
 `mpvn.export.names` says how inputs and outputs are called. In `step` and `clip`, every input and
 output has the batch axis first, as TensorFlow Serving needs it to batch requests and for the row
 format of its REST API. `init_states` has none in its input, so neither works there: a client makes
-initial states itself, as zeros of the shapes and dtypes in `step`.
+initial states itself, as zeros of the shapes and dtypes in `step`. Streams that start primed begin
+with zeros, too: `step` primes those whose counter is 0.
 """
 
 import keras

@@ -137,6 +137,16 @@ def test_network_that_looks_into_the_future_is_rejected(tmp_path: pathlib.Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sequential_models_are_exported(tmp_path: pathlib.Path) -> None:
+    """A sequential model that was never called has no `input`."""
+    model = keras.Sequential([keras.Input((3,), name="video"), keras.layers.Dense(2, name="out")])
+    network = mpvn.VideoNetwork(model)
+    network.export(tmp_path / "model", verbose=False)
+    clip = np.arange(6, dtype="float32").reshape(1, 2, 3)
+    values = tf.saved_model.load(tmp_path / "model").signatures["clip"](video=tf.constant(clip))
+    np.testing.assert_allclose(values["out"], network(clip), rtol=1e-6)
+
+
 def test_export_leaves_no_trace_in_the_network(tmp_path: pathlib.Path) -> None:
     """Regularizers keep losses in their layers: those of an export are symbolic tensors."""
     inputs = keras.Input((3,))

@@ -64,11 +64,15 @@ def clips() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def expected(network: mpvn.VideoNetwork, clips: np.ndarray) -> Values:
-    """The outputs `[S, T, ...]` of each stream alone."""
-    alone = [network(clips[s : s + 1]) for s in range(STREAMS)]
-    outputs = {name: np.concatenate([y[name] for y in alone]) for name in alone[0]}
+    outputs = streams_alone(network, clips)
     assert np.abs(outputs["scores"]).max() > 0.1
     return outputs
+
+
+def streams_alone(network: mpvn.VideoNetwork, clips: np.ndarray) -> Values:
+    """Return the outputs `[S, T, ...]` of each stream alone."""
+    alone = [network(clips[s : s + 1]) for s in range(STREAMS)]
+    return {name: np.concatenate([y[name] for y in alone]) for name in alone[0]}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,16 @@ def test_streams_of_all_ages_share_batches(
     rounds: list[list[int]], call: Call, clips: np.ndarray, expected: Values
 ) -> None:
     check(serve(call, clips, rounds), expected, rounds)
+
+
+def test_streams_start_primed_whenever_they_join(
+    network: mpvn.VideoNetwork, clips: np.ndarray, expected: Values, tmp_path: pathlib.Path
+) -> None:
+    primed = mpvn.VideoNetwork(network.frame_model, network.plan, start="primed")
+    primed.export(tmp_path / "model", verbose=False)
+    outputs = serve(load_v2(str(tmp_path / "model")), clips, ROUNDS)
+    check(outputs, streams_alone(primed, clips), ROUNDS)
+    assert np.abs(outputs["scores"][:, 0] - expected["scores"][:, 0]).min() > 1e-3
 
 
 def test_the_loader_of_servers_streams(
