@@ -1,7 +1,7 @@
 """Measure how fast networks stream on this machine, and compare with their plans.
 
     python benchmarks/streaming/run.py            # everything; about 15 minutes on 2 cores
-    python benchmarks/streaming/run.py speed      # one question: speed, phases, overhead, training
+    python benchmarks/streaming/run.py speed      # one question of these: see QUESTIONS
     python benchmarks/streaming/run.py --small    # seconds: shows that it runs, measures nothing
 
 Each question runs in a fresh process with fixed thread counts. Within it, all candidates take
@@ -160,7 +160,50 @@ def training(small: bool) -> Rows:
     return rows
 
 
-QUESTIONS = {"speed": speed, "phases": phases, "overhead": overhead, "training": training}
+def ages(small: bool) -> Rows:
+    """Compare streams that tick together with streams of staggered ages in one batch."""
+    import numpy as np
+
+    import mpvn
+    from mpvn.models import PUBLISHED, par_densenet
+
+    rows = []
+    for size, width in [(32, 0.1)] if small else [(64, 0.25), (96, 1.0)]:
+        model = par_densenet((size, size, 3), joints=5, width=width)
+        plan = PUBLISHED["par_densenet"].plan(model, subnetworks=4)
+        network = mpvn.VideoNetwork(model, plan)
+        for streams in (2,) if small else (16, 64):
+            runners = {
+                "together": aging(network, np.zeros(streams)),
+                "together, in the function for mixtures": aging(network, np.zeros(streams), True),
+                "staggered": aging(network, np.arange(streams)),
+            }
+            seconds = {key: [] for key in runners}
+            for _ in range(2 if small else 7):
+                for key, step in runners.items():
+                    seconds[key].append([timed(step, 1) for _ in range(plan.period)])
+            for key, periods in seconds.items():
+                medians = np.median(periods[1:], axis=0)
+                rows.append(
+                    {
+                        "network": f"Par-DenseNet {size}x{size}, width {width}",
+                        "streams": streams,
+                        "ages": key,
+                        "streams x frames/s": round(streams / medians.mean(), 1),
+                        "mean step, ms": round(1000 * medians.mean(), 2),
+                        "worst/mean": round(medians.max() / medians.mean(), 2),
+                    }
+                )
+    return rows
+
+
+QUESTIONS = {
+    "speed": speed,
+    "phases": phases,
+    "ages": ages,
+    "overhead": overhead,
+    "training": training,
+}
 
 
 # --- networks -----------------------------------------------------------------------------------
@@ -227,6 +270,36 @@ def streaming(network: Any) -> Callable[[], Any]:
     frame = np.random.default_rng(0).normal(size=shape).astype("float32")
     stream = Stream(network)
     return lambda: stream.step(frame)
+
+
+def aging(network: Any, ages: Any, mixed: bool = False) -> Callable[[], Any]:
+    """Return a function that runs one step of streams of these ages, `[B]`.
+
+    Args:
+        network: the network.
+        ages: how many steps old the streams are at the first call.
+        mixed: whether to use the function for mixtures of ages, even if all are equal.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    shape = network.graph.tensors[network.graph.inputs[0]].shape
+    frames = np.random.default_rng(0).normal(size=(len(ages), *shape)).astype("float32")
+    frames = tf.constant(frames)
+    state = network.initial_state(len(ages)) | {"step": tf.constant(ages, tf.int64)}
+    mixture = network._traced.step(None, 0, (False, False, "zeros"))
+
+    def step():
+        nonlocal state
+        if mixed:
+            slots = {name: value for name, value in state.items() if name != "step"}
+            (outputs,), state, counter = mixture([frames], slots, state["step"])
+            state["step"] = counter
+        else:
+            outputs, state = network.step(frames, state)
+        return np.asarray(outputs)
+
+    return step
 
 
 def single_steps(step: Callable[[], Any], period: int, rounds: int) -> list[list[float]]:
