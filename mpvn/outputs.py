@@ -18,8 +18,8 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
         A network with the outputs `[B, T, ...]` of `network` and of each of `layers`, in order.
 
     Raises:
-        ValueError: there is no such layer, it is inside a nested model, or `network` has more than
-            one output.
+        ValueError: there is no such layer, it is inside a nested model, the frame model is one
+            node, or `network` has more than one output.
     """
     nodes = network.graph.by_name
     missing = [name for name in layers if name not in nodes]
@@ -35,6 +35,11 @@ def with_outputs(network: VideoNetwork, layers: Sequence[str]) -> VideoNetwork:
             f"{', '.join(map(repr, inside))}, inside nested models"
         )
     model = network.frame_model
+    if network.graph.nodes[0].operation is model:
+        raise ValueError(
+            f"{network.name!r}: expected a frame model of several layers. Received: "
+            f"{model.name!r}, which has a call of its own and so is one node"
+        )
     if len(model.outputs) != 1:
         raise ValueError(
             f"{network.name!r}: expected a network with one output. Received: "

@@ -16,6 +16,21 @@ def place(model: keras.Model, plan: Plan) -> keras.Model:
     A layer that several subnetworks share is on the device of the first one. A nested model is on
     the device of its first node.
     """
+    is_one_node = plan.graph.nodes[0].operation is model
+    copy = _copy_whole(model, plan) if is_one_node else _copy_by_layer(model, plan)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _copy_whole(model: keras.Model, plan: Plan) -> keras.Model:
+    """Return a copy of a model that has a call of its own, without its weights."""
+    config = keras.saving.serialize_keras_object(model)
+    with tf.device(plan.devices[0]):
+        return keras.saving.deserialize_keras_object(config, {type(model).__name__: type(model)})
+
+
+def _copy_by_layer(model: keras.Model, plan: Plan) -> keras.Model:
+    """Return a functional copy of `model`, without its weights."""
     devices: dict[str, str | None] = {}  # by the name of a layer of `model`
     for node in plan.graph.nodes:
         outer_layer = node.name.split("/")[0].split(":")[0]
@@ -33,9 +48,6 @@ def place(model: keras.Model, plan: Plan) -> keras.Model:
             return copy(*args, **kwargs)
 
     if isinstance(model, keras.Sequential):  # Keras takes no `call_function` for it
-        model = keras.Model(
-            model.inputs[0], plan.graph.pack_outputs(model.outputs), name=model.name
-        )
-    copy = keras.models.clone_model(model, clone_function=copy_layer, call_function=call)
-    copy.set_weights(model.get_weights())
-    return copy
+        outputs = plan.graph.pack_outputs(model.outputs)
+        model = keras.Model(model.inputs[0], outputs, name=model.name)
+    return keras.models.clone_model(model, clone_function=copy_layer, call_function=call)

@@ -75,6 +75,19 @@ def nested() -> VideoNetwork:
     return VideoNetwork(model, Plan(model, 4, clocks="auto", devices=["/CPU:0"] * 4))
 
 
+@keras.saving.register_keras_serializable(package="test_saving")
+class Halved(Backbone):
+    """Has a call of its own, so that it is one node."""
+
+    def call(self, x: object, training: bool | None = None, mask: object = None) -> object:
+        return super().call(x / 2, training=training)
+
+
+def whole() -> VideoNetwork:
+    model = Halved()
+    return VideoNetwork(model, Plan(model, devices=["/CPU:0"]))
+
+
 def two_inputs() -> VideoNetwork:
     a, b = keras.Input((4, 4, 2), name="a"), keras.Input((4, 4, 2), name="b")
     x = keras_layers.TemporalConv3D(2, (2, 1, 1), (2, 1, 1))(a - b)
@@ -89,7 +102,10 @@ def sequential() -> VideoNetwork:
     return VideoNetwork(model, Plan(model, 2, phases="aligned"))
 
 
-BUILDERS = [backbone, operations, nested, two_inputs, sequential]
+BUILDERS = [backbone, operations, nested, whole, two_inputs, sequential]
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Halved .* has a call of its own")
 
 
 @pytest.fixture(scope="module", params=BUILDERS, ids=lambda builder: builder.__name__)
@@ -151,7 +167,7 @@ def test_a_loaded_network_can_be_saved_and_planned_again(network: VideoNetwork) 
     once = copy.deepcopy(network)
     rename()
     assert_same(pickle.loads(pickle.dumps(once)), network)
-    again = Plan(once.frame_model, 2)
+    again = Plan(once.frame_model)
     assert again.feedback == network.plan.feedback
 
 
@@ -178,6 +194,10 @@ def test_a_copy_without_weights_takes_the_weights(
 def test_a_plan_applies_to_a_clone_of_the_frame_model(network: VideoNetwork) -> None:
     clone = keras.models.clone_model(network.frame_model)
     clone.set_weights(network.frame_model.get_weights())
+    if isinstance(network.frame_model, Halved):  # Keras clones its layers, without its own call
+        with pytest.raises(PlanError, match=r"expected Halved\(input 0\). Received: Conv2D"):
+            VideoNetwork(clone, network.plan)
+        return
     assert_same(VideoNetwork(clone, network.plan, executor=network.executor), network)
 
 
@@ -220,6 +240,18 @@ def test_layers_of_nested_models_cannot_be_outputs() -> None:
     inner = network.plan.nodes[1]
     with pytest.raises(ValueError, match=f"Received: '{inner}', inside nested models"):
         with_outputs(network, [inner])
+    network = whole()
+    with pytest.raises(ValueError, match="'halved.*', which has a call of its own and so is one"):
+        with_outputs(network, network.plan.nodes)
+
+
+def test_a_placed_model_keeps_its_own_call() -> None:
+    model = Halved()
+    randomize(model, np.random.default_rng(0))
+    network = VideoNetwork(model, Plan(model, devices=["/CPU:0"]))
+    assert network.frame_model is not model
+    clip = clip_of(network)
+    np.testing.assert_array_equal(network(clip)[:, 2], model(clip[:, 2]))
 
 
 def test_training_goes_on_after_loading(tmp_path: pathlib.Path) -> None:
