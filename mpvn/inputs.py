@@ -34,6 +34,11 @@ def convert_inputs(graph: Graph, structure: Any, kind: str, name: str) -> list:
                 f"Received: {shape}."
                 + (" A clip has a time axis after the batch axis." if leading == 2 else "")
             )
+        if graph.batch_size and shape[0] not in (None, graph.batch_size):
+            raise ValueError(
+                f"Expected a batch of {graph.batch_size} for {name!r}, the only size that its "
+                f"frame model takes. Received: a {kind} of shape {shape}."
+            )
         if leading == 2 and shape[1] == 0:
             raise ValueError(f"Expected a clip with at least one frame. Received: shape {shape}.")
         converted.append(value)

@@ -33,8 +33,9 @@ def _copy_by_layer(model: keras.Model, plan: Plan) -> keras.Model:
     """Return a functional copy of `model`, without its weights."""
     devices: dict[str, str | None] = {}  # by the name of a layer of `model`
     for node in plan.graph.nodes:
-        outer_layer = node.name.split("/")[0].split(":")[0]
-        devices.setdefault(outer_layer, plan.device(node))
+        for part in node.calls:
+            outer_layer = part.name.split("/")[0].split(":")[0]
+            devices.setdefault(outer_layer, plan.device(node))
     placed: dict[int, str | None] = {}  # by the id of a copy, whose name may be another one
 
     def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -46,6 +46,15 @@ def check_executor(executor: str, plan: Plan, sideways: bool = False) -> str:
             'executor="layerwise" cannot run a network with feedback, whose first layer waits for '
             'its last. Set executor="unroll" or "auto".'
         )
+    needs_clips = executor == "layerwise" or sideways or not plan.causal
+    if plan.graph.batch_size and needs_clips:
+        raise ValueError(
+            f"{plan.graph.model.name!r} takes batches of {plan.graph.batch_size} only. So its "
+            "clips run step by step, because layer by layer time is folded into the batch. "
+            f'Received: {_clip_settings(executor, plan, sideways)}. Use executor="auto", '
+            'gradient="exact" and causal layers, or build the frame model for any batch size: '
+            "keras.Input(shape=...), and -1 for the batch in reshapes."
+        )
     if executor == "unroll" and not plan.causal:
         raise ValueError(
             'executor="unroll" cannot run a network that looks into the future. Set '
@@ -58,6 +67,16 @@ def check_executor(executor: str, plan: Plan, sideways: bool = False) -> str:
             'gradient="exact".'
         )
     return executor
+
+
+def _clip_settings(executor: str, plan: Plan, sideways: bool) -> str:
+    """Return what makes a network need whole clips, as text."""
+    settings = {
+        'executor="layerwise"': executor == "layerwise",
+        'gradient="sideways"': sideways,
+        "layers that look into the future": not plan.causal,
+    }
+    return ", ".join(name for name, needs in settings.items() if needs)
 
 
 def choose_executor(
@@ -80,7 +99,7 @@ def choose_executor(
     """
     if executor != "auto":
         return executor
-    if plan.has_feedback:
+    if plan.has_feedback or plan.graph.batch_size:
         return "unroll"
     if sideways or not plan.causal:
         return "layerwise"

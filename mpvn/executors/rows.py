@@ -42,6 +42,13 @@ class Rows:
     """
 
     def __init__(self, run: StepRun, counter: tf.Tensor) -> None:
+        size = run.plan.graph.batch_size
+        if size not in (None, 1) and run.plan.period > 1:
+            raise ValueError(
+                f"{run.plan.graph.model.name!r} takes batches of {size} only, so slow clocks need "
+                "streams of one age. Received: streams of different ages. Start them together, use "
+                "clocks of rate 1, or build the frame model for any batch size."
+            )
         self._run = run
         self._ticking = {
             clock: _ticking(clock.ticks(counter))

@@ -72,10 +72,10 @@ class Call:
             return keras.tree.flatten(self.operation(*args, **kwargs))
 
     @property
-    def variables(self) -> list[keras.Variable]:
-        """Variables among the arguments."""
+    def constants(self) -> list[Any]:
+        """The arguments that are not tensors of the model."""
         arguments = keras.tree.flatten((self.arguments.args, self.arguments.kwargs))
-        return [value for value in arguments if isinstance(value, keras.Variable)]
+        return [value for value in arguments if not isinstance(value, keras.KerasTensor)]
 
 
 def takes_training(operation: keras.Operation) -> bool:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_layers.temporal_conv import TemporalConv3D
 from mpvn.plan.graph import Graph, Node
+from mpvn.plan.regions import Region
 from mpvn.plan.schedule import Schedule
 
 _CONVOLUTIONS = (
@@ -25,9 +27,25 @@ def multiply_adds(graph: Graph, node: Node) -> int:
     temporal ones); everything else is free, as usual. A custom layer is counted by its own method
     `multiply_adds(input_shape, output_shape)`, if it has one. These shapes have no batch axis.
     """
-    layer = node.operation
+    if isinstance(node, Region):
+        total = 0
+        for part in node.parts:
+            shape = node.shapes[part.outputs[0]] or (1,)
+            total += shape[0] * _row(part.operation, node.shapes[part.inputs[0]][1:], shape[1:])
+        return total // node.streams
     output = graph.tensors[node.outputs[0]].shape
     source = graph.tensors[node.inputs[0]].shape if node.inputs else ()
+    return _row(node.operation, source, output)
+
+
+def _row(layer: Any, source: tuple[int, ...], output: tuple[int, ...]) -> int:
+    """Return the multiply-adds of `layer` for one row of the batch axis.
+
+    Args:
+        layer: a layer or operation.
+        source: shape of its first input, without the batch axis.
+        output: shape of its first output.
+    """
     if hasattr(layer, "multiply_adds"):
         return int(layer.multiply_adds(source, output))
     if isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose)):

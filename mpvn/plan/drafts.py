@@ -163,5 +163,5 @@ class Drafts:
             (*draft.outputs, *draft.masked_outputs.values()),
             tuple(draft.symbolic_outputs),
             call,
-            tuple(call.variables),
+            tuple(call.constants),
         )

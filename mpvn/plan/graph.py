@@ -48,7 +48,7 @@ class Node:
         outputs: indices of the tensors that it outputs, then of their masks.
         symbolic_outputs: Keras's symbolic outputs, to build other models on.
         _call: runs the operation, see `call`.
-        _arguments: variables among the arguments of the call.
+        constants: the arguments of the call that are not tensors of the model.
     """
 
     index: int
@@ -58,7 +58,7 @@ class Node:
     outputs: tuple[int, ...]
     symbolic_outputs: tuple[keras.KerasTensor, ...] = dataclasses.field(repr=False)
     _call: Callable[[list, bool | None], list] = dataclasses.field(repr=False)
-    _arguments: tuple[keras.Variable, ...] = dataclasses.field(repr=False, default=())
+    constants: tuple[Any, ...] = dataclasses.field(repr=False, default=())
 
     def call(self, values: list, training: bool | None = None) -> list:
         """Run the operation on `values`, one per entry of `inputs`; return one per output.
@@ -71,7 +71,8 @@ class Node:
     @property
     def variables(self) -> list[keras.Variable]:
         """The variables of the layer, and variables among the arguments of its call."""
-        return [*getattr(self.operation, "variables", ()), *self._arguments]
+        called_on = [value for value in self.constants if isinstance(value, keras.Variable)]
+        return [*getattr(self.operation, "variables", ()), *called_on]
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
@@ -79,6 +80,11 @@ class Node:
         if not isinstance(self.operation, keras.layers.Layer):
             return []
         return self.operation._flatten_layers()
+
+    @property
+    def calls(self) -> tuple["Node", ...]:
+        """The node itself, or the nodes of a region (`mpvn.plan.regions`)."""
+        return (self,)
 
     @property
     def temporal(self) -> TemporalLayer | None:
@@ -114,6 +120,7 @@ class Graph:
         input_structure: the model's inputs as Keras knows them, symbolic tensors with names.
         output_structure: any structure like the model's outputs.
         output_masks: for each output of the model, the position of its mask in `outputs`, or None.
+        batch_size: the only batch size that the model takes; None if it takes any.
     """
 
     model: keras.Model
@@ -124,6 +131,7 @@ class Graph:
     input_structure: Any = dataclasses.field(repr=False)
     output_structure: Any = dataclasses.field(repr=False)
     output_masks: tuple[int | None, ...]
+    batch_size: int | None = None
 
     @property
     def model_outputs(self) -> tuple[int, ...]:
@@ -139,6 +147,11 @@ class Graph:
     def by_name(self) -> dict[str, Node]:
         """Nodes by name."""
         return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def region_of(self) -> dict[str, Node]:
+        """The region of each node that is inside one, by the name of the node."""
+        return {call.name: node for node in self.nodes for call in node.calls if call is not node}
 
     def producer(self, tensor: int) -> Node | None:
         """Return the node that outputs `tensor`; None for an input."""
@@ -171,7 +184,7 @@ class Graph:
     def operations(self) -> list[keras.Operation]:
         """The operations of all nodes, each once, with the layers inside of layers."""
         found: dict[int, keras.Operation] = {}
-        for operation in (node.operation for node in self.nodes):
+        for operation in (call.operation for node in self.nodes for call in node.calls):
             found[id(operation)] = operation
             if isinstance(operation, keras.Layer):
                 found |= {id(layer): layer for layer in operation._flatten_layers()}

@@ -29,6 +29,7 @@ from mpvn.plan.graph import Graph
 from mpvn.plan.masks import explicit_arguments
 from mpvn.plan.nesting import Door, Inside, functional_graph, inside, reads_through
 from mpvn.plan.opaque import announce, refuse_memory, symbolic_inputs, symbolic_outputs
+from mpvn.plan.regions import merge_regions
 
 
 def read_graph(model: keras.Model) -> Graph:
@@ -49,6 +50,7 @@ def read_graph(model: keras.Model) -> Graph:
             "Expected a frame model with layers. "
             f"Received: {model.name!r}, whose outputs are its inputs."
         )
+    graph = merge_regions(graph)
     unknown = [t.name for t in graph.tensors if any(size is None for size in t.shape)]
     if unknown:
         raise ValueError(

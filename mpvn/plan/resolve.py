@@ -315,6 +315,14 @@ class _Resolver:
         """Return the index of the node called `name`; None and a fault if there is none."""
         if name in self._graph.by_name:
             return self._graph.by_name[name].index
+        if name in self._graph.region_of:
+            first, *_, last = self._graph.region_of[name].calls
+            self._fault(
+                f"{context}: {name!r} is inside the indivisible region {first.name!r} to "
+                f"{last.name!r}, which regroups the batch axis. Use {first.name!r}, or a node "
+                "after the region"
+            )
+            return None
         names = self._graph.names
         similar = difflib.get_close_matches(str(name), names, n=3) or names[:3]
         self._fault(

@@ -82,7 +82,7 @@ def _check_fingerprint(graph: Graph, expected: list[str]) -> None:
 def _describe(graph: Graph, node: Node) -> str:
     """Return what `node` is and what it reads, such as `Add(0, 3)` for the nodes 0 and 3."""
     read = ", ".join(_source(graph, tensor) for tensor in node.inputs)
-    return f"{type(node.operation).__name__}({read})"
+    return f"{'+'.join(type(call.operation).__name__ for call in node.calls)}({read})"
 
 
 def _source(graph: Graph, tensor: int) -> str:

@@ -109,8 +109,8 @@ def transfer_weights(
 
 def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Return the layers of `model` by name; layers of nested models are called `outer/inner`."""
-    nodes = read_graph(model).nodes
-    return {n.name: n.operation for n in nodes if getattr(n.operation, "variables", None)}
+    calls = [call for node in read_graph(model).nodes for call in node.calls]
+    return {c.name: c.operation for c in calls if getattr(c.operation, "variables", None)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,11 +97,10 @@ def _shares_bar(plan: Plan, node: Node) -> bool:
         return False
     if _group(plan, node) != _group(plan, producer):
         return False
-    weights = getattr(node.operation, "weights", [])
     shapes = (plan.graph.tensors[index].shape for index in (node.inputs[0], node.outputs[0]))
     in_size, out_size = map(math.prod, shapes)
     is_padding = isinstance(node.operation, keras.layers.ZeroPadding2D)
-    return (in_size == out_size or is_padding) and all(len(w.shape) < 2 for w in weights)
+    return (in_size == out_size or is_padding) and all(len(v.shape) < 2 for v in node.variables)
 
 
 def _group(plan: Plan, node: Node) -> tuple[int, Clock, str]:
