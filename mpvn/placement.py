@@ -15,7 +15,17 @@ def place(model: keras.Model, plan: Plan) -> keras.Model:
 
     A layer that several subnetworks share is on the device of the first one. A nested model is on
     the device of its first node.
+
+    Raises:
+        ValueError: the call of a layer was replaced.
     """
+    layers = [layer for node in plan.graph.nodes for layer in node.layers]
+    if any("call" in vars(layer) for layer in layers):
+        raise ValueError(
+            f"Devices: the call of a layer of {model.name!r} was replaced, which a copy would not "
+            "have. Expected a model that can be built again on the devices. Override call in a "
+            "class."
+        )
     is_one_node = plan.graph.nodes[0].operation is model
     copy = _copy_whole(model, plan) if is_one_node else _copy_by_layer(model, plan)
     copy.set_weights(model.get_weights())

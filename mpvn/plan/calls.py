@@ -10,11 +10,13 @@ This file uses Keras internals; `mpvn.plan.reading` says which files do.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src import backend
+from keras.src.backend import get_keras_mask as get_mask
+from keras.src.backend import set_keras_mask
 from keras.src.backend.common import global_state
 
 
@@ -53,7 +55,7 @@ class Call:
         """
         tensors, masks = values[: len(self.masks)], values[len(self.masks) :]
         outputs = self.run(tensors, masks, training)
-        results = [get_keras_mask(outputs[position]) for position in self.masked_outputs]
+        results = [get_mask(outputs[position]) for position in self.masked_outputs]
         for tensor in (*tensors, *outputs):
             if not isinstance(tensor, keras.KerasTensor):  # symbolic tensors keep their masks
                 set_mask(tensor, None)
@@ -78,6 +80,37 @@ class Call:
         return [value for value in arguments if not isinstance(value, keras.KerasTensor)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """What a call does, seen by tracing it: specs of symbolic tensors.
+
+    Attributes:
+        outputs: its outputs.
+        masks: the mask of each output, or None.
+        left: for each tensor among the arguments, whether its mask is attached after the call.
+    """
+
+    outputs: list[keras.KerasTensor]
+    masks: list[keras.KerasTensor | None]
+    left: list[bool]
+
+
+def trace(
+    call: Call, tensors: Sequence[keras.KerasTensor], masks: Sequence[keras.KerasTensor] = ()
+) -> Traced:
+    """Trace `call` for the specs of the tensors among its arguments, and of their masks."""
+    left: list[bool] = []
+
+    def run(*values: Any) -> tuple[list, list]:
+        arguments = list(values[: len(tensors)])
+        outputs = call.run(arguments, list(values[len(tensors) :]), training=False)
+        left.extend(get_mask(value) is not None for value in arguments)
+        return outputs, [get_mask(output) for output in outputs]
+
+    outputs, found = backend.compute_output_spec(run, *tensors, *masks)
+    return Traced(outputs, found, left)
+
+
 def takes_training(operation: keras.Operation) -> bool:
     """Return whether `operation`, or a layer inside it, has a training mode, as Keras decides it.
 
@@ -99,7 +132,7 @@ def _autocast(scope: Any) -> Iterator[None]:
 
 def set_mask(tensor: Any, mask: Any) -> None:
     """Attach the implicit `mask` to `tensor`, or remove it if `mask` is None."""
-    if mask is not None or get_keras_mask(tensor) is not None:
+    if mask is not None or get_mask(tensor) is not None:
         set_keras_mask(tensor, mask)
 
 

@@ -8,6 +8,7 @@ import keras
 
 from keras_layers.temporal_conv import TemporalConv3D
 from mpvn.plan.graph import Graph, Node
+from mpvn.plan.reading import layers_graph
 from mpvn.plan.regions import Region
 from mpvn.plan.schedule import Schedule
 
@@ -25,8 +26,12 @@ def multiply_adds(graph: Graph, node: Node) -> int:
 
     Counts dense layers and convolutions (also grouped, depthwise, separable, transposed and
     temporal ones); everything else is free, as usual. A custom layer is counted by its own method
-    `multiply_adds(input_shape, output_shape)`, if it has one. These shapes have no batch axis.
+    `multiply_adds(input_shape, output_shape)`, if it has one. These shapes have no batch axis. Of a
+    model that is one node, the layers that Keras knows how to connect are counted.
     """
+    if isinstance(node.operation, keras.Model) and not hasattr(node.operation, "multiply_adds"):
+        inside = layers_graph(node.operation)
+        return sum(multiply_adds(inside, node) for node in inside.nodes) if inside else 0
     if isinstance(node, Region):
         total = 0
         for part in node.parts:

@@ -10,9 +10,9 @@ import keras
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import is_temporal
-from mpvn.plan.calls import Call
+from mpvn.plan.calls import Call, trace
 from mpvn.plan.graph import Graph, Node, Tensor
-from mpvn.plan.masks import may_create_masks, trace_masks
+from mpvn.plan.masks import may_create_masks
 
 
 @dataclasses.dataclass
@@ -62,13 +62,25 @@ class Drafts:
         # model only: layers were told their masks when the model was built.
         self._attached: set[int] = set()
 
-    def add_input(self, tensor: keras.KerasTensor) -> int:
+    def add_input(self, tensor: keras.KerasTensor, name: str) -> int:
         """Add an input of the model; return its index."""
-        return self._add_tensor(tensor, tensor.name, None)
+        return self._add_tensor(tensor, name, None)
 
     def add(self, draft: Draft, outputs: list[keras.KerasTensor]) -> list[int]:
-        """Add a draft; return the indices of its outputs, shaped and typed like `outputs`."""
+        """Add a draft.
+
+        Args:
+            draft: the draft.
+            outputs: shapes and dtypes of its outputs, as Keras declared them.
+
+        Returns:
+            The indices of its outputs.
+        """
         draft.index = len(self._drafts)
+        if self._may_differ(draft, outputs):
+            call = self._call(draft)
+            traced = trace(call, [*map(self.spec, draft.inputs)]).outputs
+            outputs = [*map(_corrected, outputs, traced)]
         for number, tensor in enumerate(outputs):
             name = f"{draft.name}#{number}" if number else draft.name
             draft.outputs.append(self._add_tensor(tensor, name, draft.index))
@@ -123,8 +135,8 @@ class Drafts:
             return
         call = self._call(draft)
         specs = [*map(self.spec, draft.inputs)], [*map(self.spec, draft.masks)]
-        found, left = trace_masks(call, *specs)
-        for position, mask in enumerate(found):
+        traced = trace(call, *specs)
+        for position, mask in enumerate(traced.masks):
             if mask is not None:
                 output = draft.outputs[position]
                 name = f"{self._tensors[output].name}:mask"
@@ -135,11 +147,33 @@ class Drafts:
         if not draft.masks_recorded and not all(as_in_keras):
             kept = zip(call.masks, as_in_keras, strict=True)
             call = dataclasses.replace(call, masks=tuple(m if k else None for m, k in kept))
-            found, left = trace_masks(call, *specs)
-        self._attached |= {
-            t for t, mask in zip(draft.outputs, found, strict=True) if mask is not None
-        }
-        self._attached -= {t for t, stays in zip(draft.inputs, left, strict=True) if not stays}
+            traced = trace(call, *specs)
+        masked = zip(draft.outputs, traced.masks, strict=True)
+        self._attached |= {tensor for tensor, mask in masked if mask is not None}
+        left = zip(draft.inputs, traced.left, strict=True)
+        self._attached -= {tensor for tensor, attached in left if not attached}
+
+    def _may_differ(self, draft: Draft, outputs: list[keras.KerasTensor]) -> bool:
+        """Return whether the outputs may be others than `outputs`, which Keras declared.
+
+        Keras declares the outputs of a model by its layers even if it has a call of its own, those
+        of a layer by its dtype policy when the model was built, and those of an operation without
+        the casts of variables around it.
+        """
+        operation = draft.operation
+        if isinstance(operation, keras.Model):
+            return True
+        read = zip(draft.inputs, draft.arguments.keras_tensors, strict=True)
+        if any(self._tensors[index].dtype != tensor.dtype for index, tensor in read):
+            return True
+        if not isinstance(operation, keras.layers.Layer):
+            return draft.scope is not None and bool(self._call(draft).variables)
+        own = not type(operation).__module__.startswith("keras.")
+        policy = operation.compute_dtype
+        return (own and policy != operation.variable_dtype) or any(
+            keras.backend.is_float_dtype(tensor.dtype) and tensor.dtype != policy
+            for tensor in outputs
+        )
 
     def _call(self, draft: Draft) -> Call:
         masks = [self._mask_of.get(tensor) if draft.masks else None for tensor in draft.inputs]
@@ -165,3 +199,12 @@ class Drafts:
             call,
             tuple(call.constants),
         )
+
+
+def _corrected(declared: keras.KerasTensor, traced: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the spec of an output: the traced one, with sizes that only Keras knows."""
+    if len(traced.shape) != len(declared.shape):
+        return traced
+    pairs = zip(traced.shape, declared.shape, strict=True)
+    shape = [given if size is None else size for size, given in pairs]
+    return keras.KerasTensor(shape, traced.dtype)

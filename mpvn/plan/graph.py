@@ -12,7 +12,7 @@ import keras
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import TemporalLayer, is_temporal
-from mpvn.plan.calls import set_mask
+from mpvn.plan.calls import get_mask, set_mask
 from mpvn.plan.structures import match_inputs
 
 
@@ -139,6 +139,11 @@ class Graph:
         return self.outputs[: len(self.output_masks)]
 
     @property
+    def opaque(self) -> bool:
+        """Whether the model has a call of its own, so that it is one node."""
+        return self.nodes[0].operation is self.model
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the nodes."""
         return tuple(node.name for node in self.nodes)
@@ -207,6 +212,14 @@ class Graph:
             ValueError: `values` has another structure.
         """
         return match_inputs(self.input_structure, values)
+
+    def flatten_outputs(self, structure: Any) -> list:
+        """Return what the frame model returned as one value per output, masks included."""
+        values = keras.tree.flatten(structure)
+        masks = {
+            position: get_mask(x) for x, position in zip(values, self.output_masks, strict=True)
+        }
+        return [*values, *(masks[p] for p in range(len(values), len(self.outputs)))]
 
     def pack_outputs(self, values: list) -> Any:
         """Return `values`, one per output, in the structure of the model's outputs.

@@ -12,17 +12,12 @@ This file uses Keras internals; `mpvn.plan.reading` says which files do.
 """
 
 import inspect
-from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src import backend
+from keras.src.backend import get_keras_mask
 from keras.src.ops.symbolic_arguments import SymbolicArguments
-
-from mpvn.plan.calls import Call, get_keras_mask
-
-# --- recorded masks ---------------------------------------------------------------------------
 
 
 def explicit_arguments(keras_node: Any) -> SymbolicArguments:
@@ -92,9 +87,6 @@ def _same_operation(first: Any, second: Any) -> bool:
     return settings[0] == settings[1]
 
 
-# --- masks of a graph -------------------------------------------------------------------------
-
-
 def may_create_masks(operation: keras.Operation) -> bool:
     """Return whether `operation` may attach a mask though its inputs have none."""
     return isinstance(operation, keras.layers.Layer) and any(
@@ -105,29 +97,3 @@ def may_create_masks(operation: keras.Operation) -> bool:
         )
         for layer in operation._flatten_layers()
     )
-
-
-def trace_masks(
-    call: Call, tensors: Iterable[keras.KerasTensor], masks: Iterable[keras.KerasTensor]
-) -> tuple[list[keras.KerasTensor | None], list[bool]]:
-    """Trace a call to see masks.
-
-    Args:
-        call: the call.
-        tensors: specs of the tensors among its arguments.
-        masks: specs of their masks.
-
-    Returns:
-        The spec of the mask of each output, or None; and for each tensor among the arguments,
-        whether its mask is still attached after the call.
-    """
-    tensors, masks = list(tensors), list(masks)
-    left: list[bool] = []
-
-    def run(*values: Any) -> list:
-        arguments = list(values[: len(tensors)])
-        outputs = call.run(arguments, list(values[len(tensors) :]), training=False)
-        left.extend(get_keras_mask(value) is not None for value in arguments)
-        return [get_keras_mask(output) for output in outputs]
-
-    return backend.compute_output_spec(run, *tensors, *masks), left

@@ -62,10 +62,15 @@ def read_graph(model: keras.Model) -> Graph:
     return graph
 
 
+def layers_graph(model: keras.Model) -> Graph | None:
+    """Return the graph of the layers of `model`, whatever its call does; None if it has none."""
+    return _read_functional(model) if functional_graph(model) else None
+
+
 def _read_functional(model: keras.Model) -> Graph:
     functional = functional_graph(model)
     drafts = Drafts()
-    inputs = [drafts.add_input(tensor) for tensor in functional.inputs]
+    inputs = [drafts.add_input(tensor, _input_name(tensor)) for tensor in functional.inputs]
     reader = _Reader(drafts)
     reader.order_calls(functional)
     seen = dict(zip(map(id, functional.inputs), inputs, strict=True))
@@ -82,7 +87,7 @@ def _read_opaque(model: keras.Model) -> Graph:
     symbolic = symbolic_outputs(model, structure)
     announce(model)
     drafts = Drafts()
-    inputs = [drafts.add_input(tensor) for tensor in keras.tree.flatten(structure)]
+    inputs = [drafts.add_input(t, t.name) for t in keras.tree.flatten(structure)]
     tensors = keras.tree.flatten(symbolic)
     arguments = SymbolicArguments(structure)
     outputs = drafts.add(Draft(model.name, model, arguments, inputs, tensors), tensors)
@@ -185,11 +190,12 @@ class _Reader:
         rank = len(tensor.shape)
         if (outside.dtype, len(outside.shape)) == (tensor.dtype, rank):
             return index
-        door = Door(tensor.dtype, rank, name=tensor.name)
+        name = _input_name(tensor)
+        door = Door(tensor.dtype, rank, name=name)
         shape = outside.shape[:-1] if rank < len(outside.shape) else (*outside.shape, 1)[:rank]
         inside = keras.KerasTensor(shape, tensor.dtype)
         arguments = SymbolicArguments(outside)
-        draft = Draft(prefix + tensor.name, door, arguments, [index], [inside], order=order)
+        draft = Draft(prefix + name, door, arguments, [index], [inside], order=order)
         return self._drafts.add(draft, [inside])[0]
 
     def _shapes(self, functional, inputs: list[int]) -> dict[int, tuple]:
@@ -261,6 +267,11 @@ def _call_names(keras_nodes: list) -> list[str]:
         names[id(node)] = f"{name}:{calls[name]}" if calls[name] else name
         calls[name] += 1
     return [names[id(node)] for node in keras_nodes]
+
+
+def _input_name(tensor: keras.KerasTensor) -> str:
+    """Return the name of the input layer of `tensor`."""
+    return tensor._keras_history.operation.name
 
 
 def _entered(scope: Any, model: keras.Model) -> Any:

@@ -8,11 +8,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mpvn.plan.clock import EVERY_STEP, Clock
 from mpvn.plan.cost import multiply_adds
 from mpvn.plan.graph import Graph, Node
+from mpvn.plan.opaque import REMEDY
 from mpvn.plan.partition import (
     PARTITIONS,
     Rates,
@@ -149,7 +151,7 @@ class _Resolver:
         if not 1 <= subnetworks <= body:
             self._fault(
                 f"subnetworks: expected 1 to {body}, because the model has {body} nodes to divide. "
-                f"Received: {subnetworks}"
+                f"Received: {subnetworks}{self._opaque_models()}"
             )
             return [0]
         if partition == "balanced":
@@ -306,6 +308,11 @@ class _Resolver:
             )
 
     # --- tools ------------------------------------------------------------------------------
+
+    def _opaque_models(self) -> str:
+        """Return which nodes are models that cannot be divided, and what to do."""
+        nodes = [n.name for n in self._graph.nodes if isinstance(n.operation, keras.Model)]
+        return f". Models with a call of their own: {', '.join(nodes)}. {REMEDY[:-1]}" * bool(nodes)
 
     def _fault(self, message: str) -> None:
         if message not in self.faults:

@@ -72,8 +72,9 @@ class BackPropagationTrainer(Trainer):
         """Return the outputs `[B, n, ...]` of the frame model for single frames, in training."""
         model, (batch, steps) = self.network.frame_model, tf.unstack(tf.shape(clip[0])[:2])
         # [B, n, ...] -> [B*n, ...] -> [B, n, ...]
-        inputs = keras.tree.pack_sequence_as(model.input, [fold_time(x) for x in clip])
-        outputs = keras.tree.flatten(model(inputs, training=True))
+        graph = self.network.graph
+        inputs = keras.tree.pack_sequence_as(graph.input_structure, [fold_time(x) for x in clip])
+        outputs = graph.flatten_outputs(model(inputs, training=True))
         return [unfold_time(x, batch, steps) for x in outputs]
 
 

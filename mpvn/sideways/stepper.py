@@ -241,12 +241,17 @@ class _Step:
     ) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """Return gradients of the trainable variables of each part, and the loss of the outputs."""
         refuse_losses(self._plan.graph.pop_losses())
+        tensors = self._plan.graph.outputs
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.outputs)
-            value = loss(self.outputs)
+            outputs = [tf.identity(x) for x in self.outputs]  # one tensor may be two outputs
+            floating = [
+                (t, x) for t, x in zip(tensors, outputs, strict=True) if x.dtype.is_floating
+            ]
+            tape.watch([x for _, x in floating])
+            value = loss(outputs)
         arrived = {after(slot): gradient for slot, gradient in self._before["sent"].items()}
-        upstream = tape.gradient(value, self.outputs)
-        for tensor, gradient in zip(self._plan.graph.outputs, upstream, strict=True):
+        upstream = tape.gradient(value, [x for _, x in floating])
+        for (tensor, _), gradient in zip(floating, upstream, strict=True):
             _add(arrived, now(tensor), gradient)
         gradients: list[list[tf.Tensor]] = []
         for index in reversed(range(len(self._parts))):

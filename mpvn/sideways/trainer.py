@@ -175,7 +175,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: the loss has no value for each step.
         """
-        ranks = self._loss_ranks(piece.targets, outputs)
+        ranks = self._loss_ranks(piece.targets, outputs[: len(self.network.graph.model_outputs)])
         packed = self.network.graph.pack_outputs(outputs)
         # [B, n] -> [B, n, 1, ...], the rank of each loss
         shaped = [
