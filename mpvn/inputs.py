@@ -47,6 +47,11 @@ def convert_inputs(graph: Graph, structure: Any, kind: str, name: str) -> list:
 
 def _to_tensor(value: Any, tensor: Tensor, kind: str) -> tf.Tensor:
     """Return `value` as a tensor of the dtype of `tensor`."""
+    if value is None:
+        raise ValueError(
+            f"Expected a {kind} for the input {tensor.name!r}. Received: None. A network needs all "
+            "inputs, optional ones too."
+        )
     if isinstance(value, tf.RaggedTensor):
         raise ValueError(
             f"Expected a {kind} of one shape. Received: a ragged tensor of shape "

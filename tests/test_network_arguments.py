@@ -30,6 +30,15 @@ def test_a_clip_of_another_shape_is_rejected(network: VideoNetwork) -> None:
         network(np.zeros((1, 6, 6, 2), "float32"))
 
 
+def test_an_input_that_is_left_out_is_rejected() -> None:
+    x, y = keras.Input((2,), name="x"), keras.Input((2,), name="y", optional=True)
+    network = VideoNetwork(keras.Model([x, y], keras.layers.Add()([x, y])))
+    with pytest.raises(ValueError, match="a clip for the input 'y'. Received: None"):
+        network([np.zeros((1, 2, 2)), None])
+    with pytest.raises(ValueError, match="The input 'y' is missing"):
+        network({"x": np.zeros((1, 2, 2))})
+
+
 def test_a_clip_without_frames_is_rejected(network: VideoNetwork) -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         network.run(np.zeros((2, 0, 6, 6, 2), "float32"), network.initial_state(2))

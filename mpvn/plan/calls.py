@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src import backend
 from keras.src.backend import get_keras_mask as get_mask
 from keras.src.backend import set_keras_mask
@@ -70,7 +71,8 @@ class Call:
         training = self.training if training is None else training
         if training is not None and takes_training(self.operation):
             kwargs = {**kwargs, "training": training}
-        with _autocast(self.scope):
+        # TensorFlow takes the name of a layer such as "_hidden" only inside a scope.
+        with _autocast(self.scope), tf.name_scope("frame_model"):
             return keras.tree.flatten(self.operation(*args, **kwargs))
 
     @property

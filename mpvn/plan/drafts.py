@@ -167,7 +167,8 @@ class Drafts:
         if any(self._tensors[index].dtype != tensor.dtype for index, tensor in read):
             return True
         if not isinstance(operation, keras.layers.Layer):
-            return draft.scope is not None and bool(self._call(draft).variables)
+            constants = self._call(draft).constants
+            return bool(draft.scope) and any(isinstance(x, keras.Variable) for x in constants)
         own = not type(operation).__module__.startswith("keras.")
         policy = operation.compute_dtype
         return (own and policy != operation.variable_dtype) or any(

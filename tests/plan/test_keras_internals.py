@@ -1,6 +1,6 @@
-"""The Keras internals that `mpvn.plan.graph` depends on.
+"""The Keras internals that `mpvn.plan.reading` and its helpers depend on.
 
-A failure here means that Keras changed and that `mpvn/plan/graph.py` needs an update.
+A failure here means that Keras changed and that these files need an update.
 """
 
 import inspect
@@ -9,8 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from keras.src.backend import get_keras_mask
 
 from keras_layers.pure_call import call_context, restored_context
+from mpvn.plan.nesting import reads_through
 
 
 def call_of(tensor: keras.KerasTensor) -> Any:
@@ -74,6 +76,44 @@ def test_a_built_sequential_model_wraps_a_functional_model() -> None:
     assert hasattr(model._functional, "_nodes_by_depth")
     assert keras.Sequential([layers.ReLU()])._functional is None
     assert "training" in inspect.signature(type(model).call).parameters
+
+
+def test_calls_record_implicit_masks() -> None:
+    words = keras.Input((3,), dtype="int32")
+    e = layers.Embedding(4, 2, mask_zero=True)(words)
+    node = call_of(layers.GlobalAveragePooling1D()(e))
+    assert node.arguments.kwargs["mask"] is get_keras_mask(e)
+    node = call_of(layers.Attention()([e, e]))
+    assert node.arguments.kwargs["mask"] == [get_keras_mask(e)] * 2
+
+
+def test_models_run_their_layers_by_these_methods() -> None:
+    image = keras.Input((2,))
+    functional = keras.Model(image, layers.ReLU()(image))
+    sequential = keras.Sequential([keras.Input((2,)), layers.ReLU()])
+    assert reads_through(functional)
+    assert reads_through(sequential)
+    assert not reads_through(layers.ReLU())
+    assert "training" in layers.ReLU()._call_context_args
+    assert functional._convert_input_args is False, "it casts inputs by _standardize_inputs alone"
+
+
+def test_subclassed_models_know_the_shapes_that_they_were_built_with() -> None:
+    class Subclassed(keras.Model):
+        def call(self, inputs: Any) -> Any:
+            return inputs["a"]
+
+    model = Subclassed()
+    model({"a": np.zeros((3, 2), "float32")})
+    assert list(model._build_shapes_dict.values()) == [{"a": (3, 2)}]
+
+
+def test_the_autocast_scope_is_global() -> None:
+    image = keras.Input((2,))
+    model = keras.Model(image, image * keras.Variable(np.ones(2)))
+    model.dtype_policy = "mixed_bfloat16"
+    assert model(np.ones((1, 2), "float32")).dtype == "float32"
+    assert call_context()["autocast_scope"] is None
 
 
 def test_a_restored_context_has_the_training_mode_and_dtype_of_the_outer_call() -> None:
