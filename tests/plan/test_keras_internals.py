@@ -83,8 +83,6 @@ def test_calls_record_implicit_masks() -> None:
     e = layers.Embedding(4, 2, mask_zero=True)(words)
     node = call_of(layers.GlobalAveragePooling1D()(e))
     assert node.arguments.kwargs["mask"] is get_keras_mask(e)
-    node = call_of(layers.Attention()([e, e]))
-    assert node.arguments.kwargs["mask"] == [get_keras_mask(e)] * 2
 
 
 def test_models_run_their_layers_by_these_methods() -> None:

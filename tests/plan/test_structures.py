@@ -44,7 +44,7 @@ def test_values_are_matched_as_in_keras(structure: Any, values: Any, expected: l
 @pytest.mark.parametrize(
     ("structure", "values", "message"),
     [
-        (LIST, [1], r"structure \['z', 'a'\]. Received: \[1\]"),
+        (LIST, [1], r"structure \['z', 'a'\]. Received: \['1'\]"),
         (LIST, [1, 2, 3], "Expected inputs"),
         (LIST, {"z": 1}, "The input 'a' is missing"),
         (LIST, 1, "Received: 1"),
