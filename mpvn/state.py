@@ -7,7 +7,7 @@ become arguments of exported signatures.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from mpvn.plan import Plan
 STEP = "step"
 """Name of the step counter."""
 
+_COUNTER = tf.TensorSpec((None,), tf.int64)
+
 
 def zero_slots(plan: Plan, batch_size: Any) -> State:
     """Return the slots of streams that have not started: zeros `[batch_size, ...]`."""
@@ -28,34 +30,44 @@ def zero_slots(plan: Plan, batch_size: Any) -> State:
     }
 
 
-def check_slots(plan: Plan, state: State, batch_size: int | None) -> State:
-    """Return the slots of `state`.
+def check_state(plan: Plan, state: Mapping[str, Any], batch_size: int | None) -> State:
+    """Return `state` as tensors of the plan's dtypes, the step counter first.
+
+    Args:
+        plan: the plan of the network.
+        state: tensors or arrays.
+        batch_size: number of streams, None if unknown.
 
     Raises:
-        ValueError: the names are not those of the plan, or the batch size is not `batch_size`.
+        ValueError: the names or shapes are not those of the plan, or the batch size is not
+            `batch_size`.
     """
-    specs = plan.histories.specs
-    if set(state) != {STEP, *specs}:
-        missing = sorted({STEP, *specs} - set(state))
-        unknown = sorted(set(state) - {STEP, *specs})
+    specs = {STEP: _COUNTER, **plan.histories.specs}
+    if state.keys() != specs.keys():
+        missing = sorted(specs.keys() - state.keys())
+        unknown = sorted(state.keys() - specs.keys())
         raise ValueError(
             f"The state does not belong to this network. Missing: {missing[:3]}. "
             f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)."
         )
-    if state[STEP].shape.rank != 1:
-        raise ValueError(
-            f"Expected one step counter per stream, int64 [B], in state[{STEP!r}]. "
-            f"Received: shape {tuple(state[STEP].shape)}. Create the state with "
-            "initial_state(batch_size)."
-        )
-    for value in state.values():
-        streams = value.shape[0]
-        if streams != batch_size and None not in (streams, batch_size):
+    tensors = {}
+    for name, spec in specs.items():
+        tensor = state[name]
+        if not isinstance(tensor, tf.Tensor):
+            tensor = tf.convert_to_tensor(tensor, spec.dtype)
+        shape = tensor.shape
+        if shape.rank != spec.shape.rank:
             raise ValueError(
-                f"Expected a batch of {streams}, the batch size of the state. Received: a batch of "
-                f"{batch_size}. Create the state with initial_state({batch_size})."
+                f"Expected {name!r} in the state with shape {tuple(spec.shape)}. "
+                f"Received: {tuple(shape)}. Create the state with initial_state(batch_size)."
             )
-    return {name: state[name] for name in specs}
+        if shape[0] != batch_size and None not in (shape[0], batch_size):
+            raise ValueError(
+                f"Expected a batch of {shape[0]}, the batch size of the state. Received: a batch "
+                f"of {batch_size}. Create the state with initial_state({batch_size})."
+            )
+        tensors[name] = tensor
+    return tensors
 
 
 def reset_streams(state: State, streams: tf.Tensor) -> State:

@@ -14,7 +14,7 @@ from mpvn.plan import Plan
 from mpvn.plan.graph import Graph
 from mpvn.state import (
     STEP,
-    check_slots,
+    check_state,
     common_step,
     earliest_alike,
     reset_streams,
@@ -113,7 +113,8 @@ class StatefulModel(keras.Model):
             ValueError: the frame or the state does not fit the network.
         """
         frames = self.convert_inputs(frame, "frame")
-        slots, counter = check_slots(self.plan, state, frames[0].shape[0]), state[STEP]
+        slots = check_state(self.plan, state, frames[0].shape[0])
+        counter = slots.pop(STEP)
         settings = training, self._rematerializes(training), self.start
         if tf.executing_eagerly():
             number = common_step(self._earliest_alike(counter.numpy()))
@@ -142,7 +143,7 @@ class StatefulModel(keras.Model):
                 state is not a constant.
         """
         values = self.convert_inputs(clip, "clip")
-        check_slots(self.plan, state, values[0].shape[0])
+        state = check_state(self.plan, state, values[0].shape[0])
         counter = tf.get_static_value(state[STEP])
         if counter is None:
             raise ValueError(
@@ -188,8 +189,7 @@ class StatefulModel(keras.Model):
                 "Invalid streams. Expected one bool per stream, True for those to restart. "
                 f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
             )
-        check_slots(self.plan, state, streams.shape[0])
-        return reset_streams(state, streams)
+        return reset_streams(check_state(self.plan, state, streams.shape[0]), streams)
 
     def check_streams(self) -> None:
         """Raise ValueError if the network cannot stream."""

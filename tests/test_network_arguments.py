@@ -125,3 +125,14 @@ def test_a_cell_rejects_several_outputs() -> None:
     network = VideoNetwork(keras.Model(frame, [frame, keras.layers.ReLU()(frame)]))
     with pytest.raises(ValueError, match="one output.*Received: 1 inputs, 2 outputs, period 1"):
         network.cell()
+
+
+def test_a_state_may_be_arrays_but_must_have_a_counter_for_each_stream() -> None:
+    network = clocked_network()
+    frame = np.ones((2, 6, 6, 2), "float32")
+    state = network.initial_state(2)
+    expected, _ = network.step(frame, state)
+    arrays = {name: value.numpy() for name, value in state.items()}
+    np.testing.assert_array_equal(network.step(frame, arrays)[0], expected)
+    with pytest.raises(ValueError, match=r"Expected 'step' in the state with shape \(None,\)"):
+        network.step(frame, state | {"step": np.int64(0)})
