@@ -198,13 +198,16 @@ class _Search:
             [tf.constant(value, dtype) for value, dtype in zip(values, dtypes, strict=True)]
             for values in zip(*inputs, strict=True)
         ]
-        computed = []
-        for values in batches:
-            with keras.StatelessScope(weights):  # no variable and no random seed changes
-                computed.append([np.asarray(x) for x in node.call(values, training=False)])
-        outputs = [list(values) for values in zip(*computed, strict=True)]
-        if not all(map(self._probe.separates, outputs)) and _is_random(node, batches[0], weights):
-            return [[np.zeros_like(value) for value in values] for values in outputs]
+        # In a scope, no variable and no random seed changes.
+        scopes = [keras.StatelessScope(weights) for _ in batches]
+        results = [
+            _call(node, values, scope) for values, scope in zip(batches, scopes, strict=True)
+        ]
+        outputs = [list(values) for values in zip(*results, strict=True)]
+        if not all(map(self._probe.separates, outputs)):
+            again = _call(node, batches[0], scopes[0])  # in the same scope, random seeds go on
+            if not all(np.all(close(a, b)) for a, b in zip(again, results[0], strict=True)):
+                return [[np.zeros_like(value) for value in values] for values in outputs]
         return outputs
 
     def _traced(self, node: Node) -> list[Batches]:
@@ -256,13 +259,9 @@ def _telling_weights(
     return values
 
 
-def _is_random(node: Node, values: list, weights: list) -> bool:
-    """Return whether `node` gives two results for the same input."""
-    with keras.StatelessScope(weights):
-        first, second = (
-            [np.asarray(x) for x in node.call(values, training=False)] for _ in range(2)
-        )
-    return not all(np.all(close(a, b)) for a, b in zip(first, second, strict=True))
+def _call(node: Node, values: list, scope: keras.StatelessScope) -> list[np.ndarray]:
+    with scope:
+        return [np.asarray(value) for value in node.call(values, training=False)]
 
 
 def _finite(batches: Sequence[np.ndarray]) -> bool:

@@ -13,6 +13,7 @@ from regrouping_models import REGROUPING, swin, windows, wrapped
 
 from mpvn import Plan, VideoNetwork
 from mpvn.plan.regions import Region
+from mpvn.sideways.gpipe import gpipe
 
 STEPS, BATCH = 7, 3
 
@@ -107,21 +108,31 @@ def test_gradients_survive_rematerialization(executor: str, clocked: VideoNetwor
         np.testing.assert_allclose(kept, again, rtol=1e-4, atol=1e-5)
 
 
-def test_losses_of_layers_in_a_region_are_kept() -> None:
-    def penalized(x):
-        y = layers.Dense(4, activity_regularizer="l2")(ops.reshape(x, (-1, 4)))
-        return ops.reshape(y, (-1, 4, 4, 4))
+def test_gpipe_equals_keras_per_frame() -> None:
+    network, clip = network_of(windows, [1, 1, 1]), random_clip(2)
+    (outputs,) = gpipe(network.plan, [tf.constant(clip)])
+    for step in range(2):
+        right = network.frame_model(clip[:, step])
+        np.testing.assert_allclose(outputs[:, step], right, rtol=1e-4, atol=1e-5)
 
-    clip = random_clip(4)
-    losses = []
+
+def test_layers_in_a_region_add_losses_and_learn_statistics() -> None:
+    def learning(x):
+        pixels = layers.Dense(4, activity_regularizer="l2")(ops.reshape(x, (-1, 4)))
+        pixels = layers.BatchNormalization(name="norm")(pixels)
+        return ops.reshape(pixels, (-1, 4, 4, 4))
+
+    results = []
     for rematerialize in (False, True):
-        network = network_of(penalized, [1, 1, 1])
+        network = network_of(learning, [1, 1, 1])
         network.rematerialize = rematerialize
+        mean = network.frame_model.get_layer("norm").moving_mean
+        before = mean.numpy()
         with tf.GradientTape():
-            network(clip, training=True)
-        losses.append(np.sum(network.losses))
-    assert losses[0] > 0
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+            network(random_clip(4), training=True)
+        results.append([*(mean.numpy() - before), np.sum(network.losses)])
+    assert np.all(results[0])
+    np.testing.assert_allclose(*results, rtol=1e-4)
 
 
 def test_exported_region_streams(clocked: VideoNetwork, tmp_path: pathlib.Path) -> None:

@@ -53,7 +53,7 @@ MIXING = {
     "mean behind a gate of zero": layer(
         lambda self, x: x + self.weight * ops.mean(x), initializer="zeros"
     ),
-    "sum under a logarithm": layer(lambda self, x: x + ops.log(ops.sum(x, axis=0))),
+    "sum of logarithms": layer(lambda self, x: x + ops.sum(ops.log(x))),
 }
 
 
@@ -103,6 +103,14 @@ def test_nodes_that_keep_streams_apart_stay_nodes(name: str) -> None:
     graph = read_graph(model_of(KEEPING[name]))
     assert not any(isinstance(node, Region) for node in graph.nodes)
     assert graph.batch_size is None
+
+
+def test_random_nodes_in_a_region_are_judged_by_shapes() -> None:
+    noise = KEEPING["random"]
+    graph = read_graph(
+        model_of(lambda x: ops.reshape(noise(ops.reshape(x, (-1, 2, 2))), (-1, 4, 4, 2)))
+    )
+    assert [type(node) for node in graph.nodes] == [Region]
 
 
 def test_a_mean_that_takes_part_in_training_alone_is_allowed() -> None:

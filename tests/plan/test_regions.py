@@ -113,6 +113,14 @@ def test_layers_with_a_memory_are_refused_inside(memory: str) -> None:
         Plan(wrapped(function))
 
 
+def test_a_region_passes_the_training_mode_on() -> None:
+    (region,) = regions_of(wrapped(lambda x: reverse(layers.Dropout(0.5)(partition(x)))))
+    ones = ops.ones((3, 2, 2, 2, 2, 4))
+    for training in (False, True):
+        (values,) = region.call([ones], training)
+        assert bool(ops.any(values == 0)) == training
+
+
 def test_regions_in_nested_models_and_surgery() -> None:
     inner = keras.Input((4, 4, 4))
     block = keras.Model(inner, windows(inner), name="block")
