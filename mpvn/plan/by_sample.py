@@ -1,8 +1,7 @@
 """Knows layers that compute each sample of a batch by itself at inference.
 
-A short cut for the layers of most networks: the nodes of all others are tried out on values
-(`mpvn.plan.batch_axis`), which takes longer. Batch statistics in training are no matter: Keras
-takes them over the batch too.
+A shortcut for most networks: all other nodes are tried out on values (`mpvn.plan.batch_axis`),
+which takes longer. What a layer does in training, such as batch norm, is no matter here.
 """
 
 from collections.abc import Iterator

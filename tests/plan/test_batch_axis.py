@@ -9,6 +9,7 @@ from keras import layers, ops
 from regrouping_models import partition, reverse, wrapped
 
 from keras_layers.pure_call import without_values
+from mpvn.plan.by_sample import by_sample
 from mpvn.plan.reading import read_graph
 from mpvn.plan.regions import Region
 
@@ -168,6 +169,13 @@ def test_inputs_of_several_batch_sizes_are_refused() -> None:
     inputs = [keras.Input(batch_shape=(size, 3)) for size in (2, 4)]
     with pytest.raises(ValueError, match=r"inputs have one batch size\. .* sizes \[2, 4\]"):
         read_graph(keras.Model(inputs, [layers.Dense(1)(x) for x in inputs]))
+
+
+def test_known_layers_are_not_tried_out() -> None:
+    with without_values():
+        model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
+        graph = read_graph(model)
+    assert all(by_sample(graph, node) for node in graph.nodes)
 
 
 def test_fixed_batches_are_tried_out_at_their_size() -> None:

@@ -135,3 +135,11 @@ def test_a_restored_context_has_the_training_mode_and_dtype_of_the_outer_call() 
     assert call_context()["autocast_scope"] is None
     with restored_context({}):
         assert not np.any(np.asarray(dropout(ones)) == 0)
+
+
+def test_operations_of_keras_are_known_by_module_and_config() -> None:
+    """Operations of one config are tried out once (`mpvn.plan.batch_axis`)."""
+    first, second = (ops.roll(keras.Input((2, 2)), 1, axis=1)._keras_history for _ in range(2))
+    assert type(first.operation).__module__.startswith("keras.src.ops.")
+    configs = [{**x.operation.get_config(), "name": None} for x in (first, second)]
+    assert configs[0] == configs[1] == {"name": None, "shift": 1, "axis": 1}
