@@ -57,3 +57,27 @@ def test_clips_of_different_lengths_are_refused(network: VideoNetwork) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             attempt()
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_losses_and_metrics_find_outputs_as_they_do_in_the_frame_model(by_name: bool) -> None:
+    frame = keras.Input((4,))
+    outputs = [layers.Dense(2, name="first")(frame), layers.Dense(3, name="second")(frame)]
+    model = keras.Model(frame, outputs)
+    rng = np.random.default_rng(0)
+    clip = rng.normal(size=(2, 3, 4)).astype("float32")
+    targets = [rng.normal(size=(2, 3, size)).astype("float32") for size in (2, 3)]
+    losses, metrics = ["mse", "mae"], [["mae"], ["mse"]]
+    names = ["first", "second"]
+    results = []
+    for subject, rank in ((model, 2), (VideoNetwork(model), 3)):
+        subject.compile(
+            "sgd",
+            loss=dict(zip(names, losses, strict=True)) if by_name else losses,
+            metrics=dict(zip(names, metrics, strict=True)) if by_name else metrics,
+        )
+        x, *y = (v if rank == 3 else v.reshape(-1, v.shape[-1]) for v in (clip, *targets))
+        results.append(subject.evaluate(x, y, verbose=0, return_dict=True))
+    assert results[1].keys() == results[0].keys()
+    for name, value in results[0].items():
+        assert results[1][name] == pytest.approx(value, rel=1e-5), name
