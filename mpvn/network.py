@@ -12,6 +12,7 @@ from mpvn.cell import NetworkCell
 from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
 from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
+from mpvn.executors.uninformed import counted_output
 from mpvn.export import export_network
 from mpvn.placement import place
 from mpvn.plan import Plan
@@ -167,6 +168,7 @@ class VideoNetwork(StatefulModel):
         if self.start == "primed":
             first = [frames[:, 0] for frames in clip]
             slots = executors.start_primed(self.plan, first, slots, number, training, rematerialize)
+            number = self.plan.after_cuts(number)
         arguments = self.plan, clip, slots, number, training, rematerialize
         batch, steps = clip[0].shape[:2]
         sideways = bool(self._sideways)
@@ -213,6 +215,38 @@ class VideoNetwork(StatefulModel):
                 network that looks into the future and so cannot stream.
         """
         export_network(self, filepath, format, verbose, input_signature, **kwargs)
+
+    # --- training ---------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor | None:
+        y_pred = self.counted_outputs(y_pred, sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def counted_outputs(self, outputs: Any, sample_weight: Any) -> Any:
+        """Return outputs for a loss; see `mpvn.executors.uninformed.counted_output`.
+
+        Args:
+            outputs: those of a call on clips.
+            sample_weight: as in `fit`: None, a tensor, or a structure like `outputs`.
+        """
+        values, steps = keras.tree.flatten(outputs), self.first_informed_step
+        weights = [sample_weight] * len(values)
+        if keras.tree.is_nested(sample_weight):
+            try:
+                keras.tree.assert_same_structure(sample_weight, outputs)
+            except (TypeError, ValueError):
+                return outputs  # weights of some outputs, by a rule of Keras
+            weights = keras.tree.flatten(sample_weight)
+        pairs = zip(values, weights, strict=True)
+        counted = [x if weight is None else counted_output(x, weight, steps) for x, weight in pairs]
+        return keras.tree.pack_sequence_as(outputs, counted)
 
     # --- Keras ------------------------------------------------------------------------------
 

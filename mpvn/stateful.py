@@ -71,7 +71,7 @@ class StatefulModel(keras.Model):
     @property
     def settled_step(self) -> int:
         """The first step from which on steps of equal phase are computed alike."""
-        return int(self.start == "primed")
+        return 1 if self.start == "primed" else self.plan.settled_step
 
     def initial_state(self, batch_size: int, phase: int = 0) -> State:
         """Return the state of streams that have not started: all zeros.

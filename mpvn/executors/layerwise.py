@@ -13,6 +13,7 @@ A reader looks up values in the *sequence* of a tensor: the slots from before th
 ticks in the clip. So a clip can continue from a state, and a long clip can run in chunks.
 """
 
+import functools
 import itertools
 from typing import Self
 
@@ -21,6 +22,7 @@ import tensorflow as tf
 from keras_layers.folding import fold_time, unfold_time
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_segment
+from mpvn.executors.uninformed import cut_call
 from mpvn.plan import Plan
 from mpvn.plan.clock import Clock
 from mpvn.plan.graph import Node
@@ -32,7 +34,7 @@ def layerwise(
     plan: Plan,
     clip: list[tf.Tensor],
     state: State,
-    phase: int = 0,
+    number: int = 0,
     training: bool | None = None,
     rematerialize: bool = False,
     sideways: SidewaysRules | None = None,
@@ -43,7 +45,7 @@ def layerwise(
         plan: the plan to run.
         clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
         state: the slots before the clip, `[B, ...]` by name.
-        phase: number of the clip's first step, modulo the period.
+        number: number of the clip's first step, or of one like it.
         training: as in Keras.
         rematerialize: whether to compute subnetworks again in the backward pass instead of keeping
             their activations.
@@ -61,7 +63,7 @@ def layerwise(
             "A network with feedback cannot run layer by layer, because its first layer waits for "
             'its last. Set network.executor = "unroll".'
         )
-    run = _ClipRun(plan, clip, state, phase, training, sideways)
+    run = _ClipRun(plan, clip, state, number, training, sideways)
     run.check_training()
     for _, nodes in itertools.groupby(plan.graph.nodes, plan.subnetwork):
         if rematerialize:
@@ -82,12 +84,12 @@ class _ClipRun(Run):
         plan: Plan,
         clip: list[tf.Tensor],
         state: State,
-        phase: int,
+        number: int,
         training: bool | None,
         sideways: SidewaysRules | None,
     ) -> None:
         super().__init__(plan, training, {before(slot): x for slot, x in state.items()})
-        self._phase = phase
+        self._number = number
         self._sideways = sideways
         self._batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
         self._steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
@@ -117,7 +119,7 @@ class _ClipRun(Run):
             if isinstance(count, int) and count == 0:  # its phase is beyond the clip's end
                 values = [self._no_ticks(tensor) for tensor in node.outputs]
             else:
-                values = [unfold_time(value, self._batch, count) for value in self._call(node)]
+                values = self._call(node, count)
         for tensor, ticks in zip(node.outputs, values, strict=True):
             self._put(tensor, ticks)
 
@@ -150,12 +152,35 @@ class _ClipRun(Run):
         run._sequences = {}
         return run
 
-    def _call(self, node: Node) -> list[tf.Tensor]:
-        """Return the outputs `[B*n, ...]` of `node` at all its ticks."""
+    def _call(self, node: Node, count: int | tf.Tensor) -> list[tf.Tensor]:
+        """Return the outputs `[B, n, ...]` of `node` at all its `count` ticks."""
+        inputs = self._inputs(node)
+        cut = self._clock(node).count(self.plan.cut_before[node.index] - self._number)
+        if cut <= 0:
+            return self._call_at(node, count, inputs)
+        cut = min(cut, count) if isinstance(count, int) else tf.minimum(cut, count)
+        early = cut_call(
+            functools.partial(self._call_at, node, cut), [ticks[:, :cut] for ticks in inputs]
+        )
+        if isinstance(count, int) and cut == count:
+            return early
+        late = self._call_at(node, count - cut, [ticks[:, cut:] for ticks in inputs])
+        return [tf.concat(ticks, axis=1) for ticks in zip(early, late, strict=True)]
+
+    def _call_at(
+        self, node: Node, count: int | tf.Tensor, inputs: list[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Return the outputs of one call of `node` for `count` ticks, `[B, count, ...]`."""
+        folded = [fold_time(ticks) for ticks in inputs]  # [B, count, ...] -> [B*count, ...]
+        outputs = [node.operation(folded)] if node.temporal else node.call(folded, self.training)
+        return [unfold_time(output, self._batch, count) for output in outputs]
+
+    def _inputs(self, node: Node) -> list[tf.Tensor]:
+        """Return what `node` reads at its ticks, or its window, oldest first, `[B, n, ...]`."""
         clock = self._clock(node)
         reads = self.edges(node)
         if not node.temporal:
-            return node.call([fold_time(self.seen(read, node)) for read in reads], self.training)
+            return [self.seen(read, node) for read in reads]
         (read,) = reads
         layer, window = node.temporal, []
         if read.past:
@@ -170,7 +195,7 @@ class _ClipRun(Run):
             future = _pad_end(future, layer.lookahead)
             for lead in range(1, layer.lookahead + 1):
                 window.append(self._look_up(read, clock, future, None, -lead))
-        return [node.operation([fold_time(value) for value in window])]
+        return window
 
     def _look_up(
         self, read: Read, reader: Clock, sequence: tf.Tensor, history: History | None, lag: int = 0
@@ -217,7 +242,7 @@ class _ClipRun(Run):
 
     def _clock(self, node: Node | None) -> Clock:
         """Return the clock of `node`, in steps counted from the clip's start."""
-        return self.plan.clock(node).starting_at(self._phase)
+        return self.plan.clock(node).starting_at(self._number)
 
     def _no_ticks(self, tensor: int) -> tf.Tensor:
         spec = self.plan.graph.tensors[tensor]

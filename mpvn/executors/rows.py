@@ -50,6 +50,7 @@ class Rows:
                 "clocks of rate 1, or build the frame model for any batch size."
             )
         self._run = run
+        self._counter = counter
         self._ticking = {
             clock: _ticking(clock.ticks(counter))
             for clock in run.plan.distinct_clocks
@@ -70,6 +71,7 @@ class Rows:
             branch = run.with_values(
                 {place: _gather(run.values[place], index) for place, index in entering.items()}
             )
+            branch.number = tf.gather(self._counter, rows)
             branch.run(nodes)
             return [self._leave(place, branch.values[place], rows) for place in leaving]
 

@@ -40,8 +40,8 @@ def step(
         plan: the plan to run.
         frames: one tensor `[B, ...]` per input of the frame model.
         state: the slots before the step, `[B, ...]` by name.
-        number: number of the step, or of one like it: an int for all streams, or int64
-            `[B]`, one for each.
+        number: number of the step, or of one like it: an int for all streams, or int64 `[B]`, one
+            for each.
         training: as in Keras.
         rematerialize: whether to compute blocks again in the backward pass instead of keeping their
             activations.
@@ -52,7 +52,8 @@ def step(
     """
     if start == "primed":
         state = start_primed(plan, frames, state, number, training, rematerialize)
-    run = StepRun(plan, state, training, rematerialize)
+        number = plan.after_cuts(number)
+    run = StepRun(plan, state, training, rematerialize, number)
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
     rows = None if isinstance(number, int) else Rows(run, number)

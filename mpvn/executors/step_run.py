@@ -1,9 +1,12 @@
 """The values of one step while it is being computed, for streams that tick together."""
 
+import functools
+
 import tensorflow as tf
 
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_segment
+from mpvn.executors.uninformed import call_unless_cut
 from mpvn.plan import Plan
 from mpvn.plan.graph import Node
 from mpvn.plan.history import Read, Seen
@@ -17,14 +20,24 @@ class StepRun(Run):
         state: the slots before the step, `[B, ...]` by name.
         training: as in Keras.
         rematerialize: as in `step`.
+        number: number of the step: an int for all streams, or int `[B]`, one for each.
+
+    Attributes:
+        number: the argument.
     """
 
     def __init__(
-        self, plan: Plan, state: State, training: bool | None = None, rematerialize: bool = False
+        self,
+        plan: Plan,
+        state: State,
+        training: bool | None = None,
+        rematerialize: bool = False,
+        number: int | tf.Tensor = 0,
     ) -> None:
         slots = {place(slot): x for place in (before, after) for slot, x in state.items()}
         super().__init__(plan, training, slots)
         self._rematerialize = rematerialize
+        self.number = number
 
     def outputs(self) -> list[tf.Tensor]:
         """Return the outputs of the frame model, once all nodes have run."""
@@ -67,12 +80,14 @@ class StepRun(Run):
         return [self.values[place] for place in _places(read)]
 
     def _call(self, node: Node) -> list[tf.Tensor]:
-        windows = [self._window(read) for read in self.edges(node)]
+        inputs = [tick for read in self.edges(node) for tick in self._window(read)]
         if node.feedback_source:
-            return windows[0]
-        if node.temporal:
-            return [node.operation(windows[0])]
-        return node.call([newest for (newest,) in windows], self.training)
+            return inputs
+        call = functools.partial(self._call_on, node)
+        return call_unless_cut(call, inputs, self.number, self.plan.cut_before[node.index])
+
+    def _call_on(self, node: Node, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [node.operation(inputs)] if node.temporal else node.call(inputs, self.training)
 
 
 def _places(read: Read) -> list[Place]:

@@ -1,10 +1,11 @@
 """Step by step: a clip, one step after another (*Massively Parallel Video Networks*, figure 11).
 
     for t in range(T):
-        outputs[t], state = step(frames[t], state, phase=t mod period)
+        outputs[t], state = step(frames[t], state, number=t)
 
-A loop over whole periods, whose body contains all steps of a period, so that each knows its phase;
-the remaining steps follow. The only executor for networks with feedback, and the one whose graph
+First the steps that have cut calls (`mpvn.executors.uninformed`), if the plan has any; then a loop
+over whole periods, whose body contains all steps of a period, so that each knows its phase; then
+the remaining steps. The only executor for networks with feedback, and the one whose graph
 does not grow with the clip.
 """
 
@@ -25,7 +26,7 @@ def unroll(
     plan: Plan,
     clip: list[tf.Tensor],
     state: State,
-    phase: int = 0,
+    number: int = 0,
     training: bool | None = None,
     rematerialize: bool = False,
 ) -> tuple[list[tf.Tensor], State]:
@@ -35,7 +36,7 @@ def unroll(
         plan: the plan to run.
         clip: one tensor `[B, T, ...]` per input of the frame model; T may be unknown.
         state: the slots before the clip, `[B, ...]` by name.
-        phase: number of the clip's first step, modulo the period.
+        number: number of the clip's first step, or of one like it.
         training: as in Keras.
         rematerialize: whether to compute blocks again in the backward pass instead of keeping their
             activations.
@@ -47,9 +48,10 @@ def unroll(
         ValueError: in training, a layer adds a loss: one at each step, inside a loop that it
             cannot leave.
     """
-    run = _Unroll(plan, clip, phase, training, rematerialize)
+    run = _Unroll(plan, clip, number, training, rematerialize)
     plan.graph.pop_losses()  # forget those of earlier calls
-    time, state, outputs = run.whole_periods(state, run.output_arrays())
+    state, outputs = run.steps_with_cuts(state, run.output_arrays())
+    time, state, outputs = run.whole_periods(state, outputs)
     state, outputs = run.remaining_steps(time, state, outputs)
     adding = plan.graph.pop_losses()
     if training:
@@ -67,7 +69,7 @@ class _Unroll:
         self,
         plan: Plan,
         clip: list[tf.Tensor],
-        phase: int,
+        number: int,
         training: bool | None,
         rematerialize: bool,
     ) -> None:
@@ -75,7 +77,8 @@ class _Unroll:
         self._frames = [_unstack(tensor) for tensor in clip]
         self._length = clip[0].shape[1]
         self._steps = tf.shape(clip[0])[1] if self._length is None else self._length
-        self._phase = phase
+        self._number = number
+        self._cut_steps = max(0, plan.settled_step - number)
         self._training = training
         self._rematerialize = rematerialize
 
@@ -86,20 +89,30 @@ class _Unroll:
             for tensor in tensors
         ]
 
+    def steps_with_cuts(self, state: State, outputs: Arrays) -> tuple[State, Arrays]:
+        """Run the steps of the clip that have cut calls, each by itself."""
+        for time in range(self._cut_steps):
+            if self._length is None:
+                state, outputs = self._step_if_any(time, state, outputs)
+            elif time < self._length:
+                state, outputs = self._step(time, time, state, outputs)
+        return state, outputs
+
     def whole_periods(self, state: State, outputs: Arrays) -> tuple[int, State, Arrays]:
-        """Run the whole periods of the clip in a loop; return the time after them."""
-        period, length = self._plan.period, self._length
-        if length is not None and length < 2 * period:
-            return 0, state, outputs  # a loop is not worth it
+        """Run the next whole periods of the clip in a loop; return the time after them."""
+        period, length, first = self._plan.period, self._length, self._cut_steps
+        if length is not None and length - first < 2 * period:
+            return first, state, outputs  # a loop is not worth it
 
         def run_period(time, state, outputs):
             for offset in range(period):
-                state, outputs = self._step(time + offset, offset, state, outputs)
+                state, outputs = self._step(time + offset, first + offset, state, outputs)
             return time + period, state, outputs
 
-        end = self._steps // period * period
-        iterations = None if length is None else length // period
-        _, state, outputs = self._loop(0, end, run_period, state, outputs, iterations)
+        left = tf.maximum(self._steps - first, 0) if length is None else length - first
+        end = first + left // period * period
+        iterations = None if length is None else (length - first) // period
+        _, state, outputs = self._loop(first, end, run_period, state, outputs, iterations)
         return end, state, outputs
 
     def remaining_steps(self, time: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
@@ -108,24 +121,35 @@ class _Unroll:
             for later in range(time, self._length):
                 state, outputs = self._step(later, later, state, outputs)
             return state, outputs
-        if self._plan.period == 1:
+        period, first = self._plan.period, self._cut_steps
+        if period == 1:
             return state, outputs
 
         def run_step(time, state, outputs):  # its phase is known only at run time
             steps = [
-                functools.partial(self._step, time, offset, state, outputs)
-                for offset in range(self._plan.period - 1)
+                functools.partial(self._step, time, first + offset, state, outputs)
+                for offset in range(period - 1)
             ]
-            return time + 1, *tf.switch_case(time % self._plan.period, steps)
+            return time + 1, *tf.switch_case((time - first) % period, steps)
 
         _, state, outputs = self._loop(time, self._steps, run_step, state, outputs)
         return state, outputs
 
+    def _step_if_any(self, time: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
+        """Run the step at `time` if the clip, of unknown length, has one."""
+
+        def run_step(_, state, outputs):
+            return time + 1, *self._step(time, time, state, outputs)
+
+        end = tf.minimum(time + 1, self._steps)
+        _, state, outputs = self._loop(time, end, run_step, state, outputs)
+        return state, outputs
+
     def _step(self, time, offset: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
-        """Run the step at `time`, which has the phase of the clip's step `offset`."""
+        """Run the step at `time`, which is like the clip's step `offset`."""
         frames = [array.read(time) for array in self._frames]
-        phase = (self._phase + offset) % self._plan.period
-        values, state = step(self._plan, frames, state, phase, self._training, self._rematerialize)
+        number = self._number + offset
+        values, state = step(self._plan, frames, state, number, self._training, self._rematerialize)
         return state, [a.write(time, value) for a, value in zip(outputs, values, strict=True)]
 
     def _loop(self, start, end, body, state: State, outputs: Arrays, iterations=None) -> tuple:

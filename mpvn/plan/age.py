@@ -107,9 +107,19 @@ def information_latency(schedule: Schedule) -> tuple[int, int]:
 def first_informed_step(schedule: Schedule) -> int:
     """Return the first step at which every output can depend on a frame.
 
-    Before it, at least one output is a constant. A clip starts at step 0 with all states zero.
-    Information reaches a node at its first tick at which one of its sources is informed. Outputs
-    that no frame ever reaches are ignored.
+    Before it, at least one output is a constant. Outputs that no frame ever reaches are ignored.
+    """
+    informed = first_informed_steps(schedule)
+    producers = [schedule.graph.producer(tensor) for tensor in schedule.graph.outputs]
+    steps = [0 if node is None else informed[node.index] for node in producers]
+    return int(max((step for step in steps if step < math.inf), default=0))
+
+
+def first_informed_steps(schedule: Schedule) -> list[float]:
+    """Return, for each node, the first step at which its value can depend on a frame, or infinity.
+
+    A stream starts at step 0 with all states zero. Information reaches a node at its first tick at
+    which one of its sources is informed.
     """
     informed = [math.inf] * len(schedule.graph.nodes)
     before: list[float] = []
@@ -121,9 +131,27 @@ def first_informed_step(schedule: Schedule) -> int:
             if arrival < math.inf:
                 clock = schedule.clock(node)
                 informed[node.index] = arrival + (clock.phase - arrival) % clock.rate
-    producers = [schedule.graph.producer(tensor) for tensor in schedule.graph.outputs]
-    steps = [0 if node is None else informed[node.index] for node in producers]
-    return int(max((step for step in steps if step < math.inf), default=0))
+    return informed
+
+
+def first_steps_in_domain(schedule: Schedule) -> list[int]:
+    """Return, for each node, the first step from which all of its inputs depend on frames.
+
+    Before it, the node is called on values that come from no frame. What depends on feedback alone
+    does not count: the frame model itself reads zeros there. Nor do past ticks of a window: a
+    temporal layer reads zeros before the start of a clip.
+    """
+    informed = first_informed_steps(schedule)
+    steps = []
+    for node in schedule.graph.nodes:
+        sources = [
+            source
+            for source in schedule.graph.sources(node)
+            if source is None or source.index not in schedule.graph.feedback_only
+        ]
+        arrivals = [_arrival(schedule, node, source, informed) for source in sources]
+        steps.append(int(max((step for step in arrivals if step < math.inf), default=0)))
+    return steps
 
 
 def _sources(schedule: Schedule, node: Node) -> list[Node | None]:

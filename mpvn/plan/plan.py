@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from mpvn.plan import age
 from mpvn.plan.cost import costs_by_step, multiply_adds
+from mpvn.plan.domain import is_total
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
 from mpvn.plan.reading import read_graph
@@ -172,6 +173,28 @@ class Plan(Schedule):
     def first_informed_step(self) -> int:
         """The first step of a clip at which every output can depend on a frame."""
         return age.first_informed_step(self)
+
+    @functools.cached_property
+    def cut_before(self) -> tuple[int, ...]:
+        """The step before which calls of each node are cut, in plan order; 0 for total layers.
+
+        A stream that starts from zeros calls the node on values that come from no frame; see
+        `mpvn.plan.domain`.
+        """
+        steps = age.first_steps_in_domain(self)
+        return tuple(
+            0 if all(is_total(call.operation) for call in node.calls) else step
+            for node, step in zip(self.graph.nodes, steps, strict=True)
+        )
+
+    @property
+    def settled_step(self) -> int:
+        """The first step from which on no call is cut."""
+        return max(self.cut_before)
+
+    def after_cuts(self, step: Any) -> Any:
+        """Return a step of the phase of `step` (an int or a tensor) at which no call is cut."""
+        return step + -(-self.settled_step // self.period) * self.period
 
     @functools.cached_property
     def node_ages(self) -> list[age.Ages | None]:

@@ -143,11 +143,12 @@ class SidewaysStepper:
             frames = [frames[:, time] for frames in clip]
             informed = state["age"] >= self.rules.first_output
             counted = counts[:, time] * tf.cast(informed, tf.float32)
-            run = _Step(self._plan, self.parts, frames, counted, self._started(frames, state))
+            state, number = self._started(frames, state)
+            run = _Step(self._plan, self.parts, frames, counted, state, number)
             gradients, value = run.learn(lambda outputs: loss(time, outputs, counted))
             outputs = [a.write(time, x) for a, x in zip(outputs, run.outputs, strict=True)]
             sums = tf.nest.map_structure(tf.add, sums, gradients)
-            total += tf.cast(value, tf.float32)
+            total += tf.where(tf.reduce_any(counted > 0), tf.cast(value, tf.float32), 0.0)
             counted_steps += tf.reduce_mean(counted)
             learned += run.gates_open
             return time + 1, run.state_after(), outputs, sums, learned, total, counted_steps
@@ -165,12 +166,15 @@ class SidewaysStepper:
             state,
         )
 
-    def _started(self, frames: list[tf.Tensor], state: StepperState) -> StepperState:
-        """Return `state` with primed slots for new streams, if the start is primed."""
+    def _started(
+        self, frames: list[tf.Tensor], state: StepperState
+    ) -> tuple[StepperState, int | tf.Tensor]:
+        """Return the state, with new streams primed if need be, and the number of the step."""
         if self.rules.start == "zeros":
-            return state
+            return state, state["age"]
         new = state["age"] == 0
-        return {**state, "slots": prime_new(self._plan, frames, state["slots"], new, training=True)}
+        slots = prime_new(self._plan, frames, state["slots"], new, training=True)
+        return {**state, "slots": slots}, self._plan.after_cuts(0)
 
     def _output_arrays(self, clip: list[tf.Tensor]) -> list[tf.TensorArray]:
         batch, steps = clip[0].shape[0], tf.shape(clip[0])[1]
@@ -206,6 +210,7 @@ class _Step:
         frames: `[B, ...]` for each input of the frame model.
         counted: float32 `[B]`, how much the loss of this step counts.
         state: the state before the step.
+        number: number of the step, which says what calls are cut: an int, or int `[B]`.
 
     Attributes:
         outputs: `[B, ...]` for each output of the frame model.
@@ -218,13 +223,14 @@ class _Step:
         frames: list[tf.Tensor],
         counted: tf.Tensor,
         state: StepperState,
+        number: int | tf.Tensor,
     ) -> None:
         self._plan, self._parts = plan, parts
         self._before = state
         self._counted = tf.concat([state["counted"][:, 1:], counted[:, None]], axis=1)
         newest = self._counted.shape[1] - 1
         self._gates = [self._counted[:, newest - part.lag] for part in parts]
-        self._run = StepRun(plan, state["slots"], training=True)
+        self._run = StepRun(plan, state["slots"], training=True, number=number)
         for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
             self._run.put(tensor, frame)
         self._calls = [self._call(part) for part in parts]
@@ -331,6 +337,9 @@ def _add(values: dict[Place, tf.Tensor], place: Place, gradient: tf.Tensor | Non
 
 
 def _gated(gradient: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
-    """Return `gradient` `[B, ...]` times `gate` `[B]`."""
-    shape = (-1, *[1] * (gradient.shape.rank - 1))
-    return gradient * tf.reshape(tf.cast(gate, gradient.dtype), shape)
+    """Return `gradient` `[B, ...]` where `gate` `[B]` is 1, else 0: also for NaN, unlike a product.
+
+    A loss that does not count may have no gradient.
+    """
+    is_open = tf.reshape(gate > 0, (-1, *[1] * (gradient.shape.rank - 1)))
+    return tf.where(is_open, gradient, tf.zeros_like(gradient))

@@ -115,6 +115,17 @@ class Distillation(keras.Model):
         self.add_loss(self.weight * tf.add_n(distances) / len(distances))
         return outputs
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor | None:
+        y_pred = self.student.counted_outputs(y_pred, sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
     def _distance(self, taught: tf.Tensor, learned: tf.Tensor) -> tf.Tensor:
         """Return the mean squared distance of activations `[B, T, ..., C]` at steps that count."""
         steps = tf.shape(learned)[1]

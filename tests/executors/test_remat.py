@@ -67,7 +67,7 @@ def forward_and_back(net: VideoNetwork) -> dict[str, list[np.ndarray]]:
     weights = [variable.value for variable in net.trainable_variables]
     with tf.GradientTape() as tape:
         tape.watch([clip, *past])
-        begin = dict(zip(names, past, strict=True)) | {"step": tf.constant(0, tf.int64)}
+        begin = dict(zip(names, past, strict=True)) | {"step": tf.zeros([2], tf.int64)}
         outputs, after = net.run(clip, begin, training=True)
         ends = [after[name] for name in names]
         loss = tf.add_n([tf.reduce_sum(tf.sin(tf.cast(x, tf.float32))) for x in [outputs, *ends]])
