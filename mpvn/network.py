@@ -16,6 +16,7 @@ from mpvn.executors.uninformed import counted_output
 from mpvn.export import export_network
 from mpvn.placement import place
 from mpvn.plan import Plan
+from mpvn.plan.calls import get_mask, set_mask
 from mpvn.sideways.rules import SidewaysRules
 from mpvn.state import zero_slots
 from mpvn.stateful import StatefulModel
@@ -246,6 +247,8 @@ class VideoNetwork(StatefulModel):
             weights = keras.tree.flatten(sample_weight)
         pairs = zip(values, weights, strict=True)
         counted = [x if weight is None else counted_output(x, weight, steps) for x, weight in pairs]
+        for value, output in zip(counted, values, strict=True):
+            set_mask(value, get_mask(output))
         return keras.tree.pack_sequence_as(outputs, counted)
 
     # --- Keras ------------------------------------------------------------------------------

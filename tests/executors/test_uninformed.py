@@ -295,6 +295,21 @@ def test_a_loss_need_not_be_defined_where_it_does_not_count(
     assert_close(received, expected)
 
 
+def test_outputs_for_a_loss_keep_their_masks_and_what_counts() -> None:
+    words = keras.Input((3,), dtype="int32")
+    x = layers.Dense(2, name="last")(layers.Embedding(5, 2, mask_zero=True)(words))
+    model = keras.Model(words, [x, x + 1.0])
+    network = VideoNetwork(model, Plan(model, boundaries=["last"]))
+    outputs = network(np.ones((1, 3, 3), "int32"))
+    for weights in (None, [None, None], {"last": np.zeros((1, 3))}):
+        assert_close(network.counted_outputs(outputs, weights), outputs)
+    counted, unweighted = network.counted_outputs(outputs, [tf.zeros((1, 3)), None])
+    np.testing.assert_array_equal(counted._keras_mask, outputs[0]._keras_mask)
+    np.testing.assert_array_equal(counted[:, 0], outputs[0][:, 2])
+    np.testing.assert_array_equal(counted[:, 1:], outputs[0][:, 1:])
+    np.testing.assert_array_equal(unweighted, outputs[1])
+
+
 def test_sideways_learns_from_streams_beside_new_ones(rng: np.random.Generator) -> None:
     """A reset stream is not informed yet, while the other one is."""
     clip, targets = rng.normal(size=(2, STEPS, 4)), rng.normal(size=(2, STEPS, 2))
