@@ -42,10 +42,12 @@ class NetworkCell(keras.layers.Layer):
         super().__init__(**kwargs)
         plan = network.plan
         inputs, outputs = len(plan.graph.inputs), len(plan.graph.model_outputs)
-        if (inputs, outputs) != (1, 1) or plan.period > 256 or not plan.causal:
+        last = network.settled_step + plan.period - 1  # the largest number of a step
+        if (inputs, outputs) != (1, 1) or last > 256 or not plan.causal:
             raise ValueError(
                 "Expected a causal network with one input, one output and a period of at most "
-                f"256. Received: {inputs} inputs, {outputs} outputs, period {plan.period}, "
+                f"256. Received: {inputs} inputs, {outputs} outputs, period {plan.period} after "
+                f"{network.settled_step} first steps, "
                 f"{'causal' if plan.causal else 'looking into the future'}."
             )
         self.network = network

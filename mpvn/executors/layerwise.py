@@ -155,7 +155,7 @@ class _ClipRun(Run):
     def _call(self, node: Node, count: int | tf.Tensor) -> list[tf.Tensor]:
         """Return the outputs `[B, n, ...]` of `node` at all its `count` ticks."""
         inputs = self._inputs(node)
-        cut = self._clock(node).count(self.plan.cut_before[node.index] - self._number)
+        cut = self._clock(node).count(self.cut_before[node.index] - self._number)
         if cut <= 0:
             return self._call_at(node, count, inputs)
         cut = min(cut, count) if isinstance(count, int) else tf.minimum(cut, count)

@@ -84,7 +84,7 @@ class StepRun(Run):
         if node.feedback_source:
             return inputs
         call = functools.partial(self._call_on, node)
-        return call_unless_cut(call, inputs, self.number, self.plan.cut_before[node.index])
+        return call_unless_cut(call, inputs, self.number, self.cut_before[node.index])
 
     def _call_on(self, node: Node, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         return [node.operation(inputs)] if node.temporal else node.call(inputs, self.training)

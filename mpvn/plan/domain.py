@@ -5,10 +5,19 @@ There x / norm(x), log(x) and sqrt(x) have no value or no gradient, and one NaN 
 weights. Such calls are cut (`mpvn.executors.uninformed`).
 
 A layer is known to be *total* if its value and its gradient are finite for all finite inputs. Calls
-of total layers need no cut. Layers that are not known here may not be total.
+of total layers need no cut. Layers that are not known here are tried out on zeros: if their values
+and gradients are finite there, nothing is cut, so that gradients are exact.
+
+What this does not do well: it tries zeros, not all values that layers make of zeros, with the
+weights that a layer has when its network is built.
 """
 
 import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_layers.pure_call import restored_context
+from mpvn.plan.graph import Graph, Node
 
 
 def _names(text: str) -> frozenset[str]:
@@ -53,6 +62,42 @@ _ACTIVATIONS = _names(
     log_softmax relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign tanh tanh_shrink
     """
 )
+
+
+def is_defined_at_zeros(graph: Graph, node: Node) -> bool:
+    """Return whether `node` has finite values and gradients where inputs are zero.
+
+    Each of the inputs may be zero while others are not. A node that cannot be tried out counts as
+    defined: its gradients are then exact, and NaN would show.
+    """
+    if all(is_total(call.operation) for call in node.calls):
+        return True
+    tensors = [graph.tensors[index] for index in node.inputs]
+    random = np.random.default_rng(0)
+    some = [random.uniform(0.1, 1, (1, *tensor.shape)) for tensor in tensors]
+    zeros = [[np.zeros_like(value) for value in some]]
+    if len(some) > 1:
+        zeros += [[*some[:i], np.zeros_like(some[i]), *some[i + 1 :]] for i in range(len(some))]
+    try:
+        with tf.init_scope(), restored_context({}):  # eager, as if outside of any layer
+            return all(_is_finite(node, values, [t.dtype for t in tensors]) for values in zeros)
+    except Exception:  # any error of a user's layer
+        return True
+
+
+def _is_finite(node: Node, values: list[np.ndarray], dtypes: list[str]) -> bool:
+    """Return whether the outputs of `node` and the gradients of their sum are finite."""
+    with keras.StatelessScope(), tf.GradientTape() as tape:  # no variable and no seed changes
+        inputs = [
+            tf.constant(value.astype(tf.as_dtype(t).as_numpy_dtype))
+            for value, t in zip(values, dtypes, strict=True)
+        ]
+        tape.watch(floating := [value for value in inputs if value.dtype.is_floating])
+        outputs = [value for value in node.call(inputs, training=False) if value.dtype.is_floating]
+        total = [tf.reduce_sum(value) for value in outputs]
+    gradients = tape.gradient(total, [floating, tape.watched_variables()])
+    tensors = [*outputs, *filter(tf.is_tensor, tf.nest.flatten(gradients))]
+    return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in tensors)
 
 
 def is_total(operation: keras.Operation) -> bool:

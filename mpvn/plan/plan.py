@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mpvn.plan import age
 from mpvn.plan.cost import costs_by_step, multiply_adds
-from mpvn.plan.domain import is_total
+from mpvn.plan.domain import is_defined_at_zeros
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
 from mpvn.plan.reading import read_graph
@@ -176,14 +176,14 @@ class Plan(Schedule):
 
     @functools.cached_property
     def cut_before(self) -> tuple[int, ...]:
-        """The step before which calls of each node are cut, in plan order; 0 for total layers.
+        """The step before which calls of each node are cut, in plan order; 0 for most nodes.
 
         A stream that starts from zeros calls the node on values that come from no frame; see
         `mpvn.plan.domain`.
         """
         steps = age.first_steps_in_domain(self)
         return tuple(
-            0 if all(is_total(call.operation) for call in node.calls) else step
+            step if step and not is_defined_at_zeros(self.graph, node) else 0
             for node, step in zip(self.graph.nodes, steps, strict=True)
         )
 

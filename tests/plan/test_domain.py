@@ -3,22 +3,33 @@
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
 
 import keras_layers
-from mpvn import Plan
+from mpvn import Plan, VideoNetwork
 from mpvn.plan import domain
 from mpvn.plan.domain import is_total
 from mpvn.plan.nesting import Door
 
 
 class Custom(layers.Layer):
-    """A layer that no list knows."""
+    """A layer that no list knows, undefined where one of its inputs is zero."""
 
     def call(self, *inputs):
-        return sum(inputs[1:], inputs[0])
+        return sum(x / ops.norm(x, axis=-1, keepdims=True) for x in inputs)
+
+
+class Shifted(layers.Layer):
+    """A layer that no list knows, defined everywhere, with a weight."""
+
+    def build(self, shape: tuple) -> None:
+        self.offset = self.add_weight(shape=(shape[-1],), initializer="ones", name="offset")
+
+    def call(self, x):
+        return ops.tanh(x + self.offset)
 
 
 def operations(base: type = keras.Operation) -> Iterator[str]:
@@ -88,6 +99,25 @@ def cut_before(model: keras.Model, **arguments: object) -> dict[str, int]:
     cuts = dict(zip(plan.nodes, plan.cut_before, strict=True))
     assert not any(cut for name, cut in cuts.items() if not name.startswith("custom"))
     return {name: cut for name, cut in cuts.items() if name.startswith("custom")}
+
+
+def test_layers_that_are_defined_at_zeros_are_not_cut() -> None:
+    """Their gradients are exact, also at steps that no frame has reached."""
+    frame = keras.Input((3,))
+    x = layers.Dense(3, name="d0")(frame)
+    model = keras.Model(frame, Shifted(name="shifted")(x))
+    network = VideoNetwork(model, Plan(model, boundaries=["shifted"]), executor="unroll")
+    assert network.plan.settled_step == 0
+    clip = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 3)), tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(network(clip, training=True))
+    received = tape.gradient(loss, model.get_layer("shifted").offset.value)
+    with tf.GradientTape() as tape:
+        y = model.get_layer("d0")(clip)
+        late = tf.concat([tf.zeros_like(y[:, :1]), y[:, :-1]], axis=1)
+        loss = tf.reduce_sum(model.get_layer("shifted")(late))
+    expected = tape.gradient(loss, model.get_layer("shifted").offset.value)
+    np.testing.assert_allclose(received, expected, rtol=1e-5)
 
 
 def test_calls_are_cut_until_a_frame_has_reached_every_input() -> None:
