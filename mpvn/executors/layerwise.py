@@ -136,10 +136,6 @@ class _ClipRun(Run):
         producer = self.plan.graph.producer(read.tensor)
         return self._sideways.received(value, self.values[now(read.tensor)], producer, reader)
 
-    def state_after(self) -> State:
-        """Return the slots after the clip."""
-        return {slot: self.values[after(slot)] for slot in self.plan.histories.specs}
-
     def reads(self, node: Node | None) -> list[Place]:
         edges = self.edges(node)
         looked_up = [history for read in edges for history in (read.held, read.past) if history]

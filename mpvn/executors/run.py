@@ -109,8 +109,20 @@ class Run(abc.ABC):
             return [histories.output_read(tensor) for tensor in self.plan.graph.outputs]
         return histories.reads(node)
 
+    def state_after(self) -> State:
+        """Return the slots after the step or clip, once all nodes have run."""
+        return {
+            slot: _shaped(self.values[after(slot)], spec.shape)
+            for slot, spec in self.plan.histories.specs.items()
+        }
+
     def with_values(self, values: dict[Place, tf.Tensor]) -> Self:
         """Return a copy of the run with other values."""
         run = copy.copy(self)
         run.values = values
         return run
+
+
+def _shaped(value: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Return `value` with the static `shape`, which a layer may have lost while it is traced."""
+    return value if value.shape.is_subtype_of(shape) else tf.ensure_shape(value, shape)

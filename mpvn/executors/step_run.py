@@ -43,10 +43,6 @@ class StepRun(Run):
         """Return the outputs of the frame model, once all nodes have run."""
         return [self._window(read)[-1] for read in self.edges(None)]
 
-    def state_after(self) -> State:
-        """Return the slots as of now."""
-        return {slot: self.values[after(slot)] for slot in self.plan.histories.specs}
-
     def run(self, nodes: list[Node]) -> None:
         """Run `nodes`, all of one subnetwork and clock."""
         if self._rematerialize:
