@@ -15,6 +15,7 @@ random numbers, or cannot compute with random ones, are judged by the shapes of 
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ import tensorflow as tf
 from keras_layers.pure_call import restored_context
 from mpvn.plan.by_sample import by_sample
 from mpvn.plan.graph import Graph, Node, Tensor
+from mpvn.plan.memory import TrialScope, remembering_variables
 from mpvn.plan.probe import Batches, Probe, close
 
 _STREAMS = 2
@@ -43,6 +45,8 @@ class BatchAxis:
         mixed: those with elements that depend on several streams.
         streams: number of streams for which `shapes` are given.
         shapes: shapes of the tensors that were computed, with axis 0, by index.
+        remembering: for nodes that remember earlier calls, the paths of the variables in which they
+            do so, by the name of the node.
     """
 
     batch_size: int | None
@@ -50,6 +54,7 @@ class BatchAxis:
     mixed: frozenset[int]
     streams: int
     shapes: dict[int, tuple[int, ...]]
+    remembering: dict[str, list[str]]
 
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape of `tensor` for a batch of `streams`, with axis 0."""
@@ -100,6 +105,7 @@ class _Search:
         self._mixed: set[int] = set()
         self._shapes: dict[int, tuple[int, ...]] = {}
         self._separate: set[tuple] = set()  # calls that keep streams apart
+        self._remembering: dict[str, list[str]] = {}
 
     def run(self) -> BatchAxis:
         """Return what the nodes do to the batch axis.
@@ -126,15 +132,18 @@ class _Search:
             mixed=frozenset(self._mixed),
             streams=streams,
             shapes=self._shapes,
+            remembering=self._remembering,
         )
 
     def _is_known(self, node: Node) -> bool:
         """Return whether `node` need not be tried out."""
         if not self._inner.keys().isdisjoint(node.inputs):
             return False
-        if by_sample(self._graph, node) or self._key(node) in self._separate:
-            return True
-        return any(None in self._shape(tensor) for tensor in node.inputs)  # refused later
+        if any(None in self._shape(tensor) for tensor in node.inputs):
+            return True  # refused later
+        if any(None in self._shape(tensor) for tensor in node.outputs):
+            return False  # the size that Keras does not know is seen
+        return by_sample(self._graph, node) or self._key(node) in self._separate
 
     def _key(self, node: Node) -> tuple:
         """Return what calls that do the same have in common, so that one is tried out for all."""
@@ -198,12 +207,15 @@ class _Search:
             [tf.constant(value, dtype) for value, dtype in zip(values, dtypes, strict=True)]
             for values in zip(*inputs, strict=True)
         ]
-        # In a scope, no variable and no random seed changes.
-        scopes = [keras.StatelessScope(weights) for _ in batches]
+        scopes = [TrialScope(weights) for _ in batches]
         results = [
             _call(node, values, scope) for values, scope in zip(batches, scopes, strict=True)
         ]
         outputs = [list(values) for values in zip(*results, strict=True)]
+        call = functools.partial(_call, node, batches[0])
+        remembering = remembering_variables(call, weights, scopes[0], results[0])
+        if remembering:
+            self._remembering[node.name] = remembering
         if not all(map(self._probe.separates, outputs)):
             again = _call(node, batches[0], scopes[0])  # in the same scope, random seeds go on
             if not all(np.all(close(a, b)) for a, b in zip(again, results[0], strict=True)):
@@ -259,7 +271,7 @@ def _telling_weights(
     return values
 
 
-def _call(node: Node, values: list, scope: keras.StatelessScope) -> list[np.ndarray]:
+def _call(node: Node, values: list, scope: TrialScope) -> list[np.ndarray]:
     with scope:
         return [np.asarray(value) for value in node.call(values, training=False)]
 

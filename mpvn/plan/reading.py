@@ -57,7 +57,8 @@ def read_graph(model: keras.Model) -> Graph:
             "Expected a frame model with a fixed frame size, because a network keeps values "
             f"between steps. Received: {model.name!r}, where these tensors have unknown sizes: "
             f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Build it with a full "
-            "input shape, such as (224, 224, 3)."
+            "input shape, such as (224, 224, 3), or call it on inputs that have one: "
+            "keras.Model(inputs, model(inputs))."
         )
     return graph
 

@@ -67,13 +67,14 @@ def merge_regions(graph: Graph) -> Graph:
     """Return `graph` with each region as one node.
 
     Raises:
-        ValueError: the model mixes the streams of a batch, or a region contains a layer with a
-            memory.
+        ValueError: the model mixes the streams of a batch or remembers earlier frames in variables,
+            or a region contains a layer with a memory.
     """
     axis = find_batch_axis(graph)
     if any(None in tensor.shape for tensor in graph.tensors):
         graph = dataclasses.replace(graph, tensors=tuple(map(axis.sized, graph.tensors)))
     _refuse_mixing(graph, axis)
+    _refuse_variables(graph, axis)
     groups = _groups(graph, axis)
     for group in groups:
         _refuse_memory([graph.nodes[index] for index in sorted(group)])
@@ -100,6 +101,16 @@ def _refuse_mixing(graph: Graph, axis: BatchAxis) -> None:
             f"(axis 0), and no later node undoes it before the output "
             f"{graph.tensors[output].name!r}. Compute along axes 1, 2, ... instead, or move what "
             "compares streams, such as a loss, out of the frame model."
+        )
+
+
+def _refuse_variables(graph: Graph, axis: BatchAxis) -> None:
+    for name, paths in axis.remembering.items():
+        raise ValueError(
+            "Expected a frame model that remembers nothing in variables, because each stream has "
+            f"its own past. Received: {graph.model.name!r}, where {name!r} changes at inference: "
+            f"{', '.join(paths)}. Build it without (an RNN with stateful=False), and give frames a "
+            "past with keras_layers.Feedback or a temporal layer."
         )
 
 

@@ -1,8 +1,9 @@
 """Matches what is passed to a model with the structure of its inputs, as Keras does.
 
 Keras only warns where structures differ, and takes values by position. That can swap two inputs, so
-it is an error here. Two conveniences of Keras are kept: inputs by name for a list of inputs, and
-inputs in sorted order for a dict whose keys were sorted when the model was built.
+it is an error here. Conveniences of Keras are kept: inputs by name for a list of inputs, inputs in
+sorted order for a dict whose keys were sorted when the model was built, and further keys of a dict
+where they do not change which value Keras takes for an input.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ def match_inputs(structure: Any, values: Any) -> list:
 
     Args:
         structure: the model's symbolic inputs: a tensor, or a list, tuple or dict of structures.
-        values: a structure like it. A dict may have more keys than `structure`.
+        values: a structure like it. A dict may have more keys, if Keras ignores them.
 
     Raises:
         ValueError: the structures differ, or an input is missing.
@@ -35,7 +36,11 @@ def match_inputs(structure: Any, values: Any) -> list:
         values = dict(zip(structure, values, strict=True))
     if not _is_nested(structure) and len(values) == 1:
         (values,) = values
-    return keras.tree.flatten(_matched(structure, values, structure, values))
+    matched = keras.tree.flatten(_matched(structure, values, structure, values))
+    by_position = keras.tree.flatten(values)
+    if any(value is not other for value, other in zip(matched, by_position, strict=False)):
+        raise _mismatch(structure, values, " Keras would take other values, by position.")
+    return matched
 
 
 def _matched(part: Any, values: Any, structure: Any, received: Any) -> Any:
