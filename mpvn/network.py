@@ -255,9 +255,11 @@ class VideoNetwork(StatefulModel):
 
     @property
     def output_names(self) -> list[str]:
-        """The names of the outputs, by which `compile` finds losses and metrics."""
-        tensors = [self.graph.tensors[index] for index in self.graph.model_outputs]
-        return getattr(self.frame_model, "output_names", [tensor.name for tensor in tensors])
+        """The names of the outputs, by which `compile` finds losses and metrics.
+
+        Like any subclassed model, the network of a subclassed frame model has none.
+        """
+        return self.frame_model.output_names
 
     def build(self, input_shape: Any) -> None:
         """Do nothing: the frame model is built."""
