@@ -141,5 +141,5 @@ def test_subclassed_model_is_rejected() -> None:
         def call(self, inputs):
             return inputs
 
-    with pytest.raises(TypeError, match="functional Keras model"):
+    with pytest.raises(TypeError, match="subclassed model that was called"):
         Plan(Subclassed())
