@@ -61,7 +61,7 @@ class BatchAxis:
         return self.shapes.get(tensor.index, (self.streams, *tensor.shape))
 
     def sized(self, tensor: Tensor) -> Tensor:
-        """Return `tensor` with sizes that Keras does not know, but that were seen."""
+        """Return `tensor` with the sizes that were seen; Keras may declare none, or others."""
         return dataclasses.replace(tensor, shape=self.shape(tensor)[1:])
 
 
@@ -141,8 +141,8 @@ class _Search:
             return False
         if any(None in self._shape(tensor) for tensor in node.inputs):
             return True  # refused later
-        if any(None in self._shape(tensor) for tensor in node.outputs):
-            return False  # the size that Keras does not know is seen
+        if not all(map(self._is_declared, (*node.inputs, *node.outputs))):
+            return False
         return by_sample(self._graph, node) or self._key(node) in self._separate
 
     def _key(self, node: Node) -> tuple:
@@ -165,6 +165,11 @@ class _Search:
         if tensor in self._shapes:
             return self._shapes[tensor][1:]
         return self._graph.tensors[tensor].shape
+
+    def _is_declared(self, tensor: int) -> bool:
+        """Return whether the shape of a tensor is, as far as seen, the one that Keras declares."""
+        declared = self._graph.tensors[tensor].shape
+        return None not in declared and self._shape(tensor) == declared
 
     def _sizes_to_try(self, node: Node) -> list[int]:
         """Return the batch sizes at which a node may work that does not work at another one."""
@@ -243,15 +248,15 @@ class _Search:
 
     def _judge(self, node: Node, outputs: list[Batches]) -> None:
         """Note which outputs of `node` hold one row per stream."""
-        separate = True
         for tensor, values in zip(node.outputs, outputs, strict=True):
             self._shapes[tensor] = values[0].shape
             if not self._probe.separates(values):
-                separate = False
                 self._inner[tensor] = values
                 if self._probe.mixes(values):
                     self._mixed.add(tensor)
-        if separate and self._inner.keys().isdisjoint(node.inputs):
+        if self._inner.keys().isdisjoint((*node.inputs, *node.outputs)) and all(
+            map(self._is_declared, node.outputs)
+        ):
             self._separate.add(self._key(node))
 
 

@@ -71,8 +71,7 @@ def merge_regions(graph: Graph) -> Graph:
             or a region contains a layer with a memory.
     """
     axis = find_batch_axis(graph)
-    if any(None in tensor.shape for tensor in graph.tensors):
-        graph = dataclasses.replace(graph, tensors=tuple(map(axis.sized, graph.tensors)))
+    graph = dataclasses.replace(graph, tensors=tuple(map(axis.sized, graph.tensors)))
     _refuse_mixing(graph, axis)
     _refuse_variables(graph, axis)
     groups = _groups(graph, axis)
