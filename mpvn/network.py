@@ -58,7 +58,11 @@ class VideoNetwork(StatefulModel):
 
     Call arguments:
         inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
-        training: as in Keras.
+        training: as in Keras. `fit` passes True, `predict` and `evaluate` False, and `step` and
+            `run` are inference unless they are told otherwise. None, the default of a direct call,
+            leaves it to each layer: dropout and batch norm are then in inference, but augmentation
+            such as `RandomFlip` is in training. Call `network(clip, training=False)` to infer.
+            Random layers draw numbers for each frame.
 
     Output shape:
         `[B, T, ...]` for each output of the frame model: its value at every step.

@@ -62,7 +62,7 @@ def two_inputs(structure: Any) -> keras.Model:
     [
         (lambda z, a: [z, a], lambda z, a: {"a": a, "z": z}),
         (lambda z, a: [z, a], lambda z, a: {"a": a, "b": z, "z": z}),
-        (lambda z, a: {"z": z, "a": a}, lambda z, a: {"a": a, "aa": z, "z": z}),
+        (lambda z, a: {"z": z, "a": a}, lambda z, a: {"a": a, "z": z, "zz": z}),
         (lambda z, a: {"a": a, "z": z}, lambda z, a: [a, z]),
         (lambda z, a: (z, [a]), lambda z, a: [z, (a,)]),
     ],

@@ -35,7 +35,8 @@ def announce(model: keras.Model) -> None:
 
 REMEDY = (
     "To divide it, build a functional model, keras.Model(inputs, outputs), and put computations of "
-    "its own into layers."
+    "its own into layers. If it is functional and its call adds nothing, as in the tasks of "
+    "keras-hub, use keras.Model(model.inputs, model.outputs)."
 )
 """How to expose the layers of a model."""
 
