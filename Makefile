@@ -26,21 +26,25 @@ format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-soak: $(READY) ## run many random networks, kills and a long stream; not part of CI
+soak: $(READY) ## run many random networks and real models, kills and a long stream; not part of CI
 	MPVN_EXAMPLES=300 MPVN_KILLS=20 MPVN_FRAMES=50000 $(BIN)/python -m pytest \
 	  tests/executors/test_random_networks.py tests/report/test_architecture.py \
-	  tests/training/test_resume.py tests/cli/test_stream_command.py
+	  tests/training/test_resume.py tests/cli/test_stream_command.py \
+	  tests/models/test_applications.py tests/models/test_keras_hub.py
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py
 
 setup: $(READY) ## only create the virtual environment
 
-# Keep a build of TensorFlow that the environment has already, for example one for a GPU.
+# Keep a build of TensorFlow that the environment has already, for example one for a GPU. keras-hub
+# comes without its dependencies: tensorflow-text would install a second TensorFlow over it. For
+# image models it needs only these two packages that no other one brings.
 $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	extras=test,lint,tfds,jhmdb,flow; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
 	  || extras=$$extras,cpu; $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$$extras]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -c constraints.txt keras-hub regex tokenizers
 	touch $@
 
 clean: ## remove the environment and the output of demo and tests

@@ -38,6 +38,7 @@ setup(
             "importlib_resources>=6.0",
         ],  # an undeclared dependency
         "jhmdb": ["scipy>=1.11"],  # reads MATLAB files
+        "hub": ["keras-hub>=0.32,<1"],  # image models; it brings tensorflow-text and so TensorFlow
         "test": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",  # runs notebooks

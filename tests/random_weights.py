@@ -23,6 +23,24 @@ def randomize(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
         variable.assign(value)
 
 
+def calibrate(model: keras.Model, frames: np.ndarray) -> None:
+    """Set the moving statistics of batch norm to those of `frames` `[B, ...]`.
+
+    In a deep network with random statistics, activations die or saturate, and outputs hardly depend
+    on the frame. Channels that hardly differ between frames are not blown up to the size of others:
+    a hundred such layers would amplify rounding errors to any size.
+    """
+    norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(frames, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        variance = np.asarray(norm.moving_variance)
+        norm.moving_variance.assign(np.maximum(variance, variance.mean()))
+
+
 def _fan_in(variable: keras.Variable) -> int:
     """Return the number of values in the sum of one output; depthwise channels are separate."""
     depthwise = "depthwise" in variable.path

@@ -1,83 +1,98 @@
-"""Any image model works: five networks of `keras.applications`, unchanged, as video networks.
+"""Any image model works: networks of `keras.applications`, unchanged, as video networks.
 
-All weights are random, batch norm's statistics included. A plan with one subnetwork gives the model
-frame by frame. With many subnetworks and slow clocks, steps give the values of the clip.
+All weights are random, batch norm's included. A plan with one subnetwork gives the model frame by
+frame. With many subnetworks and slow clocks, steps, clips and the exported file give the same.
+
+`make soak` (MPVN_EXAMPLES) runs one network of each family and version; otherwise those whose parts
+no other test has. Larger siblings share their code.
 """
 
-from collections.abc import Callable
+import os
+import pathlib
 
 import keras
 import numpy as np
 import pytest
-from published_networks import assert_close, stream
-from random_weights import randomize
+import tensorflow as tf
+from per_frame import run_clip
+from published_networks import assert_close
+from random_weights import calibrate, randomize
 
 import mpvn
 
-applications = keras.applications
+FREE = {
+    "MobileNetV3Small": 32,
+    "EfficientNetV2B0": 32,
+    "ConvNeXtTiny": 32,
+    "Xception": 71,
+}
+"""Networks, and the smallest size that they take."""
 
-NETWORKS: dict[str, tuple[Callable[..., keras.Model], int]] = {
-    "MobileNetV2": (applications.MobileNetV2, 64),
-    "ResNet50": (applications.ResNet50, 64),
-    "DenseNet121": (applications.DenseNet121, 64),
-    "InceptionV3": (applications.InceptionV3, 75),
-    "EfficientNetV2B0": (applications.EfficientNetV2B0, 64),
+FAMILIES = {
+    **FREE,
+    "DenseNet121": 32,
+    "EfficientNetB0": 32,
+    "InceptionResNetV2": 75,
+    "InceptionV3": 75,
+    "MobileNet": 32,
+    "MobileNetV2": 32,
+    "MobileNetV3Large": 32,
+    "NASNetMobile": 32,
+    "ResNet50": 32,
+    "ResNet50V2": 32,
+    "VGG16": 32,
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
-def model(request: pytest.FixtureRequest) -> keras.Model:
-    """A network with scores as outputs, built once: building takes longer than running."""
-    build, size = NETWORKS[request.param]
+def build(name: str, size: int, **options: float) -> keras.Model:
     # Scores, not probabilities: a softmax would hide differences.
-    model = build(weights=None, input_shape=(size, size, 3), classes=11, classifier_activation=None)
+    options = {"classes": 11, "classifier_activation": None, **options}
+    network = getattr(keras.applications, name)
+    model = network(weights=None, input_shape=(size, size, 3), **options)
     randomize(model, np.random.default_rng(3))
     return model
 
 
-def random_clip(model: keras.Model, rng: np.random.Generator, steps: int) -> np.ndarray:
-    return rng.uniform(0, 255, size=(1, steps, *model.input_shape[1:])).astype("float32")
+def random_clip(size: int, steps: int) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    return rng.uniform(0, 255, size=(1, steps, size, size, 3)).astype("float32")
 
 
-def test_one_subnetwork_without_clocks_is_the_model_on_each_frame(
-    model: keras.Model, rng: np.random.Generator
-) -> None:
-    clip = random_clip(model, rng, steps=3)
-    expected = np.stack([model(clip[:, time], training=False) for time in range(3)], axis=1)
-    assert_close(np.asarray(mpvn.VideoNetwork(model)(clip)), expected)
+@pytest.mark.parametrize("name", FAMILIES if "MPVN_EXAMPLES" in os.environ else FREE)
+def test_one_subnetwork_without_clocks_is_the_model_on_each_frame(name: str) -> None:
+    size = FAMILIES[name]
+    model, clip = build(name, size), random_clip(size, steps=2)
+    calibrate(model, clip[0])
+    expected = np.stack([model(clip[:, time], training=False) for time in range(2)], axis=1)
+    assert np.abs(expected[:, 0] - expected[:, 1]).max() > 0.01 * expected.std()
+    network = mpvn.VideoNetwork(model, executor="layerwise")
+    assert_close(np.asarray(network(clip)), expected)
 
 
-def test_steps_of_a_pipeline_with_slow_clocks_give_the_clip(
-    model: keras.Model, rng: np.random.Generator
-) -> None:
-    """Outputs and states, in every executor. Rates are limited so that nodes tick twice."""
-    rates = mpvn.Plan(model, 4, clocks="auto").clock_of
-    clocks = {node: min(clock.rate, 2) for node, clock in rates.items()}
-    network = mpvn.VideoNetwork(model, mpvn.Plan(model, 4, clocks=clocks))
-    clip = random_clip(model, rng, steps=5)  # two periods and a step
-    network.executor = "layerwise"
-    outputs, final_state = network.run(clip, network.initial_state(1))
-    network.executor = "unroll"
-    assert_close(np.asarray(network(clip)), np.asarray(outputs))
-    state, steps = network.initial_state(1), []
-    for time in range(clip.shape[1]):
-        scores, state = network.step(clip[:, time], state)
-        steps.append(scores)
-    assert_close(np.stack(steps, axis=1), np.asarray(outputs))
-    for slot, value in final_state.items():
-        tolerance = 1e-3 * float(np.std(value)) + 1e-6
-        np.testing.assert_allclose(state[slot], value, rtol=1e-3, atol=tolerance, err_msg=slot)
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    model = build("MobileNetV2", 32, alpha=0.35)
+    calibrate(model, random_clip(32, steps=8)[0])
+    return model
 
 
-def test_steps_of_eight_subnetworks_with_clocks_from_the_model_give_the_clip(
-    rng: np.random.Generator,
-) -> None:
-    model = applications.MobileNetV2(
-        alpha=0.35, weights=None, input_shape=(64, 64, 3), classes=11, classifier_activation=None
-    )
-    randomize(model, np.random.default_rng(3))
+def test_steps_of_a_pipeline_with_slow_clocks_give_the_clip(model: keras.Model) -> None:
     network = mpvn.VideoNetwork(model, mpvn.Plan(model, 8, clocks="auto"))
-    clip = random_clip(model, rng, steps=26)  # two ticks of every node at rate 16
-    steps = stream(network, clip)
-    network.executor = "layerwise"
-    assert_close(steps, np.asarray(network(clip)))
+    assert max(clock.rate for clock in network.plan.clock_of.values()) == 8
+    clip = random_clip(32, steps=18)  # two ticks of every node
+    scores = np.asarray(run_clip(network, clip, "layerwise"))
+    assert_close(np.asarray(run_clip(network, clip, "unroll")), scores)
+    assert_close(run_clip(network, clip, "step"), scores)
+
+
+def test_an_exported_pipeline_gives_the_clip(model: keras.Model, tmp_path: pathlib.Path) -> None:
+    """The first blocks only: an export traces all of the network several times."""
+    model = keras.Model(model.inputs, model.get_layer("block_2_add").output)
+    network = mpvn.VideoNetwork(model, mpvn.Plan(model, 3))
+    clip = random_clip(32, steps=4)
+    scores = np.asarray(run_clip(network, clip, "layerwise"))
+    network.export(tmp_path / "network", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "network").signatures["clip"]
+    (name,) = exported.structured_input_signature[1]
+    (outputs,) = exported(**{name: tf.constant(clip)}).values()
+    assert_close(outputs.numpy(), scores)
