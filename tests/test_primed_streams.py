@@ -74,6 +74,23 @@ def test_cell_primes_once(network: VideoNetwork) -> None:
     assert_close(outputs, network(CLIP))
 
 
+@pytest.mark.parametrize("start", ["zeros", "primed"])
+def test_streams_of_different_ages_share_a_cell(network: VideoNetwork, start: str) -> None:
+    """A stream restarts where all its states are zero; its row among the others does not matter."""
+    subject = VideoNetwork(network.frame_model, network.plan, start=start)
+    alone, cell = np.asarray(subject(CLIP)), subject.cell()
+    states = cell.get_initial_state(4)
+    for time in range(11):
+        ages = [time - 2 * row for row in range(4)]
+        starts = np.array([[age == 0] for age in ages])
+        states = [keras.ops.where(starts, 0.0, state) for state in states]
+        frames = np.stack([CLIP[row, max(age, 0)] for row, age in enumerate(ages)])
+        outputs, states = cell(frames, states)
+        for row, age in enumerate(ages):
+            if age >= 0:
+                assert_close(outputs[row], alone[row, age])
+
+
 def test_exported_streams_start_primed(network: VideoNetwork, tmp_path: pathlib.Path) -> None:
     network.export(tmp_path / "model", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "model")
