@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mpvn.plan.graph import Graph, Tensor
+from mpvn.graph.data import Graph, Tensor
 
 
 def convert_inputs(graph: Graph, structure: Any, kind: str, name: str) -> list:

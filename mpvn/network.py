@@ -14,9 +14,9 @@ from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
 from mpvn.executors.uninformed import counted_output
 from mpvn.export import export_network
+from mpvn.graph.calls import get_mask, set_mask
 from mpvn.placement import place
 from mpvn.plan import Plan
-from mpvn.plan.calls import get_mask, set_mask
 from mpvn.sideways.rules import SidewaysRules
 from mpvn.state import zero_slots
 from mpvn.stateful import StatefulModel

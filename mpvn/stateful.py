@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from mpvn import executors
 from mpvn.executors.run import State
+from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
-from mpvn.plan.graph import Graph
 from mpvn.state import (
     STEP,
     check_state,

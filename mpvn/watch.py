@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 from keras.src.utils.tracking import Tracker
 
-from mpvn.plan.graph import Graph
+from mpvn.graph.data import Graph
 
 
 class CountingTracker(Tracker):

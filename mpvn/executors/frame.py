@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from mpvn.executors.run import Place, Run, now
 from mpvn.executors.segment import run_segment
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 
 
 class FrameRun(Run):

@@ -23,9 +23,9 @@ from keras_layers.folding import fold_time, unfold_time
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_segment
 from mpvn.executors.uninformed import cut_call
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
 from mpvn.plan.clock import Clock
-from mpvn.plan.graph import Node
 from mpvn.plan.history import History, Read
 from mpvn.sideways.rules import SidewaysRules
 

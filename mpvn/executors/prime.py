@@ -19,8 +19,8 @@ import tensorflow as tf
 from keras_layers.pure_call import DiscardedUpdates
 from mpvn.executors.frame import FrameRun
 from mpvn.executors.run import Place, Run, State, after
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 
 STARTS = ("zeros", "primed")
 """What the memories of a stream hold before its first step."""

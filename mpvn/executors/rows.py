@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from mpvn.executors.run import Place, Time, before
 from mpvn.executors.step_run import StepRun
+from mpvn.graph.data import Node
 from mpvn.plan.clock import EVERY_STEP, Clock
-from mpvn.plan.graph import Node
 
 
 class Ticking(NamedTuple):

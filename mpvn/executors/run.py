@@ -18,8 +18,8 @@ from typing import NamedTuple, Self
 
 import tensorflow as tf
 
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 from mpvn.plan.history import Read
 
 State = dict[str, tf.Tensor]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_layers.pure_call import PureScope, call_context, read_variables, restored_context
 from mpvn.executors.remat import recomputed
 from mpvn.executors.run import Place, Run
-from mpvn.plan.graph import Node
+from mpvn.graph.data import Node
 
 Tensors = list[tf.Tensor]
 

@@ -21,8 +21,8 @@ from mpvn.executors.prime import start_primed
 from mpvn.executors.rows import Rows
 from mpvn.executors.run import State
 from mpvn.executors.step_run import StepRun
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 
 
 def step(

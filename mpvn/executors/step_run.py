@@ -7,8 +7,8 @@ import tensorflow as tf
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_segment
 from mpvn.executors.uninformed import call_unless_cut
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 from mpvn.plan.history import Read, Seen
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import keras
 
-from mpvn.plan.graph import Graph
+from mpvn.graph.data import Graph
 
 
 def input_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mpvn.plan.graph import Graph, Tensor
+from mpvn.graph.data import Graph, Tensor
 
 
 def clip_specs(graph: Graph, input_signature: Any = None) -> list[tf.TensorSpec]:

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 
 from mpvn.cell import NetworkCell
+from mpvn.graph.reading import read_graph
 from mpvn.models.applications import Prepare, application_builders, preprocessing
 from mpvn.models.published import PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
 from mpvn.plan import Plan
-from mpvn.plan.reading import read_graph
 from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224

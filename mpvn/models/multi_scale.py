@@ -8,7 +8,7 @@ networks of *Massively Parallel Video Networks* (section 4).
 
 import keras
 
-from mpvn.plan.reading import read_graph
+from mpvn.graph.reading import read_graph
 
 
 def multi_scale(model: keras.Model) -> keras.Model:

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from mpvn.plan.graph import Node
+from mpvn.graph.data import Node
 from mpvn.plan.schedule import Schedule
 
 

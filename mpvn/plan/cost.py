@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_layers.temporal_conv import TemporalConv3D
-from mpvn.plan.graph import Graph, Node
-from mpvn.plan.reading import layers_graph
-from mpvn.plan.regions import Region
+from mpvn.graph.data import Graph, Node
+from mpvn.graph.reading import layers_graph
+from mpvn.graph.regions import Region
 from mpvn.plan.schedule import Schedule
 
 _CONVOLUTIONS = (

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_layers.pure_call import restored_context
-from mpvn.plan.graph import Graph, Node
+from mpvn.graph.data import Graph, Node
 
 
 def _names(text: str) -> frozenset[str]:

@@ -13,8 +13,8 @@ import re
 import tensorflow as tf
 
 from keras_layers.temporal import TemporalLayer, compresses, remembered_spec
+from mpvn.graph.data import Node, Tensor
 from mpvn.plan.clock import EVERY_STEP, Clock
-from mpvn.plan.graph import Node, Tensor
 from mpvn.plan.schedule import Schedule
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from mpvn.plan.graph import Graph, Node
+from mpvn.graph.data import Graph, Node
 
 Rates = tuple[int, ...]
 """A clock rate for each node."""

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import keras
 import tensorflow as tf
 
+from mpvn.graph.reading import read_graph
 from mpvn.plan import age
 from mpvn.plan.cost import costs_by_step, multiply_adds
 from mpvn.plan.domain import is_defined_at_zeros
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
-from mpvn.plan.reading import read_graph
 from mpvn.plan.resolve import resolve
 from mpvn.plan.saved import plan_config, restore
 from mpvn.plan.schedule import Schedule

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpvn.graph.data import Graph, Node
+from mpvn.graph.opaque import REMEDY
 from mpvn.plan.clock import EVERY_STEP, Clock
 from mpvn.plan.cost import multiply_adds
-from mpvn.plan.graph import Graph, Node
-from mpvn.plan.opaque import REMEDY
 from mpvn.plan.partition import (
     PARTITIONS,
     Rates,

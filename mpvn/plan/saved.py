@@ -9,7 +9,7 @@ node is and what it reads. It has no names and no sizes.
 from collections.abc import Mapping
 from typing import Any
 
-from mpvn.plan.graph import Graph, Node
+from mpvn.graph.data import Graph, Node
 from mpvn.plan.resolve import PlanError, resolve
 from mpvn.plan.schedule import Schedule
 

@@ -10,8 +10,8 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
+from mpvn.graph.data import Graph, Node
 from mpvn.plan.clock import EVERY_STEP, Clock, period
-from mpvn.plan.graph import Graph, Node
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -25,9 +25,9 @@ from PIL import Image
 from mpvn.data import VideoWriter, draw_text
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.files import write_atomically
+from mpvn.graph.data import Graph, Node
 from mpvn.network import VideoNetwork
 from mpvn.outputs import with_outputs
-from mpvn.plan.graph import Graph, Node
 from mpvn.report.theme import ramp
 from mpvn.tasks.overlay import enlarged, spread, stacked
 from mpvn.training import Experiment

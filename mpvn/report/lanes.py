@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 
 
 def lanes(plan: Plan) -> list[list[Node]]:

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 from mpvn.report import svg
 from mpvn.report.lanes import lane_name, lanes, ticking, work
 from mpvn.report.theme import category

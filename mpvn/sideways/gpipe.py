@@ -22,8 +22,8 @@ import tensorflow as tf
 from mpvn.executors.frame import FrameRun
 from mpvn.executors.run import now
 from mpvn.executors.segment import run_segment
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 from mpvn.sideways import schedule
 from mpvn.sideways.rules import check_frame_by_frame
 

@@ -22,8 +22,8 @@ import tensorflow as tf
 
 from keras_layers.boundary import sent_sideways
 from keras_layers.sideways_rules import check_clip, mean_factor
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 
 
 def check_frame_by_frame(plan: Plan, method: str) -> None:

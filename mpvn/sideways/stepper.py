@@ -30,8 +30,8 @@ from keras_layers.pure_call import refuse_losses
 from mpvn.executors.prime import prime_new
 from mpvn.executors.run import Place, Time, after, now
 from mpvn.executors.step_run import StepRun
+from mpvn.graph.data import Node
 from mpvn.plan import Plan
-from mpvn.plan.graph import Node
 from mpvn.sideways.rules import SidewaysRules
 
 StepperState = dict[str, Any]

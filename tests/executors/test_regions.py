@@ -12,7 +12,7 @@ from random_weights import randomize
 from regrouping_models import REGROUPING, swin, windows, wrapped
 
 from mpvn import Plan, VideoNetwork
-from mpvn.plan.regions import Region
+from mpvn.graph.regions import Region
 from mpvn.sideways.gpipe import gpipe
 
 STEPS, BATCH = 7, 3

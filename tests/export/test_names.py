@@ -11,7 +11,7 @@ import tensorflow as tf
 import keras_layers
 import mpvn
 from mpvn.export.names import input_names, output_names
-from mpvn.plan.reading import read_graph
+from mpvn.graph.reading import read_graph
 
 
 def named(inputs: object, outputs: object, taken: tuple[str, ...] = ("step",)) -> tuple[list, list]:

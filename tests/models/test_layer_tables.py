@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import pytest
 
+from mpvn.graph.reading import read_graph
 from mpvn.models import PUBLISHED, par_densenet, par_inception
-from mpvn.plan.reading import read_graph
 
 
 def kernel_sizes(model: keras.Model) -> dict[str, int]:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from published_networks import small_model, small_network, stream
 
 import mpvn
+from mpvn.graph.reading import read_graph
 from mpvn.models import PUBLISHED, load_frame_model, par_densenet
-from mpvn.plan.reading import read_graph
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -10,9 +10,9 @@ from keras import layers, ops
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
+from mpvn.graph.nesting import Door
 from mpvn.plan import domain
 from mpvn.plan.domain import is_total
-from mpvn.plan.nesting import Door
 
 
 class Custom(layers.Layer):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import keras
 
-from mpvn.plan.graph import Graph, Node
-from mpvn.plan.reading import read_graph
+from mpvn.graph.data import Graph, Node
+from mpvn.graph.reading import read_graph
 
 Read = Callable[[dict[int, keras.KerasTensor], int, Node], keras.KerasTensor]
 """Returns what a node of the new model reads, from the tensors computed so far (by index), the

@@ -17,9 +17,9 @@ from absl import logging
 from keras import layers
 
 from keras_layers.temporal_shift import TemporalShift
+from mpvn.graph.data import Graph, Node
+from mpvn.graph.reading import read_graph
 from mpvn.models.surgery.rebuild import Read, rebuild
-from mpvn.plan.graph import Graph, Node
-from mpvn.plan.reading import read_graph
 
 PLACEMENTS = ("residual", "in_place")
 """What reads the shifted channels.

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import keras
 
 from keras_layers.shortcut_merge import ShortcutMerge, check_shortcuts
+from mpvn.graph.data import Graph, Node
+from mpvn.graph.reading import read_graph
 from mpvn.models.surgery.rebuild import rebuild
-from mpvn.plan.graph import Graph, Node
-from mpvn.plan.reading import read_graph
 from mpvn.plan.units import UNIT_SEPARATOR, units
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from keras import layers
 
 from keras_layers import TemporalConv3D
+from mpvn.graph.reading import read_graph
 from mpvn.models.surgery.kernels import average_channels, check_inflation, inflate_kernel
-from mpvn.plan.reading import read_graph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from keras import layers
 
 from keras_layers.non_local import NonLocal
 from keras_layers.temporal_shift import TemporalShift
+from mpvn.graph.reading import read_graph
 from mpvn.models.surgery.kernels import average_channels
 from mpvn.models.torch.names import (
     NO_BIAS,
@@ -30,7 +31,6 @@ from mpvn.models.torch.names import (
     module_name,
 )
 from mpvn.models.torch.reader import CheckpointError, read_checkpoint
-from mpvn.plan.reading import read_graph
 
 
 @dataclasses.dataclass(frozen=True)

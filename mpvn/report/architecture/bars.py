@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import keras
 
+from mpvn.graph.data import Node, Tensor
 from mpvn.plan import Plan
 from mpvn.plan.clock import EVERY_STEP, Clock
-from mpvn.plan.graph import Node, Tensor
 from mpvn.plan.units import UNIT_SEPARATOR
 
 

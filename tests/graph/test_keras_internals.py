@@ -1,4 +1,4 @@
-"""The Keras internals that `mpvn.plan.reading` and its helpers depend on.
+"""The Keras internals that `mpvn.graph.reading` and its helpers depend on.
 
 A failure here means that Keras changed and that these files need an update.
 """
@@ -12,7 +12,7 @@ from keras import layers, ops
 from keras.src.backend import get_keras_mask
 
 from keras_layers.pure_call import call_context, restored_context
-from mpvn.plan.nesting import reads_through
+from mpvn.graph.nesting import reads_through
 
 
 def call_of(tensor: keras.KerasTensor) -> Any:
@@ -138,7 +138,7 @@ def test_a_restored_context_has_the_training_mode_and_dtype_of_the_outer_call() 
 
 
 def test_operations_of_keras_are_known_by_module_and_config() -> None:
-    """Operations of one config are tried out once (`mpvn.plan.batch_axis`)."""
+    """Operations of one config are tried out once (`mpvn.graph.batch_axis`)."""
     first, second = (ops.roll(keras.Input((2, 2)), 1, axis=1)._keras_history for _ in range(2))
     assert type(first.operation).__module__.startswith("keras.src.ops.")
     configs = [{**x.operation.get_config(), "name": None} for x in (first, second)]

@@ -1,6 +1,6 @@
 """A Keras model over one frame as data: nodes, and the tensors that they read and output.
 
-`mpvn.plan.reading.read_graph` makes graphs.
+`mpvn.graph.reading.read_graph` makes graphs.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ import keras
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import TemporalLayer, is_temporal
-from mpvn.plan.calls import get_mask, set_mask
-from mpvn.plan.structures import match_inputs
+from mpvn.graph.calls import get_mask, set_mask
+from mpvn.graph.structures import match_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Node:
 
     @property
     def calls(self) -> tuple["Node", ...]:
-        """The node itself, or the nodes of a region (`mpvn.plan.regions`)."""
+        """The node itself, or the nodes of a region (`mpvn.graph.regions`)."""
         return (self,)
 
     @property

@@ -7,7 +7,7 @@ calls it. Any other model is one node.
 Keras casts the inputs of a model to the dtypes that the model was built with, and adds or removes a
 last axis of size 1. `Door` is the layer that does so where a model is read through.
 
-This file uses Keras internals; `mpvn.plan.reading` says which files do.
+This file uses Keras internals; `mpvn.graph.reading` says which files do.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 
-from mpvn.plan.structures import match_inputs
+from mpvn.graph.structures import match_inputs
 
 _FUNCTIONAL_METHODS = (
     "__call__",

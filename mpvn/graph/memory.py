@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpvn.plan.probe import close
+from mpvn.graph.probe import close
 
 Values = Iterable[tuple[keras.Variable, Any]]
 

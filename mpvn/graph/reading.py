@@ -7,11 +7,11 @@ path.
 
 Nested functional and sequential models become their nodes, with a `Door` where Keras casts their
 inputs. Any other layer is one node, and so is a model with a call of its own; see
-`mpvn.plan.nesting`.
+`mpvn.graph.nesting`.
 
 Only `reading.py`, `drafts.py`, `calls.py`, `nesting.py`, `opaque.py` and `masks.py` use Keras
 internals (`_keras_history`, `_inbound_nodes`, `SymbolicArguments`, ...).
-`tests/plan/test_keras_internals.py` fails if they change.
+`tests/graph/test_keras_internals.py` fails if they change.
 """
 
 import collections
@@ -23,13 +23,13 @@ import keras
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.ops.symbolic_arguments import SymbolicArguments
 
-from mpvn.plan.calls import takes_training
-from mpvn.plan.drafts import Draft, Drafts
-from mpvn.plan.graph import Graph
-from mpvn.plan.masks import explicit_arguments
-from mpvn.plan.nesting import Door, Inside, functional_graph, inside, reads_through
-from mpvn.plan.opaque import announce, refuse_memory, symbolic_inputs, symbolic_outputs
-from mpvn.plan.regions import merge_regions
+from mpvn.graph.calls import takes_training
+from mpvn.graph.data import Graph
+from mpvn.graph.drafts import Draft, Drafts
+from mpvn.graph.masks import explicit_arguments
+from mpvn.graph.nesting import Door, Inside, functional_graph, inside, reads_through
+from mpvn.graph.opaque import announce, refuse_memory, symbolic_inputs, symbolic_outputs
+from mpvn.graph.regions import merge_regions
 
 
 def read_graph(model: keras.Model) -> Graph:

@@ -3,8 +3,8 @@
 Executors fold time into the batch, gather the streams that tick, and batch streams that know
 nothing of each other. So row r of every tensor that they see must depend on row r of the frames
 alone. Shapes do not tell: `flip(x, axis=0)` has the shape of `x`. So each node that is not known to
-compute each sample by itself (`mpvn.plan.by_sample`) is tried out on small random batches
-(`mpvn.plan.probe`), at inference: what a layer does to the batch in training is its own matter.
+compute each sample by itself (`mpvn.graph.by_sample`) is tried out on small random batches
+(`mpvn.graph.probe`), at inference: what a layer does to the batch in training is its own matter.
 
 A tensor is *inner* if its rows are no streams. Nodes that read it are tried out on its values,
 computed from random streams, until a tensor has one row per stream again.
@@ -24,10 +24,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_layers.pure_call import restored_context
-from mpvn.plan.by_sample import by_sample
-from mpvn.plan.graph import Graph, Node, Tensor
-from mpvn.plan.memory import TrialScope, remembering_variables
-from mpvn.plan.probe import Batches, Probe, close
+from mpvn.graph.by_sample import by_sample
+from mpvn.graph.data import Graph, Node, Tensor
+from mpvn.graph.memory import TrialScope, remembering_variables
+from mpvn.graph.probe import Batches, Probe, close
 
 _STREAMS = 2
 

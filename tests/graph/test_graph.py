@@ -14,8 +14,8 @@ from keras import layers, ops
 from random_weights import randomize
 
 import keras_layers
-from mpvn.plan.graph import Graph
-from mpvn.plan.reading import read_graph
+from mpvn.graph.data import Graph
+from mpvn.graph.reading import read_graph
 
 
 def run(graph: Graph, inputs: Any, training: bool | None = None) -> Any:

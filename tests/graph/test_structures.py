@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import pytest
 
-from mpvn.plan.structures import match_inputs
+from mpvn.graph.structures import match_inputs
 
 
 def tensor(name: str) -> keras.KerasTensor:

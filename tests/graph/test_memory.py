@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers, ops
 
-from mpvn.plan.reading import read_graph
+from mpvn.graph.reading import read_graph
 
 
 class Counting(layers.Layer):

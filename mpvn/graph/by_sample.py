@@ -1,6 +1,6 @@
 """Knows layers that compute each sample of a batch by itself at inference.
 
-A shortcut for most networks: all other nodes are tried out on values (`mpvn.plan.batch_axis`),
+A shortcut for most networks: all other nodes are tried out on values (`mpvn.graph.batch_axis`),
 which takes longer. What a layer does in training, such as batch norm, is no matter here.
 """
 
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mpvn.plan.graph import Graph, Node
+from mpvn.graph.data import Graph, Node
 
 _LAYERS = frozenset(
     {

@@ -8,7 +8,7 @@ holds it, like the tensor itself.
 Which outputs have masks is found by tracing the calls that may attach one. Temporal layers and
 feedback nodes drop masks.
 
-This file uses Keras internals; `mpvn.plan.reading` says which files do.
+This file uses Keras internals; `mpvn.graph.reading` says which files do.
 """
 
 import inspect

@@ -5,7 +5,7 @@
     reverse    [B*n, w, w, C] -> [B, H, W, C]      /
 
 A region starts at a node that regroups the batch axis, and includes every node that reads a tensor
-without it (`mpvn.plan.batch_axis`), until all tensors that leave have it again. It is one node:
+without it (`mpvn.graph.batch_axis`), until all tensors that leave have it again. It is one node:
 a plan cannot divide it. A model whose outputs never have the batch axis again mixes its streams.
 """
 
@@ -15,8 +15,8 @@ import heapq
 
 import keras
 
-from mpvn.plan.batch_axis import BatchAxis, find_batch_axis
-from mpvn.plan.graph import Graph, Node
+from mpvn.graph.batch_axis import BatchAxis, find_batch_axis
+from mpvn.graph.data import Graph, Node
 
 
 class RegionOperation(keras.Operation):

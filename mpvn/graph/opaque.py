@@ -4,7 +4,7 @@ Keras decides what happens inside, so such a model cannot be divided, but it can
 streamed and exported. Its outputs are found by tracing the call, because the shapes that Keras
 infers for a functional model are those of its layers, not of its own call.
 
-This file uses Keras internals; `mpvn.plan.reading` says which files do.
+This file uses Keras internals; `mpvn.graph.reading` says which files do.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from keras.src import backend
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import is_temporal
-from mpvn.plan.nesting import functional_graph
+from mpvn.graph.nesting import functional_graph
 
 _announced: weakref.WeakSet = weakref.WeakSet()
 

@@ -19,10 +19,10 @@ from regrouping_models import (
 
 from keras_layers import Feedback, TemporalConv3D
 from mpvn import Plan
+from mpvn.graph.reading import read_graph
+from mpvn.graph.regions import Region
 from mpvn.models.surgery.rebuild import rebuild
 from mpvn.models.surgery.transfer import layers_with_weights
-from mpvn.plan.reading import read_graph
-from mpvn.plan.regions import Region
 from mpvn.plan.resolve import PlanError
 
 

@@ -11,8 +11,8 @@ from keras import layers, ops
 from per_frame import as_arrays
 from random_weights import randomize
 
-from mpvn.plan.graph import Graph
-from mpvn.plan.reading import read_graph
+from mpvn.graph.data import Graph
+from mpvn.graph.reading import read_graph
 
 
 def run(graph: Graph, frame: Any, training: bool | None = None) -> Any:

@@ -5,7 +5,7 @@ mode on, casts variables as the model around it does, and attaches masks to tens
 (`keras.layers.Embedding(mask_zero=True)`, `keras.layers.Masking`) are arguments and results like
 all others, so that whoever delays or holds a tensor does the same with its mask.
 
-This file uses Keras internals; `mpvn.plan.reading` says which files do.
+This file uses Keras internals; `mpvn.graph.reading` says which files do.
 """
 
 import contextlib

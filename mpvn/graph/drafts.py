@@ -1,6 +1,6 @@
 """Nodes and tensors of a graph while it is being read: the last step is to add implicit masks.
 
-This file uses Keras internals; `mpvn.plan.reading` says which files do.
+This file uses Keras internals; `mpvn.graph.reading` says which files do.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ import keras
 
 from keras_layers.feedback import Feedback
 from keras_layers.temporal import is_temporal
-from mpvn.plan.calls import Call, trace
-from mpvn.plan.graph import Graph, Node, Tensor
-from mpvn.plan.masks import may_create_masks
+from mpvn.graph.calls import Call, trace
+from mpvn.graph.data import Graph, Node, Tensor
+from mpvn.graph.masks import may_create_masks
 
 
 @dataclasses.dataclass

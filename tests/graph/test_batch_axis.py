@@ -9,9 +9,9 @@ from keras import layers, ops
 from regrouping_models import partition, reverse, wrapped
 
 from keras_layers.pure_call import without_values
-from mpvn.plan.by_sample import by_sample
-from mpvn.plan.reading import read_graph
-from mpvn.plan.regions import Region
+from mpvn.graph.by_sample import by_sample
+from mpvn.graph.reading import read_graph
+from mpvn.graph.regions import Region
 
 
 def layer(call: Callable, **weights: object) -> layers.Layer:
