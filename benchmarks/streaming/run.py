@@ -168,7 +168,7 @@ def ages(small: bool) -> Rows:
     from mpvn.models import PUBLISHED, par_densenet
 
     rows = []
-    for size, width in [(32, 0.1)] if small else [(64, 0.25), (96, 1.0)]:
+    for size, width in [(32, 0.1)] if small else [(64, 0.25), (64, 0.5)]:
         model = par_densenet((size, size, 3), joints=5, width=width)
         plan = PUBLISHED["par_densenet"].plan(model, subnetworks=4)
         network = mpvn.VideoNetwork(model, plan)

@@ -93,6 +93,7 @@ class _ClipRun(Run):
         self._sideways = sideways
         self._batch = tf.shape(clip[0])[0] if clip[0].shape[0] is None else clip[0].shape[0]
         self._steps = tf.shape(clip[0])[1] if clip[0].shape[1] is None else clip[0].shape[1]
+        self._cut_before = plan.cut_before  # tries out layers, so outside of any segment
         self._sequences: dict[History, tf.Tensor] = {}
         for tensor, ticks in zip(plan.graph.inputs, clip, strict=True):
             self._put(tensor, ticks)
@@ -151,7 +152,7 @@ class _ClipRun(Run):
     def _call(self, node: Node, count: int | tf.Tensor) -> list[tf.Tensor]:
         """Return the outputs `[B, n, ...]` of `node` at all its `count` ticks."""
         inputs = self._inputs(node)
-        cut = self._clock(node).count(self.cut_before[node.index] - self._number)
+        cut = self._clock(node).count(self._cut_before[node.index] - self._number)
         if cut <= 0:
             return self._call_at(node, count, inputs)
         cut = min(cut, count) if isinstance(count, int) else tf.minimum(cut, count)

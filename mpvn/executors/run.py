@@ -71,7 +71,6 @@ class Run(abc.ABC):
         self.plan = plan
         self.training = training
         self.values: dict[Place, tf.Tensor] = {} if values is None else values
-        self.cut_before = plan.cut_before  # computed here, outside of any segment
 
     @abc.abstractmethod
     def compute(self, node: Node) -> None:

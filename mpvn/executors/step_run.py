@@ -38,6 +38,7 @@ class StepRun(Run):
         super().__init__(plan, training, slots)
         self._rematerialize = rematerialize
         self.number = number
+        self._cut_before = plan.cut_before  # tries out layers, so outside of any segment
 
     def outputs(self) -> list[tf.Tensor]:
         """Return the outputs of the frame model, once all nodes have run."""
@@ -80,7 +81,7 @@ class StepRun(Run):
         if node.feedback_source:
             return inputs
         call = functools.partial(self._call_on, node)
-        return call_unless_cut(call, inputs, self.number, self.cut_before[node.index])
+        return call_unless_cut(call, inputs, self.number, self._cut_before[node.index])
 
     def _call_on(self, node: Node, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         return [node.operation(inputs)] if node.temporal else node.call(inputs, self.training)

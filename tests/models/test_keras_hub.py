@@ -32,10 +32,8 @@ pytestmark = [
 SOME = [
     "resnet_pyramid",
     "efficientnet_lite",
-    "retinanet",
     "swin",
     "dino_v3_pyramid",
-    "siglip_encoder",
 ]
 NAMES = list(hub_models.BACKBONES) if "MPVN_EXAMPLES" in os.environ else SOME
 

@@ -18,6 +18,7 @@ def get_config():
     config.model.size = 32
     config.model.options = {{"width": 0.5, "batch_norm": False}}
     config.optimizer.learning_rate = 0.003
+    config.data.in_memory = True
     config.training.steps = 120
     config.training.batch_size = 4
     return config
