@@ -80,41 +80,54 @@ def reset_streams(state: State, streams: tf.Tensor) -> State:
     return after
 
 
-def earliest_alike(steps: np.ndarray, settled: int, period: int) -> np.ndarray:
-    """Return for each step the first one that is computed like it.
+def earliest_alike(step: Any, settled: int, period: int) -> Any:
+    """Return the first step that is computed like `step`.
 
     Args:
-        steps: numbers of steps, int `[B]`.
+        step: number of a step, an int or an array.
         settled: the first step from which on steps of equal phase are computed alike.
         period: the plan's period.
     """
-    return steps - np.maximum(steps - settled, 0) // period * period
+    return step - (step > settled) * ((step - settled) // period * period)
 
 
-def common_step(steps: np.ndarray) -> int | None:
-    """Return the step of all streams (int `[B]`); None if they have different ones."""
+def common_step(steps: np.ndarray, settled: int, period: int) -> int | None:
+    """Return the first step that is computed like those of all streams; None if they differ.
+
+    Args:
+        steps: number of each stream's step, int `[B]`.
+        settled, period: as in `earliest_alike`.
+    """
     if not steps.size:
         return 0
-    return int(steps[0]) if (steps == steps[0]).all() else None
+    first = int(steps[0])
+    if steps.size > 1 and not (steps == first).all():
+        alike = earliest_alike(steps, settled, period)
+        if not (alike == alike[0]).all():
+            return None
+    return earliest_alike(first, settled, period)
 
 
 def run_alike(
     run: Callable[[list[tf.Tensor], State, int], Any],
     clip: list[tf.Tensor],
     state: State,
-    steps: np.ndarray,
+    settled: int,
+    period: int,
 ) -> Any:
     """Return `run(clip, state, step)`, called for the streams of each step apart.
 
     Args:
         run: a function of streams at one step; returns a structure of tensors `[B, ...]`.
         clip: tensors `[B, ...]`.
-        state: the state before the clip.
-        steps: the number of each stream's step, or of one like it, int `[B]`.
+        state: the state before the clip, with a constant step counter.
+        settled, period: as in `earliest_alike`.
     """
-    step = common_step(steps)
+    steps = tf.get_static_value(state[STEP])
+    step = common_step(steps, settled, period)
     if step is not None:
         return run(clip, state, step)
+    steps = earliest_alike(steps, settled, period)
     groups = [(int(step), np.flatnonzero(steps == step)) for step in np.unique(steps)]
     parts = []
     for step, rows in groups:

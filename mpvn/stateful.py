@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from mpvn import executors
@@ -16,7 +15,6 @@ from mpvn.state import (
     STEP,
     check_state,
     common_step,
-    earliest_alike,
     reset_streams,
     run_alike,
     zero_slots,
@@ -117,8 +115,9 @@ class StatefulModel(keras.Model):
         counter = slots.pop(STEP)
         settings = training, self._rematerializes(training), self.start
         if tf.executing_eagerly():
-            number = common_step(self._earliest_alike(counter.numpy()))
-            traced = self._traced.step(number, self.settled_step, settings)
+            settled = self.settled_step
+            number = common_step(counter.numpy(), settled, self.plan.period)
+            traced = self._traced.step(number, settled, settings)
             outputs, after, after[STEP] = traced(frames, slots, counter)
         else:
             outputs, after = executors.step(self.plan, frames, slots, counter, *settings)
@@ -144,15 +143,14 @@ class StatefulModel(keras.Model):
         """
         values = self.convert_inputs(clip, "clip")
         state = check_state(self.plan, state, values[0].shape[0])
-        counter = tf.get_static_value(state[STEP])
-        if counter is None:
+        if tf.get_static_value(state[STEP]) is None:
             raise ValueError(
                 "run must know the phase of each stream. Expected a state whose step counter is a "
                 "constant. Received: a symbolic tensor. Call run eagerly, or use step inside a "
                 "tf.function."
             )
         run = functools.partial(self._run_piece, training=training)
-        outputs, after = run_alike(run, values, state, self._earliest_alike(counter))
+        outputs, after = run_alike(run, values, state, self.settled_step, self.plan.period)
         return self.graph.pack_outputs(outputs), after
 
     def _run_piece(
@@ -165,9 +163,6 @@ class StatefulModel(keras.Model):
         steps = tf.shape(clip[0])[1]
         after[STEP] = state[STEP] + tf.cast(steps, state[STEP].dtype)
         return outputs, after
-
-    def _earliest_alike(self, counter: np.ndarray) -> np.ndarray:
-        return earliest_alike(counter, self.settled_step, self.plan.period)
 
     def _rematerializes(self, training: bool | None) -> bool:
         """Return whether to rematerialize: inference needs no gradients."""

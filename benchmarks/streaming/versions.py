@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from reporting import THREADS, Rows, environment, limit_threads, markdown, save  # noqa: E402
 
-TURNS = 7
+TURNS = 4
 
 
 def step_times() -> dict[str, float]:
@@ -55,7 +55,7 @@ def step_times() -> dict[str, float]:
             warm_up(network, streams)
             state = network.initial_state(streams)
             seconds = []
-            for _ in range(20 * plan.period if plan.period > 1 else 2_000):
+            for _ in range(6 * plan.period if plan.period > 1 else 2_000):
                 start = time.perf_counter()
                 outputs, state = network.step(frame, state)
                 np.asarray(keras.tree.flatten(outputs)[0])

@@ -187,7 +187,7 @@ class Plan(Schedule):
             for node, step in zip(self.graph.nodes, steps, strict=True)
         )
 
-    @property
+    @functools.cached_property
     def settled_step(self) -> int:
         """The first step from which on no call is cut."""
         return max(self.cut_before)
