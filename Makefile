@@ -13,6 +13,9 @@ help: ## show this list
 demo: $(READY) ## train a network, make it parallel, stream a video, write demo/report.html
 	$(BIN)/mpvn demo --output demo
 
+# TensorFlow's own allocator would keep the memory of the largest test until a worker ends.
+test soak: export TF_ONEDNN_USE_SYSTEM_ALLOCATOR = 1
+
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
 
