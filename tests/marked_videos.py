@@ -19,6 +19,7 @@ class MarkedVideo:
 
     Attributes:
         error: Message of the error that each read raises, if not empty.
+        intact: Number of frames before the damage; reads that touch it raise an error.
         reads: The indices of all reads so far.
     """
 
@@ -27,6 +28,7 @@ class MarkedVideo:
     frame_count: int = 12
     fps: float = 25.0
     error: str = ""
+    intact: int = 1000
     reads: list[list[int]] = dataclasses.field(default_factory=list)
 
     @property
@@ -42,6 +44,8 @@ class MarkedVideo:
     def read(self, indices: Sequence[int]) -> np.ndarray:
         if self.error:
             raise VideoError(self.error)
+        if indices[-1] >= self.intact:
+            raise VideoError(f"damaged at frame {indices[-1]}")
         assert sorted(set(indices)) == list(indices), "each frame once, ascending"
         self.reads.append(list(indices))
         frames = np.zeros((len(indices), HEIGHT, WIDTH, 3), np.uint8)

@@ -4,9 +4,21 @@ An example depends only on the seed and on its number. The number determines the
 determines the order of the videos, and seed and number determine the clip that is cut out of the
 video. So a run that was stopped after n examples resumes with `dataset(start=n)`, and the pipeline
 has no state to save.
+
+That includes videos that cannot be read. Each example of training has its own list of candidates,
+and the first whose clip can be read is the example:
+
+    attempt    0               1                          2                          ...
+    video      that of the     the next of the epoch      the one after              ...
+               example
+    clip       seed, number    seed, number, attempt      seed, number, attempt      ...
+
+What was found out about a video before never changes the choice. A video of which no clip can be
+read (unreadable, too short, a wrong label) is not tried again, because it would fail again.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -17,6 +29,9 @@ from mpvn.data.clips.augmentation import ClipTransform
 from mpvn.data.clips.sampling import Sampling
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import Video, VideoSet
+
+MOST_ATTEMPTS = 64
+"""Number of clips to try for an example of training, in sets with fewer videos."""
 
 
 class ClipPipeline:
@@ -31,13 +46,17 @@ class ClipPipeline:
         training: If True, examples never end, each epoch is shuffled differently, and all batches
             are full. If False, every video comes once, in order.
         on_error: What to do with videos that are unreadable or too short. `"skip"` skips them and
-            records them in `skipped`; in training, the next video of the epoch replaces them, so
-            that the other examples stay the same. `"raise"` stops.
+            records them in `skipped`; in training, a clip of the next video of the epoch replaces
+            them, so that the other examples stay the same. In training, a video that is damaged in
+            part is used: only clips that touch the damage are replaced, and the video is recorded
+            in `damaged`. `"raise"` stops.
         threads: Number of videos to decode in parallel. Default: one per core.
 
     Attributes:
         videos, sampling, augmentation, batch_size, on_error: The arguments.
-        skipped: The reason for each skipped video, by name.
+        skipped: The reason for each video of which no clip can be read, by name.
+        damaged: The reason for each other video of which a clip could not be read, by name; in
+            training only. Neither depends on the order of the examples.
         failure: The error that stopped the pipeline, because TensorFlow hides it in its own errors.
 
     Raises:
@@ -72,11 +91,14 @@ class ClipPipeline:
         self.batch_size = batch_size
         self.on_error = on_error
         self.skipped: dict[str, str] = {}
+        self.damaged: dict[str, str] = {}
         self.failure: VideoError | None = None
         self._seed = seed
         self._training = training
         self._threads = threads or os.cpu_count() or 1
         self._orders: dict[int, np.ndarray] = {}
+        self._unusable: set[int] = set()  # Videos of which no clip can be read.
+        self._lock = threading.Lock()
 
     def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
         """Return the batches from example `start` on.
@@ -119,11 +141,19 @@ class ClipPipeline:
             raise (self.failure or error) from error
 
     def report(self) -> str:
-        """Return a readable list of the skipped videos; empty without any."""
-        lines = [f"  {reason}" for _, reason in sorted(self.skipped.items())]
-        if not lines:
-            return ""
-        return "\n".join([f"Skipped {len(lines)} of {len(self.videos.videos)} videos:", *lines])
+        """Return a readable list of the skipped and damaged videos; empty without any."""
+        total = len(self.videos.videos)
+        groups = {
+            f"Skipped {len(self.skipped)} of {total} videos:": self.skipped,
+            f"Replaced clips that touch damage in {len(self.damaged)} of {total} videos:": (
+                self.damaged
+            ),
+        }
+        return "\n".join(
+            "\n".join([title, *(f"  {reason}" for _, reason in sorted(reasons.items()))])
+            for title, reasons in groups.items()
+            if reasons
+        )
 
     # --- one example ------------------------------------------------------------------------
 
@@ -143,13 +173,17 @@ class ClipPipeline:
 
     def _read(self, number: np.int64) -> tuple[Any, ...]:
         """Return frames, label and joints of an example, and whether they are valid."""
-        for video in self._candidates(int(number)):
-            rng = np.random.default_rng([self._seed, 1, int(number)])
+        for index, rng in self._candidates(int(number)):
+            video, any_clip = self.videos.videos[index], True
             try:
-                return *self._read_clip(video, rng), np.bool_(True)
+                label = self._label(video)
+                indices = self.sampling.indices(video.frame_count, video.fps, rng)
+                any_clip = not self._training  # From here on, another clip may be readable.
+                frames, joints = self._read_clip(video, indices)
+                return frames, label, joints, np.bool_(True)
             except (VideoError, ValueError, OSError) as error:
-                self._skip(video, error)
-        if len(self.skipped) == len(self.videos.videos):
+                self._record(index, error, any_clip)
+        if self._training or len(self._unusable) == len(self.videos.videos):
             self.failure = VideoError(
                 f"{self.videos.name}: expected readable videos. Received: none.\n{self.report()}"
             )
@@ -159,25 +193,27 @@ class ClipPipeline:
         joints = np.zeros((length, len(self.videos.joints), 3), np.float32)
         return frames, np.int32(0), joints, np.bool_(False)
 
-    def _candidates(self, number: int) -> Iterator[Video]:
-        """Yield the video of an example and, in training, its replacements, in order."""
-        videos = self.videos.videos
-        epoch, position = divmod(number, len(videos))
+    def _candidates(self, number: int) -> Iterator[tuple[int, np.random.Generator]]:
+        """Yield the video of an example and, in training, its replacements, in order.
+
+        Each comes with the source of randomness of its clip.
+        """
+        total = len(self.videos.videos)
+        epoch, position = divmod(number, total)
         if not self._training:
-            yield videos[position]
+            yield position, np.random.default_rng([self._seed, 1, number])
             return
         order = self._order(epoch)
-        for index in [*order[position:], *order[:position]]:
-            if videos[index].name not in self.skipped:
-                yield videos[index]
+        for attempt in range(max(total, MOST_ATTEMPTS)):
+            index = int(order[(position + attempt) % total])
+            if index not in self._unusable:
+                yield index, np.random.default_rng([self._seed, 1, number, attempt])
 
-    def _read_clip(self, video: Video, rng: np.random.Generator) -> tuple[Any, ...]:
-        label = self._label(video)
-        indices = self.sampling.indices(video.frame_count, video.fps, rng)
+    def _read_clip(self, video: Video, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # Decode each frame once, in ascending order, then restore the order of the clip.
         needed, positions = np.unique(indices, return_inverse=True)
         joints = self._joints(video, needed)
-        return video.read(needed.tolist())[positions], label, joints[positions]
+        return video.read(needed.tolist())[positions], joints[positions]
 
     def _label(self, video: Video) -> np.int32:
         classes = len(self.videos.classes)
@@ -197,12 +233,17 @@ class ClipPipeline:
             raise ValueError(f"expected joints of shape {expected}. Received: {received}.")
         return joints
 
-    def _skip(self, video: Video, error: Exception) -> None:
-        """Record that `video` is skipped, or raise the error."""
-        message = str(error)
-        if not message.startswith(video.name):
-            message = f"{video.name}: {message}"
-        self.skipped[video.name] = message
+    def _record(self, index: int, error: Exception, any_clip: bool) -> None:
+        """Record that a clip of a video, or any clip, cannot be read; or raise the error."""
+        name, message = self.videos.videos[index].name, str(error)
+        if not message.startswith(name):
+            message = f"{name}: {message}"
+        reasons = self.skipped if any_clip else self.damaged
+        with self._lock:
+            # Of several reasons keep one that does not depend on the order of the examples.
+            reasons[name] = min(message, reasons.get(name, message))
+            if any_clip:
+                self._unusable.add(index)
         if self.on_error == "raise":
             self.failure = VideoError(message)
             raise self.failure from error

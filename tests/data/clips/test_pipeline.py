@@ -1,5 +1,6 @@
 """The clip pipeline: order of examples, resuming, and skipped videos."""
 
+import random
 import re
 
 import numpy as np
@@ -104,6 +105,73 @@ def test_a_stopped_run_with_skipped_videos_resumes() -> None:
     assert [batch["number"].tolist() for batch in whole] == [[2 * n, 2 * n + 1] for n in range(7)]
     rest = batches(pipeline(marked_set(video3="cut short"), **RANDOM).dataset(6), 4)
     assert_equal(rest, whole[3:])
+
+
+def partly_damaged(**options) -> ClipPipeline:
+    """Return clips of seven videos, of which four are damaged, each in another way."""
+    videos = [
+        MarkedVideo(0, intact=9),
+        MarkedVideo(1),
+        MarkedVideo(2, error="no pictures"),
+        MarkedVideo(3, frame_count=3),
+        MarkedVideo(4, intact=6),
+        MarkedVideo(5, label=9),
+        MarkedVideo(6),
+    ]
+    return pipeline(VideoSet("damaged", videos, ("a",)), **RANDOM | options)
+
+
+def first_frames(batches: list[Batch]) -> list[tuple[int, int]]:
+    """Return video and first frame of each clip."""
+    greens = np.concatenate([batch["frames"][:, 0, 0, 0, 1] for batch in batches])
+    return [(int(green) % 8, int(green) // 8) for green in greens]
+
+
+def test_damage_does_not_make_examples_depend_on_history() -> None:
+    """Once, a video was left out as soon as one of its clips had failed, in whatever thread.
+
+    So a run that was continued, which had forgotten this, went on with other clips.
+    """
+    clips = partly_damaged()
+    whole = batches(clips.dataset(), 14)
+    chance = random.Random(0)
+    for start in chance.sample(range(1, 14), 4):
+        again = partly_damaged(threads=chance.choice([1, 4]))
+        assert_equal(batches(again.dataset(2 * start), 14 - start), whole[start:])
+    parts = partly_damaged(threads=3)
+    for start in range(0, 14, 2):  # As a run does, from checkpoint to checkpoint.
+        list(parts.dataset(2 * start, 2))
+    assert (parts.skipped, parts.damaged) == (clips.skipped, clips.damaged)
+
+
+def test_only_clips_that_touch_the_damage_are_replaced() -> None:
+    clips = partly_damaged(augmentation=NoAugmentation())
+    used = first_frames(batches(clips.dataset(), 140))
+    starts = {video: {start for number, start in used if number == video} for video in range(7)}
+    every = set(range(9))  # The first frames of clips of 4 of 12 frames.
+    assert starts == {
+        0: set(range(6)),
+        1: every,
+        2: set(),
+        3: set(),
+        4: {0, 1, 2},
+        5: set(),
+        6: every,
+    }
+    assert sorted(clips.skipped) == ["marked 3", "marked 5"]
+    assert clips.damaged == {
+        "marked 0": "marked 0: damaged at frame 10",
+        "marked 2": "marked 2: no pictures",
+        "marked 4": "marked 4: damaged at frame 10",
+    }
+    assert clips.report().splitlines()[0] == "Skipped 2 of 7 videos:"
+    assert clips.report().splitlines()[3] == "Replaced clips that touch damage in 3 of 7 videos:"
+
+
+def test_a_single_damaged_video_is_tried_until_a_clip_is_whole() -> None:
+    videos = VideoSet("one", [MarkedVideo(0, intact=5)], ("a",))
+    clips = pipeline(videos, **RANDOM | {"augmentation": NoAugmentation()})
+    assert set(first_frames(batches(clips.dataset(), 20))) == {(0, 0), (0, 1)}
 
 
 def test_every_epoch_has_all_videos_in_a_different_order() -> None:
