@@ -72,7 +72,7 @@ def levels(videos: VideoSet) -> list[tuple[int | None, int]]:
     """Return the label of each video, and its gray level, which identifies it."""
     results = []
     for video in videos.videos:
-        assert video.frame_count >= 1
+        assert len(video.timeline) >= 1
         # Coding changes a gray level by at most 1, and the levels of videos are multiples of 10.
         results.append((video.label, round(float(video.read([0]).mean()) / 10) * 10))
     return results
@@ -81,7 +81,7 @@ def levels(videos: VideoSet) -> list[tuple[int | None, int]]:
 def assert_frames(videos: VideoSet, fps: float, count: int = FRAMES) -> None:
     """Assert that all videos have the right frames."""
     for video in videos.videos:
-        assert (video.frame_count, video.fps) == (count, fps)
+        assert (len(video.timeline), video.timeline.rate) == (count, fps)
         first, *rest = (float(frame.mean()) for frame in video.read(range(count)))
         assert rest == pytest.approx([first + 4 * n for n in range(1, count)], abs=1.5)
         assert video.read([count - 1, count - 1]).shape == (2, *SIZE, 3)

@@ -13,12 +13,12 @@ RIGHT = [COCO_JOINTS.index(f"right_{part}") for part in ("elbow", "wrist", "knee
 
 def read_all(video: FigureVideo) -> np.ndarray:
     """Every frame, uint8 `[frames, H, W, 3]`."""
-    return video.read(range(video.frame_count))
+    return video.read(range(len(video.timeline)))
 
 
 def all_joints(video: FigureVideo) -> np.ndarray:
     """The joints in every frame, float32 `[frames, 17, 3]`."""
-    return video.joints(range(video.frame_count))
+    return video.joints(range(len(video.timeline)))
 
 
 def color_at(frames: np.ndarray, joints: np.ndarray, name: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpvn.data import VideoError, VideoSet
+from mpvn.data.video.timeline import Timeline
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 HEIGHT, WIDTH = 48, 64
@@ -30,6 +31,10 @@ class MarkedVideo:
     error: str = ""
     intact: int = 1000
     reads: list[list[int]] = dataclasses.field(default_factory=list)
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline.even(self.frame_count, self.fps)
 
     @property
     def name(self) -> str:

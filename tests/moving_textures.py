@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpvn.data.video.timeline import Timeline
+
 MOVES = ((3.0, -2.0), (-1.0, 4.0), (2.5, 1.0), (0.0, -3.0), (-4.0, 0.5), (1.0, 2.0))
 """Displacement from frame to frame, to the right and down, in pixels. All differ."""
 
@@ -29,8 +31,8 @@ class MovingTexture:
         return f"textures/{self.number}.avi"
 
     @property
-    def frame_count(self) -> int:
-        return len(self.moves) + 1
+    def timeline(self) -> Timeline:
+        return Timeline.even(len(self.moves) + 1, self.fps)
 
     def joints(self, indices: Sequence[int]) -> np.ndarray:
         return np.asarray(indices, np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mpvn.data.video.timeline import Timeline
+
 Frames = npt.NDArray[np.uint8]
 Joints = npt.NDArray[np.float32]
 
@@ -40,7 +42,7 @@ COCO_JOINTS = (
 
 
 class Video(Protocol):
-    """One video of a data set. Only `read` and the first `frame_count` or `fps` are expensive."""
+    """One video of a data set. Only `read` and the first `timeline` are expensive."""
 
     @property
     def name(self) -> str:
@@ -51,22 +53,18 @@ class Video(Protocol):
         """Index of the class; None without classes."""
 
     @property
-    def frame_count(self) -> int:
-        """Number of frames, at least 1.
+    def timeline(self) -> Timeline:
+        """When the frames are shown; at least one frame.
 
         Raises:
             VideoError: The video is missing or unreadable.
         """
 
-    @property
-    def fps(self) -> float:
-        """Frames per second."""
-
     def read(self, indices: Sequence[int]) -> Frames:
         """Decode frames.
 
         Args:
-            indices: Frame numbers in `range(frame_count)`, ascending. Repetitions are allowed.
+            indices: Frame numbers in `range(len(timeline))`, ascending. Repetitions are allowed.
 
         Returns:
             uint8 `[len(indices), H, W, channels]`: RGB, unless the set has other channels.
@@ -106,12 +104,8 @@ class VideoWrapper:
         return self.video.label
 
     @property
-    def frame_count(self) -> int:
-        return self.video.frame_count
-
-    @property
-    def fps(self) -> float:
-        return self.video.fps
+    def timeline(self) -> Timeline:
+        return self.video.timeline
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
         return self.video.joints(indices)

@@ -13,6 +13,7 @@ from mpvn import VideoNetwork
 from mpvn.data import VideoError, VideoSet
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
 from mpvn.data.clips.views import Views
+from mpvn.data.video.timeline import Timeline
 from mpvn.data.video_set import NO_MIRROR
 from mpvn.tasks import ActionRecognition, Recognition, score_views
 
@@ -29,6 +30,10 @@ class Noise:
     frame_count: int = 12
     fps: float = 25.0
     fault: str = ""
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline.even(self.frame_count, self.fps)
 
     @property
     def name(self) -> str:

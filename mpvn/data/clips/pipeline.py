@@ -177,7 +177,7 @@ class ClipPipeline:
             video, any_clip = self.videos.videos[index], True
             try:
                 label = self._label(video)
-                indices = self.sampling.indices(video.frame_count, video.fps, rng)
+                indices = self.sampling.indices(video.timeline, rng)
                 any_clip = not self._training  # From here on, another clip may be readable.
                 frames, joints = self._read_clip(video, indices)
                 return frames, label, joints, np.bool_(True)

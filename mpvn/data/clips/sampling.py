@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mpvn.data.video.timeline import Timeline
+
 Indices = npt.NDArray[np.int64]
 
 SHORT = ("error", "loop", "hold")
@@ -22,12 +24,11 @@ class Sampling(Protocol):
     def frames(self) -> int | None:
         """Number of frames of every clip; None if clips differ in length."""
 
-    def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
+    def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         """Return the frames of one clip, int64 `[T]`, in the order of the clip.
 
         Args:
-            frame_count: Number of frames of the video.
-            fps: Frames per second of the video.
+            timeline: When the frames of the video are shown.
             rng: Source of randomness, which changes at each call.
 
         Raises:
@@ -38,7 +39,7 @@ class Sampling(Protocol):
 class MultiClipSampling(Sampling, Protocol):
     """A sampling that can also take several clips of a video, as tests do."""
 
-    def clips(self, frame_count: int, fps: float, count: int) -> Indices:
+    def clips(self, timeline: Timeline, count: int) -> Indices:
         """Return `count` clips spread evenly over the video, int64 `[count, T]`, deterministic.
 
         A single clip is the one that `indices` returns in the center.
@@ -59,31 +60,32 @@ class _WindowSampling(abc.ABC):
     short: str
 
     @abc.abstractmethod
-    def _window(self, fps: float) -> tuple[Indices, int]:
+    def _window(self) -> tuple[Indices, int]:
         """Return the frames of a clip relative to its start, `[T]`, and the window's length."""
 
-    def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
+    def _available(self, timeline: Timeline) -> Indices:
+        """Return the frames of the video from which windows are taken, `[N]`."""
+        return np.arange(len(timeline))
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         if self.place == "center":
-            return self.clips(frame_count, fps, 1)[0]
-        return self._clips_from(
-            frame_count, fps, lambda last_start: rng.integers(last_start + 1, size=1)
-        )[0]
+            return self.clips(timeline, 1)[0]
+        return self._clips_from(timeline, lambda last_start: rng.integers(last_start + 1, size=1))[
+            0
+        ]
 
-    def clips(self, frame_count: int, fps: float, count: int) -> Indices:
+    def clips(self, timeline: Timeline, count: int) -> Indices:
         _check_positive(count=count)
-        return self._clips_from(
-            frame_count, fps, lambda last_start: _evenly_spaced(last_start, count)
-        )
+        return self._clips_from(timeline, lambda last_start: _evenly_spaced(last_start, count))
 
-    def _clips_from(
-        self, frame_count: int, fps: float, choose_starts: Callable[[int], Indices]
-    ) -> Indices:
+    def _clips_from(self, timeline: Timeline, choose_starts: Callable[[int], Indices]) -> Indices:
         """Return clips `[N, T]` at the starts `[N]` that are chosen given the last possible one."""
-        offsets, length = self._window(fps)
-        last_start = frame_count - length
+        available = self._available(timeline)
+        offsets, length = self._window()
+        last_start = len(available) - length
         if last_start < 0:
-            offsets, last_start = _shorten(offsets, length, frame_count, self.short), 0
-        return choose_starts(last_start)[:, None] + offsets  # [N, 1] + [T] -> [N, T]
+            offsets, last_start = _shorten(offsets, length, len(available), self.short), 0
+        return available[choose_starts(last_start)[:, None] + offsets]  # [N, 1] + [T] -> [N, T]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +99,8 @@ class Consecutive(_WindowSampling):
         frames: Number of frames of every clip.
         stride: Distance between two frames of the clip, in frames of the video. With `fps`, in
             frames at that rate.
-        fps: Frame rate to which the video is converted first, by repeating or dropping frames.
-            Default: no conversion.
+        fps: Frame rate to which the video is converted first, by repeating or dropping frames; see
+            `Timeline.at_rate`. Default: no conversion.
         place: Position in the video: `"random"`, or `"center"` for evaluation.
         short: How to sample a video with too few frames: `"error"`, `"loop"` or `"hold"`; see
             `SHORT`.
@@ -117,10 +119,12 @@ class Consecutive(_WindowSampling):
         _check_positive(frames=self.frames, stride=self.stride)
         _check_choices(self.short, place=self.place)
 
-    def _window(self, fps: float) -> tuple[Indices, int]:
-        distance = self.stride * (1.0 if self.fps is None else fps / self.fps)
-        offsets = np.floor(np.arange(self.frames) * distance).astype(np.int64)
+    def _window(self) -> tuple[Indices, int]:
+        offsets = self.stride * np.arange(self.frames)
         return offsets, int(offsets[-1]) + 1
+
+    def _available(self, timeline: Timeline) -> Indices:
+        return _brought_to(self.fps, timeline)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Dense(_WindowSampling):
             expected = f"expected a multiple of frames (={self.frames}), to space frames equally."
             raise ValueError(f"window: {expected} Received: {self.window}.")
 
-    def _window(self, fps: float) -> tuple[Indices, int]:
+    def _window(self) -> tuple[Indices, int]:
         return np.arange(self.frames) * (self.window // self.frames), self.window
 
 
@@ -183,23 +187,23 @@ class Segments:
         _check_positive(frames=self.frames)
         _check_choices(self.short, place=self.place)
 
-    def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
+    def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         if self.place == "center":
-            return self.clips(frame_count, fps, 1)[0]
-        if frame_count < self.frames:
-            return self._shorten(frame_count)
-        edges = np.arange(self.frames + 1) * frame_count // self.frames
+            return self.clips(timeline, 1)[0]
+        if len(timeline) < self.frames:
+            return self._shorten(len(timeline))
+        edges = np.arange(self.frames + 1) * len(timeline) // self.frames
         return rng.integers(edges[:-1], edges[1:])
 
-    def clips(self, frame_count: int, fps: float, count: int) -> Indices:
+    def clips(self, timeline: Timeline, count: int) -> Indices:
         _check_positive(count=count)
-        if frame_count < self.frames:
-            return np.tile(self._shorten(frame_count), (count, 1))
+        if len(timeline) < self.frames:
+            return np.tile(self._shorten(len(timeline)), (count, 1))
         # Clip k takes the position (1/2 + k / count) modulo 1 of each segment. Integers avoid
         # rounding errors: a segment has 2 * count units. [N, 1] + [T] -> [N, T]
         positions = (count + 2 * np.arange(count)) % (2 * count)
         units = positions[:, None] + 2 * count * np.arange(self.frames)
-        return units * frame_count // (2 * count * self.frames)
+        return units * len(timeline) // (2 * count * self.frames)
 
     def _shorten(self, frame_count: int) -> Indices:
         """Return the clip of a video with fewer frames than segments."""
@@ -226,16 +230,13 @@ class Whole:
     def __post_init__(self) -> None:
         _check_positive(max_frames=self.max_frames)
 
-    def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
-        return self.clips(frame_count, fps, 1)[0]
+    def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
+        return self.clips(timeline, 1)[0]
 
-    def clips(self, frame_count: int, fps: float, count: int) -> Indices:
+    def clips(self, timeline: Timeline, count: int) -> Indices:
         if count != 1:
             raise ValueError(f"count: expected 1 clip of a whole video. Received: {count!r}.")
-        distance = 1.0 if self.fps is None else fps / self.fps
-        length = min(self.max_frames, int((frame_count - 1) / distance + 1e-9) + 1)
-        # [T] -> [1, T]
-        return np.floor(np.arange(length) * distance + 1e-9).astype(np.int64)[None]
+        return _brought_to(self.fps, timeline)[None, : self.max_frames]  # [T] -> [1, T]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,10 +264,15 @@ class MultiClip:
         """Number of frames of all clips together; None if videos differ."""
         return self.sampling.frames and self.count * self.sampling.frames
 
-    def indices(self, frame_count: int, fps: float, rng: np.random.Generator) -> Indices:
+    def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         """Return the frames of all clips, int64 `[count * T]`. Ignores `rng`."""
         # [count, T] -> [count * T]
-        return self.sampling.clips(frame_count, fps, self.count).reshape(-1)
+        return self.sampling.clips(timeline, self.count).reshape(-1)
+
+
+def _brought_to(fps: float | None, timeline: Timeline) -> Indices:
+    """Return the frames of a video at a rate, or all its frames for None, `[N]`."""
+    return np.arange(len(timeline)) if fps is None else timeline.at_rate(fps)
 
 
 def _evenly_spaced(last: int, count: int) -> Indices:

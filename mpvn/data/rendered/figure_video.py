@@ -16,6 +16,7 @@ from mpvn.data.rendered.arrays import Indices
 from mpvn.data.rendered.poses import perform
 from mpvn.data.rendered.scenes import Scene
 from mpvn.data.rendered.shapes import MovingShape, random_post
+from mpvn.data.video.timeline import Timeline
 from mpvn.data.video_set import COCO_JOINTS, Frames, Joints
 
 ACTIONS = (
@@ -103,6 +104,11 @@ class FigureVideo:
             raise ValueError(
                 f"fps: expected a positive number of frames per second. Received: {self.fps!r}."
             )
+
+    @property
+    def timeline(self) -> Timeline:
+        """When the frames are shown."""
+        return Timeline.even(self.frame_count, self.fps)
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ class _Cached(VideoWrapper):
 
     @functools.cached_property
     def _frames(self) -> Frames:
-        return self.video.read(range(self.frame_count))
+        return self.video.read(range(len(self.timeline)))
 
     def read(self, indices: Sequence[int]) -> Frames:
         return self._frames[np.asarray(indices, np.intp)]

@@ -11,8 +11,8 @@ import numpy as np
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded, upright_pictures
 from mpvn.data.video.image_folder import ImageFolder
-from mpvn.data.video.rates import frame_rate
 from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
+from mpvn.data.video.timeline import Timeline, frame_rate
 from mpvn.data.video_set import Frames, Joints
 
 
@@ -29,7 +29,7 @@ class FileVideo:
         end: End of the video in seconds, without frames shown at `end`. Default: the end of the
             file.
         fps: Frames per second of a folder of images. Default: 25. Video files have their own rate.
-        joints: float `[frame_count, joints, 3]`: x, y and visibility.
+        joints: float `[frames, joints, 3]`: x, y and visibility.
 
     Raises:
         VideoError: `start`, `end`, `fps` or the shape of `joints` is invalid.
@@ -78,15 +78,9 @@ class FileVideo:
         return f"{self._path} ({float(self._start or 0):g} to {end} s)"
 
     @property
-    def frame_count(self) -> int:
-        """Number of frames, at least 1."""
-        self._load_index()
-        return len(self._section)
-
-    @property
-    def fps(self) -> float:
-        """Frames per second: as stated by the file, or the average if its frames contradict it."""
-        return float(self._load_index().rate)
+    def timeline(self) -> Timeline:
+        """When the frames are shown; at least one frame."""
+        return self._load_index().timeline.section(self._section)
 
     def read(self, indices: Sequence[int]) -> Frames:
         """Decode frames.
@@ -152,11 +146,11 @@ class FileVideo:
         return index
 
     def _set_index(self, index: FrameIndex) -> None:
-        section = index.between(self._start, self._end)
+        section = index.timeline.between(self._start, self._end)
         if not section:
             raise VideoError(
                 f"{self.name}: expected frames in this section. Received: a video of "
-                f"{float(len(index) / index.rate):.2f} s. Check `start` and `end`; a file that is "
+                f"{float(index.timeline.duration):.2f} s. Check `start` and `end`; a file that is "
                 "already cut to its section does not need them."
             )
         if self._joints is not None and len(self._joints) != len(section):

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from mpvn.data.sets.flow_images import FlowImages, flow_images
 from mpvn.data.video.errors import VideoError
+from mpvn.data.video.timeline import Timeline
 from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 METHODS = ("dis", "tvl1")
@@ -93,13 +94,14 @@ class _FlowVideo(VideoWrapper):
     images: FlowImages | None
 
     @property
-    def frame_count(self) -> int:
-        count = self.video.frame_count
+    def timeline(self) -> Timeline:
+        timeline = self.video.timeline
+        count = len(timeline)
         if count <= self.stack:
             expected = f"optical flow of {self.stack} pairs needs {self.stack + 1} frames."
             remedy = "Use a smaller stack, or remove the video."
             raise VideoError(f"{self.name}: {expected} Received: {count} frames. {remedy}")
-        return count - self.stack
+        return timeline.section(range(count - self.stack))
 
     def read(self, indices: Sequence[int]) -> Frames:
         stacked = np.asarray(indices, np.intp)[:, None] + np.arange(self.stack)

@@ -21,7 +21,7 @@ from mpvn.data.sets.layout import (
     read_json,
 )
 from mpvn.data.video.image_folder import images_in
-from mpvn.data.video.rates import DEFAULT_FPS
+from mpvn.data.video.timeline import DEFAULT_FPS
 from mpvn.data.video_set import Joints, VideoSet
 
 _REMEDY = (

@@ -96,13 +96,13 @@ class RenderedFigures(tfds.core.GeneratorBasedBuilder):
             split=split,
         ).videos
         for index, video in enumerate(videos):
-            frames = range(video.frame_count)
+            frames = range(len(video.timeline))
             yield (
                 index,
                 {
                     "video": video.read(frames),
                     "label": video.label,
                     "joints": video.joints(frames),
-                    "fps": video.fps,
+                    "fps": float(video.timeline.rate),
                 },
             )

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from mpvn.data.video.errors import Damage, VideoError
 from mpvn.data.video.frames import Decoded, read_orientation
-from mpvn.data.video.rates import DEFAULT_FPS
+from mpvn.data.video.timeline import DEFAULT_FPS
 
 
 class KeyFrame(NamedTuple):

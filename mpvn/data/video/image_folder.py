@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 
 from mpvn.data.video.errors import Damage, VideoError
 from mpvn.data.video.frames import Decoded, read_orientation
-from mpvn.data.video.rates import DEFAULT_FPS
+from mpvn.data.video.timeline import DEFAULT_FPS
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

@@ -1,30 +1,9 @@
-"""Frame rates, and converting a video to another rate."""
+"""Bring a stream to another frame rate, as `Timeline.at_rate` brings a video."""
 
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 
-from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Picture
-
-DEFAULT_FPS = 25
-"""Frames per second of an image folder, or of a file that does not state its rate."""
-
-
-def frame_rate(fps: float | Fraction) -> Fraction:
-    """Return `fps` as an exact fraction: 29.97002997 becomes 30000/1001.
-
-    Raises:
-        VideoError: `fps` is not positive and finite.
-    """
-    if not math.isfinite(fps) or fps <= 0:
-        raise VideoError(f"fps: expected a positive number of frames per second. Received: {fps}.")
-    if isinstance(fps, Fraction):
-        return fps
-    rate = Fraction(fps).limit_denominator(1_000_000)
-    if rate == 0:
-        raise VideoError(f"fps: expected at least one frame in a million seconds. Received: {fps}.")
-    return rate
 
 
 def resample(pictures: Iterator[Picture], rate: Fraction) -> Iterator[Picture]:

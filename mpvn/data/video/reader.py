@@ -21,8 +21,9 @@ from typing import NamedTuple, Self
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded, Frame, upright_pictures
 from mpvn.data.video.image_folder import ImageFolder
-from mpvn.data.video.rates import frame_rate, resample
+from mpvn.data.video.rates import resample
 from mpvn.data.video.sources import Source, open_source
+from mpvn.data.video.timeline import frame_rate
 
 
 class _Started(NamedTuple):

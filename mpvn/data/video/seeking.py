@@ -14,7 +14,7 @@ read.
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -26,8 +26,8 @@ import numpy.typing as npt
 from mpvn.data.video.container import Container, KeyFrame
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded
-from mpvn.data.video.rates import DEFAULT_FPS
 from mpvn.data.video.sources import open_source
+from mpvn.data.video.timeline import DEFAULT_FPS, Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
 _HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
@@ -52,7 +52,7 @@ class FrameIndex:
             by counting, not by time.
     """
 
-    times: Sequence[int] | npt.NDArray[np.int64]
+    times: Ticks
     tick: Fraction
     rate: Fraction
     keys: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty((0, 5), int))
@@ -71,16 +71,13 @@ class FrameIndex:
         number, *key = self.keys[np.searchsorted(self.keys[:, 0], frame, "right") - 1].tolist()
         return number, KeyFrame(*key)
 
-    def between(self, start: float | Fraction | None, end: float | Fraction | None) -> range:
-        """Return the frames from `start` until before `end`, in seconds after the first frame."""
-        first = 0 if start is None else self._first_at(start)
-        last = len(self) if end is None else self._first_at(end)
-        return range(first, max(first, last))
-
-    def _first_at(self, seconds: float | Fraction) -> int:
-        exact = Fraction(seconds).limit_denominator(1_000_000)
-        ticks = math.ceil(int(self.times[0]) + exact / self.tick)
-        return int(np.searchsorted(np.asarray(self.times), ticks))
+    @functools.cached_property
+    def timeline(self) -> Timeline:
+        """When the frames are shown."""
+        start = int(self.times[0])
+        times = compact([int(time) - start for time in self.times])
+        end = math.ceil(int(times[-1]) + 1 / (self.rate * self.tick))
+        return Timeline(times, end, self.tick, self.rate)
 
 
 def index_frames(path: Path) -> FrameIndex:
@@ -119,7 +116,7 @@ def index_frames(path: Path) -> FrameIndex:
         container.check_end(max(ends) * tick)
         rows = sorted((np.searchsorted(sorted_times, key.time), *key) for key in keys)
         return FrameIndex(
-            _compact(sorted_times),
+            compact(sorted_times),
             tick,
             _rate(container, sorted_times, tick),
             np.array(rows, np.int64),
@@ -139,7 +136,7 @@ def count_frames(path: Path) -> FrameIndex:
                 "The file is damaged or was cut short: download or record it again."
             )
         rate = _rate(container, times, _MICROSECOND)
-        return FrameIndex(_compact(times), _MICROSECOND, rate, counted=True)
+        return FrameIndex(compact(times), _MICROSECOND, rate, counted=True)
     finally:
         container.close()
 
@@ -219,14 +216,6 @@ def _select(numbered: Iterator[tuple[int, Decoded]], numbers: Sequence[int]) -> 
                 return
             due = successor
     raise SeekError(f"frame {due} is not where the index has it")
-
-
-def _compact(times: list[int]) -> Sequence[int] | npt.NDArray[np.int64]:
-    """Return evenly spaced times as a range: a data set keeps the times of all its videos."""
-    step = times[1] - times[0] if len(times) > 1 else 1
-    if step > 0 and all(b - a == step for a, b in itertools.pairwise(times)):
-        return range(times[0], times[-1] + 1, step)
-    return np.array(times, np.int64)
 
 
 def _rate(container: Container, times: Sequence[int], tick: Fraction) -> Fraction:

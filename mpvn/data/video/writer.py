@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Frame
-from mpvn.data.video.rates import frame_rate
+from mpvn.data.video.timeline import frame_rate
 from mpvn.files import AtomicPath
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names, by suffix

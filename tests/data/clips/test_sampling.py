@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from mpvn.data.clips.sampling import Consecutive, Dense, MultiClip, Segments, Whole
+from mpvn.data.video.timeline import Timeline
 
 
 def indices(sampling, count: int, fps: float = 25.0, seed: int = 0) -> list[int]:
-    return sampling.indices(count, fps, np.random.default_rng(seed)).tolist()
+    return sampling.indices(Timeline.even(count, fps), np.random.default_rng(seed)).tolist()
 
 
 def clips(sampling, frames: int, count: int, fps: float = 25.0) -> list[list[int]]:
-    return sampling.clips(frames, fps, count).tolist()
+    return sampling.clips(Timeline.even(frames, fps), count).tolist()
 
 
 # --- windows of the video ---------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_whole_videos_are_cut_at_the_maximum() -> None:
     assert indices(Whole(), 4) == [0, 1, 2, 3]
     assert len(indices(Whole(max_frames=250), 400)) == 250
     assert indices(Whole(fps=12.5), 7) == [0, 2, 4, 6]
-    assert indices(Whole(fps=50), 2) == [0, 0, 1]
+    assert indices(Whole(fps=50), 2) == [0, 0, 1, 1]
     assert clips(Whole(), 3, 1) == [[0, 1, 2]]
 
 
@@ -154,9 +155,15 @@ def test_multi_clip_concatenates_clips() -> None:
         (lambda: Dense(8, 0), "window: expected an int of at least 1"),
         (lambda: MultiClip(Segments(3), 0), "count: expected an int of at least 1"),
         (lambda: MultiClip(Whole(), 2), "count: expected 1 clip of a whole video. Received: 2"),
-        (lambda: Segments(3).clips(9, 25.0, 0), "count: expected an int of at least 1"),
-        (lambda: Consecutive(3).clips(9, 25.0, 0), "count: expected an int of at least 1"),
-        (lambda: Whole().clips(9, 25.0, 2), "count: expected 1 clip .* Received: 2"),
+        (
+            lambda: Segments(3).clips(Timeline.even(9, 25.0), 0),
+            "count: expected an int of at least 1",
+        ),
+        (
+            lambda: Consecutive(3).clips(Timeline.even(9, 25.0), 0),
+            "count: expected an int of at least 1",
+        ),
+        (lambda: Whole().clips(Timeline.even(9, 25.0), 2), "count: expected 1 clip .* Received: 2"),
     ],
 )
 def test_arguments_out_of_range_are_errors(create, message: str) -> None:

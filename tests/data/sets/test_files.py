@@ -31,7 +31,7 @@ def test_a_section_has_the_frames_from_start_until_before_end(
 ) -> None:
     path = encode(tmp_path / "clip.mp4")
     video = FileVideo(path, start=start, end=end)
-    assert (video.frame_count, video.fps) == (count, 25)
+    assert (len(video.timeline), video.timeline.rate) == (count, 25)
     expected = FileVideo(path).read(range(COUNT))[first : first + count]
     np.testing.assert_array_equal(video.read(range(count)), expected)
 
@@ -40,9 +40,9 @@ def test_sections_are_relative_to_the_first_frame(tmp_path: Path) -> None:
     times = [500, 540, 740, 1000, 1040]
     path = encode(tmp_path / "late.mkv", times=times, count=5)
     video = FileVideo(path, start=0.24, end=0.54)
-    assert video.frame_count == 2
+    assert len(video.timeline) == 2
     np.testing.assert_array_equal(video.read([0, 1]), FileVideo(path).read([2, 3]))
-    assert FileVideo(path, start=0.2402).frame_count == 2
+    assert len(FileVideo(path, start=0.2402).timeline) == 2
 
 
 def test_names_of_sections() -> None:
@@ -53,7 +53,7 @@ def test_names_of_sections() -> None:
 def test_a_section_outside_of_the_file_is_an_error(tmp_path: Path) -> None:
     video = FileVideo(encode(tmp_path / "clip.mp4"), start=10, end=20)
     with pytest.raises(VideoError, match=r"\(10 to 20 s\).*Received: a video of 2.00 s"):
-        _ = video.frame_count
+        _ = len(video.timeline)
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (3, 3), (3, 2), (None, 0)])
@@ -82,7 +82,7 @@ def test_without_joints(tmp_path: Path) -> None:
 def test_joints_of_the_wrong_shape_are_errors(tmp_path: Path) -> None:
     video = FileVideo(encode(tmp_path / "a.mp4"), joints=np.zeros((49, 3, 3), np.float32))
     with pytest.raises(VideoError, match="each of 50 frames. Received: joints for 49"):
-        _ = video.frame_count
+        _ = len(video.timeline)
     with pytest.raises(VideoError, match=r"\[frames, joints, 3\]. Received: \[49, 3\]"):
         FileVideo("a.mp4", joints=np.zeros((49, 3), np.float32))
 
@@ -93,7 +93,11 @@ def test_joints_of_the_wrong_shape_are_errors(tmp_path: Path) -> None:
 def test_the_file_is_opened_only_when_needed(tmp_path: Path) -> None:
     video = FileVideo(tmp_path / "none.mp4", label=3)
     assert (video.label, video.name) == (3, str(tmp_path / "none.mp4"))
-    for access in (lambda: video.frame_count, lambda: video.fps, lambda: video.read([0])):
+    for access in (
+        lambda: len(video.timeline),
+        lambda: video.timeline.rate,
+        lambda: video.read([0]),
+    ):
         with pytest.raises(VideoError, match="none.mp4.*does not exist"):
             access()
 
@@ -108,7 +112,7 @@ def test_invalid_indices_are_errors(tmp_path: Path) -> None:
 def test_fps_of_a_file_is_an_error(tmp_path: Path) -> None:
     video = FileVideo(encode(tmp_path / "a.mp4"), fps=12)
     with pytest.raises(VideoError, match="expected a folder of images, because `fps` is set"):
-        _ = video.frame_count
+        _ = len(video.timeline)
 
 
 def test_images_of_different_sizes_are_an_error(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_a_truncated_file_ends_with_its_last_complete_frame(tmp_path: Path) -> N
     path.write_bytes(content[: len(content) * 6 // 10])
     video = FileVideo(path)
     with pytest.warns(RuntimeWarning, match="damaged"):
-        count = video.frame_count
+        count = len(video.timeline)
     assert 10 < count < 40
     # The last frames may lack a reference frame.
     np.testing.assert_array_equal(video.read(range(count - 4)), frames[: count - 4])

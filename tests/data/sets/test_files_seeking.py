@@ -28,13 +28,13 @@ def assert_exact(path: Path, rng: np.random.Generator) -> FileVideo:
     """Assert that random reads, forward and back, return the same frames as sequential decoding."""
     expected = np.stack(list(VideoReader(path)))
     video = FileVideo(path)
-    assert video.frame_count == len(expected)
+    assert len(video.timeline) == len(expected)
     for size in (1, 1, 1, 1, 4, 9):
         for _ in range(3):
             wanted = sorted(rng.integers(0, len(expected), size).tolist())
             np.testing.assert_array_equal(video.read(wanted), expected[wanted], err_msg=str(wanted))
     np.testing.assert_array_equal(video.read(range(len(expected))), expected)
-    assert video.frame_count == len(expected)
+    assert len(video.timeline) == len(expected)
     return video
 
 
@@ -70,13 +70,13 @@ def test_codecs_and_containers(
         pytest.skip(f"this FFmpeg cannot write {codec}")
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     video = assert_exact(encode(tmp_path / name, codec, options=options, pix_fmt=pix_fmt), rng)
-    assert video.frame_count == COUNT
-    assert video.fps == 25
+    assert len(video.timeline) == COUNT
+    assert video.timeline.rate == 25
 
 
 def test_packed_b_frames(tmp_path: Path, rng: np.random.Generator) -> None:
     video = assert_exact(pack_b_frames(tmp_path / "packed.avi"), rng)
-    assert video.frame_count == COUNT
+    assert len(video.timeline) == COUNT
 
 
 def test_hidden_frames(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -86,20 +86,22 @@ def test_hidden_frames(tmp_path: Path, rng: np.random.Generator) -> None:
         content, key = packets[index]
         packets[index] = bytes([content[0] & ~0x10]) + content[1:], key
     video = assert_exact(mux(tmp_path / "hidden.webm", "libvpx", packets), rng)
-    assert video.frame_count == COUNT - 2
+    assert len(video.timeline) == COUNT - 2
 
 
 def test_frames_wrongly_marked_as_key_frames(tmp_path: Path, rng: np.random.Generator) -> None:
     packets = demux(encode(tmp_path / "plain.avi", "mpeg4", options={"g": "12", "bf": "0"}))
     path = mux(tmp_path / "wrong.mp4", "mpeg4", [(content, True) for content, _ in packets])
-    assert assert_exact(path, rng).frame_count == COUNT
+    assert len(assert_exact(path, rng).timeline) == COUNT
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_variable_frame_rate(tmp_path: Path, rng: np.random.Generator, suffix: str) -> None:
     times = np.cumsum(rng.integers(5, 80, COUNT)).tolist()
     video = assert_exact(encode(tmp_path / f"variable.{suffix}", times=times), rng)
-    assert video.fps == pytest.approx((COUNT - 1) * 1000 / (times[-1] - times[0]), rel=0.05)
+    assert video.timeline.rate == pytest.approx(
+        (COUNT - 1) * 1000 / (times[-1] - times[0]), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("rotation", [90, 180, -90])
@@ -120,14 +122,14 @@ def test_a_file_cut_without_encoding(tmp_path: Path, rng: np.random.Generator) -
     times = [40 * (index - 17) for index in range(COUNT)]
     options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
     path = encode(tmp_path / "cut.mp4", times=times, container_options=options)
-    assert assert_exact(path, rng).frame_count == COUNT - 17
+    assert len(assert_exact(path, rng).timeline) == COUNT - 17
 
 
 def test_real_videos(shared: Path) -> None:
     for name in ("asl/no.mkv", "asl/want.mkv"):
         expected = list(VideoReader(shared / "clips" / name))
         video = FileVideo(shared / "clips" / name)
-        assert video.frame_count == len(expected)
+        assert len(video.timeline) == len(expected)
         for wanted in ([len(expected) - 1], [3, 20, 21, 40]):
             for index, frame in zip(wanted, video.read(wanted), strict=True):
                 np.testing.assert_array_equal(frame, expected[index])
@@ -165,7 +167,7 @@ def test_decoding_is_from_the_last_key_frame_to_the_last_wanted_frame(
 ) -> None:
     options = {"g": "10", "bf": "2", "x264-params": "scenecut=0"}
     video = FileVideo(encode(tmp_path / "clip.mp4", options=options))
-    assert (video.frame_count, video.fps, decoded) == (COUNT, 25, [])
+    assert (len(video.timeline), video.timeline.rate, decoded) == (COUNT, 25, [])
     for _ in range(2):
         decoded.clear()
         video.read(wanted)
@@ -204,7 +206,7 @@ def test_only_wanted_images_are_decoded(tmp_path: Path) -> None:
         Image.fromarray(picture(index)).save(tmp_path / f"{index}.png")
     (tmp_path / "5.png").write_bytes(b"no image")
     folder = FileVideo(tmp_path, fps=12)
-    assert (folder.frame_count, folder.fps) == (12, 12)
+    assert (len(folder.timeline), folder.timeline.rate) == (12, 12)
     for index, frame in zip([2, 2, 10], folder.read([2, 2, 10]), strict=True):
         np.testing.assert_array_equal(frame, picture(index))
     with pytest.raises(VideoError, match=r"5.png does not decode"):

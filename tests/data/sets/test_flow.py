@@ -40,7 +40,7 @@ def test_flow_is_the_displacement(method: str, pairs: int) -> None:
     """To the right, then down, with both signs, whole and half pixels."""
     videos = optical_flow(texture_set(), 1, method, BOUND)
     (video,) = videos.videos
-    assert video.frame_count == len(MOVES)
+    assert len(video.timeline) == len(MOVES)
     flow = video.read(range(pairs))
     assert flow.dtype == np.uint8
     assert flow.shape == (pairs, 64, 80, 2)
@@ -53,7 +53,7 @@ def test_flow_is_the_displacement(method: str, pairs: int) -> None:
 def test_pairs_are_stacked_in_temporal_order() -> None:
     """All moves differ, so a shift by one step would show."""
     (video,) = optical_flow(texture_set(), 3, bound=BOUND).videos
-    assert video.frame_count == 4
+    assert len(video.timeline) == 4
     found = inner(displacements(video.read([0, 2, 2, 3]))).mean(axis=(1, 2))
     expected = [np.ravel(MOVES[start : start + 3]) for start in (0, 2, 2, 3)]
     np.testing.assert_allclose(found, expected, atol=0.1)
@@ -122,7 +122,11 @@ def test_other_attributes_are_unchanged() -> None:
     assert videos.name == "textures, optical flow"
     assert (videos.classes, videos.joints) == (source.classes, source.joints)
     for seen, video in zip(videos.videos, source.videos, strict=True):
-        assert (seen.name, seen.label, seen.fps) == (video.name, video.label, video.fps)
+        assert (seen.name, seen.label, seen.timeline.rate) == (
+            video.name,
+            video.label,
+            video.timeline.rate,
+        )
         np.testing.assert_array_equal(seen.joints([0, 3]), video.joints([0, 3]))
 
 

@@ -50,7 +50,7 @@ def test_the_person_with_the_most_frames_is_read(posetrack: FakeSet) -> None:
     assert train.joints == tuple(JOINTS)
     assert train.mirrored_joints == (0, 1, 3, 2)
     (video,) = train.videos
-    assert (video.label, video.frame_count, video.fps) == (None, 5, 25)
+    assert (video.label, len(video.timeline), video.timeline.rate) == (None, 5, 25)
     assert video.read([0]).mean() == pytest.approx(40 + 4 * 2, abs=1.5)
     joints = video.joints(range(5))
     assert joints is not None and joints.shape == (5, 4, 3)

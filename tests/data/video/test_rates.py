@@ -7,7 +7,7 @@ import pytest
 from video_files import encode, gray, indices
 
 from mpvn.data import VideoError, VideoReader
-from mpvn.data.video.rates import frame_rate
+from mpvn.data.video.timeline import frame_rate
 
 
 def test_a_lower_rate_drops_frames(clip: Path) -> None:
