@@ -7,6 +7,7 @@ import numpy as np
 
 from mpvn.data import VideoError, VideoSet
 from mpvn.data.video.timeline import Timeline
+from mpvn.data.video_set import Label
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 HEIGHT, WIDTH = 48, 64
@@ -25,7 +26,7 @@ class MarkedVideo:
     """
 
     number: int
-    label: int = 0
+    label: Label | None = 0
     frame_count: int = 12
     fps: float = 25.0
     error: str = ""
@@ -68,6 +69,14 @@ def marked_set(
     videos = [MarkedVideo(n, label=n % 3, error=errors.get(f"video{n}", "")) for n in range(count)]
     joints = ("left_hand", "right_hand")
     return VideoSet("marked", videos, ("a", "b", "c"), mirrored_labels, joints)
+
+
+def multi_label_set(
+    labels: Sequence[tuple[int, ...] | None], mirrored_labels: tuple[int, ...] | None = None
+) -> VideoSet:
+    """Return a set of 3 classes whose videos have any number of them."""
+    videos = [MarkedVideo(number, each) for number, each in enumerate(labels)]
+    return VideoSet("marked", videos, ("a", "b", "c"), mirrored_labels, multi_label=True)
 
 
 def spot_centers(frame: np.ndarray) -> np.ndarray:

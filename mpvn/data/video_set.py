@@ -15,6 +15,8 @@ from mpvn.data.video.timeline import Timeline
 
 Frames = npt.NDArray[np.uint8]
 Joints = npt.NDArray[np.float32]
+Label = int | tuple[int, ...]
+"""The index of a class, or in sets with `multi_label` the indices of any number of classes."""
 
 NO_MIRROR = -1
 """In `VideoSet.mirrored_labels`: the mirror image of this class belongs to no class of the set."""
@@ -49,8 +51,8 @@ class Video(Protocol):
         """Path or description of the video, for messages."""
 
     @property
-    def label(self) -> int | None:
-        """Index of the class; None without classes."""
+    def label(self) -> Label | None:
+        """The class, or in sets with `multi_label` the classes; None if they are not known."""
 
     @property
     def timeline(self) -> Timeline:
@@ -100,7 +102,7 @@ class VideoWrapper:
         return self.video.name
 
     @property
-    def label(self) -> int | None:
+    def label(self) -> Label | None:
         return self.video.label
 
     @property
@@ -118,7 +120,7 @@ class VideoSet:
     Attributes:
         name: Name of the data set and of the split.
         videos: The videos.
-        classes: Names of the classes, in the order of the labels; empty without labels.
+        classes: Names of the classes, in the order of the labels; empty without classes.
         mirrored_labels: For each label, the label of the mirror image, or `NO_MIRROR`. None if
             every class is its own mirror image.
         joints: Names of the joints; empty without joints. A mirror image swaps joints whose names
@@ -126,6 +128,7 @@ class VideoSet:
         channels: Number of channels of a frame. Three channels are RGB.
         horizontal: Channels that hold displacements to the right, as 0 to 255 with rest at 127.5.
             A mirror image reverses their sign.
+        multi_label: Whether a video has any number of classes, instead of one.
 
     Raises:
         ValueError: There are no videos, or the attributes contradict each other.
@@ -138,6 +141,7 @@ class VideoSet:
     joints: tuple[str, ...] = ()
     channels: int = 3
     horizontal: tuple[int, ...] = ()
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.videos):
@@ -152,6 +156,29 @@ class VideoSet:
                 f"{self.name}: expected horizontal channels among the {self.channels} channels of "
                 f"a frame. Received: {self.horizontal}."
             )
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the classes of videos are known. Those of many test splits are not published."""
+        return bool(self.classes) and any(video.label is not None for video in self.videos)
+
+    def encoded(self, label: Label | None) -> np.ndarray:
+        """Return a label as clips contain it.
+
+        Returns:
+            int32 `[]`; with `multi_label` float32 `[classes]`: 1 for the classes of the video.
+
+        Raises:
+            ValueError: There is no label, or it is of the other kind or out of range.
+        """
+        numbers = label if isinstance(label, tuple) else (label,)
+        known = range(len(self.classes))
+        if isinstance(label, tuple) != self.multi_label or not set(numbers) <= set(known):
+            kind = "a tuple of labels" if self.multi_label else "a label"
+            raise ValueError(f"expected {kind} in 0..{len(known) - 1}. Received: {label!r}.")
+        if isinstance(label, tuple):
+            return np.isin(known, label).astype(np.float32)
+        return np.array(label, np.int32)
 
     @property
     def mirrored_joints(self) -> tuple[int, ...]:

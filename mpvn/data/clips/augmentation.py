@@ -27,8 +27,9 @@ class ClipTransform(Protocol):
         """Return the transformed clip.
 
         Args:
-            clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` and `"joints"` float32
-                `[T, J, 3]` if the set has them. Other entries are returned unchanged.
+            clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` or `"labels"` float32
+                `[classes]`, and `"joints"` float32 `[T, J, 3]` if the set has them. Other entries
+                are returned unchanged.
             seed: Seed, int `[2]`.
             videos: The set that contains the clip.
         """
@@ -47,7 +48,7 @@ class Augmentation:
             crop; at most 1.
         flip: Whether to mirror half of the clips left to right. Left and right joints swap,
             horizontal displacements change their sign, and labels become those of the mirror image.
-            Clips of classes without a mirror image are not mirrored.
+            Clips with a class that has no mirror image are not mirrored.
         brightness: Maximum change of brightness, as a fraction of the range of pixels.
         contrast: Maximum relative change of contrast.
         saturation: Maximum relative change of saturation.
@@ -97,31 +98,27 @@ class Augmentation:
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the augmented clip, with `"frames"` float32 `[T, *size, C]` between -1 and 1."""
         seeds = tf.unstack(tf.random.split(seed, 7))
-        flipped, label = self._draw_flip(clip, seeds[0], videos)
+        flipped, labels = self._draw_flip(clip, seeds[0], videos)
         box = self._draw_box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
         frames = self._crop(clip["frames"], box, videos.channels)
         upright = normalize(self._change_colors(frames, seeds[3:]))
         augmented = tf.cond(flipped, lambda: mirror(upright, videos.horizontal), lambda: upright)
-        result = {**clip, "frames": augmented}
-        if label is not None:
-            result["label"] = label
+        result = {**clip, **labels, "frames": augmented}
         if videos.joints:
             result["joints"] = self._move_joints(clip["joints"], box, flipped, videos)
         return result
 
-    def _draw_flip(
-        self, clip: Clip, seed: tf.Tensor, videos: VideoSet
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Draw whether to mirror the clip; return this and the resulting label."""
-        label = clip.get("label")
+    def _draw_flip(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> tuple[tf.Tensor, Clip]:
+        """Draw whether to mirror the clip; return this and the entries of labels that change."""
         flipped = tf.constant(False)
         if self.flip:
             flipped = tf.random.stateless_uniform([], seed) < 0.5
-        if label is None or videos.mirrored_labels is None:
-            return flipped, label
-        mirrored_label = tf.gather(tf.constant(videos.mirrored_labels, label.dtype), label)
-        flipped &= mirrored_label != NO_MIRROR
-        return flipped, tf.where(flipped, mirrored_label, label)
+        name = "labels" if videos.multi_label else "label"
+        if name not in clip or videos.mirrored_labels is None:
+            return flipped, {}
+        mirrored, exists = mirror_label(clip[name], videos.mirrored_labels)
+        flipped &= exists
+        return flipped, {name: tf.where(flipped, mirrored, clip[name])}
 
     def _draw_box(
         self, shape: tf.Tensor, size_seed: tf.Tensor, position_seed: tf.Tensor
@@ -203,6 +200,23 @@ def resize(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 def normalize(frames: tf.Tensor) -> tf.Tensor:
     """Clip float32 frames to 0..1, and scale them to -1..1, the input range of networks."""
     return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
+
+
+def mirror_label(label: tf.Tensor, mirrored_labels: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the label of the mirror image, and whether there is one.
+
+    Args:
+        label: int `[]`, or float32 `[classes]`, 1 for the classes of a video with any number.
+        mirrored_labels: As in `VideoSet`.
+    """
+    mirrored = tf.constant(mirrored_labels, tf.int32)
+    if not label.dtype.is_floating:
+        image = tf.cast(tf.gather(mirrored, label), label.dtype)
+        return image, image != NO_MIRROR
+    exists = ~tf.reduce_any((label > 0) & (mirrored == NO_MIRROR))
+    # Negative numbers of segments are ignored.
+    counts = tf.math.unsorted_segment_sum(label, mirrored, len(mirrored_labels))
+    return tf.minimum(counts, 1.0), exists
 
 
 def mirror(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:

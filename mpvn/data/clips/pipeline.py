@@ -95,6 +95,8 @@ class ClipPipeline:
         self.failure: VideoError | None = None
         self._seed = seed
         self._training = training
+        self._labeled = videos.labeled
+        self._no_label = np.array(0, np.float32 if videos.multi_label else np.int32)
         self._threads = threads or os.cpu_count() or 1
         self._orders: dict[int, np.ndarray] = {}
         self._unusable: set[int] = set()  # Videos of which no clip can be read.
@@ -109,9 +111,10 @@ class ClipPipeline:
 
         Returns:
             A data set of dicts: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1 (uint8 with
-            `NoAugmentation`); `"number"` int64 `[B]`, the numbers of the examples; `"label"` int32
-            `[B]` if the set has classes; `"joints"` float32 `[B, T, J, 3]` (x, y in pixels,
-            visibility) if it has joints.
+            `NoAugmentation`); `"number"` int64 `[B]`, the numbers of the examples; if the videos
+            have labels, `"label"` int32 `[B]`, or in sets with `multi_label` `"labels"` float32
+            `[B, classes]`, 1 for the classes of the video, else 0; `"joints"` float32
+            `[B, T, J, 3]` (x, y in pixels, visibility) if the set has joints.
 
         Raises:
             tf.errors.OpError: During iteration: a video is unreadable and `on_error="raise"`, or
@@ -159,13 +162,16 @@ class ClipPipeline:
 
     def _load(self, number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Return the original frames, label and joints, and whether they are valid."""
+        kind = tf.float32 if self.videos.multi_label else tf.int32
         frames, label, joints, is_valid = tf.numpy_function(
-            self._read, [number], [tf.uint8, tf.int32, tf.float32, tf.bool], stateful=False
+            self._read, [number], [tf.uint8, kind, tf.float32, tf.bool], stateful=False
         )
         length = self.sampling.frames
         shape = [length, None, None, self.videos.channels]
         clip = {"number": number, "frames": tf.ensure_shape(frames, shape)}
-        if self.videos.classes:
+        if self._labeled and self.videos.multi_label:
+            clip["labels"] = tf.ensure_shape(label, [len(self.videos.classes)])
+        elif self._labeled:
             clip["label"] = tf.ensure_shape(label, [])
         if self.videos.joints:
             clip["joints"] = tf.ensure_shape(joints, [length, len(self.videos.joints), 3])
@@ -173,25 +179,26 @@ class ClipPipeline:
 
     def _read(self, number: np.int64) -> tuple[Any, ...]:
         """Return frames, label and joints of an example, and whether they are valid."""
+        videos = self.videos
         for index, rng in self._candidates(int(number)):
-            video, any_clip = self.videos.videos[index], True
+            video, any_clip = videos.videos[index], True
             try:
-                label = self._label(video)
+                label = videos.encoded(video.label) if self._labeled else self._no_label
                 indices = self.sampling.indices(video.timeline, rng)
                 any_clip = not self._training  # From here on, another clip may be readable.
                 frames, joints = self._read_clip(video, indices)
                 return frames, label, joints, np.bool_(True)
             except (VideoError, ValueError, OSError) as error:
                 self._record(index, error, any_clip)
-        if self._training or len(self._unusable) == len(self.videos.videos):
+        if self._training or len(self._unusable) == len(videos.videos):
             self.failure = VideoError(
-                f"{self.videos.name}: expected readable videos. Received: none.\n{self.report()}"
+                f"{videos.name}: expected readable videos. Received: none.\n{self.report()}"
             )
             raise self.failure
         length = self.sampling.frames or 1
-        frames = np.zeros((length, 1, 1, self.videos.channels), np.uint8)
-        joints = np.zeros((length, len(self.videos.joints), 3), np.float32)
-        return frames, np.int32(0), joints, np.bool_(False)
+        frames = np.zeros((length, 1, 1, videos.channels), np.uint8)
+        joints = np.zeros((length, len(videos.joints), 3), np.float32)
+        return frames, self._no_label, joints, np.bool_(False)
 
     def _candidates(self, number: int) -> Iterator[tuple[int, np.random.Generator]]:
         """Yield the video of an example and, in training, its replacements, in order.
@@ -214,14 +221,6 @@ class ClipPipeline:
         needed, positions = np.unique(indices, return_inverse=True)
         joints = self._joints(video, needed)
         return video.read(needed.tolist())[positions], joints[positions]
-
-    def _label(self, video: Video) -> np.int32:
-        classes = len(self.videos.classes)
-        if not classes:
-            return np.int32(0)
-        if video.label is None or not 0 <= video.label < classes:
-            raise ValueError(f"expected a label in 0..{classes - 1}. Received: {video.label!r}.")
-        return np.int32(video.label)
 
     def _joints(self, video: Video, indices: np.ndarray) -> np.ndarray:
         if not self.videos.joints:

@@ -13,7 +13,7 @@ from mpvn.data.video.frames import Decoded, upright_pictures
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
 from mpvn.data.video.timeline import Timeline, frame_rate
-from mpvn.data.video_set import Frames, Joints
+from mpvn.data.video_set import Frames, Joints, Label
 
 
 class FileVideo:
@@ -24,7 +24,8 @@ class FileVideo:
 
     Args:
         path: A video file, or a folder of images in natural order.
-        label: Index of the class; None without classes.
+        label: Index of the class, or a sequence of the indices of any number of classes; None if
+            they are not known.
         start: Start of the video, in seconds after the first frame of the file.
         end: End of the video in seconds, without frames shown at `end`. Default: the end of the
             file.
@@ -42,7 +43,7 @@ class FileVideo:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        label: int | None = None,
+        label: int | Sequence[int] | None = None,
         *,
         start: float | Fraction | None = None,
         end: float | Fraction | None = None,
@@ -50,7 +51,7 @@ class FileVideo:
         joints: Joints | None = None,
     ) -> None:
         self._path = Path(path)
-        self.label = label
+        self.label: Label | None = tuple(label) if isinstance(label, Sequence) else label
         if (0 if start is None else start) < 0 or (end is not None and end <= (start or 0)):
             raise VideoError(
                 f"{path}: expected 0 <= start < end in seconds. Received: start={start}, end={end}."

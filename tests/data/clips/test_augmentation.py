@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import tensorflow as tf
-from marked_videos import HEIGHT, WIDTH, MarkedVideo, marked_set, spot_centers
+from marked_videos import (
+    HEIGHT,
+    WIDTH,
+    MarkedVideo,
+    marked_set,
+    multi_label_set,
+    spot_centers,
+)
 
 from mpvn.data import VideoSet
 from mpvn.data.clips.augmentation import Augmentation, mirror
@@ -114,6 +121,26 @@ def test_labels_are_those_of_the_mirror_image() -> None:
             number = int(clip[0, 0, 0, 1]) % 8
             results[number % 3].add((int(label), bool(red[0] > blue[0])))
     assert results == {0: {(0, False), (1, True)}, 1: {(1, False), (0, True)}, 2: {(2, False)}}
+
+
+def test_every_label_of_a_video_is_mirrored() -> None:
+    """Classes 0 and 1 are mirror images. A video that is also of class 2 is never mirrored."""
+    given = [(0,), (1, 0), (), (2, 0), (1,)]
+    results: dict[int, set[tuple[tuple[float, ...], bool]]] = {n: set() for n in range(5)}
+    videos = multi_label_set(given, mirrored_labels=(1, 0, NO_MIRROR))
+    for batch in augmented(videos, Augmentation((HEIGHT, WIDTH), flip=True), 10):
+        assert "label" not in batch
+        for clip, labels in zip(pixels(batch), batch["labels"], strict=True):
+            red, blue = spot_centers(clip[0])
+            results[int(clip[0, 0, 0, 1]) % 8].add((tuple(labels), bool(red[0] > blue[0])))
+    a, b, both, none = (1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 0)
+    assert results == {
+        0: {(a, False), (b, True)},
+        1: {(both, False), (both, True)},
+        2: {(none, False), (none, True)},
+        3: {((1, 0, 1), False)},
+        4: {(b, False), (a, True)},
+    }
 
 
 @pytest.mark.parametrize("horizontal", [(), (0, 2)])

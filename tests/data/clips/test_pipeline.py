@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from marked_videos import HEIGHT, WIDTH, MarkedVideo, marked_set
+from marked_videos import HEIGHT, WIDTH, MarkedVideo, marked_set, multi_label_set
 
 from mpvn.data import VideoError, VideoSet
 from mpvn.data.clips.augmentation import Augmentation, NoAugmentation
@@ -62,6 +62,22 @@ def test_evaluation_returns_every_video_once_in_order() -> None:
     np.testing.assert_array_equal(greens, [[8 * t + n for t in range(4, 8)] for n in (2, 3)])
     np.testing.assert_array_equal(results[1]["joints"][0], MarkedVideo(2).joints(range(4, 8)))
     assert_equal(list(pipeline(marked_set(5)).arrays()), results)
+
+
+def test_videos_with_any_number_of_labels() -> None:
+    (batch,) = batches(pipeline(multi_label_set([(2, 0), (), (1,)]), batch_size=3).dataset(), 2)
+    assert "label" not in batch
+    assert batch["labels"].dtype == np.float32
+    assert batch["labels"].tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+def test_videos_without_labels_come_without_labels() -> None:
+    unlabeled = VideoSet("test", [MarkedVideo(n, label=None) for n in range(2)], ("a", "b"))
+    assert not unlabeled.labeled
+    for videos in (unlabeled, multi_label_set([None, None])):
+        (batch,) = batches(pipeline(videos).dataset(), 2)
+        assert batch.keys() == {"frames", "number"}
+        assert batch["number"].tolist() == [0, 1]
 
 
 def test_each_needed_frame_is_read_once() -> None:
@@ -208,6 +224,15 @@ def test_unreadable_videos_are_skipped_and_reported() -> None:
         (marked_set(3, video1="cut short"), "marked 1: cut short"),
         (VideoSet("s", [MarkedVideo(0, frame_count=3)], ("a",)), "marked 0: .* Received: 3 frames"),
         (VideoSet("s", [MarkedVideo(0, label=7)], ("a", "b")), r"a label in 0..1. Received: 7"),
+        (
+            VideoSet("s", [MarkedVideo(0), MarkedVideo(1, label=None)], ("a", "b")),
+            "marked 1: expected a label in 0..1. Received: None",
+        ),
+        (multi_label_set([(0,), (1, 3)]), r"tuple of labels in 0..2. Received: \(1, 3\)"),
+        (
+            VideoSet("s", [MarkedVideo(0, label=(0, 1))], ("a", "b")),
+            r"a label in 0..1. Received: \(0, 1\)",
+        ),
         (
             VideoSet("s", [MarkedVideo(0)], joints=("a", "b", "c")),
             r"shape \(4, 3, 3\). Received: shape \(4, 2, 3\)",
