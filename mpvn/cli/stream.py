@@ -44,6 +44,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--skip-damage", action="store_true", help="skip the damaged frames of a file"
     )
+    parser.add_argument(
+        "--stream-index",
+        type=int,
+        metavar="N",
+        help="number of the video stream in the file, from 0 (default: the file's default)",
+    )
     add_model_and_plan_options(parser)
 
 
@@ -86,7 +92,13 @@ def _open(
 
     with as_mistakes():
         strict = not arguments.skip_damage
-        reader = VideoReader(arguments.video, size=loaded.size, fps=arguments.fps, strict=strict)
+        reader = VideoReader(
+            arguments.video,
+            size=loaded.size,
+            fps=arguments.fps,
+            strict=strict,
+            stream=arguments.stream_index,
+        )
         stack.enter_context(reader)
         if not arguments.output:
             return reader, None

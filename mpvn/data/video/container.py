@@ -10,12 +10,12 @@ from typing import NamedTuple
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mpvn.data.video.errors import Damage, VideoError
 from mpvn.data.video.frames import Decoded, read_orientation
+from mpvn.data.video.stream_choice import choose_stream
 from mpvn.data.video.timeline import DEFAULT_FPS
 
 
@@ -44,6 +44,7 @@ class Container:
         name: Name of the source, for messages.
         strict: Whether damaged data is an error, or a warning.
         live: Whether frames arrive in real time, from a camera or a broadcast.
+        stream: Number of the video stream. None for the default: see `choose_stream`.
 
     Attributes:
         rate: Average frames per second; None if not stated.
@@ -53,16 +54,23 @@ class Container:
         codec: FFmpeg's name of the codec.
 
     Raises:
-        VideoError: There is no video stream, or its codec is unknown.
+        VideoError: There is no such video stream, or its codec is unknown.
     """
 
-    def __init__(self, container: InputContainer, name: str, strict: bool, live: bool) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        name: str,
+        strict: bool,
+        live: bool,
+        stream: int | None = None,
+    ) -> None:
         self._container = container
         self._live = live
         self._damage = Damage(name, strict)
         self._name = name
         try:
-            self._stream = _video_stream(container, name)
+            self._stream = choose_stream(container, name, stream)
         except VideoError:
             container.close()
             raise
@@ -143,23 +151,6 @@ class Container:
                 self._damage.report(f"a packet does not decode: {error.strerror}")
                 continue
             yield from frames
-
-
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    for stream in container.streams.video:
-        # The cover picture of a song is stored as a video stream, too.
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise VideoError(
-                    f"{name}: expected a codec that this FFmpeg build decodes. Received: an "
-                    "unknown codec. Convert the file, for example to H.264."
-                )
-            return stream
-    kinds = sorted({stream.type for stream in container.streams})
-    raise VideoError(
-        f"{name}: expected a video stream. Received: only {' and '.join(kinds) or 'no stream'}. "
-        "Pass a file that contains video."
-    )
 
 
 def _stated_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:

@@ -57,11 +57,14 @@ class VideoReader:
         timeout: Seconds to wait for a stream or camera to open, and for its next data.
         options: FFmpeg options for the source, for example
             `{"video_size": "640x480", "framerate": "30"}` for a camera.
+        stream: Number of the video stream to read, from 0. None reads the one that the file flags
+            as its default; without a flag, or with several, the one with the largest pictures.
 
     Raises:
-        VideoError: The source is missing, empty, unreadable, damaged or without video; or `size` or
-            `fps` is not positive. While iterating: a frame's size differs from the first although
-            `size` is None; a stream stopped; damaged data if `strict`.
+        VideoError: The source is missing, empty, unreadable, damaged or without video; there is no
+            such `stream`; or `size` or `fps` is not positive. While iterating: a frame's size
+            differs from the first although `size` is None; a stream stopped; damaged data if
+            `strict`.
 
     Example:
         >>> with VideoReader("walk.mp4", size=(224, 224), fps=25) as video:
@@ -78,6 +81,7 @@ class VideoReader:
         strict: bool = False,
         timeout: float = 10.0,
         options: Mapping[str, str] | None = None,
+        stream: int | None = None,
     ) -> None:
         self.source = os.fspath(source)
         self._size = _checked_size(size)
@@ -85,6 +89,7 @@ class VideoReader:
         self._strict = strict
         self._timeout = timeout
         self._options = dict(options or {})
+        self._stream = stream
         self._closed = False
         self._open_sources: list[Source] = []
         # Open the source and decode one frame right away: errors then appear where the source is
@@ -162,7 +167,9 @@ class VideoReader:
 
     def _start(self) -> _Started:
         """Open the source and decode its first frame."""
-        source = open_source(self.source, self._rate, self._strict, self._timeout, self._options)
+        source = open_source(
+            self.source, self._rate, self._strict, self._timeout, self._options, self._stream
+        )
         self._open_sources.append(source)
         try:
             frames = source.frames()

@@ -30,7 +30,12 @@ _TEXT_ART = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # FFmpeg renders an
 
 
 def open_source(
-    source: str, rate: Fraction | None, strict: bool, timeout: float, options: dict[str, str]
+    source: str,
+    rate: Fraction | None,
+    strict: bool,
+    timeout: float,
+    options: dict[str, str],
+    stream: int | None = None,
 ) -> Source:
     """Open a file, a folder of images, a URL or a camera.
 
@@ -41,21 +46,24 @@ def open_source(
         strict: Whether damaged data is an error, or a warning.
         timeout: Seconds to wait for a stream or camera to open, and for its next data.
         options: FFmpeg options.
+        stream: Number of the video stream. None for the default: see `choose_stream`.
 
     Raises:
         VideoError: The source cannot be used.
     """
     if "://" in source:
-        return _open_stream(source, strict, timeout, options)
+        return _open_stream(source, strict, timeout, options, stream)
     if source.startswith("camera:") or re.fullmatch(r"/dev/video\d+", source):
-        return _open_camera(source, strict, timeout, options)
-    return _open_path(Path(source), rate, strict, options)
+        return _open_camera(source, strict, timeout, options, stream)
+    return _open_path(Path(source), rate, strict, options, stream)
 
 
-def _open_path(path: Path, rate: Fraction | None, strict: bool, options: dict[str, str]) -> Source:
+def _open_path(
+    path: Path, rate: Fraction | None, strict: bool, options: dict[str, str], stream: int | None
+) -> Source:
     try:
         if path.is_dir():
-            return ImageFolder(path, rate, strict)
+            return _open_folder(path, rate, strict, stream)
         if path.stat().st_size == 0 and path.is_file():
             raise VideoError(
                 f"{path}: expected a video file. Received: an empty file (0 bytes). "
@@ -83,7 +91,15 @@ def _open_path(path: Path, rate: Fraction | None, strict: bool, options: dict[st
     if container.format.name in _TEXT_ART:
         container.close()
         raise VideoError(f"{path}: {_explain_invalid_data(path)}")
-    return Container(container, str(path), strict, live=False)
+    return Container(container, str(path), strict, live=False, stream=stream)
+
+
+def _open_folder(path: Path, rate: Fraction | None, strict: bool, stream: int | None) -> Source:
+    if stream:
+        raise VideoError(
+            f"{path}: expected stream 0: a folder of images is one video. Received: {stream}."
+        )
+    return ImageFolder(path, rate, strict)
 
 
 def _explain_invalid_data(path: Path) -> str:
@@ -101,7 +117,9 @@ def _explain_invalid_data(path: Path) -> str:
     )
 
 
-def _open_stream(url: str, strict: bool, timeout: float, options: dict[str, str]) -> Container:
+def _open_stream(
+    url: str, strict: bool, timeout: float, options: dict[str, str], stream: int | None
+) -> Container:
     if url.startswith("rtsp"):
         options = {"rtsp_transport": "tcp", **options}  # UDP loses packets on busy networks
     try:
@@ -113,10 +131,12 @@ def _open_stream(url: str, strict: bool, timeout: float, options: dict[str, str]
             "machine can reach it; or increase `timeout=`."
         ) from error
     # A finite file behind a URL states its duration; a broadcast does not.
-    return Container(container, url, strict, live=container.duration is None)
+    return Container(container, url, strict, live=container.duration is None, stream=stream)
 
 
-def _open_camera(source: str, strict: bool, timeout: float, options: dict[str, str]) -> Container:
+def _open_camera(
+    source: str, strict: bool, timeout: float, options: dict[str, str], stream: int | None
+) -> Container:
     name = source.removeprefix("camera:")
     if sys.platform == "darwin":
         driver, device = "avfoundation", name
@@ -136,7 +156,7 @@ def _open_camera(source: str, strict: bool, timeout: float, options: dict[str, s
             f"{source}: expected a camera that opens. Received: '{_reason(error)}' from {driver} "
             f"{device!r}. Cameras found: {_cameras(driver) or 'none'}. {remedy}"
         ) from error
-    return Container(container, source, strict, live=True)
+    return Container(container, source, strict, live=True, stream=stream)
 
 
 def _cameras(driver: str) -> list[str]:
