@@ -8,6 +8,7 @@ from PIL import Image
 from rendered_video import write_rendered_video
 
 from mpvn.data.sets.registry import needs_path
+from mpvn.data.skeletons import COCO_JOINTS
 
 
 def write(path: pathlib.Path, text: str) -> pathlib.Path:
@@ -33,7 +34,7 @@ def pose_track(root: pathlib.Path) -> list[str]:
         content = {
             "images": images,
             "annotations": [{"image_id": n, **person} for n in range(5)],
-            "categories": [{"keypoints": [f"joint {n}" for n in range(17)]}],
+            "categories": [{"keypoints": list(COCO_JOINTS)}],
         }
         write(root / "annotations" / split / "a.json", json.dumps(content))
     return [f"--config.data.path={root}"]

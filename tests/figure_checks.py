@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpvn.data.rendered.figure_video import FigureVideo
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 
 EVERYTHING = {"objects": 2, "occlusion": True, "cuts": True}
 SIDES = ("left", "right")
@@ -18,7 +18,7 @@ def read_all(video: FigureVideo) -> np.ndarray:
 
 def all_joints(video: FigureVideo) -> np.ndarray:
     """The joints in every frame, float32 `[frames, 17, 3]`."""
-    return video.joints(range(len(video.timeline)))
+    return video.joints(range(len(video.timeline)))[:, 0]
 
 
 def color_at(frames: np.ndarray, joints: np.ndarray, name: str) -> np.ndarray:

@@ -45,7 +45,7 @@ class MarkedVideo:
         time = np.asarray(indices, np.float32)
         left = np.stack([18 + time, 14 + time, np.ones_like(time)], axis=-1)
         right = np.stack([40 - time, 36 + 0 * time, np.ones_like(time)], axis=-1)
-        return np.stack([left, right], axis=1).astype(np.float32)
+        return np.stack([left, right], axis=1)[:, None].astype(np.float32)
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         if self.error:
@@ -55,7 +55,7 @@ class MarkedVideo:
         assert sorted(set(indices)) == list(indices), "each frame once, ascending"
         self.reads.append(list(indices))
         frames = np.zeros((len(indices), HEIGHT, WIDTH, 3), np.uint8)
-        for frame, index, joints in zip(frames, indices, self.joints(indices), strict=True):
+        for frame, index, (joints, *_) in zip(frames, indices, self.joints(indices), strict=True):
             frame[..., 1] = 8 * index + self.number
             for (x, y, _), color in zip(joints.astype(int), (RED, BLUE), strict=True):
                 frame[y - 2 : y + 3, x - 2 : x + 3] = color

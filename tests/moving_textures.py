@@ -35,7 +35,9 @@ class MovingTexture:
         return Timeline.even(len(self.moves) + 1, self.fps)
 
     def joints(self, indices: Sequence[int]) -> np.ndarray:
-        return np.asarray(indices, np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
+        return np.asarray(indices, np.float32)[:, None, None, None] * np.ones(
+            (1, 1, 2, 3), np.float32
+        )
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Frames uint8 `[T, H, W, 3]`."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mpvn.data.skeletons import mirrored_joints
 from mpvn.data.video.timeline import Timeline
 
 Frames = npt.NDArray[np.uint8]
@@ -20,27 +21,6 @@ Label = int | tuple[int, ...]
 
 NO_MIRROR = -1
 """In `VideoSet.mirrored_labels`: the mirror image of this class belongs to no class of the set."""
-
-COCO_JOINTS = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
-"""The 17 joints of COCO, in its order."""
 
 
 class Video(Protocol):
@@ -82,8 +62,9 @@ class Video(Protocol):
             indices: As in `read`.
 
         Returns:
-            float32 `[len(indices), joints, 3]`: x and y in pixels of the frame, where whole numbers
-            are centers of pixels, and 1 if the joint is visible, else 0. None without joints.
+            float32 `[len(indices), people, joints, 3]`: x and y in pixels of the frame, where whole
+            numbers are centers of pixels, and 1 if the joint is visible, else 0. All joints of the
+            places that a frame does not need for its people are hidden. None without joints.
         """
 
 
@@ -123,8 +104,8 @@ class VideoSet:
         classes: Names of the classes, in the order of the labels; empty without classes.
         mirrored_labels: For each label, the label of the mirror image, or `NO_MIRROR`. None if
             every class is its own mirror image.
-        joints: Names of the joints; empty without joints. A mirror image swaps joints whose names
-            start with `left_` and `right_`.
+        joints: Names of the joints; empty without joints. They determine `mirrored_joints`.
+        people: Number of people in a frame that `Video.joints` has places for.
         channels: Number of channels of a frame. Three channels are RGB.
         horizontal: Channels that hold displacements to the right, as 0 to 255 with rest at 127.5.
             A mirror image reverses their sign.
@@ -139,6 +120,7 @@ class VideoSet:
     classes: tuple[str, ...] = ()
     mirrored_labels: tuple[int, ...] | None = None
     joints: tuple[str, ...] = ()
+    people: int = 1
     channels: int = 3
     horizontal: tuple[int, ...] = ()
     multi_label: bool = False
@@ -181,14 +163,9 @@ class VideoSet:
         return np.array(label, np.int32)
 
     @property
-    def mirrored_joints(self) -> tuple[int, ...]:
-        """For each joint, the index of the joint that takes its place in a mirror image."""
-        swapped = {"left_": "right_", "right_": "left_"}
-        names = [
-            next(
-                (new + name[len(old) :] for old, new in swapped.items() if name.startswith(old)),
-                name,
-            )
-            for name in self.joints
-        ]
-        return tuple(self.joints.index(name) for name in names)
+    def mirrored_joints(self) -> tuple[int, ...] | None:
+        """For each joint, the index of the joint that takes its place in a mirror image.
+
+        None if the names do not say it (see `mpvn.data.skeletons`). Then no clip is mirrored.
+        """
+        return mirrored_joints(self.joints)

@@ -12,7 +12,8 @@ from mpvn.tasks.early_recognition import online_accuracy
 from mpvn.tasks.fusion import fuse
 from mpvn.tasks.future_frame import FutureFrame
 from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
-from mpvn.tasks.keypoints import CorrectKeypoints, HeatmapCrossEntropy, JointDistance, Keypoints
+from mpvn.tasks.keypoint_metrics import CorrectKeypoints, JointDistance, KeypointSimilarity
+from mpvn.tasks.keypoints import HeatmapCrossEntropy, Keypoints
 from mpvn.tasks.multi_view import Recognition, score_views
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task
@@ -26,6 +27,7 @@ __all__ = [
     "FutureFrame",
     "HeatmapCrossEntropy",
     "JointDistance",
+    "KeypointSimilarity",
     "Keypoints",
     "LabelCrossEntropy",
     "PeakSignalToNoise",

@@ -1,9 +1,14 @@
 """Joints as heatmaps, and heatmaps as joints.
 
+All people of a frame share one heatmap per joint (*Massively Parallel Video Networks*, appendix C).
+
 Coordinates refer to the centers of pixels: the top left pixel is (0, 0), and a picture of width W
 spans -1/2 to W - 1/2. Scaling a picture therefore maps x to `(x + 1/2) * scale - 1/2`; a plain
 `x * scale` would shift all joints by a fraction of a pixel.
 """
+
+import functools
+import math
 
 import tensorflow as tf
 
@@ -30,10 +35,12 @@ def visible_joints(joints: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def render_heatmaps(joints: tf.Tensor, frame_size: Size, size: Size, sigma: float) -> tf.Tensor:
-    """Render one map per joint, with a Gaussian of height 1 around a visible joint.
+    """Render one map per joint, with a Gaussian of height 1 around each visible joint.
+
+    Where Gaussians of several people overlap, the map is the highest of them.
 
     Args:
-        joints: `[..., J, 3]`: x and y in pixels of the frame, and visibility, 0 or 1.
+        joints: `[..., people, J, 3]`: x and y in pixels of the frame, and visibility, 0 or 1.
         frame_size: height and width of the frame.
         size: height and width of the maps.
         sigma: standard deviation in pixels of the maps.
@@ -42,6 +49,13 @@ def render_heatmaps(joints: tf.Tensor, frame_size: Size, size: Size, sigma: floa
         Maps `[..., *size, J]` between 0 and 1, float32; zeros for hidden joints.
     """
     joints = rescale(tf.cast(joints, tf.float32), frame_size, size)
+    # One person after the other, because the maps of all people at once may not fit in memory.
+    maps = (_render_person(person, size, sigma) for person in tf.unstack(joints, axis=-3))
+    return functools.reduce(tf.maximum, maps)
+
+
+def _render_person(joints: tf.Tensor, size: Size, sigma: float) -> tf.Tensor:
+    """Render joints `[..., J, 3]` in pixels of the maps."""
     places, visible = visible_joints(joints)
     rows = tf.range(size[0], dtype=tf.float32)[:, None] - places[..., None, :, 1]  # [..., h, J]
     columns = tf.range(size[1], dtype=tf.float32)[:, None] - places[..., None, :, 0]  # [..., w, J]
@@ -50,40 +64,63 @@ def render_heatmaps(joints: tf.Tensor, frame_size: Size, size: Size, sigma: floa
     return high[..., :, None, :] * wide[..., None, :, :]
 
 
-def peaks(heatmaps: tf.Tensor, logits: bool = False) -> tf.Tensor:
-    """Find the peak of each map, with subpixel accuracy.
+def peaks(heatmaps: tf.Tensor, people: int = 1, logits: bool = False) -> tf.Tensor:
+    """Find the highest peaks of each map, with subpixel accuracy.
 
-    Along each axis, a parabola through the logarithms of the highest pixel and its two neighbors
-    (at the border, of the three outermost pixels) gives the peak. This is exact for a Gaussian
+    A peak is a pixel that is higher than its eight neighbors; of equal neighbors, it is the first.
+    Along each axis, a parabola through the logarithms of this pixel and its two neighbors (at the
+    border, of the three outermost pixels) gives the place of the peak. This is exact for a Gaussian
     around any point of the map with a sigma of at least 0.2 pixels. A peak lies within half a pixel
-    of the highest pixel. A constant map has no peak: the result is its first pixel.
+    of its pixel. If a map has fewer peaks, its highest peak is repeated. The peak of a constant map
+    is its first pixel.
 
     Args:
         heatmaps: `[..., h, w, J]`, at least 3x3.
+        people: number of peaks of each map.
         logits: whether the maps are logits.
 
     Returns:
-        float32 `[..., J, 3]`: x and y in pixels of the map, and the height of the highest pixel.
+        float32 `[..., people, J, 3]`, the highest peaks first: x and y in pixels of the map, and
+        the height of the pixel.
 
     Raises:
-        ValueError: if the maps are smaller than 3x3.
+        ValueError: if the maps are smaller than 3x3, or have fewer than `people` pixels.
     """
     maps = tf.cast(heatmaps, tf.float32)
     high, wide, count = maps.shape[-3:]
-    if min(high, wide) < 3:
-        raise ValueError(f"Expected heatmaps of at least 3x3 pixels. Received: {high}x{wide}")
+    if min(high, wide) < 3 or high * wide < people:
+        raise ValueError(
+            f"Expected heatmaps of at least 3x3 pixels, and of {people} pixels for as many people. "
+            f"Received: {high}x{wide}"
+        )
     leading = tf.shape(maps)[:-3]
     # [..., h, w, J] -> [N, J, h, w]
     maps = tf.transpose(tf.reshape(maps, [-1, high, wide, count]), [0, 3, 1, 2])
-    highest = tf.argmax(tf.reshape(maps, [-1, count, high * wide]), axis=-1, output_type=tf.int32)
-    row, column = highest // wide, highest % wide  # [N, J]
-    along = tf.gather(maps, row, axis=2, batch_dims=2)  # [N, J, w]
-    across = tf.gather(maps, column, axis=3, batch_dims=2)  # [N, J, h]
-    top = tf.reduce_max(along, axis=-1)
+    heights = tf.reshape(tf.where(_is_peak(maps), maps, -math.inf), [-1, count, high * wide])
+    heights, pixels = tf.math.top_k(heights, people)  # [N, J, people]
+    pixels = tf.where(heights > -math.inf, pixels, pixels[..., :1])
+    row, column = pixels // wide, pixels % wide
+    along = tf.gather(maps, row, axis=2, batch_dims=2)  # [N, J, people, w]
+    across = tf.gather(tf.transpose(maps, [0, 1, 3, 2]), column, axis=2, batch_dims=2)
+    top = tf.gather(along, column, axis=3, batch_dims=3)
     x, y = _vertex(_log(along, logits), column), _vertex(_log(across, logits), row)
     joints = tf.stack([x, y, tf.sigmoid(top) if logits else top], axis=-1)
-    # [N, J, 3] -> [..., J, 3]
-    return tf.reshape(joints, tf.concat([leading, [count, 3]], 0))
+    # [N, J, people, 3] -> [..., people, J, 3]
+    shape = tf.concat([leading, [people, count, 3]], 0)
+    return tf.reshape(tf.transpose(joints, [0, 2, 1, 3]), shape)
+
+
+def _is_peak(maps: tf.Tensor) -> tf.Tensor:
+    """Return whether each pixel is a peak of maps `[N, J, h, w]`, bool of this shape."""
+    high, wide = maps.shape[2:]
+    around = tf.pad(maps, [[0, 0], [0, 0], [1, 1], [1, 1]], constant_values=-math.inf)
+    neighbors = [
+        around[:, :, down : down + high, right : right + wide]
+        for down in range(3)
+        for right in range(3)
+    ]
+    before, after = (functools.reduce(tf.maximum, part) for part in (neighbors[:4], neighbors[5:]))
+    return (maps > before) & (maps >= after)
 
 
 def _log(heights: tf.Tensor, logits: bool) -> tf.Tensor:
@@ -96,11 +133,11 @@ def _vertex(line: tf.Tensor, highest: tf.Tensor) -> tf.Tensor:
     """Find the vertex of the parabola through three pixels of each line.
 
     Args:
-        line: `[N, J, n]`.
-        highest: index `[N, J]` of the highest pixel.
+        line: `[N, J, people, n]`.
+        highest: index `[N, J, people]` of the highest pixel.
     """
     middle = tf.clip_by_value(highest, 1, line.shape[-1] - 2)
-    three = tf.gather(line, middle[..., None] + tf.constant([-1, 0, 1]), axis=2, batch_dims=2)
+    three = tf.gather(line, middle[..., None] + tf.constant([-1, 0, 1]), axis=3, batch_dims=3)
     before, here, after = tf.unstack(three, axis=-1)
     bend = before - 2.0 * here + after
     pixel = tf.cast(highest, tf.float32)

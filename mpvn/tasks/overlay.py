@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data import draw_text
 from mpvn.data.sets.flow import flow_picture
+from mpvn.data.skeletons import COCO_JOINTS
 from mpvn.pixels import to_uint8
 
 SHORTEST = 448
@@ -112,14 +113,27 @@ def lay_over(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return np.asarray(Image.composite(Image.new("RGB", below.size, _HEAT), below, mask))
 
 
-def draw_joints(image: np.ndarray, predicted: np.ndarray, true: np.ndarray | None) -> np.ndarray:
+def limbs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the pairs of joints that a line connects: `COCO_LIMBS`, found by their names."""
+    numbers = {name: number for number, name in enumerate(names)}
+    pairs = [(COCO_JOINTS[one], COCO_JOINTS[other]) for one, other in COCO_LIMBS]
+    return [(numbers[one], numbers[other]) for one, other in pairs if {one, other} <= {*numbers}]
+
+
+def draw_joints(
+    image: np.ndarray,
+    predicted: np.ndarray,
+    true: np.ndarray | None,
+    limbs: Sequence[tuple[int, int]] = (),
+) -> np.ndarray:
     """Draw joints, in pixels of `image`: predicted joints as dots, true joints as rings.
 
     Args:
         image: uint8 `[H, W, 3]`.
-        predicted: `[J, 3]`: x, y, and confidence from 0 to 1, drawn as opacity (at least a
-            quarter). 17 joints are connected by `COCO_LIMBS`.
-        true: `[J, 3]`: x, y, and visibility; None draws none.
+        predicted: `[people, J, 3]`: x, y, and confidence from 0 to 1, drawn as opacity (at least a
+            quarter; 0 is not drawn).
+        true: `[people, J, 3]`: x, y, and visibility; None draws none.
+        limbs: pairs of predicted joints of a person that a line connects.
 
     Returns:
         uint8 `[H, W, 3]`.
@@ -127,18 +141,28 @@ def draw_joints(image: np.ndarray, predicted: np.ndarray, true: np.ndarray | Non
     shown = Image.fromarray(image)
     canvas = ImageDraw.Draw(shown, "RGBA")
     radius = min(shown.size) / 64
-    for x, y, visible in () if true is None else true.tolist():
+    for x, y, visible in () if true is None else true.reshape(-1, 3).tolist():
         if visible:
             canvas.circle((x, y), 1.6 * radius, None, _GROUND, width=3)
             canvas.circle((x, y), 1.6 * radius - 0.5, None, _TRUE, width=2)
-    dots = [((x, y), round(64 + 191 * confidence)) for x, y, confidence in predicted.tolist()]
-    for one, other in COCO_LIMBS if len(dots) == 17 else ():
+    for person in predicted.tolist():
+        _draw_person(canvas, person, limbs, radius)
+    return np.asarray(shown)
+
+
+def _draw_person(
+    canvas: ImageDraw.ImageDraw,
+    joints: list[list[float]],
+    limbs: Sequence[tuple[int, int]],
+    radius: float,
+) -> None:
+    dots = [((x, y), round(64 + 191 * height) if height else 0) for x, y, height in joints]
+    for one, other in limbs:
         (start, opacity), (end, other_opacity) = dots[one], dots[other]
         fill = (*_PREDICTED, min(opacity, other_opacity))
         canvas.line([start, end], fill, round(0.7 * radius))
     for place, opacity in dots:
         canvas.circle(place, radius, (*_PREDICTED, opacity), (*_GROUND, opacity))
-    return np.asarray(shown)
 
 
 def bars(width: int, rows: Sequence[Share]) -> np.ndarray:

@@ -17,7 +17,8 @@ def pointing(joints: list[list[tuple[int, int]]], size: int = 10) -> np.ndarray:
 
 
 def truth(joints: list[list[tuple[float, float, int]]]) -> np.ndarray:
-    return np.array([joints], "float32")
+    """Return targets `[1, T, 1, J, 3]` of one person."""
+    return np.array([joints], "float32")[:, :, None]
 
 
 def loss_by_definition(
@@ -28,7 +29,7 @@ def loss_by_definition(
     losses = np.zeros(logits.shape)
     for place in np.ndindex(*logits.shape):
         clip, step, row, column, joint = place
-        x, y, visible = joints[clip, step, joint].astype("float64")
+        x, y, visible = joints[clip, step, 0, joint].astype("float64")
         x = (x + 0.5) * wide / frame[1] - 0.5
         y = (y + 0.5) * high / frame[0] - 0.5
         g = np.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * sigma**2)) if visible else 0.0
@@ -39,8 +40,8 @@ def loss_by_definition(
 
 @pytest.fixture
 def joints(rng: np.random.Generator) -> np.ndarray:
-    """Return joints `[2, 4, 3, 3]` in frames of 16x24; about a third of them are invisible."""
-    values = rng.uniform(0, 1, (2, 4, 3, 3)) * (23, 15, 1)
+    """Return joints `[2, 4, 1, 3, 3]` in frames of 16x24; a third of them are invisible."""
+    values = rng.uniform(0, 1, (2, 4, 1, 3, 3)) * (23, 15, 1)
     values[..., 2] = values[..., 2] > 1 / 3
     return values.astype("float32")
 
@@ -132,20 +133,22 @@ def test_figures_with_fewer_than_two_visible_joints_do_not_count() -> None:
 
 def test_predicted_joints_are_the_peaks_in_the_frame() -> None:
     joints = Keypoints(2, (20, 20)).predicted_joints(pointing([[(3, 4), (0, 9)]]))
-    np.testing.assert_allclose(joints[0, 0, :, :2], [(6.5, 8.5), (0.5, 18.5)], atol=0.11)
+    np.testing.assert_allclose(joints[0, 0, 0, :, :2], [(6.5, 8.5), (0.5, 18.5)], atol=0.11)
     np.testing.assert_allclose(joints[..., 2], 1, rtol=1e-3)
 
 
 def test_names_of_the_metrics() -> None:
     task = Keypoints(fractions=(0.05, 0.1, 0.2))
-    names = ["pck_5", "pck_10", "pck_20", "distance", "cross_entropy"]
+    names = ["pck_5", "pck_10", "pck_20", "oks", "distance", "cross_entropy"]
     assert [metric.name for metric in task.metrics()] == names
 
 
 def test_joints_that_do_not_match_the_task_raise(joints: np.ndarray) -> None:
     frames = np.zeros((2, 4, 16, 24, 3), "float32")
     task = Keypoints(3, (16, 24))
-    with pytest.raises(ValueError, match=r"joints of shape \[B, T, 17, 3\]. .*\(2, 4, 3, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"joints of shape \[B, T, people, 17, 3\]. .*\(2, 4, 1, 3, 3\)"
+    ):
         Keypoints(17, (16, 24)).prepare({"frames": frames, "joints": joints})
     with pytest.raises(ValueError, match="joints of all 3 frames. Received: joints of 4"):
         task.prepare({"frames": frames[:, :3], "joints": joints})
@@ -158,7 +161,7 @@ def test_joints_that_do_not_match_the_task_raise(joints: np.ndarray) -> None:
 def test_outputs_must_have_one_heatmap_per_joint(joints: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"3 joints. .*\(2, 4, 4, 6, 5\).* with joints=3"):
         HeatmapCrossEntropy(3, (16, 24))(joints, np.zeros((2, 4, 4, 6, 5)))
-    with pytest.raises(ValueError, match=r"5 joints. .*targets of shape \(2, 4, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"5 joints. .*targets of shape \(2, 4, 1, 3, 3\)"):
         HeatmapCrossEntropy(5, (16, 24))(joints, np.zeros((2, 4, 4, 6, 5)))
 
 

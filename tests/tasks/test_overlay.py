@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
 from mpvn.tasks.overlay import COCO_LIMBS, annotate
 
@@ -17,7 +17,7 @@ def example(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     if isinstance(task, ActionRecognition):
         return rng.normal(size=task.classes), np.int32(1)
     if isinstance(task, Keypoints):
-        joints = rng.uniform(0, SIZE, (task.joints, 3)).astype("float32")
+        joints = rng.uniform(0, SIZE, (2, task.joints, 3)).astype("float32")
         return rng.normal(size=(8, 8, task.joints)), joints
     return tuple(rng.uniform(-1.5, 1.5, (2, SIZE, SIZE, 3)))
 
@@ -108,7 +108,7 @@ def test_heat_is_the_maximum_over_joints() -> None:
 def test_dots_are_predictions_and_rings_are_targets() -> None:
     task = Keypoints(2, (SIZE, SIZE))
     logits = np.stack([peak(4, 4, 0.99), peak(12, 4, 0.99)], axis=-1)
-    joints = np.array([[8.5, 24, 1], [24, 24, 0]], "float32")  # the second is invisible
+    joints = np.array([[[8.5, 24, 1], [24, 24, 0]]], "float32")  # the second is invisible
     plain = task.picture(GREY, logits)
     with_joints = task.picture(GREY, logits, joints)
     middle = round((4 + 0.5) * 14 - 0.5)

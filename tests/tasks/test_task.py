@@ -16,7 +16,7 @@ def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
     """Return clips whose pixels and joints are the number of the frame, plus 100 per clip."""
     number = np.arange(steps)[None] + 100 * np.arange(batch)[:, None]
     pixels = np.broadcast_to(number[:, :, None, None, None], (batch, steps, 4, 6, 3))
-    joints = np.broadcast_to(number[:, :, None, None], (batch, steps, 2, 3))
+    joints = np.broadcast_to(number[:, :, None, None, None], (batch, steps, 1, 2, 3))
     return {
         "frames": pixels.astype("float32"),
         "label": np.arange(batch) % 2,
@@ -93,7 +93,7 @@ def test_prepare_maps_data_sets_of_unknown_sizes(name: str) -> None:
     signature = {
         "frames": tf.TensorSpec((None, None, None, None, 3), tf.float32),
         "label": tf.TensorSpec((None,), tf.int64),
-        "joints": tf.TensorSpec((None, None, 2, 3), tf.float32),
+        "joints": tf.TensorSpec((None, None, 1, 2, 3), tf.float32),
     }
     clips = [numbered(steps) for steps in (5, 7)]
     data = tf.data.Dataset.from_generator(lambda: iter(clips), output_signature=signature)

@@ -40,8 +40,8 @@ every_case = pytest.mark.parametrize("name", CASES)
 def clips(rng: np.random.Generator) -> tf.data.Dataset:
     """Return two batches of two clips of 6 frames; the brightness depends on the label."""
     label = np.arange(4)
-    joints = np.ones((4, 6, 4, 3), "float32")
-    joints[..., :2] = rng.uniform(0, (15, 11), (4, 6, 4, 2))
+    joints = np.ones((4, 6, 1, 4, 3), "float32")
+    joints[..., :2] = rng.uniform(0, (15, 11), (4, 6, 1, 4, 2))
     frames = rng.normal(0, 0.1, (4, 6, *FRAME)) + label[:, None, None, None, None] / 2 - 0.75
     batch = {"frames": frames.astype("float32"), "label": label, "joints": joints}
     return tf.data.Dataset.from_tensor_slices(batch).batch(2)
@@ -161,7 +161,7 @@ def test_a_delay_finds_joints_perfectly_only_at_its_latency(
     for step, joint in np.ndindex(8, 2):
         x, y = places[step, joint]
         frames[0, step, y, x, joint] = 10
-    joints = np.concatenate([places, np.ones((8, 2, 1))], -1)[None].astype("float32")
+    joints = np.concatenate([places, np.ones((8, 2, 1))], -1)[None, :, None].astype("float32")
     for latency in range(4):
         task = Keypoints(2, (8, 8), latency=latency)
         batch = {"frames": frames, "joints": joints}

@@ -4,6 +4,7 @@ All randomness comes from a seed of two ints per clip, so a clip can be reproduc
 """
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Literal, Protocol, TypeVar
 
@@ -28,8 +29,8 @@ class ClipTransform(Protocol):
 
         Args:
             clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` or `"labels"` float32
-                `[classes]`, and `"joints"` float32 `[T, J, 3]` if the set has them. Other entries
-                are returned unchanged.
+                `[classes]`, and `"joints"` float32 `[T, people, J, 3]` if the set has them.
+                Other entries are returned unchanged.
             seed: Seed, int `[2]`.
             videos: The set that contains the clip.
         """
@@ -48,7 +49,8 @@ class Augmentation:
             crop; at most 1.
         flip: Whether to mirror half of the clips left to right. Left and right joints swap,
             horizontal displacements change their sign, and labels become those of the mirror image.
-            Clips with a class that has no mirror image are not mirrored.
+            Clips with a class that has no mirror image are not mirrored; nor are those of a set
+            whose joints do not say left and right by their names, which a warning says.
         brightness: Maximum change of brightness, as a fraction of the range of pixels.
         contrast: Maximum relative change of contrast.
         saturation: Maximum relative change of saturation.
@@ -81,7 +83,20 @@ class Augmentation:
             raise ValueError(f"size: expected positive numbers of pixels. Received: {self.size}.")
 
     def check(self, videos: VideoSet) -> None:
-        """Raise ValueError if colors change, but frames of the set are not RGB."""
+        """Check that the transform applies to frames of this set.
+
+        Raises:
+            ValueError: Colors change, but frames are not RGB.
+
+        Warns:
+            UserWarning: `flip` has no effect, because the sides of the joints are unknown.
+        """
+        if self.flip and videos.mirrored_joints is None:
+            warnings.warn(
+                f"{videos.name}: flip: clips are not mirrored, because the names of the joints do "
+                f"not say which are left and right: {', '.join(videos.joints)}.",
+                stacklevel=2,
+            )
         options = {
             "brightness": self.brightness,
             "contrast": self.contrast,
@@ -111,7 +126,7 @@ class Augmentation:
     def _draw_flip(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> tuple[tf.Tensor, Clip]:
         """Draw whether to mirror the clip; return this and the entries of labels that change."""
         flipped = tf.constant(False)
-        if self.flip:
+        if self.flip and videos.mirrored_joints is not None:
             flipped = tf.random.stateless_uniform([], seed) < 0.5
         name = "labels" if videos.multi_label else "label"
         if name not in clip or videos.mirrored_labels is None:
@@ -164,7 +179,7 @@ class Augmentation:
     def _move_joints(
         self, joints: tf.Tensor, box: tf.Tensor, flipped: tf.Tensor, videos: VideoSet
     ) -> tf.Tensor:
-        """Return joints in pixels of the clip. Joints outside of it become invisible."""
+        """Return joints `[T, people, J, 3]` in pixels of the clip. Those outside become hidden."""
         x, y, visible = tf.unstack(joints, axis=-1)
         top, left, height, width = tf.unstack(box)
         x = (x - left + 0.5) * self.size[1] / width - 0.5
@@ -172,8 +187,9 @@ class Augmentation:
         inside = (x >= -0.5) & (x < self.size[1] - 0.5) & (y >= -0.5) & (y < self.size[0] - 0.5)
         moved = tf.stack([x, y, visible * tf.cast(inside, tf.float32)], axis=-1)
         mirrored = tf.stack([self.size[1] - 1.0 - x, y, moved[..., 2]], axis=-1)
-        mirrored = tf.gather(mirrored, videos.mirrored_joints, axis=1)
-        return tf.where(flipped, mirrored, moved)
+        if videos.mirrored_joints is None:
+            return moved
+        return tf.where(flipped, tf.gather(mirrored, videos.mirrored_joints, axis=2), moved)
 
 
 @dataclasses.dataclass(frozen=True)

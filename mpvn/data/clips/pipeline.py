@@ -114,7 +114,7 @@ class ClipPipeline:
             `NoAugmentation`); `"number"` int64 `[B]`, the numbers of the examples; if the videos
             have labels, `"label"` int32 `[B]`, or in sets with `multi_label` `"labels"` float32
             `[B, classes]`, 1 for the classes of the video, else 0; `"joints"` float32
-            `[B, T, J, 3]` (x, y in pixels, visibility) if the set has joints.
+            `[B, T, people, J, 3]` (x, y in pixels, visibility) if the set has joints.
 
         Raises:
             tf.errors.OpError: During iteration: a video is unreadable and `on_error="raise"`, or
@@ -174,7 +174,7 @@ class ClipPipeline:
         elif self._labeled:
             clip["label"] = tf.ensure_shape(label, [])
         if self.videos.joints:
-            clip["joints"] = tf.ensure_shape(joints, [length, len(self.videos.joints), 3])
+            clip["joints"] = tf.ensure_shape(joints, [length, *self._shape_of_joints])
         return clip, tf.ensure_shape(is_valid, [])
 
     def _read(self, number: np.int64) -> tuple[Any, ...]:
@@ -197,7 +197,7 @@ class ClipPipeline:
             raise self.failure
         length = self.sampling.frames or 1
         frames = np.zeros((length, 1, 1, videos.channels), np.uint8)
-        joints = np.zeros((length, len(videos.joints), 3), np.float32)
+        joints = np.zeros((length, *self._shape_of_joints), np.float32)
         return frames, self._no_label, joints, np.bool_(False)
 
     def _candidates(self, number: int) -> Iterator[tuple[int, np.random.Generator]]:
@@ -222,11 +222,16 @@ class ClipPipeline:
         joints = self._joints(video, needed)
         return video.read(needed.tolist())[positions], joints[positions]
 
+    @property
+    def _shape_of_joints(self) -> tuple[int, int, int]:
+        """Shape of the joints of one frame: people, joints, and (x, y, visibility)."""
+        return self.videos.people, len(self.videos.joints), 3
+
     def _joints(self, video: Video, indices: np.ndarray) -> np.ndarray:
         if not self.videos.joints:
-            return np.zeros((len(indices), 0, 3), np.float32)
+            return np.zeros((len(indices), *self._shape_of_joints), np.float32)
         joints = video.joints(indices.tolist())
-        expected = (len(indices), len(self.videos.joints), 3)
+        expected = (len(indices), *self._shape_of_joints)
         if joints is None or joints.shape != expected:
             received = "none" if joints is None else f"shape {joints.shape}"
             raise ValueError(f"expected joints of shape {expected}. Received: {received}.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpvn.data.rendered.arrays import Float32Array
 from mpvn.data.rendered.painting import Capsule, Layer, paint
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 
 _JOINT = {name: index for index, name in enumerate(COCO_JOINTS)}
 _DARK = np.array([38, 30, 36], np.float32)

@@ -16,8 +16,9 @@ from mpvn.data.rendered.arrays import Indices
 from mpvn.data.rendered.poses import perform
 from mpvn.data.rendered.scenes import Scene
 from mpvn.data.rendered.shapes import MovingShape, random_post
+from mpvn.data.skeletons import COCO_JOINTS
 from mpvn.data.video.timeline import Timeline
-from mpvn.data.video_set import COCO_JOINTS, Frames, Joints
+from mpvn.data.video_set import Frames, Joints
 
 ACTIONS = (
     "arm_up",
@@ -130,7 +131,7 @@ class FigureVideo:
         return np.ascontiguousarray(frames[:, :, ::-1]) if self.mirrored else frames
 
     def joints(self, indices: Sequence[int]) -> Joints:
-        """Return the joints in `COCO_JOINTS`, float32 `[len(indices), 17, 3]`, without rendering.
+        """Return the joints in `COCO_JOINTS`, float32 `[len(indices), 1, 17, 3]`, not rendering.
 
         The last axis has x and y in pixels, integers at pixel centers, and 1 if the joint is
         visible, else 0. Joints outside the frame or behind the post are not visible; joints behind
@@ -142,10 +143,10 @@ class FigureVideo:
         joints = _animate(self).joints[self._rendered_indices(indices)]
         joints[..., :2] -= 0.5  # move the origin from the corner to the center of the first pixel
         if not self.mirrored:
-            return joints
+            return joints[:, None]
         mirrored = joints[:, _SWAPPED_JOINTS]
         mirrored[..., 0] = self.size[1] - 1 - mirrored[..., 0]
-        return mirrored
+        return mirrored[:, None]
 
     def _rendered_indices(self, indices: Sequence[int]) -> Indices:
         """Convert indices of frames to indices in the animation, which is never reversed."""

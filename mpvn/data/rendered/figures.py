@@ -20,7 +20,8 @@ from mpvn.data.rendered.figure_video import (
     FigureVideo,
     check_integer,
 )
-from mpvn.data.video_set import COCO_JOINTS, Frames, VideoSet, VideoWrapper
+from mpvn.data.skeletons import COCO_JOINTS
+from mpvn.data.video_set import Frames, VideoSet, VideoWrapper
 
 
 def rendered_figures(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpvn.data.rendered.arrays import Float64Array
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 
 GROUND_TO_TOP = 0.96  # from the ground to the top of the head of an upright figure
 _SHOULDERS, _HIPS = 0.105, 0.058  # half of the widths

@@ -30,7 +30,7 @@ class FileVideo:
         end: End of the video in seconds, without frames shown at `end`. Default: the end of the
             file.
         fps: Frames per second of a folder of images. Default: 25. Video files have their own rate.
-        joints: float `[frames, joints, 3]`: x, y and visibility.
+        joints: float `[frames, people, joints, 3]`: x, y and visibility.
 
     Raises:
         VideoError: `start`, `end`, `fps` or the shape of `joints` is invalid.
@@ -56,9 +56,9 @@ class FileVideo:
             raise VideoError(
                 f"{path}: expected 0 <= start < end in seconds. Received: start={start}, end={end}."
             )
-        if joints is not None and (joints.ndim != 3 or joints.shape[2] != 3):
+        if joints is not None and (joints.ndim != 4 or joints.shape[3] != 3):
             raise VideoError(
-                f"{path}: expected joints of shape [frames, joints, 3]. "
+                f"{path}: expected joints of shape [frames, people, joints, 3]. "
                 f"Received: {list(joints.shape)}."
             )
         self._start, self._end = start, end
@@ -122,7 +122,7 @@ class FileVideo:
         return frames
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
-        """Return joints float32 `[len(indices), joints, 3]`: x, y in pixels, and visibility."""
+        """Return joints float32 `[len(indices), people, joints, 3]`: x, y, and visibility."""
         if self._joints is None:
             return None
         self._load_index()

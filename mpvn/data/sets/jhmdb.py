@@ -74,7 +74,7 @@ def jhmdb(root: str | os.PathLike[str], split: str = "train", *, fold: int = 1) 
             else:
                 joints, problem = _read_joints(path, images_in(folder))
                 problems += [problem] if problem else []
-                videos.append(FileVideo(folder, label, fps=_FPS, joints=joints))
+                videos.append(FileVideo(folder, label, fps=_FPS, joints=joints[:, None]))
     raise_problems(str(root), problems, _REMEDY)
     return VideoSet(f"JHMDB {split} {fold}", videos, tuple(lists), joints=JOINTS)
 

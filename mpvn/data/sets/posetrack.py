@@ -107,9 +107,9 @@ class _AnnotationFile:
             raise _AnnotationError("expected a person with keypoints. Received: none")
         frames = max(tracks.values(), key=len)  # The first person if several have the most frames.
         first, last = min(frames), max(frames)
-        joints = np.zeros((last + 1 - first, len(self.joints), 3), np.float32)
+        joints = np.zeros((last + 1 - first, 1, len(self.joints), 3), np.float32)
         for frame, values in frames.items():
-            joints[frame - first] = values
+            joints[frame - first, 0] = values
         period = Fraction(1, DEFAULT_FPS)
         return FileVideo(
             self._folder,

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from mpvn.data.rendered.figure_video import ACTIONS
 from mpvn.data.rendered.figures import rendered_figures
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 
 
 @dataclasses.dataclass(eq=False)
@@ -102,7 +102,7 @@ class RenderedFigures(tfds.core.GeneratorBasedBuilder):
                 {
                     "video": video.read(frames),
                     "label": video.label,
-                    "joints": video.joints(frames),
+                    "joints": np.asarray(video.joints(frames))[:, 0],
                     "fps": float(video.timeline.rate),
                 },
             )

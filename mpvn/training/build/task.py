@@ -29,7 +29,7 @@ def build_task(config: ConfigDict, videos: VideoSet, network: VideoNetwork) -> T
     size = (config.model.size, config.model.size)
     given: dict[str, dict[str, Any]] = {
         "action": {"names": videos.classes},
-        "keypoints": {"frame_size": size},
+        "keypoints": {"frame_size": size, "names": videos.joints},
     }
     return TASKS[name](
         **head_arguments(config, videos),

@@ -1,5 +1,6 @@
 """Augmentation: the same for every frame of a clip, its joints and its label."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_joints_stay_on_their_spots(crop: str, size: tuple[int, int]) -> None:
     for batch in augmented(marked_set(), augmentation, 3):
         for clip, joints in zip(pixels(batch), batch["joints"], strict=True):
             flipped = None
-            for frame, (left, right) in zip(clip, joints, strict=True):
+            for frame, ((left, right),) in zip(clip, joints, strict=True):
                 margin = 4 * size[1] / 30
                 at_edge = min(*left[:2], *right[:2]) < margin
                 beyond = np.array([left[:2], right[:2]]).max(0) > np.array(size[::-1]) - margin
@@ -150,3 +151,32 @@ def test_tensors_and_arrays_have_the_same_mirror_image(
     frames = rng.uniform(-1, 1, (2, 4, 5, 4)).astype(np.float32)
     tensors: Sequence = mirror(tf.constant(frames), horizontal)
     np.testing.assert_array_equal(tensors, mirror(frames, horizontal))
+
+
+def test_joints_of_unknown_sides_are_never_mirrored() -> None:
+    """Otherwise the left hand would be trained as the right one."""
+    unknown = dataclasses.replace(marked_set(), joints=("hand 1", "hand 2"))
+    with pytest.warns(UserWarning, match="marked: flip: .* not mirrored, .*: hand 1, hand 2"):
+        batches = augmented(unknown, Augmentation((HEIGHT, WIDTH), flip=True), 3)
+    for batch in batches:
+        for clip, joints in zip(pixels(batch), batch["joints"], strict=True):
+            centers = [spot_centers(frame) for frame in clip]
+            np.testing.assert_allclose(centers, joints[:, 0, :, :2], atol=0.25)
+
+
+def test_people_move_with_the_frame() -> None:
+    """Places without a person stay hidden."""
+
+    class Couple(MarkedVideo):
+        def joints(self, indices: Sequence[int]) -> np.ndarray:
+            one = super().joints(indices)
+            return np.concatenate([one, one + np.float32([1, 2, 0]), 0 * one], axis=1)
+
+    videos = dataclasses.replace(marked_set(), videos=[Couple(0), Couple(1)], people=3)
+    for batch in augmented(videos, Augmentation((24, 32), flip=True), 3):
+        assert batch["joints"].shape == (2, 4, 3, 2, 3)
+        one, other, nobody = np.moveaxis(batch["joints"], 2, 0)
+        assert not nobody[..., 2].any()
+        moved = other - one
+        np.testing.assert_allclose(np.abs(moved[..., :2]), np.broadcast_to([0.5, 1], (2, 4, 2, 2)))
+        assert (one[..., 2] == 1).all()

@@ -235,7 +235,7 @@ def test_unreadable_videos_are_skipped_and_reported() -> None:
         ),
         (
             VideoSet("s", [MarkedVideo(0)], joints=("a", "b", "c")),
-            r"shape \(4, 3, 3\). Received: shape \(4, 2, 3\)",
+            r"shape \(4, 1, 3, 3\). Received: shape \(4, 1, 2, 3\)",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from mpvn.data.rendered.figure_video import (
     FigureVideo,
 )
 from mpvn.data.rendered.figures import rendered_figures
-from mpvn.data.video_set import COCO_JOINTS
+from mpvn.data.skeletons import COCO_JOINTS
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
@@ -67,9 +67,9 @@ def test_a_frame_does_not_depend_on_the_other_frames_that_are_read(size: tuple[i
     frames, joints = read_all(video), all_joints(video)
     for indices in ([0], [13], [2, 3, 5], [0, 0, 7, 7, 7, 12], range(4, 11)):
         np.testing.assert_array_equal(video.read(indices), frames[list(indices)])
-        np.testing.assert_array_equal(video.joints(indices), joints[list(indices)])
+        np.testing.assert_array_equal(video.joints(indices)[:, 0], joints[list(indices)])
     assert video.read([]).shape == (0, *size, 3)
-    assert video.joints([]).shape == (0, 17, 3)
+    assert video.joints([]).shape == (0, 1, 17, 3)
 
 
 def test_rendering_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_another_process_renders_the_same_pixels() -> None:
 def test_left_and_right_joints_are_on_limbs_of_different_colors() -> None:
     agreeing = []
     for video in rendered_figures(30, size=(160, 160)).videos:
-        frames, joints = video.read(range(0, 32, 4)), video.joints(range(0, 32, 4))
+        frames, joints = video.read(range(0, 32, 4)), video.joints(range(0, 32, 4))[:, 0]
         knees = [np.median(color_at(frames, joints, f"{s}_knee"), 0) for s in SIDES]
         hues = np.array([knee / np.linalg.norm(knee) for knee in knees])  # [2, 3]
         assert hues[0] @ hues[1] < 0.95  # far apart in any light
@@ -121,7 +121,7 @@ def test_left_and_right_joints_are_on_limbs_of_different_colors() -> None:
 @pytest.mark.parametrize("eye", ["left_eye", "right_eye"])
 def test_joints_are_accurate_to_a_quarter_of_a_pixel(label: int, eye: str) -> None:
     video = FigureVideo(label, label, size=(448, 448))
-    (frame,), (x, y) = video.read([0]).astype(float), position(video.joints([0]), eye)[0]
+    (frame,), (x, y) = video.read([0]).astype(float), position(video.joints([0])[:, 0], eye)[0]
     rows, columns = (slice(int(center) - 7, int(center) + 8) for center in (y, x))
     window = frame[rows, columns].mean(-1)
     down, right = np.nonzero(window < (window.min() + np.median(window)) / 2)  # the eye is dark

@@ -15,7 +15,8 @@ from mpvn.data.rendered.figure_video import (
     UNDIRECTED_ACTIONS,
 )
 from mpvn.data.rendered.figures import rendered_figures
-from mpvn.data.video_set import COCO_JOINTS, VideoSet
+from mpvn.data.skeletons import COCO_JOINTS
+from mpvn.data.video_set import VideoSet
 
 
 def test_labels_and_mirror_images_are_balanced() -> None:
