@@ -6,12 +6,13 @@ A data set lists its videos, and a video decodes only the requested frames.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mpvn.data.skeletons import mirrored_joints
+from mpvn.data.video.framing import Framed, Framing, frame_arrays
 from mpvn.data.video.timeline import Timeline
 
 Frames = npt.NDArray[np.uint8]
@@ -66,6 +67,32 @@ class Video(Protocol):
             numbers are centers of pixels, and 1 if the joint is visible, else 0. All joints of the
             places that a frame does not need for its people are hidden. None without joints.
         """
+
+
+class FramingVideo(Video, Protocol):
+    """A `Video` that crops and scales frames while it reads them, which is faster."""
+
+    def read_framed(self, indices: Sequence[int], framing: Framing) -> Framed:
+        """Decode a part of frames.
+
+        Args:
+            indices: As in `read`.
+            framing: The part to return of each frame, and its size.
+
+        Raises:
+            VideoError: As in `read`.
+        """
+
+
+def read_framed(video: Video, indices: Sequence[int], framing: Framing) -> Framed:
+    """Decode a part of the frames of any video; see `FramingVideo.read_framed`."""
+    for kind in type(video).__mro__:
+        # A class that changes `read` alone must not be bypassed.
+        if "read_framed" in vars(kind):
+            return cast(FramingVideo, video).read_framed(indices, framing)
+        if "read" in vars(kind):
+            break
+    return frame_arrays(video.read(indices), framing)
 
 
 @dataclasses.dataclass(frozen=True)

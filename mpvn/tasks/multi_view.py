@@ -104,7 +104,7 @@ def score_views(
     check_count("batch_size", batch_size, 1)
     classes = _classes_by_view(videos, views, task)
     pipeline = ClipPipeline(
-        videos, views.multi_clip, NoAugmentation(), on_error=on_error, threads=threads
+        videos, views.multi_clip, NoAugmentation(views.framing), on_error=on_error, threads=threads
     )
     numbers, labels, scores = [], [], []
     with tqdm.tqdm(total=len(videos.videos), unit="video", dynamic_ncols=True) as bar:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from small_runs import small_config, untrained_run
 
 from mpvn import VideoNetwork, cli
+from mpvn.data.video_set import read_framed
 from mpvn.models import tsm_mobilenet_v2
 from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.training import RunFolder, build, evaluate, evaluate_early, evaluate_views
@@ -69,7 +70,8 @@ def test_views_of_another_size_go_through_the_same_weights() -> None:
     model = tsm_mobilenet_v2((48, 48, 3), classes=10, **ONLINE)
     model.set_weights(network.frame_model.get_weights())
     larger = VideoNetwork(model, network.plan.over(model))
-    clips = tf.stack(list(experiment.views.of(video.read(range(12))[TWO_CLIPS])))
+    frames = read_framed(video, range(12), experiment.views.framing).frames
+    clips = tf.stack(list(experiment.views.of(frames[TWO_CLIPS])))
     expected = np.asarray(larger(clips)).mean(axis=(0, 1))
     np.testing.assert_allclose(recognition.scores[0], expected, rtol=1e-3, atol=1e-4)
 

@@ -1,6 +1,7 @@
 """Transform the frames of a clip before a network takes them: every frame in the same way.
 
-All randomness comes from a seed of two ints per clip, so a clip can be reproduced.
+What is kept of a frame is decided before it is read; see `mpvn.data.video.framing`. Mirror images
+and colors follow. All randomness comes from seeds per clip, so a clip can be reproduced.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from mpvn.data.video.framing import Cropped, Framing, Stretched, Unchanged
 from mpvn.data.video_set import NO_MIRROR, VideoSet
-from mpvn.pixels import to_unit, unit_to_signed
+from mpvn.pixels import to_signed, to_unit, unit_to_signed
 
 Clip = dict[str, tf.Tensor]
 FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
@@ -24,13 +26,20 @@ class ClipTransform(Protocol):
     def check(self, videos: VideoSet) -> None:
         """Raise ValueError if the transform does not apply to frames of this set."""
 
+    def framing(self, rng: np.random.Generator) -> Framing:
+        """Return which part of the frames of a clip to read, and at what size.
+
+        Args:
+            rng: Source of randomness, which changes for each clip.
+        """
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the transformed clip.
 
         Args:
-            clip: `"frames"` uint8 `[T, H, W, C]`; `"label"` int `[]` or `"labels"` float32
-                `[classes]`, and `"joints"` float32 `[T, people, J, 3]` if the set has them.
-                Other entries are returned unchanged.
+            clip: `"frames"` uint8 `[T, H, W, C]`, read by `framing`; `"label"` int `[]` or
+                `"labels"` float32 `[classes]`, and `"joints"` float32 `[T, people, J, 3]`, in
+                pixels of the clip, if the set has them. Other entries are returned unchanged.
             seed: Seed, int `[2]`.
             videos: The set that contains the clip.
         """
@@ -110,17 +119,25 @@ class Augmentation:
                 f"{videos.channels} channels. Set to 0: {', '.join(changed)}."
             )
 
+    def framing(self, rng: np.random.Generator) -> Framing:
+        """Return the crop of a clip."""
+        if self.crop == "whole":
+            return Stretched(self.size)
+        if self.crop == "center":
+            return Cropped(self.size)
+        scale, down, right = rng.uniform(self.scale[0], self.scale[1]), *rng.random(2)
+        return Cropped(self.size, scale, (down, right))
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the augmented clip, with `"frames"` float32 `[T, *size, C]` between -1 and 1."""
-        seeds = tf.unstack(tf.random.split(seed, 7))
+        seeds = tf.unstack(tf.random.split(seed, 5))
         flipped, labels = self._draw_flip(clip, seeds[0], videos)
-        box = self._draw_box(tf.shape(clip["frames"])[1:3], seeds[1], seeds[2])
-        frames = self._crop(clip["frames"], box, videos.channels)
-        upright = normalize(self._change_colors(frames, seeds[3:]))
+        frames = tf.ensure_shape(clip["frames"], [None, *self.size, videos.channels])
+        upright = self._change_colors(frames, seeds[1:])
         augmented = tf.cond(flipped, lambda: mirror(upright, videos.horizontal), lambda: upright)
         result = {**clip, **labels, "frames": augmented}
         if videos.joints:
-            result["joints"] = self._move_joints(clip["joints"], box, flipped, videos)
+            result["joints"] = self._mirror_joints(clip["joints"], flipped, videos)
         return result
 
     def _draw_flip(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> tuple[tf.Tensor, Clip]:
@@ -135,33 +152,16 @@ class Augmentation:
         flipped &= exists
         return flipped, {name: tf.where(flipped, mirrored, clip[name])}
 
-    def _draw_box(
-        self, shape: tf.Tensor, size_seed: tf.Tensor, position_seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Return top, left, height and width of the crop in pixels, float32 `[4]`."""
-        frame_size = tf.cast(shape, tf.float32)
-        if self.crop == "whole":
-            return tf.concat([tf.zeros([2]), frame_size], 0)
-        output_size = tf.constant(self.size, tf.float32)
-        largest = output_size * tf.reduce_min(frame_size / output_size)
-        if self.crop == "center":
-            size, position = tf.round(largest), tf.constant([0.5, 0.5])
-        else:
-            scale = tf.random.stateless_uniform([], size_seed, *self.scale)
-            size = tf.maximum(tf.round(largest * scale), 1.0)
-            position = tf.random.stateless_uniform([2], position_seed)
-        return tf.concat([tf.floor((frame_size - size + 1.0) * position), size], 0)
-
-    def _crop(self, frames: tf.Tensor, box: tf.Tensor, channels: int) -> tf.Tensor:
-        """Return cropped and resized frames, between 0 and 1."""
-        top, left, height, width = tf.unstack(tf.cast(box, tf.int32))
-        frames = frames[:, top : top + height, left : left + width]
-        return tf.ensure_shape(resize(frames, self.size), [None, *self.size, channels])
-
     def _change_colors(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
+        """Return frames between -1 and 1, with changed colors."""
+
         def draw(seed: tf.Tensor, maximum: float) -> tf.Tensor:
             return tf.random.stateless_uniform([], seed, -maximum, maximum)
 
+        frames = tf.cast(frames, tf.float32)
+        if not any((self.brightness, self.contrast, self.saturation, self.hue)):
+            return to_signed(frames)
+        frames = to_unit(frames)
         if self.brightness:
             frames = tf.image.adjust_brightness(frames, draw(seeds[0], self.brightness))
         if self.contrast:
@@ -174,48 +174,36 @@ class Augmentation:
             frames = tf.image.adjust_hue(
                 tf.clip_by_value(frames, 0.0, 1.0), draw(seeds[3], self.hue)
             )
-        return frames
+        return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
 
-    def _move_joints(
-        self, joints: tf.Tensor, box: tf.Tensor, flipped: tf.Tensor, videos: VideoSet
-    ) -> tf.Tensor:
-        """Return joints `[T, people, J, 3]` in pixels of the clip. Those outside become hidden."""
-        x, y, visible = tf.unstack(joints, axis=-1)
-        top, left, height, width = tf.unstack(box)
-        x = (x - left + 0.5) * self.size[1] / width - 0.5
-        y = (y - top + 0.5) * self.size[0] / height - 0.5
-        inside = (x >= -0.5) & (x < self.size[1] - 0.5) & (y >= -0.5) & (y < self.size[0] - 0.5)
-        moved = tf.stack([x, y, visible * tf.cast(inside, tf.float32)], axis=-1)
-        mirrored = tf.stack([self.size[1] - 1.0 - x, y, moved[..., 2]], axis=-1)
+    def _mirror_joints(self, joints: tf.Tensor, flipped: tf.Tensor, videos: VideoSet) -> tf.Tensor:
         if videos.mirrored_joints is None:
-            return moved
-        return tf.where(flipped, tf.gather(mirrored, videos.mirrored_joints, axis=2), moved)
+            return joints
+        x, y, visible = tf.unstack(joints, axis=-1)  # [T, people, J, 3] -> three [T, people, J]
+        mirrored = tf.stack([self.size[1] - 1.0 - x, y, visible], axis=-1)
+        return tf.where(flipped, tf.gather(mirrored, videos.mirrored_joints, axis=2), joints)
 
 
 @dataclasses.dataclass(frozen=True)
 class NoAugmentation:
-    """A `ClipTransform` that returns clips unchanged: frames stay uint8, in their original size."""
+    """A `ClipTransform` that returns clips as they are read: frames stay uint8.
+
+    Attributes:
+        frame: The part of each frame to read, and its size. Default: the whole frame, unchanged.
+    """
+
+    frame: Framing = Unchanged()
 
     def check(self, videos: VideoSet) -> None:
         """Accept any frames."""
 
+    def framing(self, rng: np.random.Generator) -> Framing:
+        """Return `frame`."""
+        return self.frame
+
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the clip unchanged."""
         return clip
-
-
-def resize(frames: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Resize frames `[T, H, W, C]` with pixels from 0 to 255.
-
-    Returns:
-        float32 `[T, *size, C]` between 0 and 1, up to rounding errors.
-    """
-    return tf.image.resize(to_unit(tf.cast(frames, tf.float32)), size, antialias=True)
-
-
-def normalize(frames: tf.Tensor) -> tf.Tensor:
-    """Clip float32 frames to 0..1, and scale them to -1..1, the input range of networks."""
-    return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
 
 
 def mirror_label(label: tf.Tensor, mirrored_labels: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -28,7 +28,8 @@ import tensorflow as tf
 from mpvn.data.clips.augmentation import ClipTransform
 from mpvn.data.clips.sampling import Sampling
 from mpvn.data.video.errors import VideoError
-from mpvn.data.video_set import Video, VideoSet
+from mpvn.data.video.framing import Framing
+from mpvn.data.video_set import Video, VideoSet, read_framed
 
 MOST_ATTEMPTS = 64
 """Number of clips to try for an example of training, in sets with fewer videos."""
@@ -161,7 +162,7 @@ class ClipPipeline:
     # --- one example ------------------------------------------------------------------------
 
     def _load(self, number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Return the original frames, label and joints, and whether they are valid."""
+        """Return the framed frames, label and joints, and whether they are valid."""
         kind = tf.float32 if self.videos.multi_label else tf.int32
         frames, label, joints, is_valid = tf.numpy_function(
             self._read, [number], [tf.uint8, kind, tf.float32, tf.bool], stateful=False
@@ -180,13 +181,14 @@ class ClipPipeline:
     def _read(self, number: np.int64) -> tuple[Any, ...]:
         """Return frames, label and joints of an example, and whether they are valid."""
         videos = self.videos
+        framing = self.augmentation.framing(np.random.default_rng([self._seed, 2, int(number)]))
         for index, rng in self._candidates(int(number)):
             video, any_clip = videos.videos[index], True
             try:
                 label = videos.encoded(video.label) if self._labeled else self._no_label
                 indices = self.sampling.indices(video.timeline, rng)
                 any_clip = not self._training  # From here on, another clip may be readable.
-                frames, joints = self._read_clip(video, indices)
+                frames, joints = self._read_clip(video, indices, framing)
                 return frames, label, joints, np.bool_(True)
             except (VideoError, ValueError, OSError) as error:
                 self._record(index, error, any_clip)
@@ -216,11 +218,16 @@ class ClipPipeline:
             if index not in self._unusable:
                 yield index, np.random.default_rng([self._seed, 1, number, attempt])
 
-    def _read_clip(self, video: Video, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read_clip(
+        self, video: Video, indices: np.ndarray, framing: Framing
+    ) -> tuple[np.ndarray, np.ndarray]:
         # Decode each frame once, in ascending order, then restore the order of the clip.
         needed, positions = np.unique(indices, return_inverse=True)
         joints = self._joints(video, needed)
-        return video.read(needed.tolist())[positions], joints[positions]
+        frames, placement = read_framed(video, needed.tolist(), framing)
+        if not np.array_equal(needed, indices):
+            frames, joints = frames[positions], joints[positions]
+        return frames, placement.move(joints)
 
     @property
     def _shape_of_joints(self) -> tuple[int, int, int]:

@@ -19,8 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mpvn.data.clips.augmentation import FrameArray, mirror, normalize, resize
+from mpvn.data.clips.augmentation import FrameArray, mirror
 from mpvn.data.clips.sampling import MultiClip, MultiClipSampling
+from mpvn.data.video.framing import ShorterSide
+from mpvn.pixels import to_signed
 
 
 class Position(NamedTuple):
@@ -87,6 +89,11 @@ class Views:
         return MultiClip(self.sampling, self.clips)
 
     @property
+    def framing(self) -> ShorterSide:
+        """The size at which frames are read."""
+        return ShorterSide(self.scale)
+
+    @property
     def mirrored(self) -> tuple[bool, ...]:
         """For each view, whether it is a mirror image."""
         return tuple(position.mirrored for position in _POSITIONS[self.crops]) * self.clips
@@ -95,7 +102,7 @@ class Views:
         """Yield the views of a video, and compute them one clip at a time.
 
         Args:
-            frames: uint8 `[clips * T, H, W, C]`, sampled by `multi_clip`.
+            frames: uint8 `[clips * T, H, W, C]`, sampled by `multi_clip` and read by `framing`.
             horizontal: As in `VideoSet`.
 
         Yields:
@@ -106,24 +113,8 @@ class Views:
         """
         # [clips * T, H, W, C] -> [clips, T, H, W, C]
         for clip in frames.reshape(self.clips, -1, *frames.shape[1:]):
-            resized = resize_shorter_side(clip, self.scale)
-            size = self.size or tuple(resized.shape[1:3])
-            yield from crops(resized, size, self.crops, horizontal)
-
-
-def resize_shorter_side(frames: np.ndarray | tf.Tensor, length: int) -> tf.Tensor:
-    """Resize frames to a length of the shorter side, with the same aspect ratio.
-
-    Args:
-        frames: `[T, H, W, C]`, with pixels from 0 to 255.
-        length: Shorter side of the result, in pixels. The longer side is rounded down.
-
-    Returns:
-        float32 `[T, H', W', C]` between -1 and 1.
-    """
-    height, width = frames.shape[1:3]
-    shorter = min(height, width)
-    return normalize(resize(frames, (height * length // shorter, width * length // shorter)))
+            size = self.size or clip.shape[1:3]
+            yield from crops(to_signed(tf.cast(clip, tf.float32)), size, self.crops, horizontal)
 
 
 def crops(

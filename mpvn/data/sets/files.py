@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mpvn.data.video.errors import VideoError
-from mpvn.data.video.frames import Decoded, upright_pictures
+from mpvn.data.video.frames import Converter, Decoded
+from mpvn.data.video.framing import Framed, Framing, Unchanged
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
 from mpvn.data.video.timeline import Timeline, frame_rate
@@ -96,22 +97,35 @@ class FileVideo:
             VideoError: The video is missing, or damaged at these frames; the frames differ in size;
                 an index is out of range.
         """
+        return self.read_framed(indices, Unchanged()).frames
+
+    def read_framed(self, indices: Sequence[int], framing: Framing) -> Framed:
+        """Decode a part of frames, and scale it before colors are converted.
+
+        Args:
+            indices: Frame numbers, ascending.
+            framing: The part to return of each frame, and its size. With `Cropped(size)`, frames
+                are those of `VideoReader(path, size)`.
+
+        Raises:
+            VideoError: As in `read`.
+        """
         index = self._load_index()
         self._check(indices)
         if len(index.keys):
             try:
-                return self._read(index, indices)
+                return self._read(index, indices, framing)
             except (SeekError, VideoError):
                 # Frames that fail after seeking may decode from the start of the file.
                 index = dataclasses.replace(index, keys=index.keys[:0])
         try:
-            frames = self._read(index, indices)
+            framed = self._read(index, indices, framing)
         except SeekError:
             index = count_frames(self._path)
             self._set_index(index)
             self._check(indices)
             try:
-                frames = self._read(index, indices)
+                framed = self._read(index, indices, framing)
             except SeekError as error:
                 raise VideoError(
                     f"{self.name}: expected the same frames at each read. Received: other frames "
@@ -119,7 +133,7 @@ class FileVideo:
                 ) from error
         if index is not self._index:
             self._set_index(index)
-        return frames
+        return framed
 
     def joints(self, indices: Sequence[int]) -> Joints | None:
         """Return joints float32 `[len(indices), people, joints, 3]`: x, y, and visibility."""
@@ -170,32 +184,29 @@ class FileVideo:
             expected = f"{self.name}: expected ascending indices of the {count} frames."
             raise VideoError(f"{expected} Received: {list(indices)}.")
 
-    def _read(self, index: FrameIndex, indices: Sequence[int]) -> Frames:
+    def _read(self, index: FrameIndex, indices: Sequence[int], framing: Framing) -> Framed:
         numbers = [self._section[i] for i in indices]
-        wanted = sorted(set(numbers))
-        decoded = self._decode(index, wanted)
+        wanted, places = np.unique(numbers, return_inverse=True)
+        decoded = self._decode(index, wanted.tolist())
         try:
             first = next(decoded)
-            height, width = first.upright_size
-            frames = np.empty((len(indices), height, width, 3), np.uint8)
-            others = (self._check_size((height, width), frame) for frame in decoded)
-            pictures = upright_pictures(first, others, (height, width), False, self.name)
-            position = 0
-            for number, picture in zip(wanted, pictures, strict=True):
-                while position < len(numbers) and numbers[position] == number:
-                    frames[position] = picture.pixels
-                    position += 1
-            return frames
+            converter = Converter(framing)
+            placement = converter.place(first)
+            frames = np.empty((len(wanted), *placement.size, 3), np.uint8)
+            converter.write(first, placement, frames[0])
+            for pixels, frame in zip(frames[1:], decoded, strict=True):
+                self._check_size(first.upright_size, frame)
+                converter.write(frame, placement, pixels)
         finally:
             decoded.close()
+        return Framed(frames if len(wanted) == len(numbers) else frames[places], placement)
 
-    def _check_size(self, size: tuple[int, int], decoded: Decoded) -> Decoded:
+    def _check_size(self, size: tuple[int, int], decoded: Decoded) -> None:
         if decoded.upright_size != size:
             raise VideoError(
                 f"{self.name}: expected frames of one size. Received: (height, width) {size} and "
                 f"{decoded.upright_size}. Resize the frames to one size first."
             )
-        return decoded
 
     def _decode(self, index: FrameIndex, wanted: Sequence[int]) -> Generator[Decoded, None, None]:
         if self._path.is_dir():

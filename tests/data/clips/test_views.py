@@ -6,8 +6,10 @@ import tensorflow as tf
 
 from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.sampling import Consecutive, Segments, Whole
-from mpvn.data.clips.views import Views, crops, resize_shorter_side
+from mpvn.data.clips.views import Views, crops
+from mpvn.data.video.framing import ShorterSide, frame_arrays
 from mpvn.data.video_set import VideoSet
+from mpvn.pixels import to_signed
 
 
 def numbered(height: int, width: int, steps: int = 2) -> np.ndarray:
@@ -84,9 +86,16 @@ def noise(height: int, width: int, steps: int = 2) -> np.ndarray:
 
 
 def augment(frames: np.ndarray, augmentation: Augmentation) -> np.ndarray:
+    """Return the clip that training makes of whole frames."""
+    framing = augmentation.framing(np.random.default_rng(0))
+    clip = {"frames": tf.constant(frame_arrays(frames, framing).frames)}
     videos = VideoSet("any", [None])  # type: ignore[list-item]
-    clip = {"frames": tf.constant(frames)}
     return augmentation.apply(clip, tf.constant([1, 2]), videos)["frames"].numpy()
+
+
+def views_of(frames: np.ndarray, views: Views) -> list[tf.Tensor]:
+    """Return the views that a test makes of whole frames."""
+    return list(views.of(frame_arrays(frames, views.framing).frames))
 
 
 @pytest.mark.parametrize(
@@ -101,28 +110,29 @@ def augment(frames: np.ndarray, augmentation: Augmentation) -> np.ndarray:
 def test_resized_frames_keep_their_aspect_ratio(
     shape: tuple[int, int], length: int, expected: tuple[int, int]
 ) -> None:
-    assert resize_shorter_side(noise(*shape), length).shape == (2, *expected, 3)
+    assert ShorterSide(length).place(*shape).size == expected
 
 
 @pytest.mark.parametrize("length", [12, 24, 40])
-def test_resized_frames_equal_those_of_training_clips(length: int) -> None:
+def test_views_of_whole_frames_equal_training_clips(length: int) -> None:
     frames = noise(24, 36)
+    (view,) = views_of(frames, Views(Consecutive(2), size=None, scale=length))
     whole = Augmentation((length, length * 3 // 2), "whole")
-    np.testing.assert_array_equal(resize_shorter_side(frames, length), augment(frames, whole))
+    np.testing.assert_array_equal(view, augment(frames, whole))
 
 
 def test_center_crops_equal_those_of_training_clips() -> None:
     """Without scaling, and with an odd number of pixels beside the crop."""
     frames = noise(24, 37)
-    (view,) = Views(Consecutive(2), size=(24, 24), scale=24).of(frames)
+    (view,) = views_of(frames, Views(Consecutive(2), size=(24, 24), scale=24))
     np.testing.assert_array_equal(view, augment(frames, Augmentation((24, 24))))
 
 
 def test_pixels_are_between_minus_one_and_one() -> None:
     frames = np.array([0, 51, 255], np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
-    resized = resize_shorter_side(frames, 4).numpy()
-    assert resized.dtype == np.float32
-    np.testing.assert_allclose(resized[:, 0, 0, 0], [-1, -0.6, 1], atol=1e-6)
+    (view,) = views_of(frames, Views(Consecutive(3), size=(2, 2), scale=2))
+    assert view.dtype == tf.float32
+    np.testing.assert_allclose(view[:, 0, 0, 0], [-1, -0.6, 1], atol=1e-6)
 
 
 # --- views ------------------------------------------------------------------------------------
@@ -131,7 +141,7 @@ def test_pixels_are_between_minus_one_and_one() -> None:
 def test_views_are_ordered_by_clip_then_by_crop() -> None:
     frames = numbered(6, 10, steps=4)
     views = Views(Segments(2), clips=2, crops=3, size=(6, 6), scale=6)
-    pixels = np.round(255 * (np.array(list(views.of(frames))) + 1) / 2).astype(int)
+    pixels = np.round(255 * (np.array(views_of(frames, views)) + 1) / 2).astype(int)
     assert pixels.shape == (6, 2, 6, 6, 3)
     assert pixels[:, 0, 0, 0, 1].tolist() == [0, 2, 4, 0, 2, 4], "leftmost columns"
     assert pixels[:, :, 0, 0, 2].tolist() == 3 * [[0, 1]] + 3 * [[2, 3]], "steps"
@@ -140,9 +150,10 @@ def test_views_are_ordered_by_clip_then_by_crop() -> None:
 
 def test_the_whole_frame_is_one_view() -> None:
     frames = noise(12, 20, steps=3)
-    (view,) = Views(Whole(), size=None, scale=6).of(frames)
-    np.testing.assert_array_equal(view, resize_shorter_side(frames, 6))
-    assert view.shape == (3, 6, 10, 3)
+    (view,) = views_of(frames, Views(Whole(), size=None, scale=12))
+    np.testing.assert_array_equal(view, to_signed(frames))
+    (half,) = views_of(frames, Views(Whole(), size=None, scale=6))
+    assert half.shape == (3, 6, 10, 3)
 
 
 def test_mirrored_views() -> None:
@@ -153,9 +164,9 @@ def test_mirrored_views() -> None:
 
 def test_frames_smaller_than_crops_are_an_error() -> None:
     views = Views(Consecutive(1), size=(4, 8), scale=4)
-    assert len(list(views.of(noise(8, 16, steps=1)))) == 1
+    assert len(views_of(noise(8, 16, steps=1), views)) == 1
     with pytest.raises(ValueError, match="as large as the crops, 4x8. Received: .* 4x6"):
-        list(views.of(noise(8, 12, steps=1)))
+        views_of(noise(8, 12, steps=1), views)
     with pytest.raises(ValueError, match="crops: expected one of 1, 3, 5, 10. Received: 2"):
         crops(noise(8, 12), (4, 4), 2)
 

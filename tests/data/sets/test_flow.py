@@ -9,7 +9,7 @@ import pytest
 from moving_textures import MOVES, MovingTexture, inner
 
 from mpvn.data import VideoError
-from mpvn.data.clips.augmentation import Augmentation, mirror, normalize
+from mpvn.data.clips.augmentation import Augmentation, mirror
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive
 from mpvn.data.clips.views import Views
@@ -17,6 +17,7 @@ from mpvn.data.sets import flow as flow_module
 from mpvn.data.sets.cached import in_memory
 from mpvn.data.sets.flow import flow_picture, optical_flow, quantize
 from mpvn.data.video_set import VideoSet
+from mpvn.pixels import to_signed
 
 pytest.importorskip("cv2", reason="OpenCV computes optical flow: install the extra flow")
 
@@ -82,9 +83,7 @@ def test_the_mirror_image_of_flow_is_the_flow_of_the_mirror_image(method: str) -
     videos = optical_flow(texture_set(), 2, method, BOUND)
     assert (videos.channels, videos.horizontal) == (4, (0, 2))
     other = optical_flow(texture_set(MovingTexture(mirrored=True)), 2, method, BOUND)
-    flow, expected = (
-        normalize(each.videos[0].read([0]) / np.float32(255)).numpy() for each in (videos, other)
-    )
+    flow, expected = (to_signed(each.videos[0].read([0])) for each in (videos, other))
     mirrored = mirror(flow, videos.horizontal)
     np.testing.assert_allclose(inner(BOUND * mirrored), inner(BOUND * expected), atol=0.3)
     assert np.abs(inner(BOUND * (flow[:, :, ::-1] - expected))).max() > 5
