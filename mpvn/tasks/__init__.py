@@ -14,24 +14,34 @@ from mpvn.tasks.future_frame import FutureFrame
 from mpvn.tasks.heatmaps import peaks, render_heatmaps, rescale
 from mpvn.tasks.keypoint_metrics import CorrectKeypoints, JointDistance, KeypointSimilarity
 from mpvn.tasks.keypoints import HeatmapCrossEntropy, Keypoints
-from mpvn.tasks.multi_view import Recognition, score_views
-from mpvn.tasks.step_metrics import StepLoss, StepMetric
+from mpvn.tasks.mean_average_precision import ClassesWithClips, MeanAveragePrecision
+from mpvn.tasks.multi_label import MultiLabelActions, MultiLabelCrossEntropy
+from mpvn.tasks.multi_view import score_views
+from mpvn.tasks.recognition import MultiLabelRecognition, Recognition, Scores
+from mpvn.tasks.step_metrics import CountedSteps, StepLoss, StepMetric
 from mpvn.tasks.task import Batch, Task
 
 __all__ = [
     "ActionRecognition",
     "Autoencoding",
     "Batch",
+    "ClassesWithClips",
     "ClipAccuracy",
     "CorrectKeypoints",
+    "CountedSteps",
     "FutureFrame",
     "HeatmapCrossEntropy",
     "JointDistance",
     "KeypointSimilarity",
     "Keypoints",
     "LabelCrossEntropy",
+    "MeanAveragePrecision",
+    "MultiLabelActions",
+    "MultiLabelCrossEntropy",
+    "MultiLabelRecognition",
     "PeakSignalToNoise",
     "Recognition",
+    "Scores",
     "SquaredError",
     "StepAccuracy",
     "StepLoss",

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mpvn.tasks.action import Average, among_top, check_average
+from mpvn.tasks.classes import Average, check_average
+from mpvn.tasks.recognition import among_top
 from mpvn.tasks.task import check_count
 
 TENTHS = tuple(range(10, 101, 10))

@@ -4,18 +4,20 @@ For two streams, RGB and optical flow (*Temporal Segment Networks*, section 3.3,
 of 1.5), and for ensembles of networks on 8 and 16 frames (*Temporal Shift Module*).
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from mpvn.tasks.multi_view import Recognition
+from mpvn.tasks.recognition import Scores
+
+S = TypeVar("S", bound=Scores)
 
 
-def fuse(
-    recognitions: Sequence[Recognition], weights: Sequence[float] | None = None
-) -> Recognition:
+def fuse(recognitions: Sequence[S], weights: Sequence[float] | None = None) -> S:
     """Fuse the scores of several networks on the same videos.
 
     Args:
@@ -38,19 +40,40 @@ def fuse(
         raise ValueError("Expected at least one video with scores of all networks. Received: none")
     rows = [_rows(recognition.numbers, numbers) for recognition in recognitions]
     by_network = list(zip(recognitions, rows, strict=True))
-    labels = np.stack([network.labels[row] for network, row in by_network])  # [networks, N]
-    differing = np.flatnonzero((labels != labels[0]).any(axis=0))
-    if len(differing):
-        raise ValueError(
-            f"Expected the same labels from all networks. Received: labels "
-            f"{labels[:, differing[0]].tolist()} for video {numbers[differing[0]]}"
-        )
+    labels = _common_labels(by_network, numbers)
     scores = np.stack(
         [network.scores[row] for network, row in by_network]
     )  # [networks, N, classes]
     fused = np.average(scores, axis=0, weights=shares).astype(np.float32)
     skipped = {name: why for network in recognitions for name, why in network.skipped.items()}
-    return Recognition(numbers, labels[0], fused, skipped)
+    return dataclasses.replace(
+        recognitions[0], numbers=numbers, labels=labels, scores=fused, skipped=skipped
+    )
+
+
+def _common_labels(
+    by_network: Sequence[tuple[Scores, np.ndarray]], numbers: np.ndarray
+) -> np.ndarray | None:
+    """Return the labels of some rows of each network; None without labels.
+
+    Raises:
+        ValueError: if the labels of networks differ.
+    """
+    known = [network.labels is not None for network, _ in by_network]
+    if not any(known):
+        return None
+    if not all(known):
+        raise ValueError("Expected labels from all networks, or from none. Received: some labels")
+    # [networks, N], or [networks, N, classes]
+    labels = np.stack([network.known_labels[row] for network, row in by_network])
+    differing = np.argwhere(labels != labels[0])
+    if len(differing):
+        number = differing[0][1]
+        raise ValueError(
+            f"Expected the same labels from all networks. Received: labels "
+            f"{labels[:, number].tolist()} for video {numbers[number]}"
+        )
+    return labels[0]
 
 
 def fusion_weights(networks: int, weights: Sequence[float] | None = None) -> list[float]:

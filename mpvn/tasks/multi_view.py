@@ -7,9 +7,8 @@ time, and frames stay uint8 until then.
 Limits: frames are decoded ahead, but views are cropped between batches.
 """
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -20,70 +19,21 @@ from mpvn.data.clips.augmentation import NoAugmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.views import Views
 from mpvn.data.video_set import NO_MIRROR, VideoSet
-from mpvn.tasks.action import ActionRecognition, among_top
+from mpvn.tasks.classes import ClassTask
+from mpvn.tasks.recognition import Scores
 from mpvn.tasks.task import check_count
-
-
-@dataclasses.dataclass(frozen=True)
-class Recognition:
-    """The scores of the videos of a set.
-
-    As in `ClipAccuracy`, ties count as wrong.
-
-    Attributes:
-        numbers: numbers of the videos in the set, int64 `[N]`; skipped videos are left out.
-        labels: labels, int32 `[N]`.
-        scores: scores, float32 `[N, classes]`.
-        skipped: reasons why videos were skipped, by name of the video.
-    """
-
-    numbers: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def top(self, count: int) -> float:
-        """Return the share of videos whose label is among the `count` highest scores."""
-        return float(among_top(self.scores, self.labels, count).numpy().mean())
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """Confusion matrix, int64 `[classes, classes]`: videos by label and by predicted class."""
-        # A tie is wrong: the label counts as predicted only if no other class scores as high.
-        others = self.scores.copy()
-        others[np.arange(len(self.labels)), self.labels] = -np.inf
-        correct = among_top(self.scores, self.labels, 1).numpy() == 1
-        predicted = np.where(correct, self.labels, others.argmax(axis=1))
-        counts = np.zeros((self.scores.shape[1],) * 2, np.int64)
-        np.add.at(counts, (self.labels, predicted), 1)
-        return counts
-
-    @property
-    def class_accuracy(self) -> np.ndarray:
-        """Accuracy of each class, float64 `[classes]`; NaN for a class without videos."""
-        counts = self.confusion
-        videos = counts.sum(axis=1)
-        shares = np.full(len(videos), np.nan)
-        return np.divide(counts.diagonal(), videos, out=shares, where=videos > 0)
-
-    def metrics(self) -> dict[str, float]:
-        """Return `top1`, `top5` (with more than 5 classes), and `class_accuracy`, the mean over
-        the classes that have videos."""
-        tops = [1, 5] if self.scores.shape[1] > 5 else [1]
-        accuracies = {f"top{top}": self.top(top) for top in tops}
-        return {**accuracies, "class_accuracy": float(np.nanmean(self.class_accuracy))}
 
 
 def score_views(
     network: Callable[[tf.Tensor], Any],
     videos: VideoSet,
     views: Views,
-    task: ActionRecognition,
+    task: ClassTask,
     *,
     batch_size: int = 8,
     on_error: Literal["skip", "raise"] = "skip",
     threads: int | None = None,
-) -> Recognition:
+) -> Scores:
     """Score videos by the mean over the views of each video, and over the steps of each view.
 
     The scores of a mirrored view are those of the mirrored classes.
@@ -91,7 +41,7 @@ def score_views(
     Args:
         network: function from clips, float32 `[V, T, H, W, C]` between -1 and 1, to logits
             `[V, T, classes]`. `tf.function(network)` is faster than a Keras model itself.
-        videos: videos with classes.
+        videos: videos with classes; whether their labels are known or not.
         views: the views of each video.
         task: decides which steps count, and whether to average logits or probabilities.
         batch_size: largest number of views in a batch.
@@ -111,16 +61,18 @@ def score_views(
         for example in pipeline.arrays():
             # [1, clips * T, H, W, C] -> V views [T, h, w, C] -> scores [V, classes]
             batches = _batches(views.of(example["frames"][0], videos.horizontal), batch_size)
-            view_scores = np.concatenate([_scores(network, task, batch) for batch in batches])
+            view_scores = np.concatenate([score_clips(network, task, each) for each in batches])
             scores.append(np.take_along_axis(view_scores, classes, axis=1).mean(axis=0))
             numbers.append(example["number"][0])
-            labels.append(example["label"][0])
+            if videos.labeled:
+                labels.append(task.labels(example)[0][0].numpy())
             bar.update(int(numbers[-1]) + 1 - bar.n)  # past skipped videos, too
         bar.update(len(videos.videos) - bar.n)
-    return Recognition(np.array(numbers), np.array(labels), np.array(scores), pipeline.skipped)
+    known = np.array(labels) if labels else None
+    return task.recognition(np.array(numbers), known, np.array(scores), pipeline.skipped)
 
 
-def _classes_by_view(videos: VideoSet, views: Views, task: ActionRecognition) -> np.ndarray:
+def _classes_by_view(videos: VideoSet, views: Views, task: ClassTask) -> np.ndarray:
     """Return the output that scores each class in each view, int `[V, classes]`."""
     if len(videos.classes) != task.classes:
         raise ValueError(
@@ -144,10 +96,14 @@ def _batches(views: Iterator[tf.Tensor], size: int) -> Iterator[tf.Tensor]:
         yield tf.stack(batch)
 
 
-def _scores(
-    network: Callable[[tf.Tensor], Any], task: ActionRecognition, clips: tf.Tensor
+def score_clips(
+    network: Callable[[tf.Tensor], Any], task: ClassTask, clips: tf.Tensor
 ) -> np.ndarray:
-    """Return the scores `[V, classes]` of clips `[V, T, h, w, C]`."""
+    """Return the scores `[V, classes]` of clips `[V, T, h, w, C]`.
+
+    Raises:
+        ValueError: if the network returns another shape, or no step of the clips counts.
+    """
     outputs = tf.convert_to_tensor(network(clips))
     expected = (*clips.shape[:2], task.classes)
     if tuple(outputs.shape) != expected:

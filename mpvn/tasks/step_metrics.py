@@ -1,6 +1,6 @@
-"""Means over the steps that count.
+"""Metrics of the steps that count.
 
-Keras passes weights to `weighted_metrics`, but not to `metrics`. A `StepMetric` therefore knows
+Keras passes weights to `weighted_metrics`, but not to `metrics`. A metric of a task therefore knows
 which steps of a clip count, and uses weights only if it gets them. For clips of one length both
 give the same result. (Weights have mean 1 in each clip. For clips of several lengths,
 `weighted_metrics` weight a clip by all its steps, `metrics` by those that count.)
@@ -14,10 +14,10 @@ import tensorflow as tf
 from mpvn.tasks.task import check_count, size, step_weights
 
 
-class StepMetric(keras.metrics.Metric):
-    """Mean over the steps that count, of all clips.
+class CountedSteps(keras.metrics.Metric):
+    """A metric that knows which steps of a clip count.
 
-    Subclasses implement `measure`.
+    Subclasses implement `add` and `result`.
 
     Args:
         skip_first: number of steps at the start of a clip that do not count.
@@ -43,27 +43,19 @@ class StepMetric(keras.metrics.Metric):
         check_count("skip_last", skip_last, 0)
         self.skip_first = skip_first
         self.skip_last = skip_last
-        self._total = self.add_variable((), "zeros", name="total")
-        self._count = self.add_variable((), "zeros", name="count")
 
     def weights(self, outputs: tf.Tensor) -> tf.Tensor:
         """Return float32 `[B, T]`: 1 for each step of outputs `[B, T, ...]` that counts, else 0."""
         weights = step_weights(size(outputs, 1), self.skip_first, self.skip_last)
         return tf.tile(weights[None], [size(outputs, 0), 1])
 
-    def measure(
-        self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Compute the terms of the mean.
+    def add(self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor) -> None:
+        """Add a batch.
 
         Args:
             y_true: targets `[B, T, ...]`.
             y_pred: outputs `[B, T, ...]`, float32.
             weights: weights of the steps, float32 `[B, T]`.
-
-        Returns:
-            Sums of values, the number of values in each sum, and the weight of each sum: three
-            float32 tensors of one shape, such as `[B, T]`.
         """
         raise NotImplementedError
 
@@ -74,7 +66,43 @@ class StepMetric(keras.metrics.Metric):
         if sample_weight is not None:
             given = tf.cast(sample_weight, tf.float32)
             weights *= given[:, None] if given.shape.rank == 1 else given
-        sums, counts, weights = self.measure(tf.convert_to_tensor(y_true), y_pred, weights)
+        self.add(tf.convert_to_tensor(y_true), y_pred, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        steps = {"skip_first": self.skip_first, "skip_last": self.skip_last}
+        return {**super().get_config(), **steps}
+
+
+class StepMetric(CountedSteps):
+    """Mean over the steps that count, of all clips.
+
+    Subclasses implement `measure`.
+
+    Args:
+        **kwargs: arguments of `CountedSteps`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._total = self.add_variable((), "zeros", name="total")
+        self._count = self.add_variable((), "zeros", name="count")
+
+    def measure(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Compute the terms of the mean.
+
+        Args:
+            y_true, y_pred, weights: as in `add`.
+
+        Returns:
+            Sums of values, the number of values in each sum, and the weight of each sum: three
+            float32 tensors of one shape, such as `[B, T]`.
+        """
+        raise NotImplementedError
+
+    def add(self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor) -> None:
+        sums, counts, weights = self.measure(y_true, y_pred, weights)
         # multiply_no_nan: where a weight is 0, the sum may be NaN.
         self._total.assign_add(tf.reduce_sum(tf.math.multiply_no_nan(sums, weights)))
         self._count.assign_add(tf.reduce_sum(counts * weights))
@@ -84,10 +112,6 @@ class StepMetric(keras.metrics.Metric):
         return tf.math.divide_no_nan(
             tf.convert_to_tensor(self._total), tf.convert_to_tensor(self._count)
         )
-
-    def get_config(self) -> dict[str, Any]:
-        steps = {"skip_first": self.skip_first, "skip_last": self.skip_last}
-        return {**super().get_config(), **steps}
 
 
 @keras.saving.register_keras_serializable(package="mpvn")

@@ -25,8 +25,9 @@ from mpvn.tasks.overlay import enlarged
 
 Batch = Mapping[str, tf.Tensor]
 """Clips: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1. If the data set has them, also
-`"label"` int `[B]` and `"joints"` float32 `[B, T, people, J, 3]`: x and y in pixels of the frame
-(integers are centers of pixels), and 1 for a visible joint, else 0."""
+`"label"` int `[B]`, or `"labels"` float32 `[B, classes]`: 1 for the classes of the clip, else 0;
+and `"joints"` float32 `[B, T, people, J, 3]`: x and y in pixels of the frame (integers are centers
+of pixels), and 1 for a visible joint, else 0."""
 
 
 class Task(abc.ABC):

@@ -6,7 +6,12 @@ from mpvn.training.build import Experiment, build
 from mpvn.training.config import base_config
 from mpvn.training.distillation import Distillation
 from mpvn.training.overrides import load_config, override, sibling
-from mpvn.training.recognition import evaluate_early, evaluate_ensemble, evaluate_views
+from mpvn.training.recognition import (
+    evaluate_clips,
+    evaluate_early,
+    evaluate_ensemble,
+    evaluate_views,
+)
 from mpvn.training.run import Interrupted, evaluate, train
 from mpvn.training.run_folder import RunFolder, as_json
 
@@ -22,6 +27,7 @@ __all__ = [
     "base_config",
     "build",
     "evaluate",
+    "evaluate_clips",
     "evaluate_early",
     "evaluate_ensemble",
     "evaluate_views",

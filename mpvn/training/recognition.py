@@ -10,20 +10,24 @@ for each size, and whole frames come in many sizes.
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 
 from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.network import VideoNetwork
-from mpvn.tasks import ActionRecognition, Recognition, fuse, online_accuracy, score_views
+from mpvn.tasks import ActionRecognition, Scores, fuse, online_accuracy, score_views
+from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.fusion import fusion_weights
+from mpvn.tasks.multi_view import score_clips
 from mpvn.training.build import Experiment
+from mpvn.training.build.task import check_labels
 from mpvn.training.checkpoint import load_checkpoint
 
 
 def evaluate_views(
     experiment: Experiment, checkpoint: str | os.PathLike | None = None, batch_size: int = 8
-) -> Recognition:
+) -> Scores:
     """Score each evaluation video by the mean over the views in `experiment.views`.
 
     Args:
@@ -36,11 +40,11 @@ def evaluate_views(
         `experiment.evaluation.skipped`.
 
     Raises:
-        ValueError: the task is not action recognition, the network cannot take views of this size,
+        ValueError: the task has no classes, the network cannot take views of this size,
             or the checkpoint belongs to another network.
         VideoError: a video cannot be read and the config says to raise, or none can be read.
     """
-    task = action_task(experiment)
+    task = class_task(experiment)
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     pipeline = experiment.evaluation
@@ -56,12 +60,41 @@ def evaluate_views(
     return recognition
 
 
+def evaluate_clips(experiment: Experiment, checkpoint: str | os.PathLike | None = None) -> Scores:
+    """Score each video of `experiment.evaluation`, also videos without labels.
+
+    Args:
+        experiment, checkpoint: as in `evaluate_views`.
+
+    Returns:
+        Scores by video: means over the steps of its clip that count.
+
+    Raises:
+        ValueError: the task has no classes, or the checkpoint belongs to another network.
+        VideoError: a video cannot be read and the config says to raise, or none can be read.
+    """
+    task, pipeline = class_task(experiment), experiment.evaluation
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, experiment.network)
+    run = tf.function(experiment.network, reduce_retracing=True)
+    numbers, labels, scores = [], [], []
+    for batch in tqdm.tqdm(pipeline.arrays(), unit="batch", dynamic_ncols=True):
+        scores.append(score_clips(run, task, tf.constant(batch["frames"])))
+        numbers.append(batch["number"])
+        if pipeline.videos.labeled:
+            labels.append(task.labels(batch)[0].numpy())
+    known = np.concatenate(labels) if labels else None
+    return task.recognition(
+        np.concatenate(numbers), known, np.concatenate(scores), pipeline.skipped
+    )
+
+
 def evaluate_ensemble(
     experiments: Sequence[Experiment],
     checkpoints: Sequence[str | os.PathLike | None],
     weights: Sequence[float] | None = None,
     batch_size: int = 8,
-) -> tuple[list[Recognition], Recognition]:
+) -> tuple[list[Scores], Scores]:
     """Evaluate several networks on the same videos by views, and the mean of their scores.
 
     Args:
@@ -103,7 +136,7 @@ def _check_comparable(first: Experiment, second: Experiment) -> None:
             f"different videos, {len(names[0])} of {videos.name} and {len(names[1])} of "
             f"{others.name}. Use the same config.data.path and config.data.evaluation"
         )
-    averages = action_task(first).average, action_task(second).average
+    averages = class_task(first).average, class_task(second).average
     if averages[0] != averages[1]:
         raise ValueError(
             "Networks can be fused only if all give logits or all give probabilities. Received: "
@@ -143,15 +176,30 @@ def evaluate_early(
 
 
 def action_task(experiment: Experiment) -> ActionRecognition:
-    """Return the task of an experiment on action recognition.
+    """Return the task of an experiment on action recognition, with one label per video.
+
+    Raises:
+        ValueError: the experiment has another task, or its evaluation videos have no labels.
+    """
+    if not isinstance(experiment.task, ActionRecognition):
+        raise ValueError(
+            "Early answers and activation maps need one action per video. Expected "
+            f"config.task.name=action. Received: {type(experiment.task).__name__}"
+        )
+    check_labels(experiment.task, experiment.evaluation.videos)
+    return experiment.task
+
+
+def class_task(experiment: Experiment) -> ClassTask:
+    """Return the task of an experiment on the recognition of actions.
 
     Raises:
         ValueError: the experiment has another task.
     """
-    if not isinstance(experiment.task, ActionRecognition):
+    if not isinstance(experiment.task, ClassTask):
         raise ValueError(
-            "Views, early answers and activation maps need action recognition. Expected "
-            f"config.task.name=action. Received: {type(experiment.task).__name__}"
+            "Views and predictions need scores of classes. Expected config.task.name=action or "
+            f"multi_label_action. Received: {type(experiment.task).__name__}"
         )
     return experiment.task
 

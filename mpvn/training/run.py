@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.training.build import Experiment, build
+from mpvn.training.build.task import check_labels
 from mpvn.training.checkpoint import load_checkpoint, save_checkpoint
 from mpvn.training.run_folder import RunFolder
 from mpvn.training.tensorboard import TensorBoard
@@ -93,7 +94,11 @@ def evaluate(
         experiment: as `build` returns it.
         checkpoint: file with weights; None keeps those of the network.
         first: number of videos, from the first; None for all.
+
+    Raises:
+        ValueError: the videos have no labels, and the task needs them.
     """
+    check_labels(experiment.task, experiment.evaluation.videos)
     if checkpoint is not None:
         load_checkpoint(checkpoint, experiment.network)
     count = -(-first // experiment.evaluation.batch_size) if first else None

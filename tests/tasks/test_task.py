@@ -9,7 +9,7 @@ from small_models import chain
 
 import mpvn.tasks.task
 from mpvn import Plan, VideoNetwork
-from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints
+from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, MultiLabelActions
 
 
 def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
@@ -20,6 +20,7 @@ def numbered(steps: int, batch: int = 2) -> dict[str, np.ndarray]:
     return {
         "frames": pixels.astype("float32"),
         "label": np.arange(batch) % 2,
+        "labels": np.tile(np.eye(2, dtype="float32"), (batch, 1))[:batch],
         "joints": joints.astype("float32"),
     }
 
@@ -40,6 +41,7 @@ TASKS = {
     "future": lambda **kwargs: FutureFrame(3, **kwargs),
     "keypoints": lambda **kwargs: Keypoints(2, (4, 6), **kwargs),
     "action": lambda **kwargs: ActionRecognition(2, **kwargs),
+    "multi_label": lambda **kwargs: MultiLabelActions(2, **kwargs),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
 
@@ -66,7 +68,8 @@ def test_targets_are_delayed_by_latency_and_steps_without_target_have_no_weight(
                 assert weights[clip, step] == 0
                 continue
             np.testing.assert_allclose(weights[clip, step], 9 / len(weighted))
-            value = batch["label"][clip] if name == "action" else 100 * clip + expected[step]
+            labels = {"action": batch["label"], "multi_label": batch["labels"]}
+            value = labels[name][clip] if name in labels else 100 * clip + expected[step]
             np.testing.assert_array_equal(targets[clip, step], np.full(targets.shape[2:], value))
 
 
@@ -93,6 +96,7 @@ def test_prepare_maps_data_sets_of_unknown_sizes(name: str) -> None:
     signature = {
         "frames": tf.TensorSpec((None, None, None, None, 3), tf.float32),
         "label": tf.TensorSpec((None,), tf.int64),
+        "labels": tf.TensorSpec((None, 2), tf.float32),
         "joints": tf.TensorSpec((None, None, 1, 2, 3), tf.float32),
     }
     clips = [numbered(steps) for steps in (5, 7)]

@@ -33,6 +33,7 @@ def test_a_run_writes_config_metrics_checkpoints_and_the_network(trained: RunFol
 
 NETWORKS = {
     "action": {"model.name": "vgg8", "model.options": {"width": 0.02}, "plan.subnetworks": 4},
+    "multi_label_action": {"model.name": "simple_cnn", "model.options": {"width": 0.05}},
     "keypoints": {"model.name": "par_densenet", "model.options": {"width": 0.05, "clocks": False}},
     "autoencoding": {"model.name": "autoencoder", "model.options": {"width": 0.25}},
     "future_frame": {"model.name": "full_res", "model.options": {"width": 0.1}},

@@ -9,7 +9,7 @@ from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network
 from mpvn.training.build.optimizer import build_optimizer
 from mpvn.training.build.pretrained import build_distillation, load_initial_weights
-from mpvn.training.build.task import build_task, head_arguments
+from mpvn.training.build.task import build_task, check_labels, head_arguments
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
 from mpvn.training.options import check_options
@@ -34,6 +34,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     length = training_length(config, len(train.videos))
     network = build_network(config, head_arguments(config, train), train.channels)
     task = build_task(config, train, network)
+    for videos in (train, held_out) if to_train else ():
+        check_labels(task, videos)
     if to_train and config.model.initial:
         load_initial_weights(config.model.initial, network)
     trainer = build_trainer(config, network, task.latency) if to_train else None

@@ -8,6 +8,7 @@ from mpvn.data.video_set import VideoSet
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import Task
+from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.registry import TASKS
 from mpvn.training.options import unknown
 
@@ -29,6 +30,7 @@ def build_task(config: ConfigDict, videos: VideoSet, network: VideoNetwork) -> T
     size = (config.model.size, config.model.size)
     given: dict[str, dict[str, Any]] = {
         "action": {"names": videos.classes},
+        "multi_label_action": {"names": videos.classes},
         "keypoints": {"frame_size": size, "names": videos.joints},
     }
     return TASKS[name](
@@ -48,11 +50,23 @@ def head_arguments(config: ConfigDict, videos: VideoSet) -> dict[str, int]:
     Raises:
         ValueError: the data set does not have them.
     """
-    if config.task.name == "action":
+    if config.task.name in ("action", "multi_label_action"):
+        _check_kind(config, videos)
         return {"classes": len(_required(config, videos, "classes"))}
     if config.task.name == "keypoints":
         return {"joints": len(_required(config, videos, "joints"))}
     return {}
+
+
+def check_labels(task: Task, videos: VideoSet) -> None:
+    """Raise ValueError if the task is to recognize classes, but those of `videos` are not known."""
+    if isinstance(task, ClassTask) and not videos.labeled:
+        raise ValueError(
+            f"{videos.name}: expected videos with labels to train on and to compute metrics. "
+            "Received: videos without labels, such as those of a test split. Choose another split "
+            "(config.data.train.split, config.data.evaluation.split), or write predictions with "
+            "mpvn eval RUN --predictions FILE"
+        )
 
 
 def task_latency(config: ConfigDict, plan: Plan) -> int:
@@ -65,6 +79,16 @@ def task_latency(config: ConfigDict, plan: Plan) -> int:
     if config.task.latency is not None:
         return config.task.latency
     return plan.information_latency[1] if config.training.trainer else 0
+
+
+def _check_kind(config: ConfigDict, videos: VideoSet) -> None:
+    """Raise ValueError if the task needs videos with one label and these have any number."""
+    if config.task.name == "action" and videos.multi_label:
+        raise ValueError(
+            "config.task.name: the task 'action' needs videos with one label. Received: "
+            f"{videos.name}, whose videos have any number of labels. Set "
+            "config.task.name=multi_label_action"
+        )
 
 
 def _required(config: ConfigDict, videos: VideoSet, kind: str) -> tuple[str, ...]:

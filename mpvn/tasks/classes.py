@@ -1,0 +1,102 @@
+"""What tasks that score classes share: scores of a clip, from logits at each of its steps."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from mpvn.tasks.recognition import Scores
+from mpvn.tasks.task import Batch, Task, check_count, frames_of, size, step_weights
+
+Average = Literal["logits", "probabilities"]
+
+
+class ClassTask(Task):
+    """Score classes at each step, from logits `[B, T, classes]`.
+
+    Args:
+        classes: number of classes, at least 2.
+        average: what to average over the steps of a clip: `"logits"` or `"probabilities"`.
+        names: names of the classes, for pictures; by default, their numbers.
+        **kwargs: arguments of `Task`.
+
+    Attributes:
+        recognition: what the scores of videos are collected in.
+        classes, average, names: the arguments.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    recognition: type[Scores]
+
+    def __init__(
+        self,
+        classes: int,
+        average: Average = "logits",
+        names: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_count("classes", classes, 2)
+        check_average(average)
+        if names and len(names) != classes:
+            raise ValueError(
+                f"Expected {classes} names, one per class. Received: {len(names)} names"
+            )
+        self.classes = classes
+        self.average = average
+        self.names = tuple(names) or tuple(f"class {number}" for number in range(classes))
+
+    @abc.abstractmethod
+    def probabilities(self, logits: Any) -> tf.Tensor:
+        """Return the probabilities of the classes, from logits `[..., classes]`."""
+
+    @abc.abstractmethod
+    def labels(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
+        """Return the labels `[B, ...]` of clips, and checks that must run before their use.
+
+        Raises:
+            ValueError: if the batch does not fit the task.
+        """
+
+    def targets(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
+        labels, checks = self.labels(batch)
+        # [B, ...] -> [B, T, ...]
+        repetitions = [1, size(frames_of(batch), 1), *[1] * (labels.shape.rank - 1)]
+        return tf.tile(labels[:, None], repetitions), checks
+
+    def clip_scores(self, outputs: Any) -> tf.Tensor:
+        """Return the scores `[B, classes]` of clips: means of the logits `[B, T, classes]`, or of
+        their probabilities, over the steps that count."""
+        logits = tf.cast(outputs, tf.float32)
+        scores = self.probabilities(logits) if self.average == "probabilities" else logits
+        weights = step_weights(size(logits, 1), self.first_step, self.skip_last)
+        return mean_over_steps(scores, weights[None])
+
+
+def mean_over_steps(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return the weighted mean `[B, classes]` of scores `[B, T, classes]`.
+
+    Args:
+        scores: the scores; where their weight is 0, they may be NaN.
+        weights: `[B, T]`, or `[1, T]` for all clips.
+    """
+    sums = tf.reduce_sum(tf.math.multiply_no_nan(scores, weights[..., None]), axis=1)
+    return tf.math.divide_no_nan(sums, tf.reduce_sum(weights, axis=1)[:, None])
+
+
+def check_average(average: str) -> None:
+    """Raise ValueError unless `average` is an `Average`."""
+    if average not in ("logits", "probabilities"):
+        raise ValueError(f'average must be "logits" or "probabilities". Received: {average!r}')
+
+
+def check_outputs(outputs: tf.Tensor, classes: int) -> None:
+    """Raise ValueError unless outputs `[..., classes]` have this number of classes."""
+    if outputs.shape[-1] != classes:
+        raise ValueError(
+            f"Expected outputs of {classes} classes. Received: shape {tuple(outputs.shape)}. Build "
+            f"the network with classes={classes}"
+        )
