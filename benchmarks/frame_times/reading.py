@@ -1,0 +1,100 @@
+"""What mpvn shows: streams by `VideoReader`, and data sets by `FileVideo`."""
+
+import bisect
+import itertools
+import pathlib
+import random
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import numpy as np
+from schedule import Reading, Schedule, number_in, wrong_numbers
+
+from mpvn.data import VideoReader
+from mpvn.data.sets.files import FileVideo
+
+ENDLESS = 10_000
+"""Frames after which a reader is stopped: no recording has so many at any rate."""
+
+
+def read_stream(path: pathlib.Path, rates: Sequence[Fraction]) -> tuple[Reading, list[np.ndarray]]:
+    """Read a file as a stream, and return the frames of its own rate, too."""
+    with VideoReader(path) as reader:
+        timed = list(itertools.islice(reader.timed(), ENDLESS))
+    frames = [frame for _, frame in timed]
+    return Reading(
+        numbers_in(frames),
+        [seconds for seconds, _ in timed],
+        {rate: numbers_at(path, rate) for rate in rates},
+    ), frames
+
+
+def numbers_at(path: pathlib.Path, rate: Fraction) -> list[int]:
+    with VideoReader(path, fps=rate) as reader:
+        return numbers_in(itertools.islice(reader, ENDLESS))
+
+
+def numbers_in(frames: Iterable[np.ndarray]) -> list[int]:
+    return [number_in(frame[..., 1]) for frame in frames]
+
+
+def wrong_in_set(
+    path: pathlib.Path,
+    shown: Schedule,
+    streamed: Sequence[np.ndarray],
+    rates: Sequence[Fraction],
+    tick: Fraction,
+) -> int:
+    """Return how many frames and times a data set reads wrong.
+
+    Counted are: frames that differ from those of the stream, read all at once and read in parts;
+    numbers, times and numbers at other rates; and frames of a section.
+    """
+    video = FileVideo(path)
+    timeline = video.timeline
+    count = len(timeline)
+    frames = video.read(range(count))
+    numbers = numbers_in(frames)
+    at_rates = {rate: [numbers[i] for i in timeline.at_rate(rate)] for rate in rates}
+    reading = Reading(numbers, [timeline.seconds(i) for i in range(count)], at_rates)
+    return (
+        sum(shown.mistakes(reading, tick))
+        + wrong_frames(streamed, frames)
+        + wrong_in_parts(FileVideo(path), frames)
+        + wrong_in_section(path, shown)
+    )
+
+
+def wrong_frames(expected: Sequence[np.ndarray], received: Sequence[np.ndarray]) -> int:
+    differ = sum(not np.array_equal(*pair) for pair in zip(expected, received, strict=False))
+    return differ + abs(len(expected) - len(received))
+
+
+def wrong_in_parts(video: FileVideo, frames: np.ndarray) -> int:
+    """Return how many frames differ when few of them are read at once, in random order."""
+    order = random.Random(0)
+    wrong = 0
+    for _ in range(5):
+        indices = sorted(order.sample(range(len(frames)), min(3, len(frames))))
+        wrong += wrong_frames(frames[indices], video.read(indices))
+    return wrong
+
+
+def wrong_in_section(path: pathlib.Path, shown: Schedule) -> int:
+    """Return how many frames of the middle third are wrong, when it is cut out by seconds."""
+    if len(shown) < 6:
+        return 0
+    cuts = [_cut(shown, len(shown) * third // 3) for third in (1, 2)]
+    section = FileVideo(path, start=float(cuts[0]), end=float(cuts[1]))
+    first, stop = (bisect.bisect_left(shown.times, cut) for cut in cuts)
+    numbers = numbers_in(section.read(range(len(section.timeline))))
+    return wrong_numbers(shown.numbers[first:stop], numbers)
+
+
+def _cut(shown: Schedule, frame: int) -> Fraction:
+    """Return where a frame starts; or a time before that is clearly after the frame before."""
+    if shown.rate is not None:
+        return shown.times[frame]
+    while shown.times[frame] - shown.times[frame - 1] < Fraction(1, 100):
+        frame += 1
+    return (shown.times[frame - 1] + shown.times[frame]) / 2
