@@ -133,9 +133,9 @@ def table(root: pathlib.Path, *rows: str) -> list[str]:
     return ["--config.data.name=csv", f"--config.data.path={root / 'list.csv'}"]
 
 
-def gap_in_labels(root: pathlib.Path) -> list[str]:
+def fractions_as_labels(root: pathlib.Path) -> list[str]:
     video(root / "b.mp4")
-    return table(root, "a.mp4,0", "b.mp4,7")
+    return table(root, "a.mp4,0.0", "b.mp4,7.0")
 
 
 def row_without_label(root: pathlib.Path) -> list[str]:
@@ -182,7 +182,7 @@ REFUSED: list[tuple[Data, str]] = [
     (one_class, "needs at least 2 classes. Received: .* with one, jump. Add videos of another"),
     (without_joints, "needs joints. Received: set without any. .* such as jhmdb or posetrack"),
     (misspelled_option, "config.data.train: folder has no option 'splt'.*Did you mean 'split'"),
-    (gap_in_labels, "list.csv: 6 problems:\n  No video has the label 1.*Number the labels"),
+    (fractions_as_labels, "list.csv: 2 problems:\n  line 2: expected a name or a whole number"),
     (row_without_label, "list.csv: 1 problem:\n  line 3: expected path, label. Received: 'b.mp4'"),
     (video_not_there, "list.csv: 1 problem:\n  line 3: .*b.mp4 does not exist"),
     (missing_joints, "walk.json: expected 6 keypoints. Received: 3"),

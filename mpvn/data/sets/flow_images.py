@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from mpvn.data.sets.layout import VIDEO_SUFFIXES
+from mpvn.data.video.endings import VIDEO_SUFFIXES
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import Frames
 from mpvn.files import write_atomically

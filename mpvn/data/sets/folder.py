@@ -4,18 +4,15 @@ import hashlib
 import os
 from pathlib import Path
 
+from mpvn.data.sets.classes import name_problems, ordered, warn_of_missing_classes
 from mpvn.data.sets.files import FileVideo
-from mpvn.data.sets.layout import (
-    check_choice,
-    find_folder,
-    folders_in,
-    mirrored_labels,
-    raise_problems,
-    videos_in,
-)
+from mpvn.data.sets.finding import Finder
+from mpvn.data.sets.layout import check_choice, find_folder, folders_in, raise_problems
+from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.video_set import VideoSet
 
 _SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {*_SPLITS, "training", "valid", "validate", "validation", "eval", "testing"}
 _REMEDY = (
     "Put the videos (files, or folders of images) into root/CLASS/, or into root/train/CLASS/, "
     "root/val/CLASS/ and root/test/CLASS/."
@@ -28,50 +25,86 @@ def folder(
     *,
     fraction: float | None = None,
     seed: int = 0,
+    images: str = "",
+    mirror: str = "names",
 ) -> VideoSet:
     """Read videos from `root/CLASS/VIDEO` or `root/SPLIT/CLASS/VIDEO`.
 
-    A video is a file or a folder of images. Classes are numbered in the order of their names, over
-    all splits. Two classes are mirror images if their names differ in the words left and right, or
-    clockwise and counterclockwise. A class with such a word but without its counterpart is never
-    mirrored.
+    A video is a file or a folder of images, in the folder of its class or any folder below it; see
+    `mpvn.data.sets.finding`. Classes are numbered in the order of their names, or in numeric order
+    if all names are whole numbers, over all splits.
 
     Args:
         root: The folder.
         split: `"train"`, `"val"` or `"test"`. None or "": all videos, if there are no folders of
             splits.
         fraction: Without folders of splits, the fraction of the videos of each class that belong to
-            `"train"`, between 0 and 1. The others belong to `"val"`. The choice depends only on
-            `seed` and the names of the videos. 0 is the same as None.
+            `"train"`, between 0 and 1. The others belong to `"val"`. Both splits have at least one
+            video of each class; the only video of a class belongs to `"train"`. The choice depends
+            only on `seed` and the names of the videos. 0 is the same as None.
         seed: Seed of this choice.
+        images: Which images of each folder are the video, such as `"rgb_*"`, if a folder contains
+            several series; see `mpvn.data.video.image_series`. "": find the series.
+        mirror: What the mirror image of a class is, for augmentation: `"names"`, as its name says
+            (see `mpvn.data.sets.mirror`; plain numbers say nothing); `"same"`, the class itself;
+            `"never"`, unknown, so that no video is mirrored.
 
     Raises:
-        ValueError: The layout is different; a class has no videos; only some splits have a class.
+        ValueError: The layout is different; a class has no videos; only some splits have a class;
+            a folder contains both images and folders of videos.
+
+    Warns:
+        RuntimeWarning: Files are passed over, because they are no videos; or a class has only one
+            video, so that the split `"val"` has none.
 
     Example:
         >>> train = folder("clips", "train", fraction=0.8)
         >>> val = folder("clips", "val", fraction=0.8)
     """
     split, fraction = split or None, fraction or None
+    check_mirror(mirror)
     root = find_folder([Path(root)], "class folders", _REMEDY)
     top, classes = _find_classes(root, split, fraction)
-    videos: list[FileVideo] = []
-    problems = [] if classes else ["Expected class folders. Received: none"]
-    for label, name in enumerate(classes):
-        paths = videos_in(top / name)
-        if not paths:
-            problems.append(f"{top / name}: expected videos. Received: none")
-        if fraction is not None:
-            paths = _part(paths, split == "train", fraction, seed, name)
-        videos += [FileVideo(path, label) for path in paths]
-    raise_problems(str(root), problems, _REMEDY)
+    finder = Finder()
+    problems = [problem for _, problem in name_problems(classes)]
+    problems += [] if classes else ["Expected class folders. Received: none"]
+    paths = {name: finder.videos_in(top / name) for name in classes}
+    problems += [_no_videos(top / name, finder) for name in classes if not paths[name]]
+    raise_problems(str(root), problems + finder.problems, _REMEDY)
+    finder.pass_over(top)
+    if top != root:
+        finder.pass_over(root, [name for name in folders_in(root) if name not in _SPLITS])
+    finder.warn(root)
+    title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
+    if fraction is not None:
+        paths = {
+            name: _part(videos, top / name, split == "train", fraction, seed)
+            for name, videos in paths.items()
+        }
+    videos = [
+        FileVideo(path / images if images and path.is_dir() else path, label)
+        for label, name in enumerate(classes)
+        for path in paths[name]
+    ]
     if not videos:
         raise ValueError(
-            f"{root}: Split {split} is empty with fraction={fraction}, because the classes have "
-            "too few videos. Change fraction, add videos, or evaluate on the split train."
+            f"{root}: Split {split} is empty with fraction={fraction}, because each class has only "
+            "one video. Add videos, or evaluate on the split train."
         )
-    title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
-    return VideoSet(title, videos, classes, mirrored_labels(classes))
+    warn_of_missing_classes(
+        title,
+        classes,
+        [name for name in classes if paths[name]],
+        "Their only videos are in the split train. Add videos.",
+    )
+    return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))
+
+
+def _no_videos(folder: Path, finder: Finder) -> str:
+    """Return the problem of a class without videos."""
+    others = [path for path in finder.passed_over if path.is_relative_to(folder)]
+    received = f"{len(others)} other files, such as {others[0].name}" if others else "none"
+    return f"{folder}: expected videos. Received: {received}"
 
 
 def _find_classes(
@@ -97,13 +130,19 @@ def _find_classes(
         return root / str(split), _classes_of_splits(root)
     if split is not None:
         check_choice("split", split, ("train", "val"))
-    return root, tuple(folders_in(root))
+    classes = ordered(folders_in(root))
+    if classes and {name.lower() for name in classes} <= _SPLIT_NAMES:
+        raise ValueError(
+            f"{root}: expected folders of classes, or folders of splits called "
+            f"{', '.join(_SPLITS)}. Received: {', '.join(classes)}. Rename them."
+        )
+    return root, classes
 
 
 def _classes_of_splits(root: Path) -> tuple[str, ...]:
     """Return the classes, which all splits must have."""
     names = {split: folders_in(root / split) for split in _SPLITS if (root / split).is_dir()}
-    classes = sorted(set().union(*names.values()))
+    classes = ordered(set().union(*names.values()))
     raise_problems(
         str(root),
         [
@@ -114,15 +153,16 @@ def _classes_of_splits(root: Path) -> tuple[str, ...]:
         ],
         _REMEDY,
     )
-    return tuple(classes)
+    return classes
 
 
-def _part(videos: list[Path], train: bool, fraction: float, seed: int, name: str) -> list[Path]:
-    """Return the training or the validation videos of the class `name`."""
+def _part(videos: list[Path], top: Path, train: bool, fraction: float, seed: int) -> list[Path]:
+    """Return the training or the validation videos of the class whose folder is `top`."""
 
     def shuffled(path: Path) -> bytes:
-        return hashlib.sha256(f"{seed}/{name}/{path.name}".encode()).digest()
+        name = path.relative_to(top).as_posix()
+        return hashlib.sha256(f"{seed}/{top.name}/{name}".encode()).digest()
 
-    count = round(fraction * len(videos))
+    count = min(max(round(fraction * len(videos)), 1), max(len(videos) - 1, 1))
     order = sorted(videos, key=shuffled)
     return sorted(order[:count] if train else order[count:])

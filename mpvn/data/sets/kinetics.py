@@ -4,22 +4,20 @@ Mini-Kinetics (Xie et al. 2018) has 200 classes of Kinetics-400, with fewer vide
 must provide the lists of its classes and videos; this package does not contain them.
 """
 
-import csv
-import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from mpvn.data.sets.csv_rows import Row, read_csv
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import (
-    VIDEO_SUFFIXES,
     check_choice,
     find_file,
     find_folder,
     raise_problems,
     read_lines,
-    read_text,
 )
+from mpvn.data.video.endings import is_video
 from mpvn.data.video_set import VideoSet
 
 _SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
@@ -31,8 +29,6 @@ _REMEDY = (
     "label,youtube_id,time_start,time_end,split. See "
     "https://github.com/cvdfoundation/kinetics-dataset."
 )
-
-_Row = dict[str, str]
 
 
 def kinetics(
@@ -97,27 +93,24 @@ def _annotation_paths(root: Path, split: str, classes: int) -> list[Path]:
     ]
 
 
-def _read_rows(path: Path, split: str) -> list[_Row]:
+def _read_rows(path: Path, split: str) -> list[Row]:
     """Return the annotations of the split: all of them if there is no column `split`."""
-    reader = csv.DictReader(io.StringIO(read_text(path, _REMEDY)))
-    columns = reader.fieldnames or ()
-    problems = [f"Expected a column {name}" for name in _COLUMNS if name not in columns]
-    raise_problems(str(path), problems, _REMEDY)
-    rows: list[_Row] = []
-    for row in reader:
-        if row.get("split") and row["split"] not in _SPLITS[split]:
-            continue
-        if not all(row[name] for name in _COLUMNS) or not _has_valid_times(row):
-            problems.append(
-                f"line {reader.line_num}: expected {','.join(_COLUMNS)}. Received: {row}"
-            )
-        rows.append(row)
+    rows = [
+        row
+        for row in read_csv(path, _COLUMNS, _REMEDY, header=True, may_be_empty=_COLUMNS)
+        if row.cells.get("split", "") in ("", *_SPLITS[split])
+    ]
+    problems = [
+        f"line {row.line}: expected {', '.join(_COLUMNS)}. Received: {dict(row.cells)}"
+        for row in rows
+        if not all(row[name] for name in _COLUMNS) or not _has_valid_times(row)
+    ]
     problems += [] if rows else [f"Expected rows of the split {split}. Received: none"]
     raise_problems(str(path), problems, _REMEDY)
     return rows
 
 
-def _has_valid_times(row: _Row) -> bool:
+def _has_valid_times(row: Row) -> bool:
     try:
         return 0 <= float(row["time_start"]) < float(row["time_end"])
     except ValueError:
@@ -125,7 +118,7 @@ def _has_valid_times(row: _Row) -> bool:
 
 
 def _select_classes(
-    path: Path, rows: Sequence[_Row], count: int, class_list: str | os.PathLike[str] | None
+    path: Path, rows: Sequence[Row], count: int, class_list: str | os.PathLike[str] | None
 ) -> list[str]:
     """Return the names of the classes, in the order of their labels."""
     names = sorted({row["label"] for row in rows})
@@ -153,8 +146,8 @@ def _read_class_list(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def _select_rows(
-    rows: Sequence[_Row], names: Sequence[str], video_list: str | os.PathLike[str] | None
-) -> list[_Row]:
+    rows: Sequence[Row], names: Sequence[str], video_list: str | os.PathLike[str] | None
+) -> list[Row]:
     """Return the rows of these classes, of the listed videos if there is a list."""
     known = set(names)
     selected = [row for row in rows if row["label"] in known]
@@ -166,7 +159,7 @@ def _select_rows(
 
 
 def _find_videos(
-    finder: "_Finder", rows: Sequence[_Row], names: Sequence[str]
+    finder: "_Finder", rows: Sequence[Row], names: Sequence[str]
 ) -> tuple[list[FileVideo], list[str]]:
     """Return the existing videos, and a message for each missing one."""
     numbers = {name: label for label, name in enumerate(names)}
@@ -181,7 +174,7 @@ def _find_videos(
     return videos, missing
 
 
-def _trimmed_name(row: Mapping[str, str]) -> str:
+def _trimmed_name(row: Row) -> str:
     """Return the name of a file that contains only the annotated section."""
     start, end = float(row["time_start"]), float(row["time_end"])
     return f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
@@ -195,7 +188,7 @@ class _Finder:
         self._tops = [top for top in [*tops, root] if top.is_dir()]
         self._folders: dict[Path, dict[str, Path]] = {}
 
-    def find(self, row: _Row, label: int) -> FileVideo | None:
+    def find(self, row: Row, label: int) -> FileVideo | None:
         """Return the trimmed video if there is one, else the section of the whole upload."""
         name = row["label"]
         folders = [
@@ -219,6 +212,6 @@ class _Finder:
         """Return the videos of a folder by name without suffix."""
         if folder not in self._folders:
             paths = folder.iterdir() if folder.is_dir() else ()
-            files = {path.stem: path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES}
+            files = {path.stem: path for path in paths if is_video(path.name)}
             self._folders[folder] = files
         return self._folders[folder]

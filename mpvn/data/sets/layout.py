@@ -2,23 +2,13 @@
 
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpvn.data.video.image_folder import IMAGE_SUFFIXES
-from mpvn.data.video_set import NO_MIRROR
+from mpvn.data.video.endings import is_hidden, is_image
 
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
-)
 _MAX_SHOWN_PROBLEMS = 5
-_OPPOSITES = {"left": "right", "clockwise": "counterclockwise"}
-_MIRRORED_WORDS = {**_OPPOSITES, **{right: left for left, right in _OPPOSITES.items()}}
-_MIRRORED_WORD = re.compile(  # A whole word; underscores separate words, too.
-    rf"(?<![a-z])({'|'.join(_MIRRORED_WORDS)})(?![a-z])", re.IGNORECASE
-)
 
 
 def raise_problems(source: str, problems: Sequence[str], remedy: str) -> None:
@@ -57,12 +47,16 @@ def find_file(candidates: Sequence[Path], content: str, remedy: str) -> Path:
 
 
 def read_text(path: Path, remedy: str) -> str:
-    """Return the text of a UTF-8 file."""
+    """Return the text of a UTF-8 file, with its line endings."""
+    content = path.read_bytes()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"{path}: expected text in UTF-8. Received: other data. {remedy}"
-        raise ValueError(message) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}: expected text in UTF-8. Received: other data in line {line}, "
+            f"{content[error.start : error.end]!r}. Save it as UTF-8. {remedy}"
+        ) from error
 
 
 def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
@@ -88,33 +82,16 @@ def read_json(path: Path, kind: type, remedy: str) -> Any:
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Return the sorted names of the subfolders, without hidden ones."""
+    """Return the sorted names of the subfolders, without hidden ones and those of systems."""
     return sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_hidden(entry.name)
-    )
-
-
-def videos_in(folder: Path) -> list[Path]:
-    """Return the video files and the folders of images in a folder, sorted by name."""
-    return sorted(
-        Path(entry.path)
-        for entry in os.scandir(folder)
-        if not _is_hidden(entry.name)
-        and (
-            has_images(Path(entry.path))
-            if entry.is_dir()
-            else Path(entry.name).suffix.lower() in VIDEO_SUFFIXES
-        )
+        entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_hidden(entry.name)
     )
 
 
 def has_images(folder: Path) -> bool:
     """Return whether the folder contains an image."""
     with os.scandir(folder) as entries:
-        return any(
-            Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(entry.name)
-            for entry in entries
-        )
+        return any(is_image(entry.name) for entry in entries)
 
 
 class PathCache:
@@ -130,35 +107,6 @@ class PathCache:
             names = frozenset(os.listdir(path.parent) if path.parent.is_dir() else ())
             self._names[path.parent] = names
         return path.name in names
-
-
-def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...] | None:
-    """Find the mirror image of each class by the words in its name.
-
-    The mirror image of a class has "left" and "right", or "clockwise" and "counterclockwise",
-    swapped in its name.
-
-    Returns:
-        For each class, the label of its mirror image, or `NO_MIRROR` if no class has that name.
-        None if all classes are their own mirror images.
-    """
-    numbers = {name: number for number, name in enumerate(classes)}
-    mirrored = tuple(
-        numbers.get(_MIRRORED_WORD.sub(_opposite, name), NO_MIRROR) for name in classes
-    )
-    return None if mirrored == tuple(range(len(classes))) else mirrored
-
-
-def _opposite(word: re.Match[str]) -> str:
-    """Return the opposite word with the same capitalization."""
-    opposite = _MIRRORED_WORDS[word[0].lower()]
-    if word[0].isupper():
-        return opposite.upper()
-    return opposite.capitalize() if word[0][0].isupper() else opposite
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
 
 
 def _any_of(paths: Sequence[Path]) -> str:

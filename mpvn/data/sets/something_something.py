@@ -11,10 +11,10 @@ from mpvn.data.sets.layout import (
     PathCache,
     check_choice,
     find_folder,
-    mirrored_labels,
     raise_problems,
     read_json,
 )
+from mpvn.data.sets.mirror import mirrored_labels
 from mpvn.data.sets.twenty_bn import find_list, find_split_list, read_frame_folders
 from mpvn.data.video_set import VideoSet
 

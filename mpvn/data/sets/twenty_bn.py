@@ -10,10 +10,10 @@ from mpvn.data.sets.layout import (
     find_file,
     find_folder,
     has_images,
-    mirrored_labels,
     raise_problems,
     read_lines,
 )
+from mpvn.data.sets.mirror import mirrored_labels
 from mpvn.data.video_set import VideoSet
 
 FPS = 12.0

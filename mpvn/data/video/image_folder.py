@@ -8,13 +8,10 @@ from pathlib import Path
 import av
 from av.video.frame import VideoFrame
 
+from mpvn.data.video.endings import IMAGE_SUFFIXES, is_image
 from mpvn.data.video.errors import Damage, VideoError
 from mpvn.data.video.frames import Decoded, read_orientation
 from mpvn.data.video.timeline import DEFAULT_FPS
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 
 class ImageFolder:
@@ -69,11 +66,7 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         VideoError: There are none.
     """
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
+    paths = [path for path in folder.iterdir() if is_image(path.name)]
     if not paths:
         raise VideoError(
             f"{folder}: expected a folder of images ({', '.join(sorted(IMAGE_SUFFIXES))}). "

@@ -82,3 +82,41 @@ def test_splits_must_have_the_same_classes(fake: FakeSet) -> None:
         SETS["folder"](fake.root, "test")
     with raises("fraction: expected None"):
         SETS["folder"](fake.root, "train", fraction=0.5)
+
+
+def test_small_classes_are_in_both_splits(fake: FakeSet) -> None:
+    """A class of one or two videos vanished from a split."""
+    for number in range(10):
+        fake.video(f"big/{number}.mp4")
+    for name in ("two/0.mp4", "two/1.mp4", "one/0.mp4"):
+        fake.video(name)
+
+    def counts(split: str, fraction: float) -> list[int]:
+        videos = SETS["folder"](fake.root, split, fraction=fraction)
+        return [[video.label for video in videos.videos].count(label) for label in range(3)]
+
+    assert [counts("train", 0.95), counts("train", 0.05)] == [[9, 1, 1], [1, 1, 1]]
+    for fraction, expected in ((0.95, [1, 0, 1]), (0.05, [9, 0, 1])):
+        with pytest.warns(RuntimeWarning, match="set val: .* none of 1 class: one. Their only"):
+            assert counts("val", fraction) == expected
+
+
+def test_videos_of_the_same_name_are_different(fake: FakeSet) -> None:
+    for person in "abcdefgh":
+        fake.video(f"run/{person}/1.mp4")
+    halves = [SETS["folder"](fake.root, split, fraction=0.5) for split in ("train", "val")]
+    names = [{video.name for video in videos.videos} for videos in halves]
+    assert [len(each) for each in names] == [4, 4]
+    assert len(names[0] | names[1]) == 8
+    assert sorted(names[0]) != sorted(str(fake.root / f"run/{p}/1.mp4") for p in "abcd")
+
+
+def test_classes_that_are_numbers_are_in_numeric_order(fake: FakeSet) -> None:
+    for name in ("10", "9", "1"):
+        fake.video(f"{name}/0.mp4")
+    videos = SETS["folder"](fake.root)
+    assert (videos.classes, videos.mirrored_labels) == (("1", "9", "10"), (NO_MIRROR,) * 3)
+    assert SETS["folder"](fake.root, mirror="same").mirrored_labels is None
+    fake.video("01/0.mp4")
+    with raises("1 problem", "1 and 01 are the same number"):
+        SETS["folder"](fake.root)

@@ -1,26 +1,8 @@
-"""Helpers of the readers: mirror images of classes, and reports of problems."""
+"""Helpers of the readers: reports of problems."""
 
 import pytest
 
-from mpvn.data.sets.layout import mirrored_labels, raise_problems
-from mpvn.data.video_set import NO_MIRROR
-
-
-@pytest.mark.parametrize(
-    ("classes", "expected"),
-    [
-        (("left", "right"), (1, 0)),
-        (("swipe_left", "swipe_right", "up"), (1, 0, 2)),
-        (("Turning CLOCKWISE", "Turning COUNTERCLOCKWISE"), (1, 0)),
-        (("left to right", "right to left", "left"), (1, 0, NO_MIRROR)),
-        (("upright", "bright", "cleft"), None),
-        (("counter-clockwise", "clockwise"), (NO_MIRROR, NO_MIRROR)),
-    ],
-)
-def test_words_determine_mirror_images(
-    classes: tuple[str, ...], expected: tuple[int, ...] | None
-) -> None:
-    assert mirrored_labels(classes) == expected
+from mpvn.data.sets.layout import raise_problems
 
 
 @pytest.mark.parametrize(("count", "lines"), [(1, 3), (5, 7), (6, 8), (1000, 8)])

@@ -6,6 +6,7 @@ import pytest
 from fake_sets import FakeSet, assert_frames, levels, raises
 
 from mpvn.data import SETS
+from mpvn.data.video_set import NO_MIRROR
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def test_named_columns_and_numbers_of_classes(videos: FakeSet) -> None:
     train = SETS["csv"](videos.root / "list.csv", "train")
     assert (train.name, train.classes) == ("list train", ("0", "1"))
     assert levels(train) == [(0, 40), (1, 60), (0, 80)]
-    test = SETS["csv"](videos.root / "list.csv", "test", classes=["no", "yes", "perhaps"])
+    with pytest.warns(RuntimeWarning, match="list test: .* none of 1 class: no. They are in other"):
+        test = SETS["csv"](videos.root / "list.csv", "test", classes=["no", "yes", "perhaps"])
     assert test.classes == ("no", "yes", "perhaps")
     assert levels(test) == [(1, 100)]
     assert len(SETS["csv"](videos.root / "list.csv").videos) == 4
@@ -46,8 +48,16 @@ def test_numbers_that_are_names_of_classes(videos: FakeSet) -> None:
     ("rows", "arguments", "parts"),
     [
         ([], {}, ["Expected rows. Received: none"]),
-        (["path,name"], {}, ["Expected a column label", "Expected rows"]),
+        (["path,name"], {}, ["Expected a column label"]),
+        (["path,label"], {}, ["Expected rows. Received: none"]),
         (["videos/0.mp4"], {}, ["line 1: expected path, label. Received: 'videos/0.mp4'"]),
+        (["videos/0.mp4,a", "videos/1.mp4"], {}, ["1 problem", "line 2: expected path, label."]),
+        (["path,label,label", "a,b,c"], {}, ["Expected one column label. Received: 2"]),
+        (["videos/0.mp4,a", "./videos/0.mp4,a"], {}, ["line 2: ", "is a duplicate of line 1"]),
+        (["videos/0.mp4,1", "videos/1.mp4,01"], {}, ["line 1: 1 and 01 are the same number"]),
+        (["videos/0.mp4,1.0", "videos/1.mp4,2"], {}, ["line 1: expected a name or a whole", "1.0"]),
+        (["videos/0.mp4,-1"], {"classes": ["a"]}, ["its number in 0 .. 0. Received: '-1'"]),
+        (["videos/0.mp4,a"], {"classes": ["a", "a"]}, ["classes: expected different names"]),
         (["videos/0.mp4,a,b,c"], {}, ["line 1"]),
         (["videos/0.mp4,a"], {"split": "train"}, ["line 1: expected path, label, split"]),
         (
@@ -55,16 +65,15 @@ def test_numbers_that_are_names_of_classes(videos: FakeSet) -> None:
             {"split": "train"},
             ["split: expected one of fit. Received: 'train'"],
         ),
-        (["videos/0.mp4,0", "videos/1.mp4,2"], {}, ["No video has the label 1", "`classes`"]),
         (
             ["videos/0.mp4,2", "videos/1.mp4,1"],
             {"classes": ["a", "b"]},
-            ["1 problem", "line 1: expected a label in 0 .. 1. Received: 2"],
+            ["1 problem", "line 1: expected a class, or its number in 0 .. 1. Received: '2'"],
         ),
         (
             ["videos/0.mp4,c", "videos/1.mp4,a"],
             {"classes": ["a", "b"]},
-            ["1 problem", "line 1: expected a known class. Received: 'c'", "The classes are a, b"],
+            ["1 problem", "line 1: expected a class, ", "Received: 'c'", "The classes are a, b"],
         ),
         (
             ["videos/0.mp4,a", "videos/9.mp4,a", "videos/0.mp4,b"],
@@ -77,13 +86,41 @@ def test_errors(
     videos: FakeSet, rows: list[str], arguments: Mapping[str, object], parts: list[str]
 ) -> None:
     videos.text("list.csv", rows)
-    with raises("list.csv", *parts):
+    with raises(*parts):
         SETS["csv"](videos.root / "list.csv", **arguments)
 
 
 def test_other_files(videos: FakeSet) -> None:
     with raises("Expected a CSV file", "none.csv"):
         SETS["csv"](videos.root / "none.csv")
-    (videos.root / "list.csv").write_bytes(b"\xff\xfe\x00")
-    with raises("list.csv: expected text in UTF-8"):
+    (videos.root / "list.csv").write_bytes(b"videos/0.mp4,a\r\nvideos/1.mp4,caf\xe9\r\n")
+    with raises("list.csv: expected text in UTF-8. Received: other data in line 2"):
         SETS["csv"](videos.root / "list.csv")
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "numbers"),
+    [
+        (["-1", "1", "0"], ("-1", "0", "1"), [0, 2, 1]),
+        (["10", "7", "3"], ("3", "7", "10"), [2, 1, 0]),
+        (["1", "2", "3"], ("1", "2", "3"), [0, 1, 2]),
+        (["02", "01", "10"], ("01", "02", "10"), [1, 0, 2]),
+        (["2", "walk", "10"], ("10", "2", "walk"), [1, 2, 0]),
+    ],
+)
+def test_any_whole_numbers_are_labels_in_numeric_order(
+    videos: FakeSet, given: list[str], names: tuple[str, ...], numbers: list[int]
+) -> None:
+    """The labels -1, 0 and 1 were taken for names, so that -1 was class 0 beside 0 as class 1."""
+    videos.text("list.csv", [f"videos/{at}.mp4,{label}" for at, label in enumerate(given)])
+    found = SETS["csv"](videos.root / "list.csv")
+    assert found.classes == names
+    assert [video.label for video in found.videos] == numbers
+
+
+def test_numbers_say_nothing_about_mirror_images(videos: FakeSet) -> None:
+    videos.text("list.csv", ["videos/0.mp4,0", "videos/1.mp4,1"])
+    assert SETS["csv"](videos.root / "list.csv").mirrored_labels == (NO_MIRROR, NO_MIRROR)
+    assert SETS["csv"](videos.root / "list.csv", mirror="same").mirrored_labels is None
+    with raises("mirror: expected one of names, same, never. Received: 'yes'"):
+        SETS["csv"](videos.root / "list.csv", mirror="yes")

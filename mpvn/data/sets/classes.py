@@ -1,0 +1,81 @@
+"""The classes of a set: their order, their numbers, and those that a split lacks."""
+
+import re
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_MAX_NAMED = 5
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of classes in the order of their labels, without repetitions.
+
+    Whole numbers are in numeric order (`-1, 0, 1, 10`), other names in that of their characters.
+    """
+    unique = sorted(set(names))
+    numeric = all(map(_INTEGER.fullmatch, unique))
+    return tuple(sorted(unique, key=int) if numeric else unique)
+
+
+def name_problems(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Find names of classes that are fractions, or the same whole number as another name.
+
+    Returns:
+        Such names, each with the problem. None if a name is no number.
+    """
+    unique = sorted(set(names))
+    if not all(map(_NUMBER.fullmatch, unique)):
+        return []
+    problems: list[tuple[str, str]] = []
+    known: dict[int, str] = {}
+    for name in unique:
+        if not _INTEGER.fullmatch(name):
+            problems.append((name, f"expected a name or a whole number as label. Received: {name}"))
+        elif known.setdefault(int(name), name) != name:
+            same = known[int(name)]
+            problems.append((name, f"{name} and {same} are the same number, but two labels"))
+    return problems
+
+
+def number_labels(
+    labels: Sequence[str], classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[int | None]]:
+    """Number labels.
+
+    Args:
+        labels: The label of each video, as written.
+        classes: Names of the classes in the order of their numbers. If all labels are whole
+            numbers and some are no names of classes, labels are numbers of classes, from 0 on.
+            None for the labels that occur, in the order of `ordered`.
+
+    Returns:
+        The names of the classes, and the number of each label; None for an unknown label.
+    """
+    names = ordered(labels) if classes is None else tuple(classes)
+    number_of: dict[str, int] = {name: number for number, name in enumerate(names)}
+    if set(labels) <= number_of.keys() or not all(map(_INTEGER.fullmatch, labels)):
+        return names, [number_of.get(label) for label in labels]
+    numbers = map(int, labels)
+    return names, [number if 0 <= number < len(names) else None for number in numbers]
+
+
+def warn_of_missing_classes(
+    title: str, names: Iterable[str], present: Collection[str], remedy: str
+) -> None:
+    """Name the classes of which a split has no video, though the data set has.
+
+    Warns:
+        RuntimeWarning: There are such classes.
+    """
+    missing = [name for name in names if name not in present]
+    if not missing:
+        return
+    more = f", and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+    warnings.warn(
+        f"{title}: expected videos of each class. Received: none of {len(missing)} "
+        f"class{'es' * (len(missing) > 1)}: {', '.join(missing[:_MAX_NAMED])}{more}. {remedy}",
+        RuntimeWarning,
+        stacklevel=3,
+    )

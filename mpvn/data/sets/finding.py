@@ -1,0 +1,132 @@
+"""Find the videos below a folder, and say which files are none.
+
+A folder that contains images and no video file is one video. Other folders are searched, however
+deep they are. Hidden files and folders, and those of systems (`__MACOSX`, `Thumbs.db`), are not
+searched.
+
+    CLASS/a.mp4                     a video
+    CLASS/person 1/b.MTS            a video
+    CLASS/session/clip/00001.jpg    a video: the folder `clip`
+    CLASS/cover.jpg                 passed over: a class is no video
+    CLASS/c.mp3                     passed over
+    CLASS/notes.txt                 passed over, and not worth a word
+
+Links are followed, except those to a folder that contains the link.
+"""
+
+import collections
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mpvn.data.video.endings import is_hidden, is_image, is_video, may_be_missed, suffix
+
+_MAX_NAMED = 5
+
+
+class Finder:
+    """Finds the videos of one data set, and collects what it passes over.
+
+    Attributes:
+        problems: Folders that contain both images and folders of videos.
+        passed_over: Files that are no videos but may be taken for them, and empty folders.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.passed_over: list[Path] = []
+
+    def videos_in(self, folder: Path) -> list[Path]:
+        """Return the videos below `folder`, which is not one itself, sorted by their paths."""
+        real = os.path.realpath(folder)
+        content = _Content(folder)
+        self.passed_over += [*content.images, *content.others]
+        return sorted([*content.videos, *self._videos_below(content, (real,))])
+
+    def pass_over(self, folder: Path, folders: Iterable[str] = ()) -> None:
+        """Note the videos and images that are in `folder` itself, or below some of its folders."""
+        content = _Content(folder)
+        self.passed_over += [*content.videos, *content.images, *content.others]
+        for name in folders:
+            searched = Finder()
+            self.passed_over += searched.videos_in(folder / name)
+
+    def warn(self, root: Path) -> None:
+        """Name what was passed over in one warning, if there is anything.
+
+        Warns:
+            RuntimeWarning: Files were passed over.
+        """
+        if not self.passed_over:
+            return
+        count = len(self.passed_over)
+        kinds = collections.Counter(
+            "folder" if path.is_dir() else suffix(path.name) or "no ending"
+            for path in self.passed_over
+        )
+        counts = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
+        named = ", ".join(str(path.relative_to(root)) for path in self.passed_over[:_MAX_NAMED])
+        more = f", and {count - _MAX_NAMED} more" if count > _MAX_NAMED else ""
+        warnings.warn(
+            f"{root}: passed over {count} files or folders that are no videos: "
+            f"{named}{more}. Of each kind: {counts}. To read images, put those of each video into "
+            "a folder in the folder of its class. Convert videos of other formats.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+    def _videos_below(self, content: "_Content", above: tuple[str, ...]) -> Iterator[Path]:
+        """Yield the videos in the folders of `content`. `above` are the real paths on the way."""
+        for folder, is_link in content.folders:
+            real = os.path.realpath(folder) if is_link else os.path.join(above[-1], folder.name)
+            if is_link and any(_contains(real, other) for other in above):
+                continue  # A loop.
+            yield from self._videos_of(_Content(folder), (*above, real))
+
+    def _videos_of(self, content: "_Content", above: tuple[str, ...]) -> list[Path]:
+        """Return the folder of `content` if it is a video, or else the videos below it."""
+        below = list(self._videos_below(content, above))
+        self.passed_over += [content.folder] if content.is_empty else content.others
+        if not content.images or content.videos:
+            self.passed_over += content.images
+            return [*content.videos, *below]
+        if below:
+            self.problems.append(
+                f"{content.folder}: expected images, or folders of videos. Received: both, "
+                f"{content.images[0].name} and {below[0].relative_to(content.folder)}"
+            )
+        return [content.folder]
+
+
+class _Content:
+    """The entries of a folder by kind, sorted by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.videos: list[Path] = []
+        self.images: list[Path] = []
+        self.others: list[Path] = []
+        self.folders: list[tuple[Path, bool]] = []  # Each with whether it is a link.
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        self.is_empty = not entries
+        for entry in entries:
+            self._sort(entry, Path(entry.path))
+
+    def _sort(self, entry: os.DirEntry[str], path: Path) -> None:
+        if is_hidden(entry.name):
+            return
+        if entry.is_dir():
+            self.folders.append((path, entry.is_symlink()))
+        elif is_video(entry.name):
+            self.videos.append(path)
+        elif is_image(entry.name):
+            self.images.append(path)
+        elif may_be_missed(entry.name):
+            self.others.append(path)
+
+
+def _contains(folder: str, other: str) -> bool:
+    """Return whether `other` is the folder, or below it."""
+    return os.path.join(other, "").startswith(os.path.join(folder, ""))
