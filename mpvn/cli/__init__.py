@@ -12,18 +12,25 @@
 Each command is one module with two functions: `add_parser` declares the flags and `run` executes
 the command. Modules import TensorFlow inside `run`, so that `mpvn --help` is fast.
 
-A user's mistake ends with one message and exit code 2, without a stack trace.
+A user's mistake ends with one message and exit code 2, without a stack trace. A request to stop
+(Ctrl-C, SIGTERM, a closed terminal) ends commands alike: `train` leaves a checkpoint, `stream`
+completes its output, the others leave no part of a file.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from absl import logging
 
 from mpvn.cli import demo, evaluate, export, models, plan, stream, sweep, train
 from mpvn.cli.mistakes import Mistake
+from mpvn.cli.paths import check_paths
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -44,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        return arguments.command_function(arguments)
+        with _stopped_like_ctrl_c():
+            check_paths(arguments)
+            return arguments.command_function(arguments)
     except Mistake as mistake:
         print(f"mpvn: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE
@@ -56,8 +65,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_PIPE_CLOSED
 
 
+@contextlib.contextmanager
+def _stopped_like_ctrl_c() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on the signals of `kill` and of a terminal that is closed."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # Others get no signals.
+        yield
+        return
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    # nohup ignores the closed terminal: leave it so.
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += ". Write a path that begins with '-' as ./-NAME"
+        super().error(message)
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mpvn",
         description="Video networks that keep up with the camera.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -70,6 +107,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    argv = sys.argv[1:] if argv is None else argv
+    for path in argv:
+        if path.startswith("-") and os.path.lexists(path):
+            parser.error(f"{path}: expected an option. Received: a path. Write it as ./{path}")
     arguments, overrides = parser.parse_known_args(argv)
     if overrides and not hasattr(arguments, "takes_overrides"):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")

@@ -4,6 +4,7 @@ import argparse
 
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import Output, declare_paths
 from mpvn.cli.startup import import_tensorflow
 
 EXAMPLES = """\
@@ -22,6 +23,8 @@ def add_parser(commands: Commands) -> None:
         "--steps", type=int, default=160, help="batches to train (default: %(default)s)"
     )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
+    output = Output(files=("seen.mp4", "report.html"))
+    declare_paths(parser, reads=["--video"], writes={"--output": output})
 
 
 def run(arguments: argparse.Namespace) -> int:

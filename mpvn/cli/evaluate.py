@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import JSON, PICTURES, SVG, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
@@ -58,6 +59,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
     parser.set_defaults(takes_overrides=True)
+    declare_paths(
+        parser,
+        runs=["RUNS"],
+        writes={"--json": JSON, "--early": SVG, "--activations": PICTURES},
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,9 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _evaluate_one(arguments: argparse.Namespace) -> None:
     from mpvn.training import RunFolder, as_json, build, override
+    from mpvn.training.run_folder import flat
 
     folder = RunFolder(*arguments.runs)
     config = override(folder.config(), arguments.overrides)
+    check_paths(arguments, flat(as_json(config), "config."))
     experiment = build(config, to_train=False)
     metrics = _metrics(arguments, experiment, getattr(folder, arguments.checkpoint))
     print(experiment.network.plan)
@@ -115,10 +123,13 @@ def _metrics(
 
 def _evaluate_together(arguments: argparse.Namespace) -> None:
     from mpvn.training import RunFolder, as_json, build, evaluate_ensemble, override
+    from mpvn.training.run_folder import flat
 
     weights = _weights(arguments.fusion_weights, len(arguments.runs))
     folders = [RunFolder(run) for run in arguments.runs]
     configs = [override(folder.config(), arguments.overrides) for folder in folders]
+    for config in configs:
+        check_paths(arguments, flat(as_json(config), "config."))
     experiments = [build(config, to_train=False) for config in configs]
     checkpoints = [getattr(folder, arguments.checkpoint) for folder in folders]
     results, fused = evaluate_ensemble(experiments, checkpoints, weights)

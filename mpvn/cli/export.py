@@ -5,6 +5,7 @@ import argparse
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import NEW_FOLDER, declare_paths
 
 EXAMPLES = "mpvn export MobileNetV2 served/1 --subnetworks 4 --clocks auto"
 
@@ -14,8 +15,9 @@ def add_parser(commands: Commands) -> None:
     summary = "write a SavedModel that streams without this package"
     parser = add_command(commands, "export", run, summary, EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("path", metavar="FOLDER", help="the folder to create")
+    parser.add_argument("folder", metavar="FOLDER", help="the folder to create")
     add_model_and_plan_options(parser)
+    declare_paths(parser, reads=["MODEL", "--weights"], writes={"FOLDER": NEW_FOLDER})
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,6 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     from mpvn.network import VideoNetwork
 
     with as_mistakes():
-        VideoNetwork(loaded.model, plan).export(arguments.path, verbose=False)
-    print(f"written to {arguments.path}: signatures init_states, step, clip")
+        VideoNetwork(loaded.model, plan).export(arguments.folder, verbose=False)
+    print(f"written to {arguments.folder}: signatures init_states, step, clip")
     return 0

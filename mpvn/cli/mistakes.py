@@ -16,4 +16,4 @@ def as_mistakes() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, OSError, ImportError) as error:
-        raise Mistake(str(error)) from error
+        raise Mistake(str(error) or type(error).__name__) from error

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import TypeAlias
 
+from mpvn.cli.paths import declare_paths
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -31,4 +33,5 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command_function=run)
+    declare_paths(parser, writes={})
     return parser

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import JSON, SVG, declare_paths
 from mpvn.files import write_atomically
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def add_parser(commands: Commands) -> None:
         help="also draw these schedules as SVG (requires --training)",
     )
     add_model_and_plan_options(parser)
+    declare_paths(
+        parser,
+        reads=["MODEL", "--weights"],
+        writes={"--json": JSON, "--figure": SVG, "--training-figure": SVG},
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import VIDEO, declare_paths
 
 if TYPE_CHECKING:
     from mpvn.data import VideoReader, VideoWriter
+    from mpvn.data.video.frames import Frame
     from mpvn.models.loading import LoadedModel
     from mpvn.plan import Plan
     from mpvn.streaming import Stream, StreamStatistics
@@ -51,6 +53,7 @@ def add_parser(commands: Commands) -> None:
         help="number of the video stream in the file, from 0 (default: the file's default)",
     )
     add_model_and_plan_options(parser)
+    declare_paths(parser, reads=["VIDEO", "--model", "--weights"], writes={"--output": VIDEO})
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
             stream = _network_stream(loaded, plan)
             limits = (reader.frame_count, arguments.frames)
             total = min((limit for limit in limits if limit), default=None)
-            _run_stream(stream, itertools.islice(frames, arguments.frames), total, writer)
+            timed = itertools.islice(frames.timed(), arguments.frames)
+            _run_stream(stream, timed, total, writer, even=bool(arguments.fps) and not is_live)
     except VideoError as error:  # While reading the source, or when closing the output.
         raise Mistake(str(error)) from error
     _print_statistics(stream.statistics)
@@ -117,20 +121,26 @@ def _network_stream(loaded: "LoadedModel", plan: "Plan") -> "Stream":
 
 
 def _run_stream(
-    stream: "Stream", frames: Iterable[Any], total: int | None, writer: "VideoWriter | None"
+    stream: "Stream",
+    timed: "Iterable[tuple[float, Frame]]",
+    total: int | None,
+    writer: "VideoWriter | None",
+    even: bool,
 ) -> None:
-    """Run the stream until its end or Ctrl-C."""
+    """Run the stream until its end or Ctrl-C, and write each frame at its time, or `even`ly."""
     import tqdm
 
     from mpvn.streaming import stream_frames
     from mpvn.tasks.overlay import annotate
 
-    steps = stream_frames(stream, frames)
+    timed, also_timed = itertools.tee(timed)
+    steps = stream_frames(stream, (frame for _, frame in timed))
+    bar = tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True)
     with contextlib.suppress(KeyboardInterrupt):
-        for frame, outputs in tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True):
+        for (frame, outputs), (seconds, _) in zip(bar, also_timed, strict=False):
             if writer is not None:
                 lines = [f"{1000 * stream.statistics.latencies[-1]:.1f} ms"]
-                writer.write(annotate(frame, outputs, lines))
+                writer.write(annotate(frame, outputs, lines), None if even else seconds)
 
 
 def _print_statistics(statistics: "StreamStatistics") -> None:

@@ -5,6 +5,7 @@ import pathlib
 
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import Output, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 
 EXAMPLES = """\
@@ -33,6 +34,8 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default: 1)")
     parser.set_defaults(takes_overrides=True)
+    output = Output(files=("results.json", "report.html"))
+    declare_paths(parser, reads=["--config"], runs=["--rewire"], writes={"--output": output})
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             "mpvn sweep needs a source. Add --config FILE to train, or --rewire RUN to evaluate a "
             "run under other plans."
         )
+    arguments.output = arguments.output or str(pathlib.Path("sweeps", pathlib.Path(source).stem))
+    check_paths(arguments)
     import_tensorflow()
     from mpvn.report.sweep import write_sweep_report
     from mpvn.training import hyperparameter_sweep
@@ -50,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     with as_mistakes():
         options = dict(_grid_key(text) for text in arguments.grid)
         grid = options or hyperparameter_sweep.default_grid(source)
-        folder = pathlib.Path(arguments.output or pathlib.Path("sweeps", pathlib.Path(source).stem))
+        folder = pathlib.Path(arguments.output)
         cells = hyperparameter_sweep.grid_cells(folder, source, grid, arguments.overrides)
         hyperparameter_sweep.run_cells(cells, arguments.jobs)
         rows = hyperparameter_sweep.collect(cells, grid)

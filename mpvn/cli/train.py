@@ -7,6 +7,7 @@ import sys
 from mpvn.cli.metrics import print_metrics
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.paths import RUN, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 
 EXAMPLES = """\
@@ -31,21 +32,26 @@ def add_parser(commands: Commands) -> None:
         "default: from the config, usually exact gradients through time",
     )
     parser.set_defaults(takes_overrides=True)
+    declare_paths(parser, reads=["--config"], writes={"--run": RUN})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the last metrics, and write the report of the run."""
     import_tensorflow()
     from mpvn.report.run import write_run_report
-    from mpvn.training import Interrupted, build, load_config, train
+    from mpvn.training import Interrupted, as_json, build, load_config, train
+    from mpvn.training.run_folder import flat
 
     with as_mistakes():
         config = load_config(arguments.config, arguments.overrides)
         if arguments.trainer:
             config.training.trainer = arguments.trainer
-        path = arguments.run or pathlib.Path("runs") / pathlib.Path(arguments.config).stem
+        arguments.run = arguments.run or str(
+            pathlib.Path("runs", pathlib.Path(arguments.config).stem)
+        )
+        check_paths(arguments, flat(as_json(config), "config."))
         try:
-            folder = train(config, path)
+            folder = train(config, arguments.run)
         except Interrupted as interrupted:
             raise KeyboardInterrupt(str(interrupted)) from interrupted
         *_, last = folder.rows()

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from mpvn.export.signatures import Signatures, Specs
-from mpvn.files import AtomicPath
+from mpvn.files import AtomicPath, WriteError, cannot_write, writing
 
 
 def write_saved_model(
@@ -28,6 +28,7 @@ def write_saved_model(
     Raises:
         FileExistsError: If `filepath` exists.
         ValueError: If `filepath` is not a local path.
+        WriteError: If it cannot be written, for example because the disk is full.
     """
     target = _check(filepath)
     archive = keras.export.ExportArchive()
@@ -38,10 +39,14 @@ def write_saved_model(
     batch_size = tf.TensorSpec((), tf.int32, name="batch_size")
     archive.add_endpoint("init_states", signatures.init_states, [batch_size])
     outputs = [function.get_concrete_function().structured_outputs for function in (step, clip)]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with AtomicPath(target) as folder:
-        archive.write_out(str(folder), verbose=False)
-        _write_names(signatures, folder)
+    try:
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with AtomicPath(target) as folder:
+                archive.write_out(str(folder), verbose=False)
+                _write_names(signatures, folder)
+    except tf.errors.OpError as error:
+        raise WriteError(cannot_write(target, error)) from error
     if verbose and keras.config.is_interactive_logging_enabled():
         print(_description(signatures, target, *outputs))
 

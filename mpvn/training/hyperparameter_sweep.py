@@ -11,11 +11,11 @@ import itertools
 import json
 import os
 import pathlib
-import runpy
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import tqdm
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
-from mpvn.training.overrides import load_config, override
+from mpvn.training.overrides import call_of_config, config_functions, load_config, override
 from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
 Grid = Mapping[str, Sequence[Any]]
@@ -95,15 +95,15 @@ def default_grid(config: str | os.PathLike) -> Grid:
     """Return the grid of a config file, from its function `get_grid()`.
 
     Raises:
-        ValueError: the file has no such function.
+        ValueError: the file has no such function, or cannot be run.
     """
-    functions = runpy.run_path(os.fspath(config)) if os.path.isfile(config) else {}
+    functions = config_functions(config) if os.path.isfile(config) else {}
     if "get_grid" not in functions:
         raise ValueError(
             f"{os.fspath(config)} has no get_grid(). Expected values to try, such as "
             "--grid plan.subnetworks=1,2,4 --grid seed=0,1,2"
         )
-    return functions["get_grid"]()
+    return call_of_config(config, functions["get_grid"])
 
 
 def grid_cells(
@@ -137,36 +137,51 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
     cells = list(cells)
     waiting = [cell for cell in cells if not cell.done]
     failed = []
+    stop = threading.Event()
     with (
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
         tqdm.tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="run") as bar,
     ):
-        futures = {pool.submit(_run, cell, jobs): cell for cell in waiting}
+        futures = {pool.submit(_run, cell, jobs, stop): cell for cell in waiting}
         try:
             for future in concurrent.futures.as_completed(futures):
                 bar.update()
                 if future.result():
                     failed.append(f"{futures[future].folder}: {future.result()}")
         except KeyboardInterrupt:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     if failed:
         raise ValueError(f"{len(failed)} of {len(cells)} runs failed:\n  " + "\n  ".join(failed))
 
 
-def _run(cell: Cell, jobs: int) -> str:
-    """Run a cell in its own process; return the last line of its log if it fails, else ""."""
+def _run(cell: Cell, jobs: int, stop: threading.Event) -> str:
+    """Run a cell in its own process; return the last line of its log if it fails, else "".
+
+    When `stop` is set, ask the process to leave a checkpoint and end.
+    """
     cell.folder.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     limits = {name: str(threads) for name in names} if jobs > 1 else {}
     log = cell.folder / "log.txt"
     with log.open("a") as output:
-        code = subprocess.run(
-            cell.command, stdout=output, stderr=output, env={**os.environ, **limits}, check=False
-        ).returncode
+        code = _call(cell.command, output, {**os.environ, **limits}, stop)
     lines = log.read_text(errors="replace").strip().splitlines() or [""]
     return lines[-1] or f"exit code {code}" if code else ""
+
+
+def _call(
+    command: Sequence[str], output: IO[str], environment: Mapping[str, str], stop: threading.Event
+) -> int:
+    """Run a command to its end, or terminate it when `stop` is set; return its exit code."""
+    process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    while process.poll() is None:
+        if stop.wait(0.1):
+            process.terminate()
+            process.wait()
+    return process.returncode
 
 
 # --- results ------------------------------------------------------------------------------------

@@ -10,14 +10,17 @@ import os
 import pathlib
 import re
 import runpy
+import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mpvn.training.config import optional_keys
 from mpvn.training.options import check_options, option_group, set_option, unknown
+from mpvn.training.ranges import check_ranges
 
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
 
@@ -33,17 +36,54 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
         The config.
 
     Raises:
-        ValueError: there is no such file, no such key or option, or a value has the wrong type.
+        ValueError: there is no such file, it is not a config, there is no such key or option, or a
+            value has the wrong type or is out of range.
+    """
+    functions = config_functions(path)
+    if "get_config" not in functions:
+        raise ValueError(f"{os.fspath(path)}: expected a function get_config(). Received: none")
+    config = call_of_config(path, functions["get_config"])
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"{os.fspath(path)}: expected get_config() to return a config, as base_config() does. "
+            f"Received: {type(config).__name__}."
+        )
+    return override(config, overrides)
+
+
+def config_functions(path: str | os.PathLike) -> Mapping[str, Any]:
+    """Run a config file and return what it defines, by name.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be run.
     """
     if not os.path.isfile(path):
         raise ValueError(
             f"there is no config {os.fspath(path)!r}. Expected a Python file with get_config(), "
             "such as configs/rendered_keypoints.py"
         )
-    functions = runpy.run_path(os.fspath(path))
-    if "get_config" not in functions:
-        raise ValueError(f"{os.fspath(path)}: expected a function get_config(). Received: none")
-    return override(functions["get_config"](), overrides)
+    return call_of_config(path, lambda: runpy.run_path(os.fspath(path)))
+
+
+def call_of_config(path: str | os.PathLike, function: Callable[[], Any]) -> Any:
+    """Return the result of a function of a config file, or of running the file.
+
+    Raises:
+        ValueError: the function raises, with the line of the file.
+    """
+    try:
+        return function()
+    except (Exception, SystemExit) as fault:
+        lines = [
+            f"line {frame.lineno}: "
+            for frame in traceback.extract_tb(fault.__traceback__)
+            if frame.filename == os.fspath(path)
+        ]
+        line = lines[-1] if lines else ""
+        raise ValueError(
+            f"{os.fspath(path)}: expected a Python file with get_config(). Received: "
+            f"{line}{type(fault).__name__}: {fault}"
+        ) from fault
 
 
 def sibling(file: str | os.PathLike, name: str) -> types.SimpleNamespace:
@@ -82,7 +122,8 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         The copy.
 
     Raises:
-        ValueError: there is no such key or option, or a value has the wrong type.
+        ValueError: there is no such key or option, or a value has the wrong type or is out of
+            range.
     """
     options: list[tuple[str, str]] = []
     missing: list[str] = []
@@ -104,6 +145,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     for key, value in options:  # last: the network's name may have changed
         set_option(changed, key, value)
     check_options(changed)
+    check_ranges(changed)
     return changed
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import types
 from typing import IO
 
 import pytest
@@ -31,11 +30,11 @@ def config_file(tmp_path: pathlib.Path) -> pathlib.Path:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the commands of cells in this process, which is faster."""
 
-    def call(command: list[str], stderr: IO[str], **_: object) -> types.SimpleNamespace:
-        with contextlib.redirect_stderr(stderr):
-            return types.SimpleNamespace(returncode=cli.main(command[3:]))
+    def call(command: list[str], output: IO[str], *_: object) -> int:
+        with contextlib.redirect_stderr(output):
+            return cli.main(command[3:])
 
-    monkeypatch.setattr(hyperparameter_sweep.subprocess, "run", call)
+    monkeypatch.setattr(hyperparameter_sweep, "_call", call)
 
 
 def run(*arguments: str) -> int:

@@ -11,6 +11,7 @@ blocks without a timeout also blocks `close()`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -64,7 +65,7 @@ class LiveSource:
         self._started = False
         # The attributes below are shared with the thread and guarded by the condition.
         self._changed = threading.Condition()
-        self._newest: Frame | None = None
+        self._newest: tuple[float, Frame] | None = None
         self._ended = False
         self._error: Exception | None = None
         self._delivered = 0
@@ -85,15 +86,28 @@ class LiveSource:
 
     def __next__(self) -> Frame:
         """Wait for a frame newer than the last one and return it, `uint8 [height, width, 3]`."""
+        return self._next()[1]
+
+    def timed(self) -> Iterator[tuple[float, Frame]]:
+        """Yield `(seconds since the source's first frame, frame)` of the frames that come in time.
+
+        The times are those of the reader's `timed()`, or else of the arrival of frames.
+        """
+        with contextlib.suppress(StopIteration):
+            while True:
+                yield self._next()
+
+    def _next(self) -> tuple[float, Frame]:
+        """Wait for a newer frame and return it with its time."""
         if not self._started and not self._stop.is_set():
             self._started = True
             self._thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._ended)
-            frame, self._newest = self._newest, None
-            if frame is not None:
+            newest, self._newest = self._newest, None
+            if newest is not None:
                 self._delivered += 1
-                return frame
+                return newest
             error, self._error = self._error, None
         if error is not None:
             raise error
@@ -118,10 +132,10 @@ class LiveSource:
         self.close()
 
     def _run(self) -> None:
-        frames: Iterator[Frame] | None = None
+        frames: Iterator[tuple[float, Frame]] | None = None
         error: Exception | None = None
         try:
-            frames = iter(self._reader) if self._timed is None else self._paced(self._timed)
+            frames = self._paced(self._timed) if self._timed is not None else _timed(self._reader)
             for frame in frames:
                 if self._stop.is_set():
                     break
@@ -138,7 +152,7 @@ class LiveSource:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _paced(self, reader: TimedFrames) -> Iterator[Frame]:
+    def _paced(self, reader: TimedFrames) -> Iterator[tuple[float, Frame]]:
         """Yield each frame no sooner than its time. Return as soon as the source is closed."""
         timed = reader.timed()
         try:
@@ -146,9 +160,19 @@ class LiveSource:
             for seconds, frame in timed:
                 if self._stop.wait(max(0.0, start + seconds - time.monotonic())):
                     return
-                yield frame
+                yield seconds, frame
         finally:
             _close(timed)
+
+
+def _timed(reader: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
+    """Yield the frames of a reader with their times, or with the times of their arrival."""
+    if isinstance(reader, TimedFrames):
+        yield from reader.timed()
+        return
+    start = time.monotonic()
+    for frame in reader:
+        yield time.monotonic() - start, frame
 
 
 def _close(thing: object) -> None:

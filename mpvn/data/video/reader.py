@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple, Self
@@ -24,6 +25,19 @@ from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.rates import resample
 from mpvn.data.video.sources import Source, open_source
 from mpvn.data.video.timeline import frame_rate
+
+_READERS: weakref.WeakSet[VideoReader] = weakref.WeakSet()
+
+
+def is_being_read(path: str | os.PathLike[str]) -> bool:
+    """Return whether a `VideoReader` of this process has the file or folder `path` open."""
+    for reader in list(_READERS):
+        try:
+            if reader.is_open and os.path.samefile(reader.source, path):
+                return True
+        except OSError:  # The source is no path, or nothing is at the path.
+            continue
+    return False
 
 
 class _Started(NamedTuple):
@@ -92,6 +106,7 @@ class VideoReader:
         self._stream = stream
         self._closed = False
         self._open_sources: list[Source] = []
+        _READERS.add(self)
         # Open the source and decode one frame right away: errors then appear where the source is
         # named, and the size after rotation is known. The first iteration continues from here.
         started = self._start()
@@ -151,6 +166,11 @@ class VideoReader:
                 self._require_open()
         finally:
             self._release(source)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the source is open: until the end of an iteration, or `close()`."""
+        return bool(self._open_sources)
 
     def close(self) -> None:
         """Close the source. Running iterations raise `VideoError` at their next frame."""

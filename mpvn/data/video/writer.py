@@ -4,12 +4,15 @@ The file gets its name only when it is complete. Until then it has a hidden, tem
 same folder, so that a crash leaves the old file or none.
 
 Limitations: the encoding is lossy and halves the color resolution (yuv420p, which every player
-supports); there is no audio; frames are evenly spaced in time.
+supports); there is no audio.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +26,19 @@ from av.video.stream import VideoStream
 
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Frame
+from mpvn.data.video.reader import is_being_read
 from mpvn.data.video.timeline import frame_rate
-from mpvn.files import AtomicPath
+from mpvn.files import AtomicPath, cannot_write
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names, by suffix
+SUFFIXES = tuple(_FORMATS)
+"""Endings of the files that `VideoWriter` writes."""
+
+_INDEX_FIRST = {
+    "movflags": "faststart"
+}  # of MP4 and MOV: players can start before the download ends
+_TICKS = 30_000  # per second, at least, for frames with times
+_MOST_TICKS = 65_535  # of the MPEG-4 encoder
 _BT709 = 1  # the same number in FFmpeg's tables of color matrices, primaries and transfer curves
 _LIMITED_RANGE = 1
 
@@ -38,15 +50,19 @@ class VideoWriter:
     column, because yuv420p stores one color for 2x2 pixels. Leaving the `with` block completes the
     file; leaving it with an exception deletes it.
 
+    Frames are evenly spaced, or each is written with its time, as `VideoReader.timed()` yields it.
+    The last frame is shown for `1 / fps` seconds in both cases.
+
     Args:
         path: The file to write, `.mp4`, `.mov` or `.mkv`. An existing file is replaced at the end.
-        fps: Frames per second.
+        fps: Frames per second; of frames with times, their average.
         crf: Constant rate factor of H.264, from 0 (lossless) to 51 (worst). Adding 6 halves the
             file size.
 
     Raises:
-        VideoError: The folder does not exist, the suffix is not supported, `fps` is not positive,
-            or no frame was written; a frame has the wrong shape or dtype.
+        VideoError: The file is being read, its folder does not exist, or it cannot be written; the
+            suffix is not supported, `fps` is not positive, or no frame was written; a frame has the
+            wrong shape, dtype or time.
 
     Example:
         >>> with VideoWriter("out.mp4", fps=25) as video:
@@ -58,16 +74,7 @@ class VideoWriter:
         self, path: str | os.PathLike[str], fps: float | Fraction, *, crf: int = 18
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _FORMATS:
-            raise VideoError(
-                f"{self.path}: expected a file name that ends in {', '.join(_FORMATS)}. "
-                f"Received: {self.path.suffix or 'no suffix'!r}. Rename it."
-            )
-        if not self.path.parent.is_dir():
-            raise VideoError(
-                f"{self.path}: expected an existing folder. Received: {self.path.parent}, which "
-                "does not exist. Create it first."
-            )
+        _check_path(self.path)
         if not 0 <= crf <= 51:
             raise VideoError(f"crf: expected a number from 0 to 51. Received: {crf}.")
         self._rate = frame_rate(fps)
@@ -76,6 +83,9 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] | None = None
+        self._tick = Fraction(0)
+        self._last: int | None = None
+        self._timed = False
         self._closed = False
         self._count = 0
 
@@ -84,22 +94,33 @@ class VideoWriter:
         """Number of frames written so far."""
         return self._count
 
-    def write(self, frame: Frame) -> None:
-        """Append one frame `uint8 [height, width, 3]`, RGB."""
+    def write(self, frame: Frame, time: float | Fraction | None = None) -> None:
+        """Append one frame.
+
+        Args:
+            frame: `uint8 [height, width, 3]`, RGB.
+            time: Seconds from the start of the video to this frame, later than the last frame's.
+                None for evenly spaced frames. Either all frames have a time, or none.
+        """
         if self._closed:
             raise VideoError(f"{self.path}: expected an open writer. Received: a closed one.")
         self._check(frame)
-        if self._container is None or self._stream is None:
-            self._container, self._stream = self._open(frame.shape[0], frame.shape[1])
-            self._shape = frame.shape
+        self._check_time(time)
         height, width, _ = frame.shape
-        padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        image = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
-        image.pts = self._count
-        image.time_base = 1 / self._rate
-        self._container.mux(self._stream.encode(image))
+        with self._explained():
+            if self._container is None or self._stream is None:
+                self._timed, self._shape = time is not None, frame.shape
+                self._tick = _tick(self._rate) if self._timed else 1 / self._rate
+                self._container, self._stream = self._open(height, width)
+            padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            image = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            image.pts = self._pts(time)
+            image.time_base = self._tick
+            image.duration = round(1 / self._rate / self._tick)  # until the next one, if there is
+            self._container.mux(self._stream.encode(image))
+        self._last = image.pts
         self._count += 1
 
     def close(self) -> None:
@@ -110,9 +131,10 @@ class VideoWriter:
             self._closed = True
             raise VideoError(f"{self.path}: expected at least one frame. Received: none.")
         try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self._file.commit()
+            with self._explained():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+                self._file.commit()
         except BaseException:
             self.abort()
             raise
@@ -125,7 +147,8 @@ class VideoWriter:
         self._closed = True
         try:
             if self._container is not None:
-                self._container.close()
+                with contextlib.suppress(av.FFmpegError, OSError):  # A full disk, once more.
+                    self._container.close()
         finally:
             self._file.discard()
 
@@ -142,6 +165,14 @@ class VideoWriter:
             self.close()
         else:
             self.abort()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise the errors of FFmpeg and of the system as a `VideoError` that names the file."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(cannot_write(self.path, error)) from error
 
     def _check(self, frame: Frame) -> None:
         expected = f"frame {self._count}: expected a NumPy array uint8 [height, width, 3]"
@@ -160,12 +191,36 @@ class VideoWriter:
                 f"{list(frame.shape)}. Resize it, or write another file."
             )
 
+    def _check_time(self, time: float | Fraction | None) -> None:
+        if self._count and self._timed != (time is not None):
+            raise VideoError(
+                f"frame {self._count}: expected {'a' if self._timed else 'no'} time, as for the "
+                f"frames before. Received: {time}."
+            )
+        if time is not None and not (math.isfinite(time) and time >= 0):
+            raise VideoError(
+                f"frame {self._count}: expected a time in seconds, at least 0. Received: {time}."
+            )
+
+    def _pts(self, time: float | Fraction | None) -> int:
+        """Return when the next frame is shown, in ticks."""
+        if time is None:
+            return self._count
+        ticks = round(Fraction(time) / self._tick)
+        if self._last is not None and ticks <= self._last:
+            raise VideoError(
+                f"frame {self._count}: expected a later time than the last frame's, "
+                f"{float(self._last * self._tick):g} s. Received: {float(time):g} s."
+            )
+        return ticks
+
     def _open(self, height: int, width: int) -> tuple[OutputContainer, VideoStream]:
+        suffix = self.path.suffix.lower()
         container = av.open(
-            str(self._file.temporary),
+            f"file:{self._file.temporary}",  # without a protocol, a colon would end one
             "w",
-            format=_FORMATS[self.path.suffix.lower()],
-            options={"movflags": "faststart"},
+            format=_FORMATS[suffix],
+            options={} if suffix == ".mkv" else _INDEX_FIRST,
         )
         if "libx264" in av.codecs_available:
             stream = container.add_stream(
@@ -177,9 +232,38 @@ class VideoWriter:
         stream.height = height + height % 2
         stream.width = width + width % 2
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = self._tick
         # Without these tags, players guess the color space from the size of the video.
         stream.codec_context.colorspace = _BT709
         stream.codec_context.color_primaries = _BT709
         stream.codec_context.color_trc = _BT709
         stream.codec_context.color_range = _LIMITED_RANGE
         return container, stream
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix.lower() not in _FORMATS:
+        raise VideoError(
+            f"{path}: expected a file name that ends in {', '.join(SUFFIXES)}. "
+            f"Received: {path.suffix or 'no suffix'!r}. Rename it."
+        )
+    if not path.parent.is_dir():
+        raise VideoError(
+            f"{path}: expected an existing folder. Received: {path.parent}, which does not exist. "
+            "Create it first."
+        )
+    if path.is_dir():
+        raise VideoError(
+            f"{path}: expected the path of a file. Received: a folder. Choose another path."
+        )
+    if is_being_read(path):
+        raise VideoError(
+            f"{path}: expected another file than the ones that are being read. Received: one that "
+            "a VideoReader has open. Choose another path."
+        )
+
+
+def _tick(rate: Fraction) -> Fraction:
+    """Return a fine tick, in seconds, in which frames at a constant `rate` have exact times."""
+    ticks = rate.numerator * math.ceil(_TICKS / rate.numerator)
+    return Fraction(1, min(ticks, _MOST_TICKS))

@@ -13,6 +13,7 @@ from mpvn.training.build.task import build_task, check_labels, head_arguments
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
 from mpvn.training.options import check_options
+from mpvn.training.ranges import check_ranges
 
 
 def build(config: ConfigDict, to_train: bool = True) -> Experiment:
@@ -30,6 +31,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         ValueError: a name or an option does not exist, or parts do not fit each other.
     """
     check_options(config)
+    check_ranges(config)
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
     network = build_network(config, head_arguments(config, train), train.channels)
