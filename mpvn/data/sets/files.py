@@ -1,6 +1,5 @@
 """A video of a data set that is a file or a folder of images."""
 
-import dataclasses
 import os
 from collections.abc import Generator, Sequence
 from fractions import Fraction
@@ -117,7 +116,7 @@ class FileVideo:
                 return self._read(index, indices, framing)
             except (SeekError, VideoError):
                 # Frames that fail after seeking may decode from the start of the file.
-                index = dataclasses.replace(index, keys=index.keys[:0])
+                index = index.from_start()
         try:
             framed = self._read(index, indices, framing)
         except SeekError:
@@ -149,7 +148,7 @@ class FileVideo:
             return self._index
         if self._path.is_dir():
             images = ImageFolder(self._path, self._rate, strict=True)
-            index = FrameIndex(range(images.frame_count), 1 / images.rate, images.rate)
+            index = FrameIndex(Timeline.even(images.frame_count, images.rate), None)
         elif self._rate is not None:
             raise VideoError(
                 f"{self._path}: expected a folder of images, because `fps` is set. Received: a "

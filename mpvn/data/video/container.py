@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from mpvn.data.video.clock import (
+    BROADCAST_PAUSE,
+    PAUSE,
+    Clock,
+    FrameTimes,
+    Stamp,
+    claimed_clock,
+    measured_clock,
+    raw_clock,
+)
 from mpvn.data.video.errors import Damage, VideoError
-from mpvn.data.video.frames import Decoded, read_orientation
+from mpvn.data.video.frames import Decoded, Orientation, read_orientation
 from mpvn.data.video.stream_choice import choose_stream
-from mpvn.data.video.timeline import DEFAULT_FPS
+
+_MEASURED = 64
+"""Number of packets from which the clock of a file is measured. They are read before the first
+frame is shown, also from a pipe."""
+
+_DECODING_TIMES_ONLY = frozenset({"avi", "asf"})
+"""Formats that do not store when frames are shown."""
+
+_MOST_BEFORE_KEY = 250
+"""Largest number of packets without a picture at the start of a joined format."""
+
+_SILENT_DECODERS = frozenset({"hevc", "mjpeg"})
+"""FFmpeg's decoders that do not mark damaged frames, but raise errors if asked to."""
 
 
 class KeyFrame(NamedTuple):
@@ -47,7 +73,7 @@ class Container:
         stream: Number of the video stream. None for the default: see `choose_stream`.
 
     Attributes:
-        rate: Average frames per second; None if not stated.
+        damage: Reports what is found damaged.
         frame_count: Number of frames; None if not stated.
         duration: Length in seconds; None if not stated or live.
         time_base: Seconds per tick; None if not stated.
@@ -67,7 +93,7 @@ class Container:
     ) -> None:
         self._container = container
         self._live = live
-        self._damage = Damage(name, strict)
+        self.damage = Damage(name, strict)
         self._name = name
         try:
             self._stream = choose_stream(container, name, stream)
@@ -76,26 +102,85 @@ class Container:
             raise
         # Decoding several frames in parallel is fastest, but delays each by that many frames.
         self._stream.thread_type = "SLICE" if live else "AUTO"
-        self.rate = self._stream.average_rate or self._stream.guessed_rate or None
         self.frame_count = self._stream.frames or None
         self.duration = None if live else _stated_duration(container, self._stream)
         self.time_base = self._stream.time_base
+        self._format = container.format
+        flags = Flags(container.format.flags)
+        self._raw = Flags.no_timestamps in flags
+        self._joined = live or Flags.ts_discont in flags
+        if self._stream.codec_context.name in _SILENT_DECODERS:
+            self._stream.codec_context.options = {"err_detect": "explode"}
+        self._read_ahead: deque[Packet] = deque()  # packets that the clock was measured with
+        self._failure: av.FFmpegError | None = None  # that ended reading ahead
+        self._demuxed: Iterator[Packet] | None = None
+        self._order: deque[Stamp] = deque()  # stamps of packets, see Clock.in_order
         self.codec = self._stream.codec_context.name
 
-    def frames(self, key: KeyFrame | None = None) -> Iterator[Decoded]:
+    @functools.cached_property
+    def clock(self) -> Clock:
+        """The clock of the source. That of a file is measured by reading its first packets."""
+        rates = [r for r in (self._stream.average_rate, self._stream.guessed_rate) if r]
+        pause = BROADCAST_PAUSE if self._joined else PAUSE
+        if self._live:
+            return claimed_clock(self.time_base, rates, pause)
+        self._demuxed = self._container.demux(self._stream)
+        try:
+            self._read_ahead += itertools.islice(self._demuxed, _MEASURED)
+        except av.FFmpegError as error:
+            self._failure = error
+        if self._raw:
+            return raw_clock(rates)
+        stamps = [self.stamp(packet) for packet in self._read_ahead if has_frame(packet)]
+        reorders = (
+            self._format.name in _DECODING_TIMES_ONLY and self._stream.codec_context.has_b_frames
+        )
+        return measured_clock(stamps, self.time_base, rates, pause, bool(reorders))
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second; None if unknown."""
+        return self.clock.rate
+
+    def frames(self) -> Iterator[Decoded]:
+        """Decode all frames, with the times at which they are shown."""
+        clock, times = self.clock, FrameTimes(self.clock)
+        first: int | None = None
+        for frame, orientation in self.oriented_frames(None):
+            stamp = self._stamp(frame)
+            first = stamp if first is None else first
+            time, duration = times.add(stamp, frame.duration)
+            slack = time - clock.earliest(time)
+            seconds = (units * clock.unit for units in (time, duration, slack))
+            yield Decoded(frame, orientation, *seconds)
+        self.check_end(first, times.end * clock.unit)
+
+    def stamped_frames(self) -> Iterator[tuple[VideoFrame, int | None]]:
+        """Decode all frames, with the time stamps by which the clock shows them, in ticks."""
+        _ = self.clock
+        for frame in self.decode():
+            yield frame, self._stamp(frame)
+
+    def oriented_frames(self, key: KeyFrame | None) -> Iterator[tuple[VideoFrame, Orientation]]:
         """Decode all frames, or those of a file from `key` on; none if `key` is not found."""
-        period = 1 / self.rate if self.rate else Fraction(1, DEFAULT_FPS)
-        end = Fraction(0)
         rotation, orientation = 0, None
-        for frame in self._decode(key):
+        for frame in self.decode(key):
             if orientation is None or frame.rotation != rotation:
                 rotation, orientation = frame.rotation, read_orientation(frame)
-            tick = frame.time_base or Fraction(0)
-            duration = frame.duration * tick or period
-            time = end if frame.pts is None else frame.pts * tick
-            end = time + duration
-            yield Decoded(time, duration, frame, orientation)
-        self.check_end(end)
+            yield frame, orientation
+
+    def decode(self, key: KeyFrame | None = None) -> Iterator[VideoFrame]:
+        """Decode all frames, or those of a file from `key` on; none if `key` is not found."""
+        for packet in self.packets(key):
+            try:
+                frames = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self.damage.report(f"a packet does not decode: {error.strerror}")
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.damage.report("a frame was decoded from damaged data")
+                yield frame
 
     def decode_in_one_thread(self) -> None:
         """Decode in the caller's thread: faster for few frames or many readers.
@@ -104,32 +189,51 @@ class Container:
         """
         self._stream.thread_type = "NONE"
 
-    def check_end(self, end: Fraction) -> None:
-        """Report damage if the file states a later end than `end`, in seconds.
+    def check_end(self, start: int | None, duration: Fraction) -> None:
+        """Report damage if frames end earlier than the file states.
 
-        A truncated Matroska file ends without a decoding error, but states when the stream ends.
+        Truncated Matroska files and AVI files end without a decoding error.
+
+        Args:
+            start: Stamp of the first frame, in ticks.
+            duration: Length of all frames, in seconds.
         """
-        stated = _duration_tag(self._stream)
-        period = 1 / self.rate if self.rate else Fraction(1, DEFAULT_FPS)
-        if stated is not None and end < stated - 2 * period:
-            self._damage.report(f"it ends at {float(end):.2f} s of {float(stated):.2f} s")
+        is_avi = self._format.name == "avi"
+        stated = _duration(self._stream) if is_avi else _duration_tag(self._stream)
+        end = (start or 0) * (self.time_base or 0) + duration
+        if stated is None or end >= stated - 2 * self.clock.frame * self.clock.unit:
+            return
+        problem = f"it ends at {float(end):.2f} s of {float(stated):.2f} s"
+        if is_avi:  # Frames have no times of their own: the missing ones may be anywhere.
+            self.damage.report(problem)
+        else:
+            self.damage.report_end(problem)
 
     def packets(self, key: KeyFrame | None = None) -> Iterator[Packet]:
-        """Yield complete packets from `key` on, then an empty one that flushes the decoder.
+        """Yield packets from `key` on, then an empty one that flushes the decoder.
 
         `key` is not found in formats whose timestamps depend on where reading starts.
         """
+        self._order.clear()
+        count = 0
+        searched = self._joined and key is None
         try:
-            if key is not None:
-                self._container.seek(key.seek_to, stream=self._stream)
-            for packet in self._container.demux(self._stream):
+            for packet in self._demux(key):
                 if key is not None and KeyFrame.from_packet(packet) != key:
                     continue
                 key = None
-                if packet.is_corrupt:
-                    self._damage.report("a packet is incomplete")
-                else:
-                    yield packet
+                count += 1
+                # A broadcast may begin between two key frames, with frames that do not decode.
+                searched = searched and not packet.is_keyframe and count <= _MOST_BEFORE_KEY
+                if searched and packet.size:
+                    continue
+                # In joined formats, the packet at a seam is only suspected; the decoder finds out.
+                if packet.is_corrupt and not self._joined:
+                    self.damage.report_end("a packet is incomplete")
+                    continue
+                if has_frame(packet):
+                    self._order.append(self.stamp(packet))
+                yield packet
         except av.FFmpegError as error:
             if self._live:
                 raise VideoError(
@@ -137,30 +241,59 @@ class Container:
                     "sender stopped or the connection was lost: open it again, or increase "
                     "`timeout=` if it pauses."
                 ) from error
-            self._damage.report(f"reading stops early: {error.strerror}")
+            self.damage.report_end(f"reading stops early: {error.strerror}")
+
+    def _demux(self, key: KeyFrame | None) -> Iterator[Packet]:
+        """Yield all packets from the start of the file, or from where a seek to `key` leads."""
+        if key is not None:
+            self._read_ahead.clear()
+            self._failure = self._demuxed = None
+            self._container.seek(key.seek_to, stream=self._stream)
+        while self._read_ahead:
+            yield self._read_ahead.popleft()
+        if self._failure is not None:
+            raise self._failure
+        # `yield from` fails if PyAV's generator has ended.
+        for packet in self._demuxed or self._container.demux(self._stream):  # noqa: UP028
+            yield packet
+
+    def stamp(self, packet: Packet) -> Stamp:
+        """Return the time stamps of a packet; none in raw streams, where FFmpeg makes them up."""
+        return Stamp() if self._raw else Stamp(packet.pts, packet.dts, packet.duration)
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        if not self.clock.in_order:
+            return frame.pts
+        return self._order.popleft().decoding if self._order else None
 
     def close(self) -> None:
         """Close the container."""
         self._container.close()
 
-    def _decode(self, key: KeyFrame | None) -> Iterator[VideoFrame]:
-        for packet in self.packets(key):
-            try:
-                frames = self._stream.decode(packet)
-            except av.FFmpegError as error:
-                self._damage.report(f"a packet does not decode: {error.strerror}")
-                continue
-            yield from frames
+
+def has_frame(packet: Packet) -> bool:
+    """Return whether a packet has a frame that is shown.
+
+    Empty packets repeat the last frame. Discarded ones, left by a cut without re-encoding, are
+    decoded but not shown.
+    """
+    return bool(packet.size) and not packet.is_discard
 
 
 def _stated_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Return the length in seconds that the file states, or None."""
-    if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
-    tag = _duration_tag(stream)
-    if tag is not None or container.duration is None:
-        return tag
-    return Fraction(container.duration, av.time_base)
+    stated = _duration(stream)
+    if stated is None:
+        stated = _duration_tag(stream)
+    if stated is None and container.duration is not None:
+        stated = Fraction(container.duration, av.time_base)
+    return stated
+
+
+def _duration(stream: VideoStream) -> Fraction | None:
+    if stream.duration is None or stream.time_base is None:
+        return None
+    return stream.duration * stream.time_base
 
 
 def _duration_tag(stream: VideoStream) -> Fraction | None:

@@ -16,9 +16,13 @@ class Damage:
     Args:
         name: Name of the source, for the message.
         strict: Whether damage is an error.
+
+    Attributes:
+        allows_cut_end: Whether a missing end is only worth a warning, also if strict.
     """
 
     def __init__(self, name: str, strict: bool) -> None:
+        self.allows_cut_end = False
         self._name = name
         self._strict = strict
         self._reported = False
@@ -32,14 +36,27 @@ class Damage:
         Warns:
             RuntimeWarning: If not strict, at the first call.
         """
-        message = (
+        if self._strict:
+            raise VideoError(
+                f"{self._message(problem)} Or pass `strict=False` to read the frames that decode."
+            )
+        self._warn(problem)
+
+    def report_end(self, problem: str) -> None:
+        """Report that the end is missing. Raises and warns as `report`."""
+        if self.allows_cut_end:
+            self._warn(problem)
+        else:
+            self.report(problem)
+
+    def _warn(self, problem: str) -> None:
+        if not self._reported:
+            self._reported = True
+            message = f"{self._message(problem)} Only the frames that decode are returned."
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+    def _message(self, problem: str) -> str:
+        return (
             f"{self._name}: expected an undamaged video. Received: a damaged one ({problem}). "
             "Download or record it again."
         )
-        if self._strict:
-            raise VideoError(f"{message} Or pass `strict=False` to read the frames that decode.")
-        if not self._reported:
-            self._reported = True
-            warnings.warn(
-                f"{message} Only the frames that decode are returned.", RuntimeWarning, stacklevel=2
-            )

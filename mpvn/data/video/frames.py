@@ -71,12 +71,21 @@ _QUARTER_TURNS = (  # 0, 1, 2 and 3 quarter turns counterclockwise
 
 
 class Decoded(NamedTuple):
-    """A frame as FFmpeg decodes it. Times are in seconds."""
+    """A frame as FFmpeg decodes it.
 
-    time: Fraction
-    duration: Fraction
+    Attributes:
+        frame: The frame as it is stored.
+        orientation: How to turn it upright.
+        time: When it is shown, in seconds after the first frame; 0 if it was read by number.
+        duration: How long it is shown, in seconds.
+        slack: How late `time` may be, because it was rounded, in seconds.
+    """
+
     frame: VideoFrame
     orientation: Orientation
+    time: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+    slack: Fraction = Fraction(0)
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -86,17 +95,18 @@ class Decoded(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An upright frame, `uint8 [height, width, 3]`, RGB. Times are in seconds."""
+    """An upright frame, `uint8 [height, width, 3]`, RGB. Times as in `Decoded`."""
 
+    pixels: Frame
     time: Fraction
     duration: Fraction
-    pixels: Frame
+    slack: Fraction
 
 
 def upright_pictures(
     first: Decoded, rest: Iterator[Decoded], shape: tuple[int, int], scale: bool, name: str
 ) -> Iterator[Picture]:
-    """Convert decoded frames to pictures, with times relative to the first frame.
+    """Convert decoded frames to pictures.
 
     Args:
         first: The first frame.
@@ -118,7 +128,8 @@ def upright_pictures(
             )
         pixels = np.empty((*shape, 3), np.uint8)
         converter.write(decoded, converter.place(decoded), pixels)
-        yield Picture(decoded.time - first.time, decoded.duration, pixels)
+        time = decoded.time - first.time
+        yield Picture(pixels, time, decoded.duration, decoded.slack)
 
 
 _FILTER = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INP

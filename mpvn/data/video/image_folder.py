@@ -45,7 +45,7 @@ class ImageFolder:
         for index in range(len(self._paths)) if indices is None else indices:
             frame = self._decode(self._paths[index])
             if frame is not None:
-                yield Decoded(index * period, period, frame, read_orientation(frame))
+                yield Decoded(frame, read_orientation(frame), index * period, period)
 
     def close(self) -> None:
         """Do nothing: no file stays open between two images."""

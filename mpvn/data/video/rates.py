@@ -19,10 +19,14 @@ def resample(pictures: Iterator[Picture], rate: Fraction) -> Iterator[Picture]:
     newest = next(pictures, None)
     while newest is not None:
         successor = next(pictures, None)
-        end = newest.time + newest.duration if successor is None else successor.time
+        if successor is None:
+            end = newest.time + newest.duration
+        else:
+            end = successor.time - successor.slack
         while due < end:
             # Copy a picture that is yielded again: the consumer may draw on the array.
             is_repeated = due + period < end
-            yield Picture(due, period, newest.pixels.copy() if is_repeated else newest.pixels)
+            pixels = newest.pixels.copy() if is_repeated else newest.pixels
+            yield Picture(pixels, due, period, Fraction(0))
             due += period
         newest = successor

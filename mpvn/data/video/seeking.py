@@ -3,35 +3,33 @@
 Seeking by time is not exact: containers round times, seek by decoding time instead of presentation
 time, or land where they can. So a file's packets are listed once without decoding, which is cheap;
 their sorted times number the frames. A key frame is identified by its position in the file, and
-every frame decoded after it must have the time that the list has for its number. If any of this
-fails, the file is decoded from its start. If even that disagrees with the list (packets without
-times, or packets without a frame), the whole file is decoded once to count its frames.
+every frame decoded after it must have the time stamp that the list has for its number. If any of
+this fails, the file is decoded from its start. If even that disagrees with the list (packets
+without times, or packets without a frame), the whole file is decoded once to count its frames.
 
-Limitations: files of the last kind, for example raw streams, are decoded from the start at every
-read.
+Limitations: files of the last kind, for example raw streams, and files without presentation times,
+such as H.264 with B-frames in AVI, are decoded from the start at every read.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-import functools
-import math
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mpvn.data.video.container import Container, KeyFrame
+from mpvn.data.video.clock import Stamp, recordings
+from mpvn.data.video.container import Container, KeyFrame, has_frame
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded
 from mpvn.data.video.sources import open_source
-from mpvn.data.video.timeline import DEFAULT_FPS, Ticks, Timeline, compact
+from mpvn.data.video.timeline import Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
 _HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
-_MICROSECOND = Fraction(1, 1_000_000)
 
 
 class SeekError(Exception):
@@ -40,26 +38,26 @@ class SeekError(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameIndex:
-    """The time of every frame of a file, and the key frames where decoding can start.
+    """When the frames of a file are shown, and the key frames where decoding can start.
 
     Attributes:
-        times: Presentation time of each frame, in ticks, ascending.
-        tick: Length of a tick, in seconds.
-        rate: Frames per second.
+        timeline: When the frames are shown.
+        stamps: Presentation time of each frame as the file has it, in ticks of the stream. None if
+            frames are identified by counting from the start of the file.
         keys: int64 `[key frames, 5]`: the frame's number, then the fields of `KeyFrame`. If empty,
             decoding starts at the beginning of the file.
-        counted: Whether the index comes from decoding the whole file. Frames are then identified
-            by counting, not by time.
     """
 
-    times: Ticks
-    tick: Fraction
-    rate: Fraction
+    timeline: Timeline
+    stamps: Ticks | None
     keys: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty((0, 5), int))
-    counted: bool = False
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.timeline)
+
+    def from_start(self) -> FrameIndex:
+        """Return the index without key frames."""
+        return dataclasses.replace(self, keys=self.keys[:0])
 
     def key_before(self, frame: int) -> tuple[int, KeyFrame | None]:
         """Return the last key frame at or before `frame`: its number and place in the file.
@@ -71,72 +69,78 @@ class FrameIndex:
         number, *key = self.keys[np.searchsorted(self.keys[:, 0], frame, "right") - 1].tolist()
         return number, KeyFrame(*key)
 
-    @functools.cached_property
-    def timeline(self) -> Timeline:
-        """When the frames are shown."""
-        start = int(self.times[0])
-        times = compact([int(time) - start for time in self.times])
-        end = math.ceil(int(times[-1]) + 1 / (self.rate * self.tick))
-        return Timeline(times, end, self.tick, self.rate)
-
 
 def index_frames(path: Path) -> FrameIndex:
     """List the frames of a video file, without decoding it if its packets have enough information.
 
     Raises:
-        VideoError: The file cannot be opened, or has no frames.
+        VideoError: The file cannot be opened, has no frames, or is damaged before its end.
 
     Warns:
-        RuntimeWarning: The file is damaged. Frames that cannot be read are left out.
+        RuntimeWarning: The end of the file is missing.
     """
-    container = _open(path, strict=False)
+    container = _open(path)
+    container.damage.allows_cut_end = True
     try:
-        keys: list[KeyFrame] = []
-        times: list[int | None] = []
-        ends: list[int] = []
+        clock = container.clock
+        packets: list[Stamp] = []
+        keys: list[tuple[int, KeyFrame]] = []  # with the number of its packet
         for packet in container.packets():
             key = KeyFrame.from_packet(packet)
             if key is not None:
-                keys.append(key)
-            # Discarded packets, left by a cut without re-encoding, are decoded but not shown.
-            if packet.size and not packet.is_discard:
-                times.append(packet.pts)
-                ends.append((packet.pts or 0) + (packet.duration or 0))
-        sorted_times = sorted({time for time in times if time is not None})
-        tick = container.time_base
-        if (
-            not keys
-            or not sorted_times
-            or len(sorted_times) < len(times)
-            or keys[0].time > sorted_times[0]
-            or container.codec in _HIDDEN_FRAME_CODECS
-            or tick is None
-        ):
+                keys.append((len(packets), key))
+            if has_frame(packet):
+                packets.append(container.stamp(packet))
+        if not packets or not keys or container.codec in _HIDDEN_FRAME_CODECS:
             return count_frames(path)
-        container.check_end(max(ends) * tick)
-        rows = sorted((np.searchsorted(sorted_times, key.time), *key) for key in keys)
-        return FrameIndex(
-            compact(sorted_times),
-            tick,
-            _rate(container, sorted_times, tick),
-            np.array(rows, np.int64),
-        )
+        if clock.in_order:
+            timeline = clock.timeline((stamp.decoding, stamp.duration) for stamp in packets)
+            container.check_end(packets[0].decoding, timeline.duration)
+            return FrameIndex(timeline, None)
+        return _index(container, packets, keys) or count_frames(path)
     finally:
         container.close()
 
 
+def _index(
+    container: Container, packets: Sequence[Stamp], keys: Sequence[tuple[int, KeyFrame]]
+) -> FrameIndex | None:
+    """Return the index of frames that have time stamps; None if they do not identify them."""
+    shown: list[Stamp] = []
+    rows: list[tuple[int, ...]] = []
+    first = 0
+    for part in recordings(packets):
+        times = sorted({s.presentation for s in part if s.presentation is not None})
+        if len(times) < len(part):
+            return None
+        for number, key in keys:
+            if first <= number < first + len(part):
+                rows.append((len(shown) + bisect.bisect_left(times, key.time), *key))
+        shown += sorted(part)
+        first += len(part)
+    # A frame before the first key frame may not decode.
+    if min(row[0] for row in rows):
+        return None
+    stamps = [int(s.presentation or 0) for s in shown]
+    timeline = container.clock.timeline((s.presentation, s.duration) for s in shown)
+    container.check_end(stamps[0], timeline.duration)
+    return FrameIndex(timeline, compact(stamps), np.array(sorted(rows), np.int64))
+
+
 def count_frames(path: Path) -> FrameIndex:
     """List the frames of a video file by decoding it. Raises and warns like `index_frames`."""
-    container = _open(path, strict=False)
+    container = _open(path)
+    container.damage.allows_cut_end = True
     try:
-        times = [round(decoded.time / _MICROSECOND) for decoded in container.frames()]
-        if not times:
+        shown = [(stamp, frame.duration) for frame, stamp in container.stamped_frames()]
+        if not shown:
             raise VideoError(
                 f"{path}: expected at least one frame that decodes. Received: none. "
                 "The file is damaged or was cut short: download or record it again."
             )
-        rate = _rate(container, times, _MICROSECOND)
-        return FrameIndex(compact(times), _MICROSECOND, rate, counted=True)
+        timeline = container.clock.timeline(shown)
+        container.check_end(shown[0][0], timeline.duration)
+        return FrameIndex(timeline, None)
     finally:
         container.close()
 
@@ -148,7 +152,7 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
         VideoError: The file is damaged at these frames, or cannot be opened.
         SeekError: Its frames are not those of the index.
     """
-    container = _open(path, strict=True)
+    container = _open(path)
     container.decode_in_one_thread()
     try:
         for run in _runs(index, numbers):
@@ -157,8 +161,8 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
         container.close()
 
 
-def _open(path: Path, strict: bool) -> Container:
-    source = open_source(str(path.absolute()), None, strict, 10.0, {})
+def _open(path: Path) -> Container:
+    source = open_source(str(path.absolute()), None, True, 10.0, {})
     if not isinstance(source, Container):
         raise VideoError(f"{path}: expected a video file. Received: a folder.")
     return source
@@ -186,17 +190,15 @@ def _numbered(container: Container, index: FrameIndex, first: int) -> Iterator[t
 
     Stops at the first frame that differs from the index.
     """
-    if index.counted:
-        yield from enumerate(container.frames())
-        return
     number, key = index.key_before(first)
-    for decoded in container.frames(key):
-        frame = decoded.frame
-        if number >= len(index) or frame.pts != index.times[number]:
+    for frame, orientation in container.oriented_frames(key):
+        if number >= len(index):
+            return
+        if index.stamps is not None and frame.pts != index.stamps[number]:
             return
         if key is not None and frame.pts == key.time and not frame.key_frame:
             return
-        yield number, decoded
+        yield number, Decoded(frame, orientation)
         number += 1
 
 
@@ -216,17 +218,3 @@ def _select(numbered: Iterator[tuple[int, Decoded]], numbers: Sequence[int]) -> 
                 return
             due = successor
     raise SeekError(f"frame {due} is not where the index has it")
-
-
-def _rate(container: Container, times: Sequence[int], tick: Fraction) -> Fraction:
-    """Return the stated rate if it agrees with the times, which are rounded, to 5%.
-
-    Otherwise return the average rate.
-    """
-    stated = container.rate
-    if len(times) < 2 or times[-1] <= times[0]:
-        return stated or Fraction(DEFAULT_FPS)
-    measured = (len(times) - 1) / ((times[-1] - times[0]) * tick)
-    if stated is not None and abs(stated - measured) <= measured / 20:
-        return stated
-    return measured

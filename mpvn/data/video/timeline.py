@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from mpvn.data.video.errors import VideoError
 
 Ticks = Sequence[int] | npt.NDArray[np.int64]
+
+TicksOrTick = TypeVar("TicksOrTick", int, npt.NDArray[np.int64])
 
 DEFAULT_FPS = 25
 """Frames per second of an image folder, or of a file that does not state its rate."""
@@ -48,20 +51,22 @@ class Timeline:
         end: End of the last frame, in ticks.
         tick: Length of a tick, in seconds.
         rate: Frames per second: constant, or the average.
-        tolerance: Ticks by which a time may be too late, because the container rounded it.
+        period: Time between frames on an even grid, in ticks; 0 if they are not on one.
+        tolerance: Ticks by which other times may be late, because the container rounded them.
     """
 
     times: Ticks
     end: int
     tick: Fraction
     rate: Fraction
-    tolerance: Fraction = Fraction(0)
+    period: int = 0
+    tolerance: int = 0
 
     @classmethod
     def even(cls, count: int, rate: float | Fraction) -> Timeline:
         """Return the timeline of `count` frames at a constant rate, in frames per second."""
         exact = frame_rate(rate)
-        return cls(range(count), count, 1 / exact, exact)
+        return cls(range(count), count, 1 / exact, exact, period=1)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -84,9 +89,9 @@ class Timeline:
             seconds, int64 `[N]`.
         """
         period = 1 / (frame_rate(rate) * self.tick)  # in ticks
-        count = max(1, math.ceil((self.end - self.tolerance) / period))
-        due = [math.floor(n * period + self.tolerance) for n in range(count)]
-        return np.searchsorted(np.asarray(self.times), due, "right") - 1
+        count = max(1, math.ceil(self.end / period))
+        due = [math.floor(n * period) for n in range(count)]
+        return np.searchsorted(self._earliest(np.asarray(self.times)), due, "right") - 1
 
     def between(self, start: float | Fraction | None, end: float | Fraction | None) -> range:
         """Return the frames that start from `start` until before `end`, in seconds."""
@@ -95,19 +100,26 @@ class Timeline:
         return range(first, max(first, last))
 
     def section(self, frames: range) -> Timeline:
-        """Return the timeline of consecutive frames, which starts with the first of them."""
-        if not frames:
-            return Timeline(range(0), 0, self.tick, self.rate, self.tolerance)
+        """Return the timeline of one or more consecutive frames, which starts with the first."""
         start = int(self.times[frames[0]])
         end = self.end if frames.stop == len(self) else int(self.times[frames.stop])
         times = self.times[frames.start : frames.stop]
         shifted = compact([int(time) - start for time in times])
-        return Timeline(shifted, end - start, self.tick, self.rate, self.tolerance)
+        return dataclasses.replace(self, times=shifted, end=end - start)
 
     def _first_at(self, seconds: float | Fraction) -> int:
         exact = Fraction(seconds).limit_denominator(1_000_000)
-        ticks = math.ceil(exact / self.tick - self.tolerance)
-        return int(np.searchsorted(np.asarray(self.times), ticks))
+        ticks = math.ceil(exact / self.tick)
+        return int(np.searchsorted(np.asarray(self.times) + self.tolerance, ticks))
+
+    def _earliest(self, times: TicksOrTick) -> TicksOrTick:
+        return earliest(times, self.period, self.tolerance)
+
+
+def earliest(times: TicksOrTick, period: int, tolerance: int) -> TicksOrTick:
+    """Return the earliest times that may have been rounded to `times`; see `Timeline`."""
+    on_grid = (times % period == 0) if period else (times == 0)
+    return times - tolerance * (1 - on_grid)
 
 
 def compact(times: list[int]) -> Ticks:

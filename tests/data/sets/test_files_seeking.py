@@ -147,14 +147,14 @@ def test_real_videos(shared: Path) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets one entry for each decoded frame."""
     entries: list[int] = []
-    frames = Container.frames
+    decode = Container.decode
 
     def counted(self: Container, *arguments: object) -> Iterator[object]:
-        for frame in frames(self, *arguments):  # type: ignore[arg-type]
+        for frame in decode(self, *arguments):  # type: ignore[arg-type]
             entries.append(0)
             yield frame
 
-    monkeypatch.setattr(Container, "frames", counted)
+    monkeypatch.setattr(Container, "decode", counted)
     return entries
 
 

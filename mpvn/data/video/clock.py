@@ -1,0 +1,270 @@
+"""The clock of a source: from the time stamps of its frames to the times at which they are shown.
+
+A container rounds time stamps to its tick: at 30 frames per second, Matroska stores 0, 33, 67 and
+100 ms. A stamp within a tick of a multiple of the frame period is taken as that multiple; other
+stamps may be up to half a tick late. A frame whose stamp goes back, or jumps ahead by more than a
+pause, belongs to another recording, or the camera's clock was set: it follows the frame before it.
+
+The claims of a container are checked against the first packets of a file: its frame rate (a
+browser's recording claims 1000), and its presentation times. AVI and ASF have none: FFmpeg works
+them out for some codecs only. A raw stream has no times at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from mpvn.data.video.timeline import DEFAULT_FPS, Timeline, compact, earliest
+
+PAUSE = Fraction(60)
+"""The longest pause between two frames of a file, in seconds, unless it states longer ones."""
+
+BROADCAST_PAUSE = Fraction(10)
+"""The same in formats that are joined and cut at will, and from live sources; FFmpeg's limit."""
+
+MICROSECOND = Fraction(1, 1_000_000)
+_MOST_CLAIMED = 480  # a higher rate may be the container's tick, such as 1000
+
+
+class Stamp(NamedTuple):
+    """The times of a packet, in ticks."""
+
+    presentation: int | None = None
+    decoding: int | None = None
+    duration: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """How to read the time stamps of a source. All ints are in units.
+
+    Attributes:
+        unit: Length of a unit, in seconds.
+        tick: Length of a tick of the stamps.
+        rounding: Length to whose multiples the source has rounded times: a tick or more.
+        period: Time between frames on an even grid; 0 if they are not on one.
+        frame: Length of a frame that has no stated one.
+        pause: Longest time from the end of a frame to the next one.
+        rate: Frames per second; None if unknown.
+        states_durations: Whether the source's durations of frames are credible.
+        in_order: Whether frames take decoding times, in the order in which they are shown, because
+            the source has no presentation times.
+    """
+
+    unit: Fraction
+    tick: int
+    rounding: int
+    period: int
+    frame: int
+    pause: int
+    rate: Fraction | None
+    states_durations: bool = True
+    in_order: bool = False
+
+    def snap(self, time: int) -> int:
+        """Return the multiple of the period that was rounded to `time`, or `time`."""
+        if not self.period:
+            return time
+        nearest = (2 * time + self.period) // (2 * self.period) * self.period
+        return nearest if abs(nearest - time) <= self.rounding else time
+
+    def earliest(self, time: int) -> int:
+        """Return the earliest time that may have been rounded to `time`."""
+        return earliest(time, self.period, self.rounding // 2)
+
+    def timeline(self, stamps: Iterable[tuple[int | None, int | None]]) -> Timeline:
+        """Return the timeline of frames, given the stamp and the duration of each, in ticks."""
+        running = FrameTimes(self)
+        times = [running.add(*stamp)[0] for stamp in stamps]
+        rate = self.rate or Fraction(DEFAULT_FPS)
+        tolerance = self.rounding // 2
+        return Timeline(compact(times), running.end, self.unit, rate, self.period, tolerance)
+
+
+class FrameTimes:
+    """Convert stamps of successive frames to times, in units after the first frame.
+
+    Args:
+        clock: The clock.
+
+    Attributes:
+        end: End of the newest frame.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._first: int | None = None  # the first stamp of the recording, in ticks
+        self._start = 0  # its time
+        self._newest = 0
+        self.end = 0
+
+    def add(self, stamp: int | None, duration: int | None) -> tuple[int, int]:
+        """Return the time and the duration of the next frame, given its own in ticks."""
+        clock = self._clock
+        time = self._time(stamp)
+        length = clock.frame
+        if duration and clock.states_durations:
+            length = duration * clock.tick
+        self._newest = time
+        self.end = max(time, self._start + clock.snap(time + length - self._start))
+        return time, self.end - time
+
+    def _time(self, stamp: int | None) -> int:
+        if stamp is None:
+            return self.end
+        if self._first is not None:
+            clock = self._clock
+            time = self._start + clock.snap((stamp - self._first) * clock.tick)
+            if self._newest <= time <= self.end + clock.pause:
+                return time
+        self._first, self._start = stamp, self.end
+        return self.end
+
+
+def claimed_clock(tick: Fraction | None, rates: Sequence[Fraction], pause: Fraction) -> Clock:
+    """Return the clock of a source whose claims cannot be checked, such as a camera.
+
+    Args:
+        tick: Seconds per tick; None if not stated.
+        rates: Claimed frame rates, the best first.
+        pause: The longest pause, in seconds.
+    """
+    tick = tick or MICROSECOND
+    rate = next((r for r in rates if r <= _MOST_CLAIMED or r * tick * 2 <= 1), None)
+    return _clock(tick, tick, rate, rate, pause, states_durations=rate is not None)
+
+
+def raw_clock(rates: Sequence[Fraction]) -> Clock:
+    """Return the clock of a stream without time stamps, given its claimed rates."""
+    rate = rates[-1] if rates else Fraction(DEFAULT_FPS)
+    return _clock(1 / rate, 1 / rate, rate, rate, PAUSE, states_durations=False, in_order=True)
+
+
+def measured_clock(
+    stamps: Sequence[Stamp],
+    tick: Fraction | None,
+    rates: Sequence[Fraction],
+    pause: Fraction,
+    reorders: bool,
+) -> Clock:
+    """Return the clock of a file, whose claims are checked against its first packets.
+
+    Args:
+        stamps: The times of the first packets, in the order of the file.
+        tick: Seconds per tick; None if not stated.
+        rates: Claimed frame rates, the best first.
+        pause: The longest pause, in seconds.
+        reorders: Whether the format has no presentation times, and the decoder shows frames in
+            another order than that of the file.
+    """
+    tick = tick or MICROSECOND
+    parts = recordings(stamps)
+    in_order = reorders and all(
+        a.presentation < b.presentation
+        for part in parts
+        for a, b in itertools.pairwise(part)
+        if a.presentation is not None and b.presentation is not None
+    )
+    times = [[stamp.decoding if in_order else stamp.presentation for stamp in p] for p in parts]
+    runs = [sorted(time for time in part if time is not None) for part in times]
+    steps = [b - a for run in runs for a, b in itertools.pairwise(run) if 0 < b - a <= pause / tick]
+    if not steps:
+        length = next((stamp.duration for stamp in stamps if stamp.duration), None)
+        clock = claimed_clock(tick, [1 / (length * tick)] if length else rates, pause)
+        return dataclasses.replace(clock, in_order=in_order)
+    rounding = _rounding(steps, tick)
+    average, usual = Fraction(sum(steps), len(steps)), statistics.median_low(steps)
+    measured = 1 / (average * tick)
+    candidates = [*rates, *_simple_rates(measured), *_simple_rates(1 / (usual * tick))]
+    grid = next((r for r in candidates if _is_grid(1 / (r * tick), usual, runs, rounding)), None)
+    claims = [grid, *rates] if grid else rates
+    claim = next((r for r in claims if abs(measured - r) <= measured / 20), None)
+    if grid is None and min(steps) < 2 * rounding:
+        grid = 1 / (rounding * tick)  # The clock itself is the grid: it rounded nothing.
+    rate = claim or measured.limit_denominator(1001)
+    durations = [stamp.duration or 0 for stamp in stamps]
+    states_durations = 2 * statistics.median(durations) >= usual
+    return _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order)
+
+
+def _simple_rates(measured: Fraction) -> Iterator[Fraction]:
+    """Yield rates near a measured one: of television, then fractions with small denominators."""
+    whole = max(1, round(measured))
+    yield from (Fraction(whole), Fraction(1000 * whole, 1001))
+    rates = (measured.limit_denominator(most) for most in range(2, 13))
+    yield from (rate for rate in rates if rate)
+
+
+def recordings(stamps: Sequence[Stamp]) -> list[list[Stamp]]:
+    """Split stamps, in the order of the file, where decoding times go back."""
+    parts: list[list[Stamp]] = [[]]
+    newest: int | None = None
+    for stamp in stamps:
+        if newest is not None and stamp.decoding is not None and stamp.decoding < newest:
+            parts.append([])
+        parts[-1].append(stamp)
+        newest = newest if stamp.decoding is None else stamp.decoding
+    return parts
+
+
+def _clock(
+    tick: Fraction,
+    rounding: Fraction,
+    grid: Fraction | None,
+    rate: Fraction | None,
+    pause: Fraction,
+    states_durations: bool = True,
+    in_order: bool = False,
+) -> Clock:
+    """Return a clock, given lengths in seconds and rates in frames per second."""
+    period = 1 / grid if grid else Fraction(0)
+    frame = 1 / (rate or Fraction(DEFAULT_FPS))
+    # Halves of a unit are whole, too: the tolerance is half of the rounding.
+    unit = functools.reduce(_common, (length for length in (rounding, period, frame) if length)) / 2
+    unit = _common(unit, tick)
+    return Clock(
+        unit,
+        int(tick / unit),
+        int(rounding / unit),
+        int(period / unit),
+        int(frame / unit),
+        int(pause / unit),
+        rate,
+        states_durations,
+        in_order,
+    )
+
+
+def _common(a: Fraction, b: Fraction) -> Fraction:
+    """Return the greatest length of which both are multiples."""
+    numerator = math.gcd(a.numerator * b.denominator, b.numerator * a.denominator)
+    return Fraction(numerator, a.denominator * b.denominator)
+
+
+def _rounding(steps: Sequence[int], tick: Fraction) -> int:
+    """Return the ticks to which stamps are rounded: more than one if they come from milliseconds.
+
+    A file that was converted from Matroska keeps times rounded to milliseconds in finer ticks.
+    """
+    millisecond = Fraction(1, 1000) / tick
+    if millisecond.denominator > 1:
+        return 1
+    return math.gcd(int(millisecond), *steps)
+
+
+def _is_grid(period: Fraction, usual: int, runs: Sequence[Sequence[int]], rounding: int) -> bool:
+    """Return whether the usual step is `period`, and all stamps are rounded multiples of it."""
+    if period < rounding or abs(period - usual) > rounding:
+        return False
+    return all(
+        abs(round((stamp - run[0]) / period) * period - (stamp - run[0])) <= rounding
+        for run in runs
+        for stamp in run
+    )
