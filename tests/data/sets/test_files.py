@@ -67,7 +67,7 @@ def test_invalid_sections_are_errors(start: float | None, end: float | None) -> 
 
 
 def test_joints_of_frames(tmp_path: Path, rng: np.random.Generator) -> None:
-    joints = rng.random((20, 3, 3)).astype(np.float32)
+    joints = rng.random((20, 2, 3, 3)).astype(np.float32)
     video = FileVideo(encode(tmp_path / "a.mp4"), start=0.4, end=1.2, joints=joints)
     result = video.joints([0, 7, 7, 19])
     assert result is not None and result.dtype == np.float32
@@ -81,10 +81,10 @@ def test_without_joints(tmp_path: Path) -> None:
 
 
 def test_joints_of_the_wrong_shape_are_errors(tmp_path: Path) -> None:
-    video = FileVideo(encode(tmp_path / "a.mp4"), joints=np.zeros((49, 3, 3), np.float32))
+    video = FileVideo(encode(tmp_path / "a.mp4"), joints=np.zeros((49, 2, 3, 3), np.float32))
     with pytest.raises(VideoError, match="each of 50 frames. Received: joints for 49"):
         _ = len(video.timeline)
-    with pytest.raises(VideoError, match=r"\[frames, joints, 3\]. Received: \[49, 3\]"):
+    with pytest.raises(VideoError, match=r"\[frames, people, joints, 3\]. Received: \[49, 3\]"):
         FileVideo("a.mp4", joints=np.zeros((49, 3), np.float32))
 
 
