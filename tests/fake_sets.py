@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mpvn.data import VideoWriter
-from mpvn.data.video_set import VideoSet
+from mpvn.data.video_set import Label, VideoSet
 
 FRAMES = 8
 SIZE = (32, 48)
@@ -68,7 +68,7 @@ def _encode(level: int, frames: int) -> bytes:
         return path.read_bytes()
 
 
-def levels(videos: VideoSet) -> list[tuple[int | None, int]]:
+def levels(videos: VideoSet) -> list[tuple[Label | None, int]]:
     """Return the label of each video, and its gray level, which identifies it."""
     results = []
     for video in videos.videos:

@@ -24,6 +24,11 @@ NO_MIRROR = -1
 """In `VideoSet.mirrored_labels`: the mirror image of this class belongs to no class of the set."""
 
 
+def numbers_of(label: Label | None) -> tuple[int, ...]:
+    """Return the indices of the classes of a label."""
+    return label if isinstance(label, tuple) else () if label is None else (label,)
+
+
 class Video(Protocol):
     """One video of a data set. Only `read` and the first `timeline` are expensive."""
 

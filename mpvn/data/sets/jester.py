@@ -19,7 +19,7 @@ def jester(root: str | os.PathLike[str], split: str = "train") -> VideoSet:
 
     Args:
         root: The folder that contains `20bn-jester-v1/` and the lists.
-        split: `"train"` or `"val"`.
+        split: `"train"`, `"val"` or `"test"`, whose videos have no labels.
 
     Raises:
         ValueError: Folders, lists or listed videos are missing, or classes are unknown.

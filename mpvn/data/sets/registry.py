@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.sets.cater import cater
+from mpvn.data.sets.charades import charades
 from mpvn.data.sets.folder import folder
 from mpvn.data.sets.hmdb51 import hmdb51
 from mpvn.data.sets.jester import jester
@@ -21,6 +22,7 @@ SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
     {
         "rendered_figures": rendered_figures,
         "cater": cater,
+        "charades": charades,
         "csv": table,
         "folder": folder,
         "hmdb51": hmdb51,

@@ -38,7 +38,7 @@ def something_something(
 
     Args:
         root: The folder that contains the folder of videos and the lists.
-        split: `"train"` or `"val"`.
+        split: `"train"`, `"val"` or `"test"`, whose videos have no labels.
         version: 1, folders of frames, or 2, WebM files.
 
     Raises:
@@ -57,21 +57,26 @@ def _read_version_2(root: Path, split: str) -> VideoSet:
     classes = _read_classes(find_list(root, [f"{_PREFIX}2-labels.json", "labels.json"], _REMEDY_2))
     path = find_split_list(root, f"{_PREFIX}2", split, "json", _REMEDY_2)
     numbers = {name: label for label, name in enumerate(classes)}
-    paths = PathCache()
+    required = ["id"] if split == "test" else ["id", "template"]
+    paths, seen = PathCache(), set[Path]()
     videos: list[FileVideo] = []
     problems: list[str] = []
     for index, entry in enumerate(read_json(path, list, _REMEDY_2)):
-        if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
-            problems.append(f"entry {index}: expected an id and a template. Received: {entry!r}")
+        if not isinstance(entry, dict) or not set(required) <= entry.keys():
+            expected = " and ".join(required)
+            problems.append(f"entry {index}: expected {expected}. Received: {entry!r}")
             continue
-        name = str(entry["template"]).replace("[", "").replace("]", "")
+        name = str(entry.get("template", "")).replace("[", "").replace("]", "")
         video = folder / f"{entry['id']}.webm"
-        if name not in numbers:
+        if name not in numbers and "template" in entry:
             problems.append(f"entry {index}: expected a known class. Received: {name!r}")
+        elif video in seen:
+            problems.append(f"entry {index}: {entry['id']} is a duplicate")
         elif not paths.exists(video):
             problems.append(f"entry {index}: {video} does not exist")
         else:
-            videos.append(FileVideo(video, numbers[name]))
+            videos.append(FileVideo(video, numbers.get(name)))
+            seen.add(video)
     raise_problems(str(path), problems, _REMEDY_2)
     return VideoSet(f"Something-Something V2 {split}", videos, classes, mirrored_labels(classes))
 

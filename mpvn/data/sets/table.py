@@ -1,7 +1,7 @@
 """Videos listed in a CSV file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mpvn.data.sets.classes import name_problems, number_labels, warn_of_missing_classes
@@ -9,7 +9,8 @@ from mpvn.data.sets.csv_rows import Row, read_csv
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
-from mpvn.data.video_set import VideoSet
+from mpvn.data.sets.multi_label import join_labels, split_labels
+from mpvn.data.video_set import Label, VideoSet, numbers_of
 
 _REMEDY = (
     "Write lines of a path, a label and, optionally, a split, separated by commas, such as "
@@ -24,6 +25,7 @@ def table(
     *,
     classes: Sequence[str] | None = None,
     mirror: str = "names",
+    separator: str | None = None,
 ) -> VideoSet:
     """Read videos listed in a CSV file with the columns `path,label[,split]`.
 
@@ -42,6 +44,8 @@ def table(
         classes: Names of the classes in the order of their numbers. Labels are these names, or
             their numbers from 0 on. Default: the labels that occur.
         mirror: What the mirror image of a class is, as in `folder`.
+        separator: Text between the labels of a video, such as `"|"`, if a video may have any
+            number of labels; an empty cell has none. None or "": each video has one label.
 
     Raises:
         ValueError: The file is missing or has another format; videos are missing or listed twice;
@@ -55,8 +59,11 @@ def table(
     check_mirror(mirror)
     path = find_file([Path(path)], "a CSV file", _REMEDY)
     required = ["path", "label"] + ["split"] * (split is not None)
-    rows = read_csv(path, required, _REMEDY, optional=["split"])
-    names, labels = _number_labels(path, rows, classes)
+    empty = ["label"] if separator else []
+    rows = read_csv(path, required, _REMEDY, optional=["split"], may_be_empty=empty)
+    single = split_labels(path, rows, separator) if separator else rows
+    names, numbers = _number_labels(path, single, classes)
+    labels: Iterable[Label] = join_labels(rows, numbers, separator) if separator else numbers
     if split is not None:
         check_choice(f"{path}: split", split, sorted({row["split"] for row in rows}))
     videos: list[FileVideo] = []
@@ -73,14 +80,15 @@ def table(
             videos.append(FileVideo(video, label))
     raise_problems(str(path), problems, _REMEDY)
     title = path.stem if split is None else f"{path.stem} {split}"
-    occurring = {names[label] for label in labels}
+    occurring = {names[number] for number in numbers}
     warn_of_missing_classes(
         title,
         [name for name in names if name in occurring],
-        {names[video.label] for video in videos if isinstance(video.label, int)},
+        {names[number] for video in videos for number in numbers_of(video.label)},
         "They are in other splits only. Divide their videos among the splits.",
     )
-    return VideoSet(title, videos, names, mirrored_labels(names, mirror))
+    mirrored = mirrored_labels(names, mirror)
+    return VideoSet(title, videos, names, mirrored, multi_label=bool(separator))
 
 
 def _number_labels(

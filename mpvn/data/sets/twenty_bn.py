@@ -19,16 +19,11 @@ from mpvn.data.video_set import VideoSet
 FPS = 12.0
 """Frames per second of the folders of frames."""
 
-_SPLITS = {"train": "train", "val": "validation"}
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 def find_split_list(root: Path, prefix: str, split: str, suffix: str, remedy: str) -> Path:
     """Return the path of the list of a split."""
-    if split == "test":
-        raise ValueError(
-            "split: expected train or val, because the test videos have no labels. "
-            f"Received: {split!r}."
-        )
     name = _SPLITS[check_choice("split", split, _SPLITS)]
     return find_list(root, [f"{prefix}-{name}.{suffix}", f"{name}.{suffix}"], remedy)
 
@@ -43,19 +38,19 @@ def read_frame_folders(root: Path, prefix: str, title: str, split: str, remedy: 
     """Read a set of folders `20bn-PREFIX/ID/00001.jpg` and two lists.
 
     `PREFIX-labels.csv` has a class on each line; `PREFIX-train.csv` and `PREFIX-validation.csv`
-    have lines `ID;CLASS`.
+    have lines `ID;CLASS`; `PREFIX-test.csv` has lines `ID`, because the classes are not published.
     """
     folders = find_folder([root / f"20bn-{prefix}"], "folders of frames", remedy)
     labels = find_list(root, [f"{prefix}-labels.csv"], remedy)
     classes = tuple(text for _, text in read_lines(labels, remedy))
     rows = find_split_list(root, prefix, split, "csv", remedy)
     numbers = {name: label for label, name in enumerate(classes)}
-    paths = PathCache()
+    paths, seen = PathCache(), set[str]()
     videos: list[FileVideo] = []
     problems: list[str] = []
     for line, text in read_lines(rows, remedy):
         identifier, _, name = text.partition(";")
-        if name not in numbers:
+        if name not in numbers and (name or split != "test"):
             problems.append(
                 f"line {line}: expected ID;CLASS with a known class. Received: {text!r}"
             )
@@ -63,7 +58,10 @@ def read_frame_folders(root: Path, prefix: str, title: str, split: str, remedy: 
             problems.append(f"line {line}: the folder {folders / identifier} does not exist")
         elif not has_images(folders / identifier):
             problems.append(f"line {line}: {folders / identifier} contains no images")
+        elif identifier in seen:
+            problems.append(f"line {line}: {identifier} is a duplicate")
         else:
-            videos.append(FileVideo(folders / identifier, numbers[name], fps=FPS))
+            videos.append(FileVideo(folders / identifier, numbers.get(name), fps=FPS))
+            seen.add(identifier)
     raise_problems(str(rows), problems, remedy)
     return VideoSet(f"{title} {split}", videos, classes, mirrored_labels(classes))

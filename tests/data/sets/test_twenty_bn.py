@@ -73,8 +73,8 @@ def test_something_something_v2(version_2: FakeSet) -> None:
 
 def test_errors_of_version_1(version_1: FakeSet) -> None:
     read = SETS["something_something_v1"]
-    with raises("expected train or val, because the test videos have no labels"):
-        read(version_1.root, "test")
+    with raises("split: expected one of train, val, test. Received: 'dev'"):
+        read(version_1.root, "dev")
     (version_1.root / f"20bn-{V1}" / "9").mkdir()
     rows = ["7;Juggling", "8;", f"8;{ACTIONS[0]}", f"9;{ACTIONS[0]}"]
     version_1.text(f"{V1}-train.csv", rows)
@@ -102,7 +102,7 @@ def test_errors_of_version_2(version_2: FakeSet) -> None:
     version_2.json(f"labels/{V2}-train.json", entries)
     with raises(
         "3 problems",
-        "entry 0: expected an id",
+        "entry 0: expected id and template",
         "entry 1: expected a known class. Received: 'Juggling'",
         "3.webm does not exist",
     ):
