@@ -11,6 +11,7 @@ from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Converter, Decoded
 from mpvn.data.video.framing import Framed, Framing, Unchanged
 from mpvn.data.video.image_folder import ImageFolder
+from mpvn.data.video.image_series import is_series
 from mpvn.data.video.seeking import FrameIndex, SeekError, count_frames, decode, index_frames
 from mpvn.data.video.timeline import Timeline, frame_rate
 from mpvn.data.video_set import Frames, Joints, Label
@@ -23,7 +24,7 @@ class FileVideo:
     access finds where they are in the file; then `read` decodes no more frames than needed.
 
     Args:
-        path: A video file, or a folder of images in natural order.
+        path: A video file, a folder of images, or a pattern of images, as in `VideoReader`.
         label: Index of the class, or a sequence of the indices of any number of classes; None if
             they are not known.
         start: Start of the video, in seconds after the first frame of the file.
@@ -146,7 +147,7 @@ class FileVideo:
         """Return the positions of the frames, which are found at the first call."""
         if self._index is not None:
             return self._index
-        if self._path.is_dir():
+        if is_series(self._path):
             images = ImageFolder(self._path, self._rate, strict=True)
             index = FrameIndex(Timeline.even(images.frame_count, images.rate), None)
         elif self._rate is not None:
@@ -208,7 +209,7 @@ class FileVideo:
             )
 
     def _decode(self, index: FrameIndex, wanted: Sequence[int]) -> Generator[Decoded, None, None]:
-        if self._path.is_dir():
+        if is_series(self._path):
             yield from ImageFolder(self._path, self._rate, strict=True).frames(wanted)
         else:
             yield from decode(self._path, index, wanted)

@@ -13,7 +13,7 @@ from PIL import Image
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.hmdb51 import read_fold
 from mpvn.data.sets.layout import find_folder, has_images, raise_problems
-from mpvn.data.video.image_folder import images_in
+from mpvn.data.video.image_series import images_in
 from mpvn.data.video_set import Joints, VideoSet
 
 JOINTS = (

@@ -20,7 +20,7 @@ from mpvn.data.sets.layout import (
     raise_problems,
     read_json,
 )
-from mpvn.data.video.image_folder import images_in
+from mpvn.data.video.image_series import images_in
 from mpvn.data.video.timeline import DEFAULT_FPS
 from mpvn.data.video_set import Joints, VideoSet
 

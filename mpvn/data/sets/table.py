@@ -10,6 +10,7 @@ from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.sets.multi_label import join_labels, split_labels
+from mpvn.data.video.image_series import is_series
 from mpvn.data.video_set import Label, VideoSet, numbers_of
 
 _REMEDY = (
@@ -74,7 +75,7 @@ def table(
         first = seen.setdefault(os.path.normpath(video), row.line)
         if first != row.line:
             problems.append(f"line {row.line}: {row['path']} is a duplicate of line {first}")
-        elif not paths.exists(video):
+        elif not paths.exists(video) and not is_series(video):
             problems.append(f"line {row.line}: {video} does not exist")
         elif split is None or row["split"] == split:
             videos.append(FileVideo(video, label))

@@ -1,6 +1,6 @@
-"""A folder of images as a video."""
+"""A folder of images as a video. `image_series` finds which images are its frames."""
 
-import re
+import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -8,20 +8,20 @@ from pathlib import Path
 import av
 from av.video.frame import VideoFrame
 
-from mpvn.data.video.endings import IMAGE_SUFFIXES, is_image
-from mpvn.data.video.errors import Damage, VideoError
+from mpvn.data.video.errors import Damage
 from mpvn.data.video.frames import Decoded, read_orientation
+from mpvn.data.video.image_series import find_series
 from mpvn.data.video.timeline import DEFAULT_FPS
 
 
 class ImageFolder:
-    """The images of a folder in natural order, evenly spaced in time.
+    """The frames of a folder of images, evenly spaced in time.
 
     Args:
-        folder: The folder.
+        folder: The folder; or a pattern that selects its images, such as `clip/rgb_*`.
         rate: Frames per second. None for `DEFAULT_FPS`.
-        strict: Whether an image that does not decode is an error. If False, it is left out with a
-            warning.
+        strict: Whether missing images, and images that do not decode, are errors. If False, they
+            are left out with a warning.
 
     Attributes:
         rate: Frames per second.
@@ -29,12 +29,32 @@ class ImageFolder:
         duration: Length in seconds.
 
     Raises:
-        VideoError: The folder has no images.
+        VideoError: The folder has no images, or several series of them; images are missing, if
+            strict.
+
+    Warns:
+        RuntimeWarning: Images are left out because they belong to no series; images are missing, if
+            not strict.
     """
 
     def __init__(self, folder: Path, rate: Fraction | None, strict: bool) -> None:
-        self._paths = images_in(folder)
+        series = find_series(folder)
+        self._paths = series.paths
         self._damage = Damage(str(folder), strict)
+        if series.missing:
+            first, count = series.missing[0][0], sum(map(len, series.missing))
+            self._damage.report(
+                f"{count} images are missing, from number {first} on; if they never existed, pass "
+                f"{folder / '*'}"
+            )
+        if series.left_out:
+            warnings.warn(
+                f"{folder}: expected images whose names differ in a number. Received also: "
+                f"{', '.join(series.left_out[:5])}{' ...' * (len(series.left_out) > 5)}, which "
+                "are left out. Remove them, or rename them if they are frames.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self.rate = rate or Fraction(DEFAULT_FPS)
         self.frame_count = len(self._paths)
         self.duration = len(self._paths) / self.rate
@@ -58,28 +78,3 @@ class ImageFolder:
         except (av.FFmpegError, IndexError, OSError, StopIteration) as error:
             self._damage.report(f"{path.name} does not decode: {error}")
         return None
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the images in a folder, in natural order: `2.png` before `10.png`.
-
-    Raises:
-        VideoError: There are none.
-    """
-    paths = [path for path in folder.iterdir() if is_image(path.name)]
-    if not paths:
-        raise VideoError(
-            f"{folder}: expected a folder of images ({', '.join(sorted(IMAGE_SUFFIXES))}). "
-            f"Received: a folder with {sum(1 for _ in folder.iterdir())} entries, none of them an "
-            "image. Pass the folder that contains the images themselves, or a video file."
-        )
-    return sorted(paths, key=_natural_key)
-
-
-def _natural_key(path: Path) -> tuple[list[str | int], str]:
-    """Return a sort key that compares digits as numbers.
-
-    `re.split` puts numbers at odd positions, so that a number is never compared with text.
-    """
-    parts = re.split(r"(\d+)", path.stem.casefold())
-    return [int(part) if at % 2 else part for at, part in enumerate(parts)], path.name

@@ -57,7 +57,8 @@ class VideoReader:
     Args:
         source: One of
             a video file;
-            a folder of images, read in natural order (`2.png` before `10.png`);
+            a folder of images, read in the order of their numbers (`2.png` before `10.png`); or
+            some images of a folder, such as `clip/rgb_*`: see `mpvn.data.video.image_series`;
             a URL such as `rtsp://...` or `https://...`;
             a camera: `/dev/video0`, `camera:0`, or `camera:NAME`.
         size: `(height, width)` in pixels. Frames are scaled, keeping their aspect ratio, until they

@@ -21,6 +21,7 @@ import av.device
 from mpvn.data.video.container import Container
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.image_folder import ImageFolder
+from mpvn.data.video.image_series import is_series
 
 Source = Container | ImageFolder
 """An open source: `rate`, `frame_count` and `duration` (None if not stated), `frames()`, `close()`.
@@ -62,7 +63,7 @@ def _open_path(
     path: Path, rate: Fraction | None, strict: bool, options: dict[str, str], stream: int | None
 ) -> Source:
     try:
-        if path.is_dir():
+        if is_series(path):
             return _open_folder(path, rate, strict, stream)
         if path.stat().st_size == 0 and path.is_file():
             raise VideoError(

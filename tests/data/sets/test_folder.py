@@ -120,3 +120,19 @@ def test_classes_that_are_numbers_are_in_numeric_order(fake: FakeSet) -> None:
     fake.video("01/0.mp4")
     with raises("1 problem", "1 and 01 are the same number"):
         SETS["folder"](fake.root)
+
+
+def test_the_images_of_a_video_may_be_chosen(fake: FakeSet) -> None:
+    for name, level in (("rgb", 60), ("depth", 160)):
+        fake.images(f"run/{name}", level)
+        for path in sorted((fake.root / "run" / name).iterdir()):
+            (fake.root / "run/a").mkdir(exist_ok=True)
+            path.rename(fake.root / "run/a" / f"{name}_{path.name}")
+        (fake.root / "run" / name).rmdir()
+    with raises("2 series: depth_*", "rgb_*", "Choose the frames"):
+        levels(SETS["folder"](fake.root))
+    chosen = SETS["folder"](fake.root, images="rgb_*")
+    assert levels(chosen) == [(0, 60)]
+    assert_frames(chosen, 25)
+    fake.text("list.csv", ["run/a/depth_*,run"])
+    assert levels(SETS["csv"](fake.root / "list.csv")) == [(0, 160)]
