@@ -180,7 +180,10 @@ REFUSED: list[tuple[Data, str]] = [
     (misspelled_key, "config.training has no key 'step'.*Did you mean 'steps'"),
     (misspelled_set, "config.data.name. Expected one of .*ucf101.*Received: 'ucf11'"),
     (one_class, "needs at least 2 classes. Received: .* with one, jump. Add videos of another"),
-    (without_joints, "needs joints. Received: set without any. .* such as jhmdb or posetrack"),
+    (
+        without_joints,
+        "needs joints. Received: set without any. .* such as keypoint_videos or posetrack",
+    ),
     (misspelled_option, "config.data.train: folder has no option 'splt'.*Did you mean 'split'"),
     (fractions_as_labels, "list.csv: 2 problems:\n  line 2: expected a name or a whole number"),
     (row_without_label, "list.csv: 1 problem:\n  line 3: expected path, label. Received: 'b.mp4'"),

@@ -78,7 +78,7 @@ def folder(
     title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
     if fraction is not None:
         paths = {
-            name: _part(videos, top / name, split == "train", fraction, seed)
+            name: part(videos, top / name, split == "train", fraction, seed)
             for name, videos in paths.items()
         }
     videos = [
@@ -156,7 +156,7 @@ def _classes_of_splits(root: Path) -> tuple[str, ...]:
     return classes
 
 
-def _part(videos: list[Path], top: Path, train: bool, fraction: float, seed: int) -> list[Path]:
+def part(videos: list[Path], top: Path, train: bool, fraction: float, seed: int) -> list[Path]:
     """Return the training or the validation videos of the class whose folder is `top`."""
 
     def shuffled(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from mpvn.data.sets.folder import folder
 from mpvn.data.sets.hmdb51 import hmdb51
 from mpvn.data.sets.jester import jester
 from mpvn.data.sets.jhmdb import jhmdb
+from mpvn.data.sets.keypoint_videos import keypoint_videos
 from mpvn.data.sets.kinetics import kinetics
 from mpvn.data.sets.posetrack import posetrack
 from mpvn.data.sets.something_something import something_something
@@ -28,6 +29,7 @@ SETS: Mapping[str, Callable[..., VideoSet]] = types.MappingProxyType(
         "hmdb51": hmdb51,
         "jester": jester,
         "jhmdb": jhmdb,
+        "keypoint_videos": keypoint_videos,
         "kinetics400": functools.partial(kinetics, classes=400),
         "kinetics600": functools.partial(kinetics, classes=600),
         "mini_kinetics": functools.partial(kinetics, classes=400, mini=True),
