@@ -13,7 +13,7 @@ from mpvn.data.sets.keypoint_files import Listing
 from mpvn.data.sets.keypoint_formats import Size
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.framing import Framed, Framing
-from mpvn.data.video.image_folder import images_in
+from mpvn.data.video.image_series import images_in
 from mpvn.data.video.timeline import Timeline
 from mpvn.data.video_set import Frames, Joints, VideoWrapper, read_framed
 
