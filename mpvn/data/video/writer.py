@@ -264,6 +264,7 @@ def _check_path(path: Path) -> None:
 
 
 def _tick(rate: Fraction) -> Fraction:
-    """Return a fine tick, in seconds, in which frames at a constant `rate` have exact times."""
-    ticks = rate.numerator * math.ceil(_TICKS / rate.numerator)
-    return Fraction(1, min(ticks, _MOST_TICKS))
+    """Return a fine tick, in seconds: milliseconds and frames at a constant `rate` are exact."""
+    ticks = math.lcm(1000, rate.numerator)
+    ticks *= math.ceil(_TICKS / ticks)
+    return Fraction(1, ticks if ticks <= _MOST_TICKS else 2 * _TICKS)
