@@ -5,12 +5,14 @@ import pathlib
 import subprocess
 import time
 
+import av
 import keras
 import numpy as np
 import psutil
 import pytest
 from command_line import assert_mistake, mpvn, process_arguments
 from rendered_video import write_rendered_video
+from video_files import encode, gray
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
@@ -33,6 +35,21 @@ def test_stream_prints_statistics_and_writes_an_annotated_video(
     with VideoReader(target) as annotated:
         assert sum(1 for _ in annotated) == 12
         assert min(annotated.height, annotated.width) >= 448
+
+
+@pytest.mark.parametrize("options", [[], ["--realtime"]], ids=["all frames", "in real time"])
+def test_annotated_frames_have_the_times_of_their_source(
+    options: list[str], model: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The output of a recording at a variable rate ran at another speed than the recording."""
+    times = [0, 31, 70, 98, 133, 170, 400, 433, 500, 640]
+    encode(tmp_path / "in.mkv", map(gray, range(10)), times=times)
+    target = tmp_path / "out.mp4"
+    assert mpvn("stream", tmp_path / "in.mkv", "--model", model, "--output", target, *options) == 0
+    with av.open(str(target)) as container:
+        written = [round(1000 * frame.time, 3) for frame in container.decode(video=0)]
+    assert len(written) == 10 or options
+    assert written == [time for time in times if time in written]
 
 
 def test_saved_video_network_keeps_its_plan_unless_options_are_given(
