@@ -98,12 +98,20 @@ class Augmentation:
             ValueError: Colors change, but frames are not RGB.
 
         Warns:
-            UserWarning: `flip` has no effect, because the sides of the joints are unknown.
+            UserWarning: `flip` has no effect, because the sides of the joints, or the mirror images
+                of the classes, are unknown.
         """
         if self.flip and videos.mirrored_joints is None:
             warnings.warn(
                 f"{videos.name}: flip: clips are not mirrored, because the names of the joints do "
                 f"not say which are left and right: {', '.join(videos.joints)}.",
+                stacklevel=2,
+            )
+        if self.flip and set(videos.mirrored_labels or ()) == {NO_MIRROR}:
+            warnings.warn(
+                f"{videos.name}: flip: clips are not mirrored, because the mirror image of no class "
+                'is known. For class folders and CSV files, mirror="same" says that each class is '
+                "its own.",
                 stacklevel=2,
             )
         options = {

@@ -164,6 +164,15 @@ def test_joints_of_unknown_sides_are_never_mirrored() -> None:
             np.testing.assert_allclose(centers, joints[:, 0, :, :2], atol=0.25)
 
 
+def test_it_is_said_that_no_class_has_a_mirror_image() -> None:
+    """Labels that are plain numbers say nothing about sides, so `flip` has no effect."""
+    unknown = marked_set(2, mirrored_labels=(NO_MIRROR,) * 3)
+    with pytest.warns(UserWarning, match="marked: flip: .* the mirror image of no class is known"):
+        Augmentation(flip=True).check(unknown)
+    Augmentation().check(unknown)
+    Augmentation(flip=True).check(marked_set(2, mirrored_labels=(1, 0, NO_MIRROR)))
+
+
 def test_people_move_with_the_frame() -> None:
     """Places without a person stay hidden."""
 
