@@ -109,9 +109,9 @@ class Augmentation:
             )
         if self.flip and set(videos.mirrored_labels or ()) == {NO_MIRROR}:
             warnings.warn(
-                f"{videos.name}: flip: clips are not mirrored, because the mirror image of no class "
-                'is known. For class folders and CSV files, mirror="same" says that each class is '
-                "its own.",
+                f"{videos.name}: flip: clips are not mirrored, because the mirror image of no "
+                'class is known. For class folders and CSV files, mirror="same" says that each '
+                "class is its own.",
                 stacklevel=2,
             )
         options = {

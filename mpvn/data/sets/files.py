@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpvn.data.identity import content_identity, digest
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Converter, Decoded
 from mpvn.data.video.framing import Framed, Framing, Unchanged
@@ -78,6 +79,12 @@ class FileVideo:
             return str(self._path)
         end = "end" if self._end is None else f"{float(self._end):g}"
         return f"{self._path} ({float(self._start or 0):g} to {end} s)"
+
+    @property
+    def identity(self) -> str:
+        """What identifies the frames, wherever the file is; see `mpvn.data.identity`."""
+        section = repr((Fraction(self._start or 0), self._end and Fraction(self._end)))
+        return digest([content_identity(self._path).encode(), section.encode()])
 
     @property
     def timeline(self) -> Timeline:

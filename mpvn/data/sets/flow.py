@@ -50,7 +50,7 @@ def optical_flow(
             computed and written; see `mpvn.data.sets.flow_images`. "" stores no pictures.
 
     Raises:
-        ValueError: Arguments are out of range; the videos are not RGB; two videos share a folder.
+        ValueError: Arguments are out of range; the videos are not RGB.
         ImportError: OpenCV is not installed, or does not have the method.
     """
     if isinstance(stack, bool) or not isinstance(stack, int) or stack < 1:
@@ -65,10 +65,9 @@ def optical_flow(
             f"{videos.channels} channels."
         )
     _create_estimator(method)  # Report a missing installation once, not for every video.
-    names = [video.name for video in videos.videos]
-    images: Sequence[FlowImages | None] = [None] * len(names)
+    images: Sequence[FlowImages | None] = [None] * len(videos.videos)
     if folder:
-        images = flow_images(names, folder, f"{method}_{bound:g}")
+        images = flow_images(videos.videos, folder, f"{method}_{bound:g}")
     return dataclasses.replace(
         videos,
         name=f"{videos.name}, optical flow",
