@@ -5,10 +5,11 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
+from mpvn.cli import predictions
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
-from mpvn.cli.paths import JSON, PICTURES, SVG, check_paths, declare_paths
+from mpvn.cli.paths import JSON, PICTURES, SVG, TABLE, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
@@ -20,7 +21,8 @@ mpvn eval runs/rendered_keypoints
 mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2
 mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
 mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
-mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5"""
+mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5
+mpvn eval runs/jester --submission jester.csv --config.data.evaluation.split=test"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -56,13 +58,20 @@ def add_parser(commands: Commands) -> None:
         metavar="FOLDER",
         help="actions: also write class activation maps of three videos",
     )
+    predictions.add_arguments(parser)
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
     parser.set_defaults(takes_overrides=True)
     declare_paths(
         parser,
         runs=["RUNS"],
-        writes={"--json": JSON, "--early": SVG, "--activations": PICTURES},
+        writes={
+            "--json": JSON,
+            "--early": SVG,
+            "--activations": PICTURES,
+            "--predictions": TABLE,
+            "--submission": TABLE,
+        },
     )
 
 
@@ -83,18 +92,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_one(arguments: argparse.Namespace) -> None:
-    from mpvn.training import RunFolder, as_json, build, override
+    from mpvn.training import RunFolder, as_json, build, evaluate_clips, evaluate_views, override
     from mpvn.training.run_folder import flat
 
     folder = RunFolder(*arguments.runs)
     config = override(folder.config(), arguments.overrides)
     check_paths(arguments, flat(as_json(config), "config."))
+    predictions.check_wanted(arguments, config.data.name)
     experiment = build(config, to_train=False)
-    metrics = _metrics(arguments, experiment, getattr(folder, arguments.checkpoint))
+    checkpoint = getattr(folder, arguments.checkpoint)
+    if predictions.are_wanted(arguments):
+        scores = (evaluate_views if arguments.views else evaluate_clips)(experiment, checkpoint)
+        metrics = predictions.known_metrics(scores)
+    else:
+        scores, metrics = None, _metrics(arguments, experiment, checkpoint)
     print(experiment.network.plan)
     print_metrics(metrics)
     if experiment.evaluation.skipped:
         print(experiment.evaluation.report(), file=sys.stderr)
+    if scores is not None:
+        predictions.write_predictions(
+            arguments, config.data.name, experiment.evaluation.videos, scores
+        )
     if arguments.json:
         write_json(arguments.json, {"config": as_json(config), "metrics": metrics})
     if arguments.activations:
@@ -110,7 +129,9 @@ def _metrics(
     """Return metrics for whole videos, for views, or for the beginnings of videos."""
     from mpvn.report.early_recognition import early_recognition_figure
     from mpvn.training import evaluate, evaluate_early, evaluate_views
+    from mpvn.training.build.task import check_labels
 
+    check_labels(experiment.task, experiment.evaluation.videos)
     if arguments.views:
         return evaluate_views(experiment, checkpoint).metrics()
     if arguments.early is None:
@@ -123,6 +144,7 @@ def _metrics(
 
 def _evaluate_together(arguments: argparse.Namespace) -> None:
     from mpvn.training import RunFolder, as_json, build, evaluate_ensemble, override
+    from mpvn.training.build.task import check_labels
     from mpvn.training.run_folder import flat
 
     weights = _weights(arguments.fusion_weights, len(arguments.runs))
@@ -130,23 +152,30 @@ def _evaluate_together(arguments: argparse.Namespace) -> None:
     configs = [override(folder.config(), arguments.overrides) for folder in folders]
     for config in configs:
         check_paths(arguments, flat(as_json(config), "config."))
+        predictions.check_wanted(arguments, config.data.name)
     experiments = [build(config, to_train=False) for config in configs]
     checkpoints = [getattr(folder, arguments.checkpoint) for folder in folders]
+    videos = experiments[0].evaluation.videos
+    if not predictions.are_wanted(arguments):
+        check_labels(experiments[0].task, videos)
     results, fused = evaluate_ensemble(experiments, checkpoints, weights)
-    for run, result in zip(arguments.runs, results, strict=True):
-        print(run)
-        print_metrics(result.metrics())
+    if fused.labels is not None:
+        for run, result in zip(arguments.runs, results, strict=True):
+            print(run)
+            print_metrics(result.metrics())
     print(f"fused, weights {', '.join(f'{weight:g}' for weight in weights)}")
-    print_metrics(fused.metrics())
+    metrics = predictions.known_metrics(fused)
+    print_metrics(metrics)
     for reason in fused.skipped.values():
         print(f"skipped: {reason}", file=sys.stderr)
+    predictions.write_predictions(arguments, configs[0].data.name, videos, fused)
     if arguments.json:
         rows = zip(arguments.runs, configs, results, strict=True)
         runs = [
-            {"run": run, "config": as_json(config), "metrics": result.metrics()}
+            {"run": run, "config": as_json(config), "metrics": result.metrics() if metrics else {}}
             for run, config, result in rows
         ]
-        summary = {"runs": runs, "fusion_weights": weights, "metrics": fused.metrics()}
+        summary = {"runs": runs, "fusion_weights": weights, "metrics": metrics}
         write_json(arguments.json, summary)
 
 

@@ -54,6 +54,7 @@ class Output(NamedTuple):
 
 SVG = Output((".svg",))
 JSON = Output((".json",))
+TABLE = Output((".csv", ".txt"), beside_inputs=False)
 VIDEO = Output((".mp4", ".mov", ".mkv"), beside_inputs=False)
 PICTURES = Output(beside_inputs=False)
 NEW_FOLDER = Output(new=True)
