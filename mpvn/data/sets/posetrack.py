@@ -1,18 +1,20 @@
-"""PoseTrack 2018 (Andriluka et al. 2018): joints of people in videos. One person per video is read.
+"""PoseTrack 2018 (Andriluka et al. 2018): joints of all people in videos.
 
-This is the person with the most annotated frames. The video is cut to the frames from the first to
-the last annotation of this person. Frames in between without annotation have no visible joints.
+Not all frames are labeled: of most videos the middle ones, and of the others every fourth. A video
+is cut to its longest run of labeled frames (`is_labeled`), because people in the others are
+unknown. Without `is_labeled`, these are the frames from the first to the last one with people.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpvn.data.sets.files import FileVideo
+from mpvn.data.sets.keypoint_formats import Content, FormatError, parse
 from mpvn.data.sets.layout import (
     check_choice,
     find_folder,
@@ -42,121 +44,95 @@ def posetrack(root: str | os.PathLike[str], split: str = "train") -> VideoSet:
 
     Raises:
         ValueError: Folders or images are missing; annotations have another format, different joints
-            than those of other videos, or no person.
+            than those of other videos, or no people.
     """
     check_choice("split", split, ("train", "val"))
     root = find_folder([Path(root)], "PoseTrack", _REMEDY)
     folder = find_folder([root / "annotations" / split], "annotations", _REMEDY)
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
     names: tuple[str, ...] = ()
-    videos: list[FileVideo] = []
+    sections: list[_Section] = []
     problems = [] if paths else ["Expected JSON files. Received: none"]
     for path in paths:
         try:
-            file = _AnnotationFile(root, read_json(path, dict, _REMEDY))
-            names = names or file.joints
-            if file.joints != names:
-                raise _AnnotationError(
-                    f"expected the joints of the previous files, {names}. Received: {file.joints}"
+            annotations = read_json(path, dict, _REMEDY)
+            content = parse(annotations, path.stem)
+            names = names or content.names
+            if content.names != names:
+                raise FormatError(
+                    f"expected the joints of the previous files, {names}. Received: {content.names}"
                 )
-            videos.append(file.video())
-        except _AnnotationError as error:
+            sections.append(_read(root, content, annotations))
+        except FormatError as error:
             problems.append(f"{path.name}: {error}")
     raise_problems(str(folder), problems, _REMEDY)
-    return VideoSet(f"PoseTrack 2018 {split}", videos, joints=names)
+    people = max(len(each) for section in sections for each in section.people)
+    videos = [section.video(people, len(names)) for section in sections]
+    return VideoSet(f"PoseTrack 2018 {split}", videos, joints=names, people=people)
 
 
-class _AnnotationError(Exception):
-    """A problem with one file of annotations."""
+class _Section(NamedTuple):
+    """Consecutive labeled frames of a folder of images, and the people of each of them."""
 
+    folder: Path
+    first: int
+    people: list[list[Joints]]
 
-class _AnnotationFile:
-    """The annotations of one video."""
-
-    def __init__(self, root: Path, content: Mapping[str, Any]) -> None:
-        self._images = _entries(content, "images", ("id", "file_name"))
-        self._people = _entries(content, "annotations", ("image_id", "track_id", "keypoints"))
-        categories = _entries(content, "categories", ("keypoints",))
-        if len(categories) != 1 or not self._images:
-            raise _AnnotationError(
-                "expected images, and one category with keypoints. Received: "
-                f"{len(self._images)} images, {len(categories)} categories"
-            )
-        self.joints = tuple(str(name) for name in categories[0]["keypoints"])
-        folders = {Path(str(image["file_name"])).parent for image in self._images}
-        if len(folders) > 1:
-            raise _AnnotationError(
-                f"expected all images in one folder. Received: {sorted(map(str, folders))}"
-            )
-        self._folder = root / folders.pop()
-
-    def video(self) -> FileVideo:
-        """Return the frames and joints of the person with the most annotated frames."""
-        frame_numbers = self._frame_numbers()
-        tracks: dict[Any, dict[int, Joints]] = {}
-        for person in self._people:
-            if person["image_id"] not in frame_numbers:
-                raise _AnnotationError(
-                    f"a person refers to the image {person['image_id']}, which does not exist"
-                )
-            joints = self._joints(person["keypoints"])
-            if joints is not None:
-                frames = tracks.setdefault(person["track_id"], {})
-                frames.setdefault(frame_numbers[person["image_id"]], joints)
-        if not tracks:
-            raise _AnnotationError("expected a person with keypoints. Received: none")
-        frames = max(tracks.values(), key=len)  # The first person if several have the most frames.
-        first, last = min(frames), max(frames)
-        joints = np.zeros((last + 1 - first, 1, len(self.joints), 3), np.float32)
-        for frame, values in frames.items():
-            joints[frame - first, 0] = values
+    def video(self, people: int, count: int) -> FileVideo:
+        """Return the video, with places for this number of people of `count` joints."""
+        joints = np.zeros((len(self.people), people, count, 3), np.float32)
+        for places, frame in zip(joints, self.people, strict=True):
+            places[: len(frame)] = np.reshape(frame, (-1, count, 3))
         period = Fraction(1, DEFAULT_FPS)
         return FileVideo(
-            self._folder,
-            start=first * period,
-            end=(last + 1) * period,
+            self.folder,
+            start=self.first * period,
+            end=(self.first + len(self.people)) * period,
             fps=DEFAULT_FPS,
             joints=joints,
         )
 
-    def _frame_numbers(self) -> dict[Any, int]:
-        """Return the position of each image in its folder, by image identifier."""
-        if not self._folder.is_dir() or not has_images(self._folder):
-            raise _AnnotationError(f"expected a folder of images {self._folder}")
-        numbers = {path.name: number for number, path in enumerate(images_in(self._folder))}
-        names = [(image["id"], Path(str(image["file_name"])).name) for image in self._images]
-        missing = [name for _, name in names if name not in numbers]
-        if missing:
-            raise _AnnotationError(
-                f"{len(missing)} images are missing in {self._folder}, such as {missing[0]}"
-            )
-        return {identifier: numbers[name] for identifier, name in names}
 
-    def _joints(self, keypoints: Sequence[float]) -> Joints | None:
-        """Return joints `[joints, 3]`; None if the person has no keypoints."""
-        if not keypoints:
-            return None
-        try:
-            values = np.array(keypoints, np.float32)
-        except (TypeError, ValueError) as error:
-            raise _AnnotationError(
-                f"expected numbers as keypoints. Received: {keypoints!r}"
-            ) from error
-        if values.size != 3 * len(self.joints):
-            raise _AnnotationError(
-                f"expected {3 * len(self.joints)} keypoints. Received: {values.size}"
-            )
-        joints = values.reshape(-1, 3)  # [3 joints] -> [joints, 3]
-        joints[:, 2] = joints[:, 2] > 0
-        return joints
+def _read(root: Path, content: Content, annotations: Mapping[str, Any]) -> _Section:
+    """Return the longest run of labeled frames of a video."""
+    folders = {frame.video for frame in content.frames}
+    if len(folders) != 1:
+        raise FormatError(f"expected images in one folder. Received: {sorted(folders) or 'none'}")
+    folder = root / folders.pop()
+    numbers = _numbers(folder, [frame.name for frame in content.frames])
+    people = {
+        numbers[frame.name]: [
+            np.concatenate([person[:, :2], person[:, 2:] > 0], axis=1)
+            for person in frame.people
+            if (person[:, 2] > 0).any()
+        ]
+        for frame in content.frames
+    }
+    shown = [number for number, each in people.items() if each]
+    if not shown:
+        raise FormatError("expected a person with keypoints. Received: none")
+    labeled = {
+        numbers[frame.name]
+        for frame, image in zip(content.frames, annotations["images"], strict=True)
+        if image.get("is_labeled")
+    }
+    run = _longest_run(labeled or set(range(min(shown), max(shown) + 1)))
+    return _Section(folder, run.start, [people.get(number, []) for number in run])
 
 
-def _entries(content: Mapping[str, Any], name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the list `name` of `content`, whose entries must have these keys."""
-    entries = content.get(name)
-    if not isinstance(entries, list):
-        raise _AnnotationError(f"expected a list {name}. Received: {type(entries).__name__}")
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not set(keys) <= entry.keys():
-            raise _AnnotationError(f"{name}, entry {index}: expected {', '.join(keys)}")
-    return entries
+def _numbers(folder: Path, names: list[str]) -> dict[str, int]:
+    """Return the position of each image in its folder, by its name."""
+    if not folder.is_dir() or not has_images(folder):
+        raise FormatError(f"expected a folder of images {folder}")
+    numbers = {path.name: number for number, path in enumerate(images_in(folder))}
+    missing = [name for name in names if name not in numbers]
+    if missing:
+        raise FormatError(f"{len(missing)} images are missing in {folder}, such as {missing[0]}")
+    return numbers
+
+
+def _longest_run(numbers: set[int]) -> range:
+    """Return the longest run of consecutive numbers, the first of several."""
+    starts = [number for number in sorted(numbers) if number - 1 not in numbers]
+    ends = [number + 1 for number in sorted(numbers) if number + 1 not in numbers]
+    return max(map(range, starts, ends), key=len)

@@ -23,8 +23,8 @@ def test_images_are_found_by_name(fake: FakeSet) -> None:
         with pytest.warns(RuntimeWarning, match="lists 2 of 8 frames. The others count as"):
             assert video.timeline.rate == 10
         assert found(video) == {2: [12], 5: [15]}
-    (fake.root / "walk/a/00059.png").rename(fake.root / "walk/a/00001.png")
-    with pytest.raises(VideoError, match="expected images of the folder. Received: .* 00059"):
+    fake.json("poses/walk/a/00099.json", mmpose_instances(0))
+    with pytest.raises(VideoError, match="expected images of the folder. Received: .* 00099"):
         read(fake, names=COCO_JOINTS).videos[0].joints([0])
 
 

@@ -44,20 +44,37 @@ def posetrack(fake: FakeSet) -> FakeSet:
     return fake
 
 
-def test_the_person_with_the_most_frames_is_read(posetrack: FakeSet) -> None:
+def test_all_people_of_the_longest_run_of_labeled_frames_are_read(posetrack: FakeSet) -> None:
+    """Frames 2 to 7 are labeled. Two people are in frames 2 and 3, one in 6, none in the others."""
     train = SETS["posetrack"](posetrack.root)
-    assert (train.name, train.classes) == ("PoseTrack 2018 train", ())
+    assert (train.name, train.classes, train.people) == ("PoseTrack 2018 train", (), 2)
     assert train.joints == tuple(JOINTS)
     assert train.mirrored_joints == (0, 1, 3, 2)
     (video,) = train.videos
-    assert (video.label, len(video.timeline), video.timeline.rate) == (None, 5, 25)
+    assert (video.label, len(video.timeline), video.timeline.rate) == (None, 6, 25)
     assert video.read([0]).mean() == pytest.approx(40 + 4 * 2, abs=1.5)
-    joints = video.joints(range(5))[:, 0]
-    assert joints is not None and joints.shape == (5, 4, 3)
-    np.testing.assert_array_equal(joints[1], [[30, 31, 1], [0, 0, 0], [32, 33, 1], [5, 6, 1]])
-    assert joints[[2, 3]].max() == 0, "frames without annotation"
-    assert joints[4, 0, 0] == 60
-    assert_frames(SETS["posetrack"](posetrack.root, "val"), 25)
+    joints = video.joints(range(6))
+    assert joints is not None and joints.shape == (6, 2, 4, 3)
+    np.testing.assert_array_equal(joints[1, 0], [[2, 3, 1], [0, 0, 0], [4, 5, 1], [5, 6, 1]])
+    np.testing.assert_array_equal(joints[1, 1], [[30, 31, 1], [0, 0, 0], [32, 33, 1], [5, 6, 1]])
+    assert joints[4, 0, 0, 0] == 60
+    assert joints[4, 1].max() == joints[[2, 3, 5]].max() == 0, "nobody"
+
+
+def test_frames_without_labels_are_left_out(posetrack: FakeSet) -> None:
+    """As in the validation videos, where every fourth frame is labeled beside the middle ones."""
+    people = [person(n, 0, n) for n in (0, 3, 4, 5)]
+    content = annotations("000342_mpii_test", people, "val")
+    for number, image in enumerate(content["images"]):
+        image["is_labeled"] = number in (0, 3, 4, 5)
+    posetrack.json("annotations/val/000342_mpii_test.json", content)
+    (video,) = SETS["posetrack"](posetrack.root, "val").videos
+    assert len(video.timeline) == 3
+    np.testing.assert_array_equal(video.joints(range(3))[:, 0, 0, 0], [3, 4, 5])
+    for image in content["images"]:
+        del image["is_labeled"]
+    posetrack.json("annotations/val/000342_mpii_test.json", content)
+    assert_frames(SETS["posetrack"](posetrack.root, "val"), 25, 6)
 
 
 def test_errors_of_annotations(posetrack: FakeSet) -> None:
@@ -67,17 +84,20 @@ def test_errors_of_annotations(posetrack: FakeSet) -> None:
         "c": annotations(NAME, []),
         "d": annotations(NAME, [{"image_id": 100, "track_id": 0, "keypoints": [1, 2, 3]}]),
         "e": annotations(NAME, [person(50, 0, 1)]),
-        "f": {**annotations(NAME, [person(2, 0, 1)]), "categories": [{"keypoints": ["x"]}]},
+        "f": {
+            **annotations(NAME, [person(2, 0, 1)]),
+            "categories": [{"keypoints": ["w", "x", "y", "z"]}],
+        },
     }
     for name, content in contents.items():
         posetrack.json(f"annotations/train/{name}.json", content)
     with raises(
         "6 problems",
-        "a.json: expected a list annotations. Received: NoneType",
+        "a.json: expected joints as COCO annotations",
         "b.json: expected a folder of images",
         "c.json: expected a person with keypoints. Received: none",
-        "d.json: expected 12 keypoints. Received: 3",
-        "e.json: a person refers to the image 150, which does not exist",
+        "d.json: annotations[0]: keypoints: expected 12 numbers. Received: 3",
+        "e.json: annotations[0]: expected an image_id of `images`. Received: 150",
         "and 1 more",
     ):
         SETS["posetrack"](posetrack.root)
