@@ -29,7 +29,7 @@ def _all_scores(classes: Sequence[str], scores: np.ndarray) -> str:
     return "".join(f" {score:.9g}" for score in scores)
 
 
-_FORMATS: Mapping[str, Callable[[Sequence[str], np.ndarray], str]] = types.MappingProxyType(
+SUBMISSIONS: Mapping[str, Callable[[Sequence[str], np.ndarray], str]] = types.MappingProxyType(
     {
         "something_something_v1": _best_name,
         "something_something_v2": _best_numbers,
@@ -41,10 +41,10 @@ _FORMATS: Mapping[str, Callable[[Sequence[str], np.ndarray], str]] = types.Mappi
 
 def check_submission(name: str) -> None:
     """Raise ValueError if there is no submission format for the data set `name`."""
-    if name not in _FORMATS:
+    if name not in SUBMISSIONS:
         raise ValueError(
-            f"Expected a data set with a format of submissions: {', '.join(_FORMATS)}. Received: "
-            f"{name!r}. Write the scores of all classes instead: --predictions FILE"
+            f"Expected a data set with a format of submissions: {', '.join(SUBMISSIONS)}. "
+            f"Received: {name!r}. Write the scores of all classes instead: --predictions FILE"
         )
 
 
@@ -73,5 +73,5 @@ def submission(name: str, videos: VideoSet, numbers: np.ndarray, scores: np.ndar
     every = np.tile(scores.mean(axis=0), (len(videos.videos), 1))
     every[numbers] = scores
     lines = zip(videos.videos, every, strict=True)
-    write = _FORMATS[name]
+    write = SUBMISSIONS[name]
     return "".join(f"{Path(video.name).stem}{write(videos.classes, s)}\n" for video, s in lines)
