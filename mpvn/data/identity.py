@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mpvn.data.video.errors import VideoError
-from mpvn.data.video.image_series import find_series, is_series
+from mpvn.data.video.image_series import images_in, is_series
 from mpvn.data.video_set import Video
 
 _BLOCKS, _BLOCK = 16, 2**14
@@ -42,8 +42,9 @@ def content_identity(path: Path) -> str:
     """
     try:
         if is_series(path):
-            images = find_series(path).paths
-            return digest(part for image in images for part in _samples(image, 1, _IMAGE_BLOCK))
+            return digest(
+                part for image in images_in(path) for part in _samples(image, 1, _IMAGE_BLOCK)
+            )
         return digest(_samples(path, _BLOCKS, _BLOCK))
     except OSError as error:
         raise VideoError(

@@ -17,7 +17,7 @@ Links are followed, except those to a folder that contains the link.
 import collections
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mpvn.data.video.endings import is_hidden, is_image, is_video, may_be_missed, suffix
@@ -31,50 +31,60 @@ class Finder:
     Attributes:
         problems: Folders that contain both images and folders of videos.
         passed_over: Files that are no videos but may be taken for them, and empty folders.
+        twins: Videos whose paths differ from those of others only in the ending.
     """
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.passed_over: list[Path] = []
+        self.twins: list[Path] = []
 
     def videos_in(self, folder: Path) -> list[Path]:
         """Return the videos below `folder`, which is not one itself, sorted by their paths."""
         real = os.path.realpath(folder)
         content = _Content(folder)
         self.passed_over += [*content.images, *content.others]
-        return sorted([*content.videos, *self._videos_below(content, (real,))])
+        videos = sorted([*content.videos, *self._videos_below(content, (real,))])
+        names = [os.path.splitext(path)[0] if is_video(path.name) else str(path) for path in videos]
+        counts = collections.Counter(names)
+        self.twins += [path for path, name in zip(videos, names, strict=True) if counts[name] > 1]
+        return videos
 
     def pass_over(self, folder: Path, folders: Iterable[str] = ()) -> None:
         """Note the videos and images that are in `folder` itself, or below some of its folders."""
         content = _Content(folder)
-        self.passed_over += [*content.videos, *content.images, *content.others]
+        self.passed_over += [*content.videos, *content.images]
         for name in folders:
             searched = Finder()
             self.passed_over += searched.videos_in(folder / name)
 
     def warn(self, root: Path) -> None:
-        """Name what was passed over in one warning, if there is anything.
+        """Name what was passed over in one warning, and twins in another.
 
         Warns:
-            RuntimeWarning: Files were passed over.
+            RuntimeWarning: Files were passed over; or videos may be there twice.
         """
-        if not self.passed_over:
-            return
-        count = len(self.passed_over)
-        kinds = collections.Counter(
-            "folder" if path.is_dir() else suffix(path.name) or "no ending"
-            for path in self.passed_over
-        )
-        counts = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
-        named = ", ".join(str(path.relative_to(root)) for path in self.passed_over[:_MAX_NAMED])
-        more = f", and {count - _MAX_NAMED} more" if count > _MAX_NAMED else ""
-        warnings.warn(
-            f"{root}: passed over {count} files or folders that are no videos: "
-            f"{named}{more}. Of each kind: {counts}. To read images, put those of each video into "
-            "a folder in the folder of its class. Convert videos of other formats.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        if self.passed_over:
+            kinds = collections.Counter(
+                "folder" if path.is_dir() else suffix(path.name) or "no ending"
+                for path in self.passed_over
+            )
+            counts = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
+            warnings.warn(
+                f"{root}: passed over {len(self.passed_over)} files or folders that are no videos of a class: "
+                f"{_named(self.passed_over, root)}. Of each kind: {counts}. To read images, put "
+                "those of each video into a folder in the folder of its class. Convert videos of "
+                "other formats.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        if self.twins:
+            warnings.warn(
+                f"{root}: {len(self.twins)} videos may be there twice, because their names differ "
+                f"only in the ending: {_named(self.twins, root)}. Remove copies, or rename videos.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _videos_below(self, content: "_Content", above: tuple[str, ...]) -> Iterator[Path]:
         """Yield the videos in the folders of `content`. `above` are the real paths on the way."""
@@ -125,6 +135,12 @@ class _Content:
             self.images.append(path)
         elif may_be_missed(entry.name):
             self.others.append(path)
+
+
+def _named(paths: Sequence[Path], root: Path) -> str:
+    """Name some of the paths, relative to `root`, and count the rest."""
+    more = f", and {len(paths) - _MAX_NAMED} more" if len(paths) > _MAX_NAMED else ""
+    return ", ".join(str(path.relative_to(root)) for path in paths[:_MAX_NAMED]) + more
 
 
 def _contains(folder: str, other: str) -> bool:

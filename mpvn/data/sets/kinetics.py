@@ -211,7 +211,7 @@ class _Finder:
     def _files(self, folder: Path) -> dict[str, Path]:
         """Return the videos of a folder by name without suffix."""
         if folder not in self._folders:
-            paths = folder.iterdir() if folder.is_dir() else ()
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
             files = {path.stem: path for path in paths if is_video(path.name)}
             self._folders[folder] = files
         return self._folders[folder]

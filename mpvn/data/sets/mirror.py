@@ -47,16 +47,16 @@ _SHORT_ENGLISH = """
 """
 _SHORT_WORDS = frozenset(_SHORT_ENGLISH.split())
 _FOREIGN = """
-    links linke rechts rechte gauche droite droit izq derech esquer dreta sinistr destra destro
-    direit stang dreapt vanster hoger venstre hoyre hojre vasen vasemm oike lewo lewa lewy prawo
-    prawa prawy levo leva levy vlevo pravo prava pravy vpravo vlavo doleva doprava lijev desno desna
-    nalev naprav sleva sprava kiri kanan kaliwa hidari migi zuo oenj wenj oreun yasar yamin shimal
-    smol bayan dayan baayen daayen baye daye kushoto kulia aristera dexi starboard larboard portside
-    babord tribord backbord steuerbord sinister dexter nearside offside east west
-    acw ccw der drt esq gch lft lhs lht rgt rhs rht
+    links linke rechts rechte gauche droite droit. izq derech esquer dreta sinistr destra. destro.
+    direit stanga dreapta vanster hoger. venstre hoyre hojre vasen vasemm oike lewo. lewa. lewy.
+    prawo. prawa. prawy. levo. leva. levy. vlevo pravo. prava. pravy. vpravo vlavo doleva doprava
+    lijev desno. desna. nalev naprav sleva. sprava. kiri. kanan kaliwa hidari migi. zuo. oenjjok
+    wenjjok oreun yasar. yamin. shimal. smol. bayan. dayan. baayen daayen baye. daye. kushoto kulia.
+    aristera dexia. starboard larboard portside babord tribord backbord steuerbord sinister dexter
+    nearside offside east west acw. ccw. der. drt. esq. gch. lft. lhs. lht. rgt. rhs. rht.
 """
 _FOREIGN_SIDES = tuple(_FOREIGN.split())
-"""Beginnings of words. English words with the same beginning lose their mirror images, too."""
+"""Beginnings of words; a dot is the end of a word. Others with them lose their mirror images."""
 
 _FOREIGN_PAIRS = (("you", "zuo"), ("sol", "sag"), ("bal", "jobb"), ("port", "starboard"))
 """English words that say a side only if another class has the second word."""
@@ -126,6 +126,6 @@ def _may_say_side(name: str, words_of_set: set[str]) -> bool:
         or any(letter.isalpha() and not letter.isascii() for letter in name)
         or any(len(word) <= 2 and word not in _SHORT_WORDS for word in words)
         or any(_SIDE.search(word) and not _WITHOUT_SIDE.fullmatch(word) for word in words)
-        or any(word.startswith(_FOREIGN_SIDES) for word in words)
+        or any(f"{word}.".startswith(_FOREIGN_SIDES) for word in words)
         or any(word in words and other in words_of_set for word, other in _FOREIGN_PAIRS)
     )

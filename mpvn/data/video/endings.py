@@ -11,7 +11,7 @@ and recorders use for the same formats, and no others:
 - not the previews of action cameras (`.lrv`, `.thm`), which repeat the video beside them.
 """
 
-from pathlib import PurePath
+import os
 
 _VIDEOS = """
     264 265 266 360 3g2 3gp 3gp2 3gpp amv apng asf avc avi bik cine dav dif divx dv dvr-ms evo f4v
@@ -48,7 +48,7 @@ _SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "$recycle.bin", "lost+found", "
 
 def suffix(name: str) -> str:
     """Return the ending of a name, with its dot, in lower case."""
-    return PurePath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()
 
 
 def is_hidden(name: str) -> bool:

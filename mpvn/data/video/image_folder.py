@@ -41,8 +41,7 @@ class ImageFolder:
     is_live = False
 
     def __init__(self, folder: Path, rate: Fraction | None, strict: bool) -> None:
-        series = find_series(folder)
-        self._paths = series.paths
+        self._series = series = find_series(folder)
         self._damage = Damage(str(folder), strict)
         if series.missing:
             first, count = series.missing[0][0], sum(map(len, series.missing))
@@ -59,14 +58,14 @@ class ImageFolder:
                 stacklevel=2,
             )
         self.rate = rate or Fraction(DEFAULT_FPS)
-        self.frame_count = len(self._paths)
-        self.duration = len(self._paths) / self.rate
+        self.frame_count = len(series.names)
+        self.duration = len(series.names) / self.rate
 
     def frames(self, indices: Sequence[int] | None = None) -> Iterator[Decoded]:
         """Decode the images at `indices`, or all images."""
         period = 1 / self.rate
-        for index in range(len(self._paths)) if indices is None else indices:
-            frame = self._decode(self._paths[index])
+        for index in range(self.frame_count) if indices is None else indices:
+            frame = self._decode(self._series.folder / self._series.names[index])
             if frame is not None:
                 yield Decoded(frame, read_orientation(frame), index * period, period)
 

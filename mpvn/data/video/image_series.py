@@ -23,9 +23,11 @@ import fnmatch
 import functools
 import glob
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mpvn.data.video.endings import IMAGE_SUFFIXES, is_image
 from mpvn.data.video.errors import VideoError
@@ -40,12 +42,14 @@ class ImageSeries:
     """The frames of a video that are images.
 
     Attributes:
-        paths: The images, in order.
+        folder: The folder of the images.
+        names: Their names, in order.
         left_out: Names of images in the same folder that belong to no series.
         missing: Numbers that are missing between those of the images.
     """
 
-    paths: Sequence[Path]
+    folder: Path
+    names: Sequence[str]
     left_out: Sequence[str] = ()
     missing: Sequence[range] = ()
 
@@ -57,7 +61,8 @@ def is_series(path: Path) -> bool:
 
 def images_in(path: Path) -> list[Path]:
     """Return the frames in a folder, as `find_series` does."""
-    return list(find_series(path).paths)
+    series = find_series(path)
+    return [series.folder / name for name in series.names]
 
 
 def find_series(path: Path) -> ImageSeries:
@@ -68,7 +73,7 @@ def find_series(path: Path) -> ImageSeries:
     """
     chosen = not path.is_dir()
     folder = path.parent if chosen else path
-    entries = [entry.name for entry in folder.iterdir()]
+    entries = os.listdir(folder)
     names = [name for name in entries if is_image(name)]
     if chosen:
         names = fnmatch.filter(names, path.name)
@@ -78,89 +83,127 @@ def find_series(path: Path) -> ImageSeries:
             f"Received: a folder with {len(entries)} entries, none of them an image. Pass the "
             "folder that contains the images themselves, or a video file."
         )
+    images = sorted(map(_parse, names), key=lambda image: image.order)
     if chosen:
-        return ImageSeries([folder / name for name in sorted(names, key=_natural_key)])
-    frames, left_out = _frames(folder, sorted(names, key=_natural_key))
-    return ImageSeries([folder / name for name in frames], left_out, _missing(frames))
+        return ImageSeries(folder, _names(images))
+    frames, left_out = _frames(folder, images)
+    return ImageSeries(folder, _names(frames), _names(left_out), _missing(frames))
 
 
-def _frames(folder: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the frames, and those of single images beside them."""
-    all_series = _divide(names)
-    longer = {pattern: series for pattern, series in all_series.items() if len(series) > 1}
-    longer = longer or {pattern: each for pattern, each in all_series.items() if _numbers(each[0])}
+class _Image(NamedTuple):
+    """The name of an image, taken apart.
+
+    Attributes:
+        name: The name.
+        order: Key of the natural order, which compares digits as numbers.
+        text: The stem without its numbers.
+        numbers: The numbers in the stem.
+        suffix: The ending, in lower case.
+    """
+
+    name: str
+    order: tuple[list[str | int], str]
+    text: str
+    numbers: tuple[int, ...]
+    suffix: str
+
+
+def _parse(name: str) -> _Image:
+    stem, suffix = os.path.splitext(name)
+    # Numbers are at odd positions, so that a number is never compared with text.
+    parts: list[str | int] = list(re.split(r"(\d+)", stem.casefold()))
+    text = "0".join(map(str, parts[::2]))
+    parts[1::2] = numbers = [int(part) for part in parts[1::2]]
+    return _Image(name, (parts, name), text, tuple(numbers), suffix.lower())
+
+
+def _names(images: Iterable[_Image]) -> list[str]:
+    return [image.name for image in images]
+
+
+def _frames(folder: Path, images: list[_Image]) -> tuple[list[_Image], list[_Image]]:
+    """Return the frames, and single images beside them, from images in natural order."""
+    divided = [part for same_text in _group(images, _text) for part in _divide(same_text)]
+    longer = [series for series in divided if len(series) > 1]
+    longer = longer or [series for series in divided if series[0].numbers]
     if not longer:
-        return names, []
-    frames = {
-        pattern: series
-        for pattern, series in longer.items()
-        if len(longer) == 1 or not _is_flow(pattern, longer)
-    }
+        return images, []
+    frames = longer if len(longer) == 1 else _without_flow(longer, _names(images))
     if len(frames) == 1:
-        ((_, series),) = frames.items()
-        known = {name for each in longer.values() for name in each}
-        left_out = [name for name in names if name not in known]
-        if len(left_out) < len(series):
-            return series, left_out
-    shown = [f"{pattern} ({len(series)} images)" for pattern, series in all_series.items()]
-    more = f" and {len(shown) - _MAX_NAMED} more" if len(shown) > _MAX_NAMED else ""
+        known = set(itertools.chain.from_iterable(map(_names, longer)))
+        left_out = [image for image in images if image.name not in known]
+        if len(left_out) < len(frames[0]):
+            return frames[0], left_out
+    selected = [_pattern(_names(series), _names(images)) for series in divided[:_MAX_NAMED]]
+    counts = [f"{len(series)} images" for series in divided[:_MAX_NAMED]]
+    shown = map("{} ({})".format, selected, counts)
+    more = f" and {len(divided) - _MAX_NAMED} more" if len(divided) > _MAX_NAMED else ""
     raise VideoError(
         f"{folder}: expected the images of one video, whose names differ in a number. Received: "
-        f"{len(shown)} series: {', '.join(shown[:_MAX_NAMED])}{more}. Choose the frames: "
-        f"{folder / next(iter(frames or all_series))}, for example, or {folder / '*'} for all "
-        "images in the order of their names. Or keep one series in the folder."
+        f"{len(divided)} series: {', '.join(shown)}{more}. Choose the frames: "
+        f"{folder / selected[0]}, for example, or {folder / '*'} for all images in the order of "
+        "their names. Or keep one series in the folder."
     )
 
 
-def _divide(names: Sequence[str]) -> dict[str, list[str]]:
-    """Divide names in natural order into series, by a pattern that selects each."""
-    parts = [part for same_text in _group(names, _text) for part in _divide_numbers(same_text)]
-    return {_pattern(part, names): part for part in parts}
+def _without_flow(all_series: list[list[_Image]], names: Sequence[str]) -> list[list[_Image]]:
+    patterns = [_pattern(_names(series), names) for series in all_series]
+    return [
+        series
+        for series, pattern in zip(all_series, patterns, strict=True)
+        if not _is_flow(pattern, patterns)
+    ]
 
 
-def _divide_numbers(names: list[str]) -> list[list[str]]:
-    """Divide names that differ only in numbers and suffixes into as few series as possible.
+def _text(image: _Image) -> str:
+    return image.text
+
+
+def _divide(images: list[_Image]) -> list[list[_Image]]:
+    """Divide images whose names differ only in numbers and suffixes into as few series as possible.
 
     In a series, a number ascends from name to name. Names of different series differ in the other
     numbers, in the suffix, or in both.
     """
-    columns = range(len(_numbers(names[0])))
-    keys: list[Callable[[str], object]] = [
-        lambda name: (),
-        _suffix,
-        lambda name: name,
-        *(functools.partial(_without, at) for at in columns),
-        *(functools.partial(_without, at, with_suffix=True) for at in columns),
-    ]
-    divisions = [_group(names, key) for key in keys]
-    return min(
-        (
-            division
-            for division in divisions
-            if all(len(part) == 1 or _counters(part) for part in division)
-        ),
-        key=len,
-    )
+    if _is_one_series(images):
+        return [images]
+    keys: list[Callable[[_Image], object]] = [lambda image: image.suffix, lambda image: image.name]
+    for at in range(len(images[0].numbers)):
+        keys += [functools.partial(_others, at), functools.partial(_others_and_suffix, at)]
+    divisions = [_group(images, key) for key in keys]
+    return min((each for each in divisions if all(map(_is_one_series, each))), key=len)
 
 
-def _group(names: Iterable[str], key: Callable[[str], object]) -> list[list[str]]:
+def _others(at: int, image: _Image) -> tuple[int, ...]:
+    return image.numbers[:at] + image.numbers[at + 1 :]
+
+
+def _others_and_suffix(at: int, image: _Image) -> object:
+    return _others(at, image), image.suffix
+
+
+def _group(images: Iterable[_Image], key: Callable[[_Image], object]) -> list[list[_Image]]:
     groups = collections.defaultdict(list)
-    for name in names:
-        groups[key(name)].append(name)
+    for image in images:
+        groups[key(image)].append(image)
     return list(groups.values())
 
 
-def _counters(names: Sequence[str]) -> list[tuple[int, ...]]:
+def _is_one_series(images: Sequence[_Image]) -> bool:
+    return len(images) == 1 or bool(_counters(images))
+
+
+def _counters(images: Sequence[_Image]) -> list[tuple[int, ...]]:
     """Return the columns of numbers that ascend from name to name."""
-    columns = zip(*map(_numbers, names), strict=True)
+    columns = zip(*(image.numbers for image in images), strict=True)
     return [column for column in columns if all(a < b for a, b in itertools.pairwise(column))]
 
 
-def _missing(names: Sequence[str]) -> list[range]:
+def _missing(images: Sequence[_Image]) -> list[range]:
     """Return the numbers that are missing between those of a series."""
-    if len(names) < 3 or len(set(map(_text, names))) > 1:
+    if len(images) < 3 or len(set(map(_text, images))) > 1:
         return []
-    for numbers in _counters(names):
+    for numbers in _counters(images):
         distances = [b - a for a, b in itertools.pairwise(numbers)]
         distance, count = collections.Counter(sorted(distances)).most_common(1)[0]
         if 2 * count >= len(distances) and all(each % distance == 0 for each in distances):
@@ -169,7 +212,7 @@ def _missing(names: Sequence[str]) -> list[range]:
     return []
 
 
-def _is_flow(pattern: str, patterns: Iterable[str]) -> bool:
+def _is_flow(pattern: str, patterns: Sequence[str]) -> bool:
     """Return whether a series is optical flow, by its name and those of the others."""
     words = re.split(r"([^\W\d_]+)", pattern.lower())
     others = {other.lower() for other in patterns}
@@ -183,7 +226,7 @@ def _is_flow(pattern: str, patterns: Iterable[str]) -> bool:
 
 def _pattern(series: Sequence[str], names: Sequence[str]) -> str:
     """Return a pattern that selects the series among the names, as short as possible."""
-    parts = [re.split(r"(\d+)", Path(name).stem) + [Path(name).suffix] for name in series]
+    parts = [[*re.split(r"(\d+)", stem), suffix] for stem, suffix in map(os.path.splitext, series)]
     columns = [set(column) for column in zip(*parts, strict=True)]
     literal = [glob.escape(min(column)) if len(column) == 1 else None for column in columns]
     if None not in literal:
@@ -196,32 +239,3 @@ def _pattern(series: Sequence[str], names: Sequence[str]) -> str:
     ]
     selected = (each for each in candidates if fnmatch.filter(names, each) == list(series))
     return next(selected, candidates[-1])
-
-
-def _text(name: str) -> str:
-    """Return the stem of a name without its numbers."""
-    return re.sub(r"\d+", "0", Path(name).stem.casefold())
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    """Return the numbers in the stem of a name."""
-    return tuple(map(int, re.findall(r"\d+", Path(name).stem)))
-
-
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
-
-
-def _without(at: int, name: str, with_suffix: bool = False) -> tuple[object, ...]:
-    """Return the numbers in a name but one."""
-    numbers = _numbers(name)
-    return (*numbers[:at], *numbers[at + 1 :], _suffix(name) if with_suffix else "")
-
-
-def _natural_key(name: str) -> tuple[list[str | int], str]:
-    """Return a sort key that compares digits as numbers.
-
-    `re.split` puts numbers at odd positions, so that a number is never compared with text.
-    """
-    parts = re.split(r"(\d+)", Path(name).stem.casefold())
-    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name

@@ -52,7 +52,7 @@ def test_what_may_be_missed_is_counted_and_named(tmp_path: Path) -> None:
         assert len(SETS["folder"](tmp_path).videos) == 2
     (warning,) = caught
     message = str(warning.message)
-    assert "passed over 7 files or folders" in message
+    assert "passed over 7 files or folders that are no videos of a class" in message
     assert (
         ": jump/cover.jpg, jump/0.mp3, jump/GX01.LRV, jump/LICENSE, jump/lost frames, and 2 "
         in (message)
@@ -63,7 +63,7 @@ def test_what_may_be_missed_is_counted_and_named(tmp_path: Path) -> None:
 
 def test_videos_beside_the_folders_of_splits_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "train/a/1.mp4", "val/a/2.mp4", "holdout/a/3.mp4", "lists/train.txt")
-    with pytest.warns(RuntimeWarning, match="passed over 1 files or folders .*: holdout/a/3.mp4."):
+    with pytest.warns(RuntimeWarning, match="passed over 1 files .*: holdout/a/3.mp4."):
         SETS["folder"](tmp_path, "val")
 
 
@@ -100,4 +100,12 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
 def test_folders_with_other_names_of_splits_are_not_classes(tmp_path: Path) -> None:
     touch(tmp_path, "Training/a/1.mp4", "Validation/a/2.mp4")
     with raises("called train, val, test. Received: Training, Validation. Rename"):
+        SETS["folder"](tmp_path)
+
+
+def test_videos_that_may_be_there_twice_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.mp4", "a/1/01.jpg", "a/2.avi", "a/2.MKV", "a/v1.5.mp4", "a/v1.6.mp4")
+    with pytest.warns(
+        RuntimeWarning, match="4 videos .* twice, .*: a/1, a/1.mp4, a/2.MKV, a/2.avi"
+    ):
         SETS["folder"](tmp_path)

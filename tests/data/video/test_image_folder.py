@@ -111,7 +111,7 @@ def test_the_frames_are_the_only_series(
 ) -> None:
     """A folder with `img_*`, `flow_x_*` and `flow_y_*` was a video of all of them."""
     series = series_of(tmp_path, frames + others)
-    assert [path.name for path in series.paths] == frames
+    assert series.names == frames
     assert (series.left_out, series.missing) == (left_out, [])
 
 
@@ -163,9 +163,9 @@ def test_missing_numbers_are_found(
 ) -> None:
     names = [f"f{number:03d}.jpg" for number in numbers]
     series = series_of(tmp_path, names)
-    assert [path.name for path in series.paths] == names
+    assert series.names == names
     assert series.missing == missing
-    assert series_of(tmp_path, [], "*").missing == ()
+    assert series_of(tmp_path, [], "*") == ImageSeries(tmp_path, names)
 
 
 def test_missing_images_are_said(tmp_path: Path) -> None:
