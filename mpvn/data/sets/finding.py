@@ -71,10 +71,10 @@ class Finder:
             )
             counts = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
             warnings.warn(
-                f"{root}: passed over {len(self.passed_over)} files or folders that are no videos of a class: "
-                f"{_named(self.passed_over, root)}. Of each kind: {counts}. To read images, put "
-                "those of each video into a folder in the folder of its class. Convert videos of "
-                "other formats.",
+                f"{root}: passed over {len(self.passed_over)} files or folders that are no videos "
+                f"of a class: {_named(self.passed_over, root)}. Of each kind: {counts}. To read "
+                "images, put those of each video into a folder in the folder of its class. Convert "
+                "videos of other formats.",
                 RuntimeWarning,
                 stacklevel=3,
             )
