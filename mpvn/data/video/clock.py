@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from mpvn.data.video.timeline import DEFAULT_FPS, Timeline, compact, earliest
+from mpvn.data.video.timeline import DEFAULT_FPS, Timeline, compact, slack
 
 PAUSE = Fraction(60)
 """The longest pause between two frames of a file, in seconds, unless it states longer ones."""
@@ -75,9 +75,9 @@ class Clock:
         nearest = (2 * time + self.period) // (2 * self.period) * self.period
         return nearest if abs(nearest - time) <= self.rounding else time
 
-    def earliest(self, time: int) -> int:
-        """Return the earliest time that may have been rounded to `time`."""
-        return earliest(time, self.period, self.rounding // 2)
+    def slack(self, time: int) -> int:
+        """Return by how much a time may be late because its stamp was rounded."""
+        return slack(time, self.period, self.rounding // 2)
 
     def timeline(self, stamps: Iterable[tuple[int | None, int | None]]) -> Timeline:
         """Return the timeline of frames, given the stamp and the duration of each, in ticks."""
@@ -152,7 +152,7 @@ def measured_clock(
     tick: Fraction | None,
     rates: Sequence[Fraction],
     pause: Fraction,
-    reorders: bool,
+    decoding_times_only: bool = False,
 ) -> Clock:
     """Return the clock of a file, whose claims are checked against its first packets.
 
@@ -161,17 +161,13 @@ def measured_clock(
         tick: Seconds per tick; None if not stated.
         rates: Claimed frame rates, the best first.
         pause: The longest pause, in seconds.
-        reorders: Whether the format has no presentation times, and the decoder shows frames in
-            another order than that of the file.
+        decoding_times_only: Whether the format has no presentation times. Those that FFmpeg works
+            out are used if they show that it knows the order of the frames.
     """
     tick = tick or MICROSECOND
     parts = recordings(stamps)
-    in_order = reorders and all(
-        a.presentation < b.presentation
-        for part in parts
-        for a, b in itertools.pairwise(part)
-        if a.presentation is not None and b.presentation is not None
-    )
+    known = [s for s in stamps if s.presentation is not None and s.decoding is not None]
+    in_order = decoding_times_only and _is_guess(known)
     times = [[stamp.decoding if in_order else stamp.presentation for stamp in p] for p in parts]
     runs = [sorted(time for time in part if time is not None) for part in times]
     steps = [b - a for run in runs for a, b in itertools.pairwise(run) if 0 < b - a <= pause / tick]
@@ -182,7 +178,8 @@ def measured_clock(
     rounding = _rounding(steps, tick)
     average, usual = Fraction(sum(steps), len(steps)), statistics.median_low(steps)
     measured = 1 / (average * tick)
-    candidates = [*rates, *_simple_rates(measured), *_simple_rates(1 / (usual * tick))]
+    simple = [*_simple_rates(measured), *_simple_rates(1 / (usual * tick))]
+    candidates = sorted([*rates, *simple], key=lambda rate: not _is_usual(rate))
     grid = next((r for r in candidates if _is_grid(1 / (r * tick), usual, runs, rounding)), None)
     claims = [grid, *rates] if grid else rates
     claim = next((r for r in claims if abs(measured - r) <= measured / 20), None)
@@ -194,11 +191,23 @@ def measured_clock(
     return _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order)
 
 
+def _is_guess(stamps: Sequence[Stamp]) -> bool:
+    """Return whether presentation times are decoding times with another offset."""
+    shown = [stamp.presentation or 0 for stamp in stamps]
+    ascends = all(a <= b for a, b in itertools.pairwise(shown))
+    return ascends and any(stamp.presentation != stamp.decoding for stamp in stamps)
+
+
+def _is_usual(rate: Fraction) -> bool:
+    """Return whether a rate is one that cameras have, and not a quotient of rounded times."""
+    return rate.denominator in (1, 2, 3, 4, 5, 1001)
+
+
 def _simple_rates(measured: Fraction) -> Iterator[Fraction]:
     """Yield rates near a measured one: of television, then fractions with small denominators."""
     whole = max(1, round(measured))
     yield from (Fraction(whole), Fraction(1000 * whole, 1001))
-    rates = (measured.limit_denominator(most) for most in range(2, 13))
+    rates = (measured.limit_denominator(most) for most in range(2, 6))
     yield from (rate for rate in rates if rate)
 
 

@@ -39,6 +39,9 @@ frame is shown, also from a pipe."""
 _DECODING_TIMES_ONLY = frozenset({"avi", "asf"})
 """Formats that do not store when frames are shown."""
 
+_THEORA_HEADER = b"\x80"
+"""The first byte of a header is at least this, and that of a frame is less."""
+
 _MOST_BEFORE_KEY = 250
 """Largest number of packets without a picture at the start of a joined format."""
 
@@ -137,10 +140,8 @@ class Container:
         if self._raw:
             return raw_clock(rates)
         stamps = [self.stamp(packet) for packet in self._read_ahead if has_frame(packet)]
-        reorders = (
-            self._format.name in _DECODING_TIMES_ONLY and self._stream.codec_context.has_b_frames
-        )
-        return measured_clock(stamps, self.time_base, rates, pause, bool(reorders))
+        decoding_times_only = self._format.name in _DECODING_TIMES_ONLY
+        return measured_clock(stamps, self.time_base, rates, pause, decoding_times_only)
 
     @property
     def rate(self) -> Fraction | None:
@@ -155,8 +156,7 @@ class Container:
             stamp = self._stamp(frame)
             first = stamp if first is None else first
             time, duration = times.add(stamp, frame.duration)
-            slack = time - clock.earliest(time)
-            seconds = (units * clock.unit for units in (time, duration, slack))
+            seconds = (units * clock.unit for units in (time, duration, clock.slack(time)))
             yield Decoded(frame, orientation, *seconds)
         self.check_end(first, times.end * clock.unit)
 
@@ -203,13 +203,15 @@ class Container:
             start: Stamp of the first frame, in ticks.
             duration: Length of all frames, in seconds.
         """
-        is_avi = self._format.name == "avi"
-        stated = _duration(self._stream) if is_avi else _duration_tag(self._stream)
+        # In AVI, where frames have no times of their own, missing ones may be anywhere. A header
+        # that was never completed states another number of frames.
+        is_counted = self._format.name == "avi" and self.frame_count == self._stream.duration
+        stated = _duration(self._stream) if is_counted else _duration_tag(self._stream)
         end = (start or 0) * (self.time_base or 0) + duration
         if stated is None or end >= stated - 2 * self.clock.frame * self.clock.unit:
             return
         problem = f"it ends at {float(end):.2f} s of {float(stated):.2f} s"
-        if is_avi:  # Frames have no times of their own: the missing ones may be anywhere.
+        if is_counted:
             self.damage.report(problem)
         else:
             self.damage.report_end(problem)
@@ -231,6 +233,9 @@ class Container:
                 # A broadcast may begin between two key frames, with frames that do not decode.
                 searched = searched and not packet.is_keyframe and count <= _MOST_BEFORE_KEY
                 if searched and packet.size:
+                    continue
+                # Where Ogg files are joined, headers follow frames. Decoders refuse them.
+                if self.codec == "theora" and bytes(packet)[:1] >= _THEORA_HEADER:
                     continue
                 # In joined formats, the packet at a seam is only suspected; the decoder finds out.
                 if packet.is_corrupt and not self._joined:

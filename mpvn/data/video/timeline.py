@@ -91,7 +91,9 @@ class Timeline:
         period = 1 / (frame_rate(rate) * self.tick)  # in ticks
         count = max(1, math.ceil(self.end / period))
         due = [math.floor(n * period) for n in range(count)]
-        return np.searchsorted(self._earliest(np.asarray(self.times)), due, "right") - 1
+        times = np.asarray(self.times)
+        earliest = times - slack(times, self.period, self.tolerance)
+        return np.searchsorted(earliest, due, "right") - 1
 
     def between(self, start: float | Fraction | None, end: float | Fraction | None) -> range:
         """Return the frames that start from `start` until before `end`, in seconds."""
@@ -109,17 +111,15 @@ class Timeline:
 
     def _first_at(self, seconds: float | Fraction) -> int:
         exact = Fraction(seconds).limit_denominator(1_000_000)
-        ticks = math.ceil(exact / self.tick)
-        return int(np.searchsorted(np.asarray(self.times) + self.tolerance, ticks))
-
-    def _earliest(self, times: TicksOrTick) -> TicksOrTick:
-        return earliest(times, self.period, self.tolerance)
+        times = np.asarray(self.times)
+        latest = times + slack(times, self.period, self.tolerance)
+        return int(np.searchsorted(latest, math.ceil(exact / self.tick)))
 
 
-def earliest(times: TicksOrTick, period: int, tolerance: int) -> TicksOrTick:
-    """Return the earliest times that may have been rounded to `times`; see `Timeline`."""
+def slack(times: TicksOrTick, period: int, tolerance: int) -> TicksOrTick:
+    """Return by how much times may be off because they were rounded; see `Timeline`."""
     on_grid = (times % period == 0) if period else (times == 0)
-    return times - tolerance * (1 - on_grid)
+    return tolerance * (1 - on_grid)
 
 
 def compact(times: list[int]) -> Ticks:
