@@ -3,9 +3,10 @@
 Seeking by time is not exact: containers round times, seek by decoding time instead of presentation
 time, or land where they can. So a file's packets are listed once without decoding, which is cheap;
 their sorted times number the frames. A key frame is identified by its position in the file, and
-every frame decoded after it must have the time stamp that the list has for its number. If any of
-this fails, the file is decoded from its start. If even that disagrees with the list (packets
-without times, or packets without a frame), the whole file is decoded once to count its frames.
+every frame decoded after it must have a time stamp of the list. Decoders leave out frames that are
+neither wanted nor needed by others. If any of this fails, the file is decoded from its start. If
+even that disagrees with the list (packets without times, or packets without a frame), the whole
+file is decoded once to count its frames.
 
 Limitations: files of the last kind, for example raw streams, and files without presentation times,
 such as H.264 with B-frames in AVI, are decoded from the start at every read.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -54,6 +56,11 @@ class FrameIndex:
 
     def __len__(self) -> int:
         return len(self.timeline)
+
+    @functools.cached_property
+    def ascends(self) -> bool:
+        """Whether a time stamp identifies a frame: the file is one recording."""
+        return self.stamps is not None and bool((np.diff(self.stamps) > 0).all())
 
     def from_start(self) -> FrameIndex:
         """Return the index without key frames."""
@@ -156,7 +163,7 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
     container.decode_in_one_thread()
     try:
         for run in _runs(index, numbers):
-            yield from _select(_numbered(container, index, run[0]), run)
+            yield from _select(_numbered(container, index, run), run)
     finally:
         container.close()
 
@@ -185,16 +192,24 @@ def _runs(index: FrameIndex, numbers: Sequence[int]) -> Iterator[list[int]]:
     yield run
 
 
-def _numbered(container: Container, index: FrameIndex, first: int) -> Iterator[tuple[int, Decoded]]:
-    """Yield numbered frames from the key frame before `first` on, checked against the index.
+def _numbered(
+    container: Container, index: FrameIndex, run: Sequence[int]
+) -> Iterator[tuple[int, Decoded]]:
+    """Yield numbered frames from the key frame before a run on, checked against the index.
 
-    Stops at the first frame that differs from the index.
+    After a key frame, frames between those of the run may be left out. Stops at the first frame
+    that differs from the index.
     """
-    number, key = index.key_before(first)
-    for frame, orientation in container.oriented_frames(key):
-        if number >= len(index):
-            return
-        if index.stamps is not None and frame.pts != index.stamps[number]:
+    start, key = index.key_before(run[0])
+    stamps = index.stamps
+    wanted = None
+    if key is not None and stamps is not None and index.ascends:
+        wanted = {int(stamps[number]) for number in run}
+    number = start
+    for frame, orientation in container.oriented_frames(key, wanted):
+        if wanted is not None and stamps is not None and number > start:
+            number = max(number, bisect.bisect_left(stamps, frame.pts or 0))
+        if number >= len(index) or (stamps is not None and frame.pts != stamps[number]):
             return
         if key is not None and frame.pts == key.time and not frame.key_frame:
             return
@@ -206,11 +221,13 @@ def _select(numbered: Iterator[tuple[int, Decoded]], numbers: Sequence[int]) -> 
     """Yield the frames with the given numbers. Decodes no further than the last of them.
 
     Raises:
-        SeekError: The frames end before the last of them.
+        SeekError: One of them is missing.
     """
     remaining = iter(numbers)
     due = next(remaining)
     for number, decoded in numbered:
+        if number > due:
+            break
         if number == due:
             yield decoded
             successor = next(remaining, None)
