@@ -1,6 +1,7 @@
 """Helpers of all benchmarks: the command line, fresh processes, turns, and the READMEs' tables."""
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -9,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 THREADS = {"intra": 2, "inter": 2}
@@ -19,7 +20,12 @@ Rows = list[dict[str, Any]]
 """Rows of a table: the cell by the name of the column."""
 
 
-def run_questions(script: str, doc: str, questions: Mapping[str, Callable[[bool], Rows]]) -> None:
+def run_questions(
+    script: str,
+    doc: str,
+    questions: Mapping[str, Callable[[bool], Rows]],
+    packages: Sequence[str] = (),
+) -> None:
     """Run the command line of a benchmark that answers questions, each in a fresh process.
 
     Args:
@@ -27,6 +33,7 @@ def run_questions(script: str, doc: str, questions: Mapping[str, Callable[[bool]
         doc: Its `__doc__`. The first line becomes the help text.
         questions: Functions that return the rows of a table, by name. Their argument is True for
             tiny sizes.
+        packages: Packages whose versions are part of the results.
     """
     folder = pathlib.Path(script).parent
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
@@ -36,7 +43,8 @@ def run_questions(script: str, doc: str, questions: Mapping[str, Callable[[bool]
     options = parser.parse_args()
     if options.here:
         command = f"python benchmarks/{folder.name}/run.py {options.question}"
-        print(json.dumps(_answer(questions[options.question], options.small, command)))
+        versions = {name: importlib.metadata.version(name) for name in packages}
+        print(json.dumps(_answer(questions[options.question], options.small, command, versions)))
         return
     for question in [options.question] if options.question else questions:
         print(f"{question} ...", flush=True)
@@ -47,11 +55,14 @@ def run_questions(script: str, doc: str, questions: Mapping[str, Callable[[bool]
             save(folder, question, result)
 
 
-def _answer(question: Callable[[bool], Rows], small: bool, command: str) -> dict[str, Any]:
+def _answer(
+    question: Callable[[bool], Rows], small: bool, command: str, versions: dict[str, str]
+) -> dict[str, Any]:
     limit_threads()
     started = time.time()
     rows = question(small)
-    return {"rows": rows, "environment": environment(started, threads=THREADS, command=command)}
+    details = environment(started, **versions, threads=THREADS, command=command)
+    return {"rows": rows, "environment": details}
 
 
 # --- measuring ----------------------------------------------------------------------------------
