@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import itertools
-import pathlib
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ EXAMPLES = """\
 mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output annotated.mp4
 mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto
 mpvn stream camera:0 --model my_model.keras --output annotated.mp4
+mpvn stream http://10.0.0.7/channel.ts --model my_model.keras --live
+cat walk.ts | mpvn stream - --model my_model.keras
 mpvn stream walk.mp4 --model my_network.keras --realtime"""
 
 
@@ -32,7 +33,10 @@ def add_parser(commands: Commands) -> None:
     summary = "stream a video through a network, frame by frame"
     parser = add_command(commands, "stream", run, summary, EXAMPLES)
     parser.add_argument(
-        "video", metavar="VIDEO", help="a file, a folder of images, camera:0, /dev/video0, or a URL"
+        "video",
+        metavar="VIDEO",
+        help="a file, a folder of images, camera:0, /dev/video0, a URL, a named pipe, or - for "
+        "standard input",
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
@@ -45,6 +49,19 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--skip-damage", action="store_true", help="skip the damaged frames of a file"
+    )
+    parser.add_argument(
+        "--live",
+        action=argparse.BooleanOptionalAction,
+        help="drop the frames of VIDEO that the network is too slow for, or none (default: drop "
+        "those of cameras and broadcasts only)",
+    )
+    parser.add_argument(
+        "--reconnect",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="time to open a camera or broadcast again after it is lost (default: 30)",
     )
     parser.add_argument(
         "--stream-index",
@@ -61,31 +78,56 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
     loaded, plan = load_model_and_plan(arguments)
-    from mpvn.data import LiveSource, VideoError
+    from mpvn.data import ConnectionLost, VideoError
 
+    loss: ConnectionLost | None = None
     try:
         with contextlib.ExitStack() as stack:
             reader, writer = _open(arguments, loaded, stack)
-            frames: Any = reader
-            if is_live := arguments.realtime or not _is_file(arguments.video):
-                frames = stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
+            frames = _frames(reader, arguments, stack)
             stream = _network_stream(loaded, plan)
             limits = (reader.frame_count, arguments.frames)
             total = min((limit for limit in limits if limit), default=None)
             timed = itertools.islice(frames.timed(), arguments.frames)
-            _run_stream(stream, timed, total, writer, even=bool(arguments.fps) and not is_live)
+            even = bool(arguments.fps) and frames is reader
+            try:
+                _run_stream(stream, timed, total, writer, even)
+            except ConnectionLost as error:
+                if not reader.is_live:
+                    raise
+                loss = error  # The output is kept: it shows what was sent.
     except VideoError as error:  # While reading the source, or when closing the output.
         raise Mistake(str(error)) from error
     _print_statistics(stream.statistics)
-    if is_live:
+    if frames is not reader:
         print(f"dropped {frames.dropped} frames that arrived faster than the network could run")
     if arguments.output:
         print(f"written to {arguments.output}")
+    if loss is not None:
+        raise Mistake(str(loss))
     return 0
 
 
-def _is_file(source: str) -> bool:
-    return pathlib.Path(source).exists() and not source.startswith("/dev/")
+def _frames(
+    reader: "VideoReader", arguments: argparse.Namespace, stack: contextlib.ExitStack
+) -> Any:
+    """Return the reader, or a `LiveSource` that drops the frames that the network is late for."""
+    from mpvn.data import LiveSource
+
+    if reader.is_live and arguments.realtime:
+        raise Mistake(
+            f"--realtime: expected a source that waits for its reader, such as a file. Received: "
+            f"{arguments.video}, whose frames arrive in real time. Leave out --realtime."
+        )
+    if not reader.is_live and not arguments.realtime:
+        return reader
+    if not arguments.realtime:
+        print(
+            f"{arguments.video} is live: frames that the network is too slow for are dropped "
+            "(--no-live reads every frame)",
+            file=sys.stderr,
+        )
+    return stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
 
 
 def _open(
@@ -102,6 +144,8 @@ def _open(
             fps=arguments.fps,
             strict=strict,
             stream=arguments.stream_index,
+            live=arguments.live,
+            reconnect=arguments.reconnect,
         )
         stack.enter_context(reader)
         if not arguments.output:

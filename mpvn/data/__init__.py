@@ -7,7 +7,7 @@ TensorFlow; `mpvn.data.clips`, which builds `tf.data` pipelines of training clip
 from mpvn.data.rendered.figures import rendered_figures
 from mpvn.data.sets.flow import optical_flow
 from mpvn.data.sets.registry import SETS
-from mpvn.data.video.errors import VideoError
+from mpvn.data.video.errors import ConnectionLost, VideoError
 from mpvn.data.video.live import LiveSource
 from mpvn.data.video.reader import VideoReader
 from mpvn.data.video.text import draw_text
@@ -16,6 +16,7 @@ from mpvn.data.video_set import Video, VideoSet
 
 __all__ = [
     "SETS",
+    "ConnectionLost",
     "LiveSource",
     "Video",
     "VideoError",

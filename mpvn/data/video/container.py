@@ -27,8 +27,9 @@ from mpvn.data.video.clock import (
     measured_clock,
     raw_clock,
 )
-from mpvn.data.video.errors import Damage, VideoError
+from mpvn.data.video.errors import ConnectionLost, Damage, VideoError
 from mpvn.data.video.frames import Decoded, Orientation, read_orientation
+from mpvn.data.video.link import Link
 from mpvn.data.video.stream_choice import choose_stream
 
 _MEASURED = 64
@@ -74,9 +75,11 @@ class Container:
         strict: Whether damaged data is an error, or a warning.
         live: Whether frames arrive in real time, from a camera or a broadcast.
         stream: Number of the video stream. None for the default: see `choose_stream`.
+        link: The connection; None for a file on this machine.
 
     Attributes:
         damage: Reports what is found damaged.
+        is_live: Whether frames arrive in real time.
         frame_count: Number of frames; None if not stated.
         duration: Length in seconds; None if not stated or live.
         time_base: Seconds per tick; None if not stated.
@@ -93,15 +96,17 @@ class Container:
         strict: bool,
         live: bool,
         stream: int | None = None,
+        link: Link | None = None,
     ) -> None:
         self._container = container
-        self._live = live
+        self._link = link
+        self.is_live = live
         self.damage = Damage(name, strict)
         self._name = name
         try:
             self._stream = choose_stream(container, name, stream)
         except VideoError:
-            container.close()
+            self.close()
             raise
         # Decoding several frames in parallel is fastest, but delays each by that many frames.
         self._stream.thread_type = "SLICE" if live else "AUTO"
@@ -115,7 +120,7 @@ class Container:
         if self._stream.codec_context.name in _SILENT_DECODERS:
             self._stream.codec_context.options = {"err_detect": "explode"}
         self._read_ahead: deque[Packet] = deque()  # packets that the clock was measured with
-        self._failure: av.FFmpegError | None = None  # that ended reading ahead
+        self._failure: Exception | None = None  # that ended reading ahead
         self._demuxed: Iterator[Packet] | None = None
         self._order: deque[Stamp] = deque()  # stamps of packets, see Clock.in_order
         self.codec = self._stream.codec_context.name
@@ -125,12 +130,12 @@ class Container:
         """The clock of the source. That of a file is measured by reading its first packets."""
         rates = [r for r in (self._stream.average_rate, self._stream.guessed_rate) if r]
         pause = BROADCAST_PAUSE if self._joined else PAUSE
-        if self._live:
+        if self.is_live:
             return claimed_clock(self.time_base, rates, pause)
-        self._demuxed = self._container.demux(self._stream)
+        self._demuxed = self._arriving()
         try:
             self._read_ahead += itertools.islice(self._demuxed, _MEASURED)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ConnectionLost) as error:
             self._failure = error
         if self._raw:
             return raw_clock(rates)
@@ -270,12 +275,6 @@ class Container:
                     self._order.append(self.stamp(packet))
                 yield packet
         except av.FFmpegError as error:
-            if self._live:
-                raise VideoError(
-                    f"{self._name}: expected more frames. Received: none ({error.strerror}). The "
-                    "sender stopped or the connection was lost: open it again, or increase "
-                    "`timeout=` if it pauses."
-                ) from error
             self.damage.report_end(f"reading stops early: {error.strerror}")
 
     def _demux(self, key: KeyFrame | None) -> Iterator[Packet]:
@@ -289,8 +288,12 @@ class Container:
         if self._failure is not None:
             raise self._failure
         # `yield from` fails if PyAV's generator has ended.
-        for packet in self._demuxed or self._container.demux(self._stream):  # noqa: UP028
+        for packet in self._demuxed or self._arriving():  # noqa: UP028
             yield packet
+
+    def _arriving(self) -> Iterator[Packet]:
+        packets = self._container.demux(self._stream)
+        return packets if self._link is None else self._link.whole(packets)
 
     def stamp(self, packet: Packet) -> Stamp:
         """Return the time stamps of a packet; none in raw streams, where FFmpeg makes them up."""
@@ -304,6 +307,13 @@ class Container:
     def close(self) -> None:
         """Close the container."""
         self._container.close()
+        if self._link is not None:
+            self._link.disconnect()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the data ended where the sender had said that they would."""
+        return self._link is None or self._link.complete
 
 
 def has_frame(packet: Packet) -> bool:

@@ -10,6 +10,10 @@ class VideoError(ValueError):
     """
 
 
+class ConnectionLost(VideoError):
+    """The data of a stream, camera, download or pipe stopped before its end."""
+
+
 class Damage:
     """Report damaged data in one source: raise an error if strict, otherwise warn once.
 

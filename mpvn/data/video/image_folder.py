@@ -27,6 +27,7 @@ class ImageFolder:
         rate: Frames per second.
         frame_count: Number of images.
         duration: Length in seconds.
+        is_live: False.
 
     Raises:
         VideoError: The folder has no images, or several series of them; images are missing, if
@@ -36,6 +37,8 @@ class ImageFolder:
         RuntimeWarning: Images are left out because they belong to no series; images are missing, if
             not strict.
     """
+
+    is_live = False
 
     def __init__(self, folder: Path, rate: Fraction | None, strict: bool) -> None:
         self._series = series = find_series(folder)

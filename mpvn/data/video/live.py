@@ -5,8 +5,8 @@ fall further and further behind. Frames that arrive while the consumer is busy a
 counted instead. A background thread decodes ahead and keeps a single frame, so memory does not grow
 and the delay stays below one frame.
 
-Limitations: dropped frames are decoded too, because later frames depend on them. A source that
-blocks without a timeout also blocks `close()`.
+Limitations: dropped frames are decoded too, because later frames depend on them. A reader that
+waits without a method `interrupt()` may keep its thread, and stay open, after `close()`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, Self, runtime_checkable
 
 from mpvn.data.video.frames import Frame
+
+_PATIENCE = 2.0  # seconds to wait for the thread at the end
 
 
 @runtime_checkable
@@ -38,10 +40,11 @@ class LiveSource:
     Args:
         reader: A `VideoReader`, or any iterable of frames `uint8 [height, width, 3]`.
         realtime: Whether to delay each frame until its time, relative to the first frame, so that a
-            file behaves like a camera. The reader must have `timed()`.
+            file behaves like a camera. The reader must have `timed()`, and not be live itself.
 
     Raises:
         TypeError: `realtime` is True and the reader has no `timed()`.
+        ValueError: `realtime` is True and the reader is live.
         Exception: While iterating, the reader's exception, after the last frame before it.
 
     Example:
@@ -59,6 +62,11 @@ class LiveSource:
                     "realtime=True: expected a reader with a method timed() that yields (seconds, "
                     f"frame), such as VideoReader. Received: {type(reader).__name__}."
                 )
+            if getattr(reader, "is_live", False):
+                raise ValueError(
+                    "realtime=True: expected a source that waits for its reader, such as a file. "
+                    "Received: a live source, whose frames arrive in real time. Leave it out."
+                )
             self._timed = reader
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mpvn-live", daemon=True)
@@ -66,7 +74,9 @@ class LiveSource:
         # The attributes below are shared with the thread and guarded by the condition.
         self._changed = threading.Condition()
         self._newest: tuple[float, Frame] | None = None
-        self._ended = False
+        self._ended = False  # no frame will come
+        self._finished = False  # the thread does not use the reader any more
+        self._closed = False
         self._error: Exception | None = None
         self._delivered = 0
         self._dropped = 0
@@ -117,13 +127,16 @@ class LiveSource:
         """Stop the thread and close the reader. A frame not yet consumed counts as dropped."""
         self._stop.set()
         if self._started:
-            self._thread.join()
+            _call(self._reader, "interrupt")
+            self._thread.join(_PATIENCE)
         with self._changed:
             self._dropped += self._newest is not None
             self._newest = None
-            self._ended = True
+            self._closed = self._ended = True
+            is_idle = self._finished or not self._started
             self._changed.notify_all()
-        _close(self._reader)
+        if is_idle:  # otherwise the thread closes the reader
+            _call(self._reader, "close")
 
     def __enter__(self) -> Self:
         return self
@@ -146,11 +159,14 @@ class LiveSource:
         except Exception as raised:  # re-raised in the consumer's thread
             error = raised
         finally:
-            _close(frames)
+            _call(frames, "close")
             with self._changed:
-                self._error = error
-                self._ended = True
+                is_last = self._closed
+                self._error = None if self._stop.is_set() else error
+                self._ended = self._finished = True
                 self._changed.notify_all()
+            if is_last:  # `close` did not wait for this
+                _call(self._reader, "close")
 
     def _paced(self, reader: TimedFrames) -> Iterator[tuple[float, Frame]]:
         """Yield each frame no sooner than its time. Return as soon as the source is closed."""
@@ -162,7 +178,7 @@ class LiveSource:
                     return
                 yield seconds, frame
         finally:
-            _close(timed)
+            _call(timed, "close")
 
 
 def _timed(reader: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
@@ -175,8 +191,8 @@ def _timed(reader: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
         yield time.monotonic() - start, frame
 
 
-def _close(thing: object) -> None:
-    """Close a generator or reader. Plain iterables have no `close()`."""
-    close = getattr(thing, "close", None)
-    if close is not None:
-        close()
+def _call(thing: object, name: str) -> None:
+    """Call a method of a generator or reader, if it has it."""
+    method = getattr(thing, name, None)
+    if method is not None:
+        method()

@@ -19,11 +19,12 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple, Self
 
+from mpvn.data.video.background import BackgroundSource
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded, Frame, upright_pictures
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.rates import resample
-from mpvn.data.video.sources import Source, open_source
+from mpvn.data.video.sources import Source, is_pipe, open_source
 from mpvn.data.video.timeline import frame_rate
 
 _READERS: weakref.WeakSet[VideoReader] = weakref.WeakSet()
@@ -51,8 +52,12 @@ class _Started(NamedTuple):
 class VideoReader:
     """An iterable over the frames of one video source.
 
-    Iterating again restarts a file from its first frame and reconnects a camera or stream. Each
-    array belongs to the consumer; the reader keeps only the current frame.
+    Iterating again restarts a file from its first frame and reconnects a camera or stream; a pipe
+    can be read only once. Each array belongs to the consumer; the reader keeps only few frames.
+
+    The frames of a live source arrive in real time and are lost if they are not read in time: read
+    it with `LiveSource`. Any other source waits for its reader, and no frame is lost; it is an
+    error if its data stop before their end. Which sources are live, `sources` tells.
 
     Args:
         source: One of
@@ -60,6 +65,7 @@ class VideoReader:
             a folder of images, read in the order of their numbers (`2.png` before `10.png`); or
             some images of a folder, such as `clip/rgb_*`: see `mpvn.data.video.image_series`;
             a URL such as `rtsp://...` or `https://...`;
+            a named pipe, or `-` for standard input;
             a camera: `/dev/video0`, `camera:0`, or `camera:NAME`.
         size: `(height, width)` in pixels. Frames are scaled, keeping their aspect ratio, until they
             just cover this size, and cropped equally on both sides. None keeps the source's size.
@@ -69,16 +75,24 @@ class VideoReader:
             its frame rate (25 by default) and nothing is dropped.
         strict: Whether damaged data raises an error. If False, the frames that decode are returned,
             with one `RuntimeWarning` per iteration.
-        timeout: Seconds to wait for a stream or camera to open, and for its next data.
+        timeout: Seconds to wait for a stream or camera to open, and for its next data. None waits
+            10 seconds, and for a pipe without limit.
         options: FFmpeg options for the source, for example
             `{"video_size": "640x480", "framerate": "30"}` for a camera.
         stream: Number of the video stream to read, from 0. None reads the one that the file flags
             as its default; without a flag, or with several, the one with the largest pictures.
+        live: Whether the source is live. None decides by the kind of the source.
+        reconnect: Seconds after the loss of a live source in which it is opened again, with growing
+            pauses. The times of its frames go on without the gap. 0 raises an error at once.
 
     Raises:
         VideoError: The source is missing, empty, unreadable, damaged or without video; there is no
             such `stream`; or `size` or `fps` is not positive. While iterating: a frame's size
-            differs from the first although `size` is None; a stream stopped; damaged data if
+            differs from the first although `size` is None; a stream stopped, and did not come back;
+            a pipe is read again; damaged data if `strict`.
+
+    Warns:
+        RuntimeWarning: While iterating: a live source was lost, and came back; damaged data unless
             `strict`.
 
     Example:
@@ -94,9 +108,11 @@ class VideoReader:
         fps: float | Fraction | None = None,
         *,
         strict: bool = False,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         options: Mapping[str, str] | None = None,
         stream: int | None = None,
+        live: bool | None = None,
+        reconnect: float = 30.0,
     ) -> None:
         self.source = os.fspath(source)
         self._size = _checked_size(size)
@@ -105,6 +121,8 @@ class VideoReader:
         self._timeout = timeout
         self._options = dict(options or {})
         self._stream = stream
+        self._live = live
+        self._reconnect = reconnect
         self._closed = False
         self._open_sources: list[Source] = []
         _READERS.add(self)
@@ -113,6 +131,7 @@ class VideoReader:
         started = self._start()
         self._started: _Started | None = started
         self._height, self._width = self._size or started.first.upright_size
+        self._is_live = started.source.is_live
         self._source_rate = started.source.rate
         self._source_count = started.source.frame_count
         self._source_duration = started.source.duration
@@ -127,6 +146,11 @@ class VideoReader:
     def width(self) -> int:
         """Width of every frame, in pixels."""
         return self._width
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames arrive in real time, and are lost if they are not read in time."""
+        return self._is_live
 
     @property
     def fps(self) -> float | None:
@@ -155,6 +179,11 @@ class VideoReader:
     def timed(self) -> Iterator[tuple[float, Frame]]:
         """Yield `(seconds since the first frame, frame uint8 [height, width, 3])`."""
         self._require_open()
+        if self._started is None and is_pipe(self.source):
+            raise VideoError(
+                f"{self.source}: expected to be read once. Received: a second iteration over a "
+                "pipe, whose frames are gone. Keep them, or save the video as a file first."
+            )
         source, frames, first = self._started or self._start()
         self._started = None
         shape = (self._height, self._width)
@@ -165,6 +194,7 @@ class VideoReader:
             for picture in pictures:
                 yield float(picture.time), picture.pixels
                 self._require_open()
+            self._require_open()
         finally:
             self._release(source)
 
@@ -172,6 +202,12 @@ class VideoReader:
     def is_open(self) -> bool:
         """Whether the source is open: until the end of an iteration, or `close()`."""
         return bool(self._open_sources)
+
+    def interrupt(self) -> None:
+        """End the iteration that waits for data in another thread, before `close`."""
+        for source in list(self._open_sources):
+            if isinstance(source, BackgroundSource):
+                source.close()
 
     def close(self) -> None:
         """Close the source. Running iterations raise `VideoError` at their next frame."""
@@ -189,7 +225,14 @@ class VideoReader:
     def _start(self) -> _Started:
         """Open the source and decode its first frame."""
         source = open_source(
-            self.source, self._rate, self._strict, self._timeout, self._options, self._stream
+            self.source,
+            self._rate,
+            self._strict,
+            self._timeout,
+            self._options,
+            self._stream,
+            self._live,
+            self._reconnect,
         )
         self._open_sources.append(source)
         try:

@@ -1,0 +1,136 @@
+"""Decode a source in a thread of its own, so that waiting for its data can be interrupted.
+
+FFmpeg and the operating system wait for a camera, a server or a pipe without a look at Ctrl-C, or
+at the thread that closes the source. They wait in this thread instead. It stays at most a few
+frames ahead of the consumer, and no frame is dropped.
+
+Limitations: a thread that waits when its source is closed ends when its wait does, after `timeout`
+seconds at the latest. (FFmpeg's wait for a camera on Linux that sends nothing has no such limit.)
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Protocol
+
+from mpvn.data.video.frames import Decoded
+
+_AHEAD = 2  # decoded frames that wait for the consumer
+_POLL = 0.1  # seconds until a wait looks whether it was stopped
+_PATIENCE = 1.0  # seconds to wait for the thread when the source is closed
+
+
+class Decoding(Protocol):
+    """A source that a thread can decode."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames arrive in real time."""
+        ...
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second; None if not stated."""
+        ...
+
+    @property
+    def frame_count(self) -> int | None:
+        """Number of frames; None if not stated."""
+        ...
+
+    @property
+    def duration(self) -> Fraction | None:
+        """Length in seconds; None if not stated."""
+        ...
+
+    def frames(self) -> Iterator[Decoded]:
+        """Decode all frames."""
+        ...
+
+    def close(self) -> None:
+        """Close the source."""
+        ...
+
+
+class BackgroundSource:
+    """A source that is opened, decoded and closed in its own thread.
+
+    Args:
+        open_source: Opens the source. The event is set when the source is closed: waits must end.
+
+    Attributes:
+        rate: Frames per second; None if not stated.
+        frame_count: Number of frames; None if not stated.
+        duration: Length in seconds; None if not stated.
+        is_live: Whether frames arrive in real time.
+
+    Raises:
+        Exception: `open_source` raised it.
+    """
+
+    def __init__(self, open_source: Callable[[threading.Event], Decoding]) -> None:
+        self._open_source = open_source
+        self._stop = threading.Event()
+        self._queue: queue.Queue[Decoding | Decoded | Exception | None] = queue.Queue(_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="mpvn-source", daemon=True)
+        self._thread.start()
+        try:
+            source = self._next()
+        except BaseException:
+            self.close()
+            raise
+        assert source is not None and not isinstance(source, Decoded)
+        self.rate = source.rate
+        self.frame_count = source.frame_count
+        self.duration = source.duration
+        self.is_live = source.is_live
+
+    def frames(self) -> Iterator[Decoded]:
+        """Yield all frames. They end early when the source is closed."""
+        while isinstance(decoded := self._next(), Decoded):
+            yield decoded
+
+    def close(self) -> None:
+        """Stop the thread, which closes the source. Any thread may call this, at any time."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._thread.join(_PATIENCE)
+
+    def _next(self) -> Decoding | Decoded | None:
+        while not self._stop.is_set():
+            try:
+                item = self._queue.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+            if isinstance(item, Exception):
+                raise item
+            return item
+        return None
+
+    def _run(self) -> None:
+        end: Exception | None = None
+        try:
+            source = self._open_source(self._stop)
+            try:
+                self._put(source)
+                for decoded in source.frames():
+                    if not self._put(decoded):
+                        break
+            finally:
+                source.close()
+        except Exception as error:  # re-raised in the consumer's thread
+            end = error
+        self._put(end)
+
+    def _put(self, item: Decoding | Decoded | Exception | None) -> bool:
+        """Wait until there is room. Return False if the source was closed."""
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=_POLL)
+            except queue.Full:
+                continue
+            return True
+        return False

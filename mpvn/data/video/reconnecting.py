@@ -1,0 +1,130 @@
+"""Open a live source again when it is lost."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from mpvn.data.video.container import Container
+from mpvn.data.video.errors import ConnectionLost, VideoError
+from mpvn.data.video.frames import Decoded
+from mpvn.data.video.link import lost
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds between two attempts
+
+
+class ReconnectingSource:
+    """A live source that goes on when its connection comes back.
+
+    frames   0--1--2--3  (lost, pause, attempt, pause, attempt)  0--1--2
+    times    0  1  2  3                                          4  5  6
+
+    The clock of the new connection is set to go on where the last frame ended: the time without
+    frames is left out. The source ends without an error where the sender said so: at the end of a
+    playlist, or of a download of known length.
+
+    Args:
+        container: The first connection.
+        connect: Opens the source again.
+        name: Name of the source, for messages.
+        stop: Set when the source is closed.
+        limit: Seconds after each loss in which attempts begin. 0 never opens the source again.
+
+    Attributes:
+        rate: Frames per second; None if not stated.
+        frame_count: None: nobody knows.
+        duration: None.
+        is_live: True.
+    """
+
+    frame_count = None
+    duration = None
+    is_live = True
+
+    def __init__(
+        self,
+        container: Container,
+        connect: Callable[[], Container],
+        name: str,
+        stop: threading.Event,
+        limit: float,
+    ) -> None:
+        self._container = container
+        self._connect = connect
+        self._name = name
+        self._stop = stop
+        self._limit = limit
+        self.rate = container.rate
+
+    def frames(self) -> Iterator[Decoded]:
+        """Decode the frames of one connection after the other.
+
+        Raises:
+            ConnectionLost: The connection did not come back before the limit.
+
+        Warns:
+            RuntimeWarning: The connection was lost and came back.
+        """
+        frames: Iterator[Decoded] | None = self._container.frames()
+        end = Fraction(0)
+        while frames is not None:
+            shift: Fraction | None = None
+            try:
+                for decoded in frames:
+                    shift = end - decoded.time if shift is None else shift
+                    moved = decoded._replace(time=decoded.time + shift)
+                    end = moved.time + moved.duration
+                    yield moved
+                if self._container.is_complete:
+                    return
+                loss = lost(self._name, "the sender closed the connection")
+            except ConnectionLost as error:
+                loss = error
+            frames = self._reconnect(loss, end)
+
+    def close(self) -> None:
+        """Close the current connection."""
+        self._container.close()
+
+    def _reconnect(self, loss: ConnectionLost, end: Fraction) -> Iterator[Decoded] | None:
+        """Return the frames of a new connection; None if the source was closed, or has ended."""
+        lost_at = time.monotonic()
+        pause = _FIRST_PAUSE
+        for attempt in itertools.count(1):
+            self._container.close()
+            seconds = time.monotonic() - lost_at
+            if not self._limit:
+                raise loss
+            if seconds + pause > self._limit:
+                tried = f"{attempt - 1} attempts in {seconds:.1f} s to open it again failed"
+                raise ConnectionLost(f"{loss} ({tried}.)") from loss
+            if self._stop.wait(pause):
+                return None
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            frames = self._attempt()
+            if frames is not None:
+                break
+        if not self._container.is_live:  # a playlist that has got its end
+            return None
+        warnings.warn(
+            f"{self._name}: expected frames without a break. Received: none for "
+            f"{time.monotonic() - lost_at:.1f} s after {float(end):.2f} s of video. Attempt "
+            f"{attempt} to open it again succeeded; the time between is left out.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return frames
+
+    def _attempt(self) -> Iterator[Decoded] | None:
+        """Return the frames of a new connection; None if it has none."""
+        try:
+            self._container = self._connect()
+            frames = self._container.frames()
+            first = next(frames, None)
+        except VideoError:
+            return None
+        return None if first is None else itertools.chain([first], frames)
