@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mpvn.data.video.frames import Decoded
 
@@ -72,35 +73,52 @@ class BackgroundSource:
     """
 
     def __init__(self, open_source: Callable[[threading.Event], Decoding]) -> None:
-        self._open_source = open_source
-        self._stop = threading.Event()
-        self._queue: queue.Queue[Decoding | Decoded | Exception | None] = queue.Queue(_AHEAD)
-        self._thread = threading.Thread(target=self._run, name="mpvn-source", daemon=True)
+        self._handover = _Handover()
+        self._thread = threading.Thread(
+            target=_decode, args=(open_source, self._handover), name="mpvn-source", daemon=True
+        )
+        # The thread does not know this object, and so ends when it is forgotten.
+        weakref.finalize(self, self._handover.stop.set)
         self._thread.start()
         try:
-            source = self._next()
+            facts = self._handover.get()
         except BaseException:
             self.close()
             raise
-        assert source is not None and not isinstance(source, Decoded)
-        self.rate = source.rate
-        self.frame_count = source.frame_count
-        self.duration = source.duration
-        self.is_live = source.is_live
+        assert isinstance(facts, _Facts)
+        self.rate, self.frame_count, self.duration, self.is_live = facts
 
     def frames(self) -> Iterator[Decoded]:
         """Yield all frames. They end early when the source is closed."""
-        while isinstance(decoded := self._next(), Decoded):
+        while isinstance(decoded := self._handover.get(), Decoded):
             yield decoded
 
     def close(self) -> None:
         """Stop the thread, which closes the source. Any thread may call this, at any time."""
-        if not self._stop.is_set():
-            self._stop.set()
+        if not self._handover.stop.is_set():
+            self._handover.stop.set()
             self._thread.join(_PATIENCE)
 
-    def _next(self) -> Decoding | Decoded | None:
-        while not self._stop.is_set():
+
+class _Facts(NamedTuple):
+    """What is known of an open source. Reading it may take data from the source."""
+
+    rate: Fraction | None
+    frame_count: int | None
+    duration: Fraction | None
+    is_live: bool
+
+
+class _Handover:
+    """A short queue that does not wait after `stop` is set."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._queue: queue.Queue[_Facts | Decoded | Exception | None] = queue.Queue(_AHEAD)
+
+    def get(self) -> _Facts | Decoded | None:
+        """Wait for an item and return it, or raise it. Return None if stopped."""
+        while not self.stop.is_set():
             try:
                 item = self._queue.get(timeout=_POLL)
             except queue.Empty:
@@ -110,27 +128,30 @@ class BackgroundSource:
             return item
         return None
 
-    def _run(self) -> None:
-        end: Exception | None = None
-        try:
-            source = self._open_source(self._stop)
-            try:
-                self._put(source)
-                for decoded in source.frames():
-                    if not self._put(decoded):
-                        break
-            finally:
-                source.close()
-        except Exception as error:  # re-raised in the consumer's thread
-            end = error
-        self._put(end)
-
-    def _put(self, item: Decoding | Decoded | Exception | None) -> bool:
-        """Wait until there is room. Return False if the source was closed."""
-        while not self._stop.is_set():
+    def put(self, item: _Facts | Decoded | Exception | None) -> bool:
+        """Wait until there is room. Return False if stopped."""
+        while not self.stop.is_set():
             try:
                 self._queue.put(item, timeout=_POLL)
             except queue.Full:
                 continue
             return True
         return False
+
+
+def _decode(open_source: Callable[[threading.Event], Decoding], handover: _Handover) -> None:
+    """Hand over the facts of a source, its frames, and None or an error at the end."""
+    end: Exception | None = None
+    try:
+        source = open_source(handover.stop)
+        try:
+            facts = _Facts(source.rate, source.frame_count, source.duration, source.is_live)
+            handover.put(facts)
+            for decoded in source.frames():
+                if not handover.put(decoded):
+                    break
+        finally:
+            source.close()
+    except Exception as error:  # raised in the consumer's thread
+        end = error
+    handover.put(end)

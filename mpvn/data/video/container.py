@@ -32,6 +32,9 @@ from mpvn.data.video.frames import Decoded, Orientation, read_orientation
 from mpvn.data.video.link import Link
 from mpvn.data.video.stream_choice import choose_stream
 
+PLAYLISTS = frozenset({"dash", "hls"})
+"""Formats that are lists of files."""
+
 _MEASURED = 64
 """Number of packets from which the clock of a file is measured. They are read before the first
 frame is shown, also from a pipe."""
@@ -309,6 +312,11 @@ class Container:
         self._container.close()
         if self._link is not None:
             self._link.disconnect()
+
+    @property
+    def is_playlist(self) -> bool:
+        """Whether the source is a list of files."""
+        return self._format.name in PLAYLISTS
 
     @property
     def is_complete(self) -> bool:

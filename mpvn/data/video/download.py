@@ -26,6 +26,7 @@ class Download(Incoming):
         options: FFmpeg's options `headers`, `user_agent` and `referer` are heeded.
 
     Attributes:
+        link: The connection.
         size: Number of bytes; None if the server does not state it.
 
     Raises:
@@ -72,7 +73,7 @@ class Download(Incoming):
 
     def _fetch(self, count: int) -> bytes:
         if self._position == self.size:
-            self._link.complete = True
+            self.link.complete = True
             return b""
         if self._response is None:
             self._response = self._request(self._position)

@@ -24,12 +24,12 @@ _POLL = 0.1  # seconds until a wait for data looks whether it was stopped
 class Incoming(abc.ABC):
     """A file object for PyAV. Errors end it, and are kept in its link.
 
-    Args:
+    Attributes:
         link: The connection.
     """
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        self.link = link
         self._ahead = b""
         self.name = link.name  # PyAV guesses some formats by the name
         link.disconnect = self.close
@@ -50,13 +50,13 @@ class Incoming(abc.ABC):
     def saved(self) -> IO[bytes]:
         """Wait for all data, and return them as a temporary file. It is closed with the link."""
         file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the link)
-        disconnect = self._link.disconnect
+        disconnect = self.link.disconnect
 
         def close() -> None:
             disconnect()
             file.close()
 
-        self._link.disconnect = close
+        self.link.disconnect = close
         while data := self.read(_BLOCK):
             file.write(data)
         file.seek(0)
@@ -75,12 +75,12 @@ class Incoming(abc.ABC):
         """Wait for bytes and return them; none at the end. May raise `OSError`."""
 
     def _checked(self, count: int) -> bytes:
-        if self._link.failure or self._link.stop.is_set():
+        if self.link.failure or self.link.stop.is_set():
             return b""
         try:
             return self._fetch(count)
         except OSError as error:
-            self._link.failure = error_reason(error)
+            self.link.failure = error_reason(error)
             return b""
 
 
@@ -113,12 +113,12 @@ class Pipe(Incoming):
     def _fetch(self, count: int) -> bytes:
         started = time.monotonic()
         while not self._has_data():
-            if self._link.stop.is_set():
+            if self.link.stop.is_set():
                 return b""
             if self._timeout is not None and time.monotonic() > started + self._timeout:
                 raise TimeoutError
         data = os.read(self._file, count)
-        self._link.complete = not data
+        self.link.complete = not data
         return data
 
     def _has_data(self) -> bool:

@@ -58,6 +58,8 @@ class ReconnectingSource:
         self._name = name
         self._stop = stop
         self._limit = limit
+        self._first: float | None = None  # stamps of the first and newest frame, in seconds
+        self._newest: float | None = None
         self.rate = container.rate
 
     def frames(self) -> Iterator[Decoded]:
@@ -69,7 +71,7 @@ class ReconnectingSource:
         Warns:
             RuntimeWarning: The connection was lost and came back.
         """
-        frames: Iterator[Decoded] | None = self._container.frames()
+        frames: Iterator[Decoded] | None = self._unseen()
         end = Fraction(0)
         while frames is not None:
             shift: Fraction | None = None
@@ -79,7 +81,7 @@ class ReconnectingSource:
                     moved = decoded._replace(time=decoded.time + shift)
                     end = moved.time + moved.duration
                     yield moved
-                if self._container.is_complete:
+                if self._container.is_complete or not self._container.is_live:
                     return
                 loss = lost(self._name, "the sender closed the connection")
             except ConnectionLost as error:
@@ -91,7 +93,7 @@ class ReconnectingSource:
         self._container.close()
 
     def _reconnect(self, loss: ConnectionLost, end: Fraction) -> Iterator[Decoded] | None:
-        """Return the frames of a new connection; None if the source was closed, or has ended."""
+        """Return the frames of a new connection; None if the source was closed."""
         lost_at = time.monotonic()
         pause = _FIRST_PAUSE
         for attempt in itertools.count(1):
@@ -109,7 +111,7 @@ class ReconnectingSource:
             if frames is not None:
                 break
         if not self._container.is_live:  # a playlist that has got its end
-            return None
+            return frames
         warnings.warn(
             f"{self._name}: expected frames without a break. Received: none for "
             f"{time.monotonic() - lost_at:.1f} s after {float(end):.2f} s of video. Attempt "
@@ -120,11 +122,33 @@ class ReconnectingSource:
         return frames
 
     def _attempt(self) -> Iterator[Decoded] | None:
-        """Return the frames of a new connection; None if it has none."""
+        """Return the frames of a new connection; None if it has none yet."""
         try:
             self._container = self._connect()
-            frames = self._container.frames()
+            frames = self._unseen()
             first = next(frames, None)
         except VideoError:
             return None
-        return None if first is None else itertools.chain([first], frames)
+        if first is None:
+            return None if self._container.is_live else frames
+        return itertools.chain([first], frames)
+
+    def _unseen(self) -> Iterator[Decoded]:
+        """Decode the frames of the current connection, but none that came before.
+
+        A playlist keeps its clock, and is read again from before its end.
+        """
+        seen: float | None = None
+        frames = self._container.frames()
+        for number, decoded in enumerate(frames):
+            stamp = decoded.frame.time
+            if stamp is None or not self._container.is_playlist:
+                yield decoded
+                continue
+            if self._first is None or self._newest is None:
+                self._first = self._newest = stamp
+            elif number == 0 and self._first <= stamp <= self._newest:
+                seen = self._newest
+            if seen is None or stamp > seen:
+                self._newest = stamp
+                yield decoded

@@ -37,13 +37,14 @@ from av.container import InputContainer
 
 from mpvn.data.video.background import BackgroundSource, Decoding
 from mpvn.data.video.cameras import is_camera, open_camera
-from mpvn.data.video.container import Container
+from mpvn.data.video.container import PLAYLISTS, Container
 from mpvn.data.video.download import Download
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.image_series import is_series
 from mpvn.data.video.incoming import Incoming, Pipe
 from mpvn.data.video.link import Link, error_reason, lost
+from mpvn.data.video.playlist import FinitePlaylist
 from mpvn.data.video.reconnecting import ReconnectingSource
 
 Source = Container | ImageFolder | BackgroundSource
@@ -58,8 +59,7 @@ _LIVE_PROTOCOLS = frozenset(
     {"mmsh", "mmst", "rist", "rtmp", "rtmpe", "rtmps", "rtmpt", "rtmpte", "rtmpts", "rtp", "rtsp"}
     | {"rtsps", "srt", "srtp", "udp", "udplite"}
 )
-_PLAYLISTS = frozenset({"dash", "hls"})  # names of FFmpeg's formats, as below
-_PICTURES = frozenset({"mjpeg", "mpjpeg"})
+_PICTURES = frozenset({"mjpeg", "mpjpeg"})  # FFmpeg's names of formats, as below
 _TEXT_ART = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # FFmpeg renders any .txt file as video
 _SNIFFED = 1024  # bytes that are read before it is decided how to go on
 _STANDARD_INPUT = frozenset({"-", "pipe:", "pipe:0", "/dev/stdin", "/dev/fd/0"})
@@ -113,7 +113,7 @@ def open_source(
             return _open_pipe(request, stop)
         container = _connect(request, stop)
         if not container.is_live:
-            return container
+            return FinitePlaylist(container, source) if container.is_playlist else container
         return ReconnectingSource(
             container, lambda: _connect(request, stop), source, stop, reconnect
         )
@@ -140,7 +140,7 @@ def is_live(protocol: str, container: InputContainer, has_length: bool) -> bool:
         container: The open source.
         has_length: Whether the number of bytes is known.
     """
-    if protocol in _LIVE_PROTOCOLS or container.format.name in _PLAYLISTS:
+    if protocol in _LIVE_PROTOCOLS or container.format.name in PLAYLISTS:
         return container.duration is None
     return container.format.name in _PICTURES and protocol in {"http", "https"} and not has_length
 
@@ -229,7 +229,7 @@ def _open_pipe(request: _Request, stop: threading.Event) -> Container:
             f"{request.source}: expected a pipe that a program writes a video to. Received: "
             f"'{error_reason(error)}'. Start the program first, as in `cat a.ts | mpvn stream -`."
         ) from error
-    container = _open_incoming(pipe, link, request)
+    container = _open_incoming(pipe, request)
     live = bool(request.live)
     return Container(container, request.source, request.strict, live, request.stream, link)
 
@@ -244,33 +244,43 @@ def _connect(request: _Request, stop: threading.Event) -> Container:
     else:
         protocol = request.source.partition("://")[0].lower()
         try:
-            container, has_length = _open_url(protocol, request, link, timeout)
+            download = _download(protocol, request, stop, timeout)
+            if download is not None:
+                link = download.link
+                container = _open_incoming(download, request)
+            else:
+                container = _open_by_ffmpeg(protocol, request, timeout)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
                 f"{request.source}: expected a stream that answers within {timeout} s. Received: "
                 f"'{error_reason(error)}'. Check the address, that the sender is running, and that "
                 "this machine can reach it; or increase `timeout=`."
             ) from error
-        live = is_live(protocol, container, has_length)
+        live = is_live(protocol, container, download is not None and download.size is not None)
     live = live if request.live is None else request.live
     return Container(container, request.source, request.strict, live, request.stream, link)
 
 
-def _open_url(
-    protocol: str, request: _Request, link: Link, timeout: float
-) -> tuple[InputContainer, bool]:
-    """Open a URL. Return also whether the number of bytes is known."""
-    url, options = request.source, request.options
-    if protocol in {"http", "https"}:
-        download = Download(link, url, timeout, options)
-        if not _lists_others(download.start(_SNIFFED)):
-            return _open_incoming(download, link, request), download.size is not None
-        download.close()
+def _download(
+    protocol: str, request: _Request, stop: threading.Event, timeout: float
+) -> Download | None:
+    """Ask an HTTP server. Return None for playlists and other protocols, which FFmpeg reads."""
+    if protocol not in {"http", "https"}:
+        return None
+    download = Download(Link(request.source, stop), request.source, timeout, request.options)
+    if not _lists_others(download.start(_SNIFFED)):
+        return download
+    download.close()
+    return None
+
+
+def _open_by_ffmpeg(protocol: str, request: _Request, timeout: float) -> InputContainer:
+    options = request.options
     if protocol.startswith("rtsp"):
         options = {"rtsp_transport": "tcp", **options}  # UDP loses packets on busy networks
     if request.live is False:
         options = {"live_start_index": "0", **options}  # playlists begin near their end otherwise
-    return av.open(url, "r", options=options, timeout=timeout), False
+    return av.open(request.source, "r", options=options, timeout=timeout)
 
 
 def _lists_others(start: bytes) -> bool:
@@ -279,8 +289,9 @@ def _lists_others(start: bytes) -> bool:
     return text.startswith((b"#EXTM3U", b"v=0")) or (text.startswith(b"<") and b"<MPD" in text)
 
 
-def _open_incoming(incoming: Incoming, link: Link, request: _Request) -> InputContainer:
+def _open_incoming(incoming: Incoming, request: _Request) -> InputContainer:
     """Open data that arrive from a pipe or a server."""
+    link = incoming.link
     file: Any = incoming
     try:
         start = incoming.start(_SNIFFED)
