@@ -27,7 +27,7 @@ from mpvn.data.video.clock import Stamp, recordings
 from mpvn.data.video.container import Container, KeyFrame, has_frame
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.frames import Decoded
-from mpvn.data.video.sources import open_source
+from mpvn.data.video.sources import is_pipe, open_source
 from mpvn.data.video.timeline import Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
@@ -169,9 +169,14 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
 
 
 def _open(path: Path) -> Container:
+    if is_pipe(str(path)):
+        raise VideoError(
+            f"{path}: expected a video file. Received: a pipe, which can be read only once."
+        )
     source = open_source(str(path.absolute()), None, True, 10.0, {})
     if not isinstance(source, Container):
-        raise VideoError(f"{path}: expected a video file. Received: a folder.")
+        source.close()
+        raise VideoError(f"{path}: expected a video file. Received: a folder, or a playlist.")
     return source
 
 

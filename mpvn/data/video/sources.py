@@ -146,7 +146,10 @@ def is_live(protocol: str, container: InputContainer, has_length: bool) -> bool:
 
 
 def _is_here(source: str) -> bool:
-    return "://" not in source and not is_camera(source) and not is_pipe(source)
+    if "://" in source or is_camera(source) or is_pipe(source):
+        return False
+    # The files that a playlist names may be missing, or yet to come.
+    return not (source.lower().endswith((".m3u8", ".mpd")) and os.path.isfile(source))
 
 
 def _open_path(path: Path, rate: Fraction | None, request: _Request) -> Source:
@@ -235,21 +238,23 @@ def _open_pipe(request: _Request, stop: threading.Event) -> Container:
 
 
 def _connect(request: _Request, stop: threading.Event) -> Container:
-    """Open a camera or a URL."""
+    """Open a camera, a URL, or a playlist on this machine."""
     link = Link(request.source, stop)
     timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
     if is_camera(request.source):
         container = open_camera(request.source, timeout, request.options)
         live = True
     else:
-        protocol = request.source.partition("://")[0].lower()
+        is_url = "://" in request.source
+        url = request.source if is_url else f"file:{os.path.abspath(request.source)}"
+        protocol = url.partition(":")[0].lower()
         try:
             download = _download(protocol, request, stop, timeout)
             if download is not None:
                 link = download.link
                 container = _open_incoming(download, request)
             else:
-                container = _open_by_ffmpeg(protocol, request, timeout)
+                container = _open_by_ffmpeg(protocol, url, request, timeout)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
                 f"{request.source}: expected a stream that answers within {timeout} s. Received: "
@@ -274,13 +279,13 @@ def _download(
     return None
 
 
-def _open_by_ffmpeg(protocol: str, request: _Request, timeout: float) -> InputContainer:
+def _open_by_ffmpeg(protocol: str, url: str, request: _Request, timeout: float) -> InputContainer:
     options = request.options
     if protocol.startswith("rtsp"):
         options = {"rtsp_transport": "tcp", **options}  # UDP loses packets on busy networks
     if request.live is False:
         options = {"live_start_index": "0", **options}  # playlists begin near their end otherwise
-    return av.open(request.source, "r", options=options, timeout=timeout)
+    return av.open(url, "r", options=options, timeout=timeout)
 
 
 def _lists_others(start: bytes) -> bool:

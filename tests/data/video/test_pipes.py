@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from video_files import encode, gray, indices
 
 from mpvn.data import ConnectionLost, LiveSource, VideoError, VideoReader
+from mpvn.data.sets.files import FileVideo
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes")
 
@@ -118,6 +120,48 @@ def test_closing_while_a_pipe_is_silent_does_not_wait(tmp_path: Path) -> None:
         assert time.monotonic() - started < 1
     os.close(write)
     assert not [t for t in threading.enumerate() if t.name in {"mpvn-live", "mpvn-source"}]
+
+
+def test_ctrl_c_ends_a_wait(tmp_path: Path) -> None:
+    """FFmpeg waits without a look at signals."""
+    os.mkfifo(tmp_path / "pipe")
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        VideoReader(tmp_path / "pipe")
+    assert time.monotonic() - started < 2
+    timer.join()
+    assert not [t for t in threading.enumerate() if t.name == "mpvn-source"]
+
+
+def test_an_error_of_the_consumer_leaves_no_thread(tmp_path: Path) -> None:
+    content = encode(tmp_path / "a.ts", map(gray, FRAMES)).read_bytes()
+    with (
+        piped(content) as file,
+        standard_input(file),
+        pytest.raises(KeyError),
+        VideoReader("-") as video,
+    ):
+        for _ in video:
+            raise KeyError
+    assert not [t for t in threading.enumerate() if t.name == "mpvn-source"]
+
+
+def test_a_forgotten_reader_leaves_no_thread(tmp_path: Path) -> None:
+    content = encode(tmp_path / "a.ts", map(gray, FRAMES)).read_bytes()
+    with piped(content) as file, standard_input(file):
+        VideoReader("-")
+        threads = [t for t in threading.enumerate() if t.name == "mpvn-source"]
+        for thread in threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_a_data_set_refuses_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VideoError, match="Received: a pipe"):
+        FileVideo(tmp_path / "pipe").read([0])
 
 
 def test_nothing_at_standard_input() -> None:

@@ -56,21 +56,23 @@ def set_end(playlist: Path, has_end: bool, parts: range) -> None:
     playlist.write_text("\n".join([*lines, "#EXT-X-ENDLIST"] if has_end else lines) + "\n")
 
 
-def test_a_playlist_with_an_end_is_finite(url: str) -> None:
-    with VideoReader(url) as video:
-        assert not video.is_live
-        assert indices(video) == list(range(COUNT))
+def test_a_playlist_with_an_end_is_finite(url: str, folder: Path) -> None:
+    for source in (url, folder / "a.m3u8"):
+        with VideoReader(source) as video:
+            assert not video.is_live
+            assert indices(video) == list(range(COUNT))
 
 
 @pytest.mark.parametrize(("missing", "seconds"), [(2, "4.00 to 6.00"), (5, "10.00 to 12.00")])
 def test_a_missing_part_is_an_error(missing: int, seconds: str, folder: Path, url: str) -> None:
     """FFmpeg passes over parts that it cannot open."""
     (folder / f"a{missing}.ts").unlink()
-    with (
-        pytest.raises(ConnectionLost, match=f"no frames from {seconds} s"),
-        VideoReader(url) as video,
-    ):
-        list(video)
+    for source in (url, folder / "a.m3u8"):
+        with (
+            pytest.raises(ConnectionLost, match=f"no frames from {seconds} s"),
+            VideoReader(source) as video,
+        ):
+            list(video)
 
 
 def test_a_playlist_that_grows_is_live_until_its_end(folder: Path, url: str) -> None:
