@@ -119,14 +119,13 @@ class _Content:
         self.others: list[Path] = []
         self.folders: list[tuple[Path, bool]] = []  # Each with whether it is a link.
         with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
+            visible = (entry for entry in scanned if not is_hidden(entry.name))
+            entries = sorted(visible, key=lambda entry: entry.name)
         self.is_empty = not entries
         for entry in entries:
             self._sort(entry, Path(entry.path))
 
     def _sort(self, entry: os.DirEntry[str], path: Path) -> None:
-        if is_hidden(entry.name):
-            return
         if entry.is_dir():
             self.folders.append((path, entry.is_symlink()))
         elif is_video(entry.name):

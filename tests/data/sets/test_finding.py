@@ -47,7 +47,7 @@ def test_what_may_be_missed_is_counted_and_named(tmp_path: Path) -> None:
     touch(tmp_path, "jump/._0.mp4", "jump/.trash/1.mp4", "jump/__MACOSX/2.mp4", "jump/0.json")
     touch(tmp_path, "jump/cover.jpg", "jump/x/1.mp4", "jump/x/1.jpg", "jump/LICENSE", "notes.md")
     touch(tmp_path, "jump/GX01.LRV")
-    (tmp_path / "jump" / "lost frames").mkdir()
+    touch(tmp_path, "jump/lost frames/.DS_Store")
     with pytest.warns(RuntimeWarning) as caught:
         assert len(SETS["folder"](tmp_path).videos) == 2
     (warning,) = caught
