@@ -18,8 +18,8 @@ class Answer:
     Attributes:
         content: The whole content.
         sent: Number of bytes of it that are sent; None for all.
-        kind: Of HTTP: "length", "chunked", "close" (until the connection is closed), "ranges"; or
-            "raw", the content alone, without HTTP.
+        kind: Of HTTP: "length", "chunked", "close" (until the connection is closed), "ranges", or
+            "whole", where the content has the head of the answer; or "raw", without a request.
         content_type: Content-Type of HTTP.
         reset: Whether the connection is reset, not closed.
         hold: If set, the connection stays open until this event, after the content.
@@ -41,6 +41,7 @@ class Answer:
             "length": f"200 OK\r\nContent-Length: {size}",
             "chunked": "200 OK\r\nTransfer-Encoding: chunked",
             "close": "200 OK",
+            "whole": "",
             "ranges": f"206 Partial Content\r\nContent-Length: {size - first}\r\n"
             f"Content-Range: bytes {first}-{size - 1}/{size}",
         }[self.kind]
@@ -96,7 +97,7 @@ class Server:
             request = connection.recv(4096).decode()
             self.requests.append(request)
             head, body = answer.head_and_body(request)
-            connection.sendall(head.encode())
+            connection.sendall(b"" if answer.kind == "whole" else head.encode())
         cut = body[: answer.sent]
         if answer.kind == "chunked":
             missing = len(body) - len(cut)

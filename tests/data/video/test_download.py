@@ -1,5 +1,6 @@
 """Videos behind http:// are finite: every frame comes, or an error."""
 
+import base64
 import struct
 import threading
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_a_silent_server_is_an_error_in_time(tmp_path: Path) -> None:
         list(video)
 
 
-def test_passwords_and_headers_reach_the_server(tmp_path: Path) -> None:
+def test_headers_reach_the_server(tmp_path: Path) -> None:
     answer = Answer(content(tmp_path, "a.ts"))
     with serving(answer) as server:
         options = {"headers": "X-Key: 7\r\nX-Other: a:b\r\n", "user_agent": "me"}
@@ -88,6 +89,17 @@ def test_passwords_and_headers_reach_the_server(tmp_path: Path) -> None:
             assert indices(video) == FRAMES
     for line in ("GET /a%20b.ts", "X-Key: 7", "X-Other: a:b", "User-Agent: me"):
         assert line.lower() in server.requests[0].lower()
+
+
+def test_a_password_in_the_address_is_given_if_asked_for(tmp_path: Path) -> None:
+    head = b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\n'
+    refusal = Answer(head + b"Content-Length: 0\r\nConnection: close\r\n\r\n", kind="whole")
+    with serving(refusal, Answer(content(tmp_path, "a.ts"))) as server:
+        url = server.url().replace("//", "//me:p%40ss@")
+        with VideoReader(url) as video:
+            assert indices(video) == FRAMES
+    assert "Authorization" not in server.requests[0]
+    assert f"Basic {base64.b64encode(b'me:p@ss').decode()}" in server.requests[1]
 
 
 def test_what_is_no_video_is_refused() -> None:
