@@ -24,9 +24,10 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+from edited import edited_recordings  # noqa: E402
 from program import clock_tick, read_by_program  # noqa: E402
 from reading import read_stream, wrong_in_set  # noqa: E402
-from recordings import Recording, even_recordings  # noqa: E402
+from recordings import LIMITS, Recording, even_recordings  # noqa: E402
 from reporting import Rows, environment, markdown, save  # noqa: E402
 from schedule import Schedule  # noqa: E402
 from unusual import unusual_recordings  # noqa: E402
@@ -49,7 +50,7 @@ def main() -> None:
         if shutil.which(program) is None:
             parser.error(f"expected the program {program}. Received: none. Install ffmpeg.")
     started = time.time()
-    recordings = [*even_recordings(), *unusual_recordings()]
+    recordings = [*even_recordings(), *unusual_recordings(), *edited_recordings()]
     chosen = [recording for recording in recordings if options.name in recording.name]
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or pathlib.Path(temporary)
@@ -114,7 +115,9 @@ def described(rate: Fraction, right: tuple[Fraction, Fraction]) -> str:
 def is_wrong(row: dict[str, Any]) -> bool:
     """Return whether mpvn is wrong, or the ffmpeg program differs without a remark."""
     by_mpvn = any(row[name] for name in (*STREAM, DATA_SET, MESSAGE)) or "not" in row[RATE]
-    return by_mpvn or (any(row[name] for name in PROGRAM) and not row[REMARK])
+    return (by_mpvn and row["file"] not in LIMITS) or (
+        any(row[name] for name in PROGRAM) and not row[REMARK]
+    )
 
 
 def total(rows: Rows) -> dict[str, Any]:

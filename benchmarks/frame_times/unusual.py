@@ -58,6 +58,10 @@ def with_gaps(rate: int, missing: Sequence[int], count: int = FRAMES) -> Schedul
 
 
 PHONE = jitter(FRAMES, 30, 0.008)
+WEBCAM = Schedule.at(Fraction(n * 3013, 90000) for n in range(300))
+"""A camera that should give 30 frames per second, and gives 29.87."""
+PULLDOWN = Schedule.at(Fraction((n // 2 * 5 + n % 2 * 2) * 1001, 60000) for n in range(FRAMES))
+"""Film in television: frames are shown for 2 and 3 fields in turns."""
 PHASES = in_phases((24, 30), (8, 5), (24, 30))
 SLOWER = in_phases((20, 60), (20, 24), (10, 10))
 SCREEN = in_phases((6, 20), (1, Fraction(1, 3)), (9, 10), (1, Fraction(2, 5)), (12, 20), (2, 1))
@@ -74,6 +78,13 @@ def uneven_recordings() -> Iterator[Recording]:
         ("phone.mov", PHONE, f"{X265} -tag:v hvc1 -video_track_timescale 90000"),
         ("phone.mkv", PHONE, h264),
         ("phone.ts", PHONE, h264),
+        ("webcam.mp4", WEBCAM, f"{h264} -video_track_timescale 90000"),
+        ("webcam.mkv", WEBCAM, h264),
+        ("webcam.webm", WEBCAM, VP8),
+        ("webcam.flv", WEBCAM, h264),
+        ("webcam.ts", WEBCAM, h264),
+        ("pulldown.mp4", PULLDOWN, f"{h264} -video_track_timescale 60000"),
+        ("pulldown.mkv", PULLDOWN, h264),
         ("phases.mp4", PHASES, f"{h264} -video_track_timescale 90000"),
         ("phases.mkv", PHASES, h264),
         ("phases.webm", PHASES, VP9),
@@ -113,8 +124,7 @@ def recording_of(shown: Schedule, name: str, options: str) -> Recording:
 
 def browser_recordings() -> Iterator[Recording]:
     """Yield recordings as a browser makes them: written to a pipe, in whole milliseconds."""
-    milliseconds = [0, 33, 64, 101, 134, 170, 198, 233, 270, 301, 333, 366, 402, 434, 467, 502]
-    browser = Schedule.at(Fraction(time, 1000) for time in [*milliseconds, *range(535, 1100, 34)])
+    browser = jitter(33, 30, 0.006)
     twice = Schedule.at(Fraction(t, 10_000) for t in [0, 330, 332, 670, 1000, 1330, 1334, 1670])
     for name, shown, options in [
         ("browser_vp8.webm", browser, f"{VP8} -f webm"),
@@ -184,6 +194,11 @@ def cut_recordings() -> Iterator[Recording]:
         ("cut_h264.ts", from_key, f"{X264} -bf 2"),
         ("cut_h264.flv", from_key, f"{X264} -bf 2"),
         ("cut_hevc.mkv", from_key, X265),
+        ("cut_open_gop.mp4", hidden, f"{X264} -bf 2 -x264-params open-gop=1"),
+        ("cut_open_gop.mkv", from_key, f"{X264} -bf 2 -x264-params open-gop=1"),
+        ("cut_open_gop_hevc.mp4", hidden, f"{X265}:open-gop=1:bframes=3"),
+        ("cut_open_gop_hevc.mkv", from_key, f"{X265}:open-gop=1:bframes=3"),
+        ("cut_open_gop_hevc.ts", from_key, f"{X265}:open-gop=1:bframes=3"),
     ]:
         yield Recording(name, shown, converted(codec, "-ss 0.6 -i", "-c copy"))
     whole = Schedule.even(Fraction(25), range(FRAMES))
@@ -241,6 +256,14 @@ def joined_recordings() -> Iterator[Recording]:
         ("joined.ogv", "-c:v libtheora -q:v 7 -g 12", 0),
     ]:
         yield Recording(name, shown, appended(codec, offset))
+    fast = Schedule.at(
+        [*(Fraction(n, 25) for n in range(30)), *(Fraction(60 + n, 50) for n in range(30))],
+        shown.numbers,
+    )
+    yield Recording("joined_50_fps.ts", fast, appended(f"{X264} -bf 0", 0, Fraction(50)))
+    yield Recording("joined_50_fps.mpg", fast, appended(f"{mpeg2} -bf 0", 0, Fraction(50)))
+    yield Recording("concatenated_50_fps.mkv", fast, concatenated(h264, Fraction(50)))
+    yield Recording("concatenated_50_fps.mp4", fast, concatenated(h264, Fraction(50)))
     # The second one starts at 5 s, less two frames: its B-frames are not delayed after an offset.
     paused = [n + (93 if n >= 30 else 0) for n in range(60)]
     shown_after = Schedule.at([Fraction(n, 25) for n in paused], shown.numbers)
@@ -256,35 +279,37 @@ def joined_recordings() -> Iterator[Recording]:
 
 
 def two_parts(
-    folder: str, suffix: str, codec: str, offset: float
+    folder: str, suffix: str, codec: str, offset: float, rate: Fraction
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """Encode the two recordings; the clock of the second begins at `offset` seconds."""
+    """Encode the two recordings; the second has its own rate, and begins at `offset` seconds."""
     paths = pathlib.Path(folder) / f"a{suffix}", pathlib.Path(folder) / f"b{suffix}"
     start = f"-output_ts_offset {offset}" if offset else ""
     encode(paths[0], Schedule.even(Fraction(25), range(30)), codec)
-    encode(paths[1], Schedule.even(Fraction(25), range(100, 130)), f"{codec} {start}")
+    encode(paths[1], Schedule.even(rate, range(100, 130)), f"{codec} {start}")
     return paths
 
 
-def appended(codec: str, offset: float) -> Callable[[pathlib.Path], None]:
+def appended(
+    codec: str, offset: float, rate: Fraction = Fraction(25)
+) -> Callable[[pathlib.Path], None]:
     """Return a function that writes two recordings one after another, byte by byte."""
 
     def make(path: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            a, b = two_parts(folder, path.suffix, codec, offset)
+            a, b = two_parts(folder, path.suffix, codec, offset, rate)
             header = 13 if path.suffix == ".flv" else 0
             path.write_bytes(a.read_bytes() + b.read_bytes()[header:])
 
     return make
 
 
-def concatenated(codec: str) -> Callable[[pathlib.Path], None]:
+def concatenated(codec: str, rate: Fraction = Fraction(25)) -> Callable[[pathlib.Path], None]:
     """Return a function that joins two recordings by the ffmpeg program's list of files."""
 
     def make(path: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             listing = pathlib.Path(folder) / "list.txt"
-            parts = two_parts(folder, path.suffix, codec, 0)
+            parts = two_parts(folder, path.suffix, codec, 0, rate)
             listing.write_text("".join(f"file '{part}'\n" for part in parts))
             run_program("-f concat -safe 0 -i", listing, "-c copy", path)
 
