@@ -82,19 +82,20 @@ def wrong_in_parts(video: FileVideo, frames: np.ndarray) -> int:
 
 def wrong_in_section(path: pathlib.Path, shown: Schedule) -> int:
     """Return how many frames of the middle third are wrong, when it is cut out by seconds."""
-    if len(shown) < 6:
+    if len(shown) < 12:
         return 0
     cuts = [_cut(shown, len(shown) * third // 3) for third in (1, 2)]
-    section = FileVideo(path, start=float(cuts[0]), end=float(cuts[1]))
+    start, end = (round(float(cut), 6) for cut in cuts)  # as the ffmpeg program prints times
+    section = FileVideo(path, start=start, end=end)
     first, stop = (bisect.bisect_left(shown.times, cut) for cut in cuts)
     numbers = numbers_in(section.read(range(len(section.timeline))))
     return wrong_numbers(shown.numbers[first:stop], numbers)
 
 
 def _cut(shown: Schedule, frame: int) -> Fraction:
-    """Return where a frame starts; or a time before that is clearly after the frame before."""
+    """Return where a frame starts; or between two frames nearby, if it is not on an even grid."""
     if shown.rate is not None:
         return shown.times[frame]
-    while shown.times[frame] - shown.times[frame - 1] < Fraction(1, 100):
-        frame += 1
+    near = range(frame - 2, frame + 3)
+    frame = max(near, key=lambda i: shown.times[i] - shown.times[i - 1])
     return (shown.times[frame - 1] + shown.times[frame]) / 2

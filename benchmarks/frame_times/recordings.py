@@ -260,6 +260,7 @@ def even_recordings() -> Iterator[Recording]:
         yield even(name, "25", options, frames=1)
     for name, rate, options in [
         ("long.mkv", NTSC, X264),
+        ("long.webm", NTSC_60, VP8),
         ("long.flv", NTSC_FILM, X264),
         ("long.wmv", NTSC_60, f"-c:v wmv2 {MPEG}"),
         ("long.m2ts", NTSC_FILM, X264),

@@ -104,7 +104,7 @@ class Schedule:
             return (self.rate or Fraction(0)), (self.rate or Fraction(10**6))
         waits = sorted(b - a for a, b in itertools.pairwise(self.times))
         mean, usual = (len(self) - 1) / self.times[-1], 1 / waits[len(waits) // 2]
-        uncertain = self.rounding(tick) / self.times[-1] + Fraction(1, 5000)
+        uncertain = self.rounding(tick) / 2 / self.times[-1] + Fraction(1, 5000)
         if self.rate is None:
             uncertain += Fraction(3, 100)
         return min(mean, usual) * (1 - uncertain), max(mean, usual) * (1 + uncertain)
@@ -123,8 +123,11 @@ class Schedule:
         )
 
     def wrong_times(self, seconds: Sequence[float | Fraction], tick: Fraction) -> int:
-        """Return how many times differ from the schedule by more than the clock's rounding."""
-        tolerance = self.rounding(tick) + Fraction(1, 10**6)
+        """Return how many times differ from the schedule by more than the clock's rounding.
+
+        Where the clock holds the times exactly, they may differ by a quarter of a tick.
+        """
+        tolerance = self.rounding(tick) or tick / 4
         pairs = zip(self.times, seconds, strict=False)
         wrong = sum(abs(time - Fraction(found)) > tolerance for time, found in pairs)
         return wrong + abs(len(self) - len(seconds))
