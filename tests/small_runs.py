@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mpvn.training import RunFolder, base_config, build
+from mpvn.training import RunData, RunFolder, base_config, build
 from mpvn.training.checkpoint import save_checkpoint
 
 
@@ -35,9 +35,11 @@ def small_config(**changes: Any) -> ConfigDict:
 def untrained_run(path: Any, config: ConfigDict) -> RunFolder:
     """Write the run of a network that has its initial weights, as if it were trained."""
     folder = RunFolder(path)
-    folder.start(config)
     experiment = build(config)
-    state = {"step": 0, "best": 0.0}
+    sets = experiment.training.videos, experiment.evaluation.videos
+    folder.keep(RunData.of(config, experiment.names, *sets))
+    folder.start(config)
+    state = {"step": 0, "best": 0.0, "names": experiment.names}
     save_checkpoint(folder.best, experiment.network, experiment.optimizers, state)
     experiment.network.save(folder.network)
     return folder
@@ -46,7 +48,7 @@ def untrained_run(path: Any, config: ConfigDict) -> RunFolder:
 def weights(folder: RunFolder) -> dict[str, np.ndarray]:
     """Return all arrays of the last checkpoint: weights, seeds, optimizer states."""
     with np.load(folder.last) as stored:
-        return {name: stored[name] for name in stored if name != "about"}
+        return {name: stored[name] for name in stored if name not in ("about", "checksum")}
 
 
 def steps(folder: RunFolder) -> int:

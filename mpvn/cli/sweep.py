@@ -51,17 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
     import_tensorflow()
     from mpvn.report.sweep import write_sweep_report
     from mpvn.training import hyperparameter_sweep
+    from mpvn.training.lock import FolderLock
 
     with as_mistakes():
         options = dict(_grid_key(text) for text in arguments.grid)
         grid = options or hyperparameter_sweep.default_grid(source)
         folder = pathlib.Path(arguments.output)
         cells = hyperparameter_sweep.grid_cells(folder, source, grid, arguments.overrides)
-        hyperparameter_sweep.run_cells(cells, arguments.jobs)
-        rows = hyperparameter_sweep.collect(cells, grid)
-        hyperparameter_sweep.add_speeds(rows, cells)
-        hyperparameter_sweep.write_rows(folder / hyperparameter_sweep.RESULTS, rows)
-        print(f"written to {write_sweep_report(folder / 'report.html', rows, list(grid))}")
+        with FolderLock(folder, "sweep"):
+            hyperparameter_sweep.run_cells(cells, arguments.jobs)
+            rows = hyperparameter_sweep.collect(cells, grid)
+            hyperparameter_sweep.add_speeds(rows, cells)
+            hyperparameter_sweep.write_rows(folder / hyperparameter_sweep.RESULTS, rows)
+            print(f"written to {write_sweep_report(folder / 'report.html', rows, list(grid))}")
     return 0
 
 

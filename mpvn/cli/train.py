@@ -54,10 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
             folder = train(config, arguments.run)
         except Interrupted as interrupted:
             raise KeyboardInterrupt(str(interrupted)) from interrupted
-        *_, last = folder.rows()
-        print_metrics(last)
+        print_metrics(folder.last_evaluation)
         for reason in folder.skipped.values():
             print(f"skipped: {reason}", file=sys.stderr)
+        for reason in folder.damaged.values():
+            print(f"damaged in part: {reason}", file=sys.stderr)
         report = write_run_report(folder, build(folder.config(), to_train=False))
         print(f"written to {folder.path}; see {report}")
     return 0

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from mpvn.pixels import to_signed
 from mpvn.streaming import Stream
 from mpvn.training import Experiment, RunFolder, base_config, build, evaluate, train
-from mpvn.training.checkpoint import load_checkpoint
+from mpvn.training.evaluation import load_weights
 
 LATENCIES = (0, 2)
 """Prediction latencies of the students, in steps."""
@@ -132,7 +132,7 @@ def _network(
     metrics: dict[str, float],
 ) -> DemoNetwork:
     """Return the network of `experiment` with the best weights of `run`."""
-    load_checkpoint(run.best, experiment.network)
+    load_weights(experiment, run.best)
     stream = Stream(experiment.network, to_signed)
     weights = experiment.network.get_weights()
     return DemoNetwork(name, history, experiment, weights, metrics, stream)

@@ -31,7 +31,7 @@ from mpvn.outputs import with_outputs
 from mpvn.report.theme import ramp
 from mpvn.tasks.overlay import enlarged, spread, stacked
 from mpvn.training import Experiment
-from mpvn.training.checkpoint import load_checkpoint
+from mpvn.training.evaluation import load_weights
 from mpvn.training.recognition import action_task
 
 FPS = 8
@@ -154,7 +154,7 @@ def write_activations(
     """
     task, mapper = action_task(experiment), ActivationMapper(experiment.network)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, experiment.network)
+        load_weights(experiment, checkpoint)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -1,6 +1,5 @@
 """The report of a run: its metrics, its network, and the outputs for a video."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +11,7 @@ from mpvn.report.summary import summary
 from mpvn.report.timeline import timeline_figure
 from mpvn.report.wording import count
 from mpvn.training import Experiment, RunFolder, as_json, base_config
-from mpvn.training.checkpoint import load_checkpoint
-from mpvn.training.run import example
+from mpvn.training.evaluation import example, load_weights
 from mpvn.training.run_folder import flat
 
 MAX_ROWS = 12
@@ -37,12 +35,12 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
     evaluations = [row for row in rows if row["split"] == "evaluation"]
     best, frames, caption = None, [], "Loss and metrics by batch."
     if folder.best.exists():
-        best = load_checkpoint(folder.best, experiment.network)["step"]
+        best = load_weights(experiment, folder.best)["step"]
         frames = _frames(experiment)
         caption += f" Below: an evaluation video with the best weights. {experiment.task.legend}"
         if experiment.evaluation.videos.channels != 3:
             caption += " Frames are optical flow: color shows direction, black is no motion."
-    folder.add_skipped(experiment.evaluation.skipped)
+    folder.add_unread(experiment.evaluation)
     lead = _lead(evaluations, best, experiment)
     done = max((row["step"] for row in rows), default=0)
     if done < experiment.length.steps:
@@ -113,11 +111,11 @@ def _frames(experiment: Experiment) -> list[Sample]:
 def _notes(folder: RunFolder, experiment: Experiment) -> dict[str, str]:
     config, default = (flat(as_json(tree)) for tree in (folder.config(), base_config()))
     changes = [f"{key} = {value}" for key, value in config.items() if value != default.get(key)]
-    versions = json.loads((folder.path / "versions.json").read_text())
     notes = {
         "config, except defaults": "\n".join(changes),
         "skipped videos": "\n".join(folder.skipped.values()),
+        "videos damaged in part": "\n".join(folder.damaged.values()),
         **{f"plan: {name}": value for name, value in summary(experiment.network.plan).items()},
-        "versions": "\n".join(f"{name} {value}" for name, value in versions.items()),
+        "versions": "\n".join(f"{name} {value}" for name, value in folder.versions.items()),
     }
     return {name: text for name, text in notes.items() if text}

@@ -5,6 +5,7 @@ from mpvn.sideways.sideways_trainer import SidewaysTrainer
 from mpvn.training.build import Experiment, build
 from mpvn.training.config import base_config
 from mpvn.training.distillation import Distillation
+from mpvn.training.evaluation import evaluate
 from mpvn.training.overrides import load_config, override, sibling
 from mpvn.training.recognition import (
     evaluate_clips,
@@ -12,7 +13,8 @@ from mpvn.training.recognition import (
     evaluate_ensemble,
     evaluate_views,
 )
-from mpvn.training.run import Interrupted, evaluate, train
+from mpvn.training.run import Interrupted, NonFiniteError, train
+from mpvn.training.run_data import RunData
 from mpvn.training.run_folder import RunFolder, as_json
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Experiment",
     "GPipeTrainer",
     "Interrupted",
+    "NonFiniteError",
+    "RunData",
     "RunFolder",
     "SidewaysTrainer",
     "as_json",

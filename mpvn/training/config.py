@@ -177,6 +177,7 @@ def _training() -> dict[str, Any]:
         "rematerialize": False,
         "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
         "batch_norm_momentum": optional(float),  # for short runs; None: that of the layers
+        "non_finite_patience": 20,  # batches in a row with a NaN or infinite loss that stop a run
         "deterministic": False,  # bit-equal runs, slower
     }
 

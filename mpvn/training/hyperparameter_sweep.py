@@ -24,6 +24,7 @@ from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
+from mpvn.training.json_files import read_json
 from mpvn.training.overrides import call_of_config, config_functions, load_config, override
 from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
@@ -60,7 +61,10 @@ class Cell:
             results = self.folder / RESULTS
             if not results.exists():
                 return False
-            stored = from_json(json.loads(results.read_text())["config"])
+            try:
+                stored = from_json(read_json(results)["config"])
+            except (ValueError, KeyError):  # damaged, or of another version: evaluated again
+                return False
             return as_json(stored) == as_json(self.config)
         return RunFolder(self.folder).has_finished(self.config)
 
@@ -76,8 +80,7 @@ class Cell:
         """Loss and metrics of the last evaluation."""
         if self.rewired:
             return json.loads((self.folder / RESULTS).read_text())["metrics"]
-        rows = RunFolder(self.folder).rows()
-        *_, last = (row for row in rows if row["split"] == "evaluation")
+        last = RunFolder(self.folder).last_evaluation
         return {key: value for key, value in last.items() if key not in ("step", "split")}
 
     @property

@@ -87,6 +87,7 @@ RANGES = {
     "training.evaluate_first": _COUNT,
     "training.update_every": _COUNT,
     "training.batch_norm_momentum": _SHARE,
+    "training.non_finite_patience": _COUNT,
 }
 """The range of each key that holds a number, or a sequence of numbers, or None."""
 

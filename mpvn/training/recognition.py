@@ -22,7 +22,7 @@ from mpvn.tasks.fusion import fusion_weights
 from mpvn.tasks.multi_view import score_clips
 from mpvn.training.build import Experiment
 from mpvn.training.build.task import check_labels
-from mpvn.training.checkpoint import load_checkpoint
+from mpvn.training.evaluation import load_weights
 
 
 def evaluate_views(
@@ -46,7 +46,7 @@ def evaluate_views(
     """
     task = class_task(experiment)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, experiment.network)
+        load_weights(experiment, checkpoint)
     pipeline = experiment.evaluation
     recognition = score_views(
         _AnySize(experiment.network),
@@ -75,7 +75,7 @@ def evaluate_clips(experiment: Experiment, checkpoint: str | os.PathLike | None 
     """
     task, pipeline = class_task(experiment), experiment.evaluation
     if checkpoint is not None:
-        load_checkpoint(checkpoint, experiment.network)
+        load_weights(experiment, checkpoint)
     run = tf.function(experiment.network, reduce_retracing=True)
     numbers, labels, scores = [], [], []
     for batch in tqdm.tqdm(pipeline.arrays(), unit="batch", dynamic_ncols=True):
@@ -166,7 +166,7 @@ def evaluate_early(
     task, network = action_task(experiment), experiment.network
     network.check_streams()
     if checkpoint is not None:
-        load_checkpoint(checkpoint, network)
+        load_weights(experiment, checkpoint)
     run = tf.function(network, reduce_retracing=True)
     logits, labels = [], []
     for batch in tqdm.tqdm(experiment.evaluation.arrays(), unit="batch", dynamic_ncols=True):

@@ -1,38 +1,40 @@
-"""A run: training that can be stopped at any moment, and evaluation.
+"""A run: training that can be stopped at any moment.
 
 Keras's `fit` trains from one checkpoint to the next, starting at the batch where the last call
 ended. So a run that is killed and started again ends with the same weights.
+
+    until the last batch is evaluated:
+        evaluate if it is time, else train up to the next checkpoint or evaluation
+        checkpoint
 """
 
-import contextlib
-import gc
+import dataclasses
 import math
 import os
-import pathlib
-import signal
 import time
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-import tqdm
 from ml_collections import ConfigDict
 
-from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.training.build import Experiment, build
-from mpvn.training.build.task import check_labels
-from mpvn.training.checkpoint import load_checkpoint, save_checkpoint
+from mpvn.training.callbacks import FiniteLoss, Progress, Stop
+from mpvn.training.checkpoint import save_checkpoint
+from mpvn.training.evaluation import evaluate, example, load_weights, pipeline_errors
+from mpvn.training.lock import FolderLock
+from mpvn.training.run_data import RunData
 from mpvn.training.run_folder import RunFolder
 from mpvn.training.tensorboard import TensorBoard
-
-MOST_SHOWN = 64
-"""Number of steps of a video that pictures are made from."""
 
 
 class Interrupted(Exception):
     """A signal stopped the run, which left a checkpoint."""
+
+
+class NonFiniteError(ValueError):
+    """A loss or the weights of a run are NaN or infinite, and will stay so."""
 
 
 def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
@@ -48,91 +50,35 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
         The folder.
 
     Raises:
-        ValueError: the config does not fit, or the folder holds a run with another config.
+        ValueError: the config does not fit; the folder is in use, or holds a run with another
+            config, other classes, joints or videos, or damaged files.
+        NonFiniteError: the loss stays NaN or infinite. The last checkpoint is of a finite state.
         VideoError: a video cannot be read and the config says to raise, or none can be read.
-        Interrupted: on SIGINT or SIGTERM, after a checkpoint of the last batch was written.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP, after a checkpoint of the last batch was written.
     """
     folder = RunFolder(run)
     if folder.has_finished(config):
         return folder
-    _set_up(config)
-    experiment = build(config)
-    folder.start(config)
-    state: dict[str, Any] = {"step": 0, "best": math.inf}
-    if folder.last.exists():
-        state = load_checkpoint(folder.last, experiment.network, experiment.optimizers)
-    folder.drop_rows_after(state["step"])
-    steps = experiment.length.steps
-    with (
-        TensorBoard(folder) as board,
-        _Stop() as stop,
-        _Progress(steps, state["step"]) as progress,
-    ):
-        board.plan(experiment.network)
-        while state["step"] < steps:
-            until = _next_stop(config, experiment, state["step"])
-            row = _fit(experiment, state, until, [stop, progress])
-            _record(experiment, folder, board, row)
-            if stop.requested:
-                _save(folder.last, experiment, state)
-                raise Interrupted(f"stopped after {state['step']} batches; run again to resume")
-            _evaluate_if_due(experiment, config, folder, board, state)
-            _save(folder.last, experiment, state)
-    load_checkpoint(folder.best, experiment.network)
-    experiment.network.save(folder.network)
+    with FolderLock(folder.path, "training"):
+        folder.check(config)
+        _set_up(config)
+        experiment = build(config)
+        data = RunData.of(
+            config, experiment.names, experiment.training.videos, experiment.evaluation.videos
+        )
+        folder.keep(data)
+        folder.start(config)
+        state = _State(**folder.restore(experiment.network, experiment.optimizers))
+        folder.drop_rows_after(state.step)
+        with (
+            TensorBoard(folder) as board,
+            Stop() as stop,
+            Progress(experiment.length.steps, state.step) as progress,
+        ):
+            _Run(config, experiment, folder, state, board, stop, progress).to_its_end()
+        load_weights(experiment, folder.best)
+        folder.save_network(experiment.network)
     return folder
-
-
-def evaluate(
-    experiment: Experiment,
-    checkpoint: str | os.PathLike | None = None,
-    first: int | None = None,
-) -> dict[str, float]:
-    """Return loss and metrics on the evaluation videos.
-
-    Args:
-        experiment: as `build` returns it.
-        checkpoint: file with weights; None keeps those of the network.
-        first: number of videos, from the first; None for all.
-
-    Raises:
-        ValueError: the videos have no labels, and the task needs them.
-    """
-    check_labels(experiment.task, experiment.evaluation.videos)
-    if checkpoint is not None:
-        load_checkpoint(checkpoint, experiment.network)
-    count = -(-first // experiment.evaluation.batch_size) if first else None
-    batches = experiment.evaluation.dataset(batches=count).map(experiment.prepare_evaluation)
-    # A batch with too few clips for a montage is empty.
-    batches = batches.filter(lambda frames, *_: tf.shape(frames)[0] > 0)
-    with _pipeline_errors(experiment.evaluation), warnings.catch_warnings():
-        # Keras warns of every dataset of unknown length; unreadable videos make it unknown.
-        warnings.filterwarnings("ignore", message="Your input ran out of data")
-        results = experiment.model.evaluate(batches, verbose=0, return_dict=True)
-    return {name: float(value) for name, value in results.items()}
-
-
-def example(experiment: Experiment) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None:
-    """Return frames, outputs and targets `[T, ...]` of the first evaluation video.
-
-    The first video that can be read is used, up to `MOST_SHOWN` steps in addition to those that do
-    not count; None if there is no such video.
-    """
-    task, pipeline = experiment.task, experiment.evaluation
-    numbers = range(len(pipeline.videos.videos))
-    clip = next((clip for number in numbers for clip in pipeline.dataset(number, 1)), None)
-    if clip is None:
-        return None
-    steps = MOST_SHOWN + task.first_step + task.skip_last
-    # [B, ...] -> [1, ...], and [B, T, ...] -> [1, steps, ...] for entries with a time axis
-    batch = {name: v[:1, :steps] if v.shape.rank > 1 else v[:1] for name, v in clip.items()}
-    frames, targets, _ = task.prepare(batch)
-    network: Any = experiment.network
-    return frames[0], network(frames)[0], targets[0]
-
-
-def _save(path: pathlib.Path, experiment: Experiment, state: dict[str, Any]) -> None:
-    save_checkpoint(path, experiment.network, experiment.optimizers, state)
 
 
 def _set_up(config: ConfigDict) -> None:
@@ -142,126 +88,156 @@ def _set_up(config: ConfigDict) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _evaluation_period(config: ConfigDict, experiment: Experiment) -> int:
-    return max(1, experiment.length.batches(config.training.evaluate_every))
+@dataclasses.dataclass
+class _State:
+    """What a checkpoint holds in addition to weights and optimizer states.
+
+    Attributes:
+        step: number of batches trained.
+        evaluated: number of batches at the last evaluation.
+        best: lowest loss of an evaluation; infinite if none was finite.
+        names: as in `RunData`; whoever loads the weights checks them.
+    """
+
+    step: int = 0
+    evaluated: int = 0
+    best: float = math.inf
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
-def _next_stop(config: ConfigDict, experiment: Experiment, step: int) -> int:
-    """Return the next step with a checkpoint or an evaluation."""
-    periods = (config.training.checkpoint_every, _evaluation_period(config, experiment))
-    return min(*((step // period + 1) * period for period in periods), experiment.length.steps)
+class _Run:
+    """A run in progress."""
 
+    def __init__(
+        self,
+        config: ConfigDict,
+        experiment: Experiment,
+        folder: RunFolder,
+        state: _State,
+        board: TensorBoard,
+        stop: Stop,
+        progress: Progress,
+    ) -> None:
+        self.config = config
+        self.experiment = experiment
+        self.folder = folder
+        self.state = state
+        self.board = board
+        self.stop = stop
+        self.progress = progress
+        self.finite = FiniteLoss(config.training.non_finite_patience)
+        state.names = {kind: list(names) for kind, names in experiment.names.items()}
+        board.plan(experiment.network)
 
-def _fit(
-    experiment: Experiment,
-    state: dict[str, Any],
-    until: int,
-    callbacks: list[keras.callbacks.Callback],
-) -> dict[str, Any]:
-    """Train from `state["step"]` to `until`, or until stopped; update the step; return a row."""
-    start, started = state["step"], time.perf_counter()
-    pipeline = experiment.training
-    batches = pipeline.dataset(start * pipeline.batch_size, until - start)
-    with _pipeline_errors(pipeline):
-        history = experiment.model.fit(
-            batches.map(experiment.prepare),
-            steps_per_epoch=until - start,
-            shuffle=False,
-            verbose=0,
-            callbacks=callbacks,
+    def to_its_end(self) -> None:
+        """Train and evaluate until the last batch is evaluated, or a signal arrives."""
+        state, steps = self.state, self.experiment.length.steps
+        while state.step < steps or self._is_due:
+            if self._is_due:
+                self._evaluate()
+            else:
+                self._fit(self._next_stop())
+            if self.stop.requested or not self._is_due:
+                self._checkpoint()
+            if self.stop.requested and (state.step < steps or self._is_due):
+                raise Interrupted(f"stopped after {state.step} batches; run again to resume")
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the weights are to be evaluated before the next batch."""
+        step, last = self.state.step, self.experiment.length.steps
+        if step == last:
+            return self.state.evaluated != step or not self.folder.best.exists()
+        return step % self._evaluation_period == 0 and self.state.evaluated != step
+
+    @property
+    def _evaluation_period(self) -> int:
+        return max(1, self.experiment.length.batches(self.config.training.evaluate_every))
+
+    def _next_stop(self) -> int:
+        """Return the next step with a checkpoint or an evaluation."""
+        periods = (self.config.training.checkpoint_every, self._evaluation_period)
+        following = ((self.state.step // period + 1) * period for period in periods)
+        return min(*following, self.experiment.length.steps)
+
+    def _fit(self, until: int) -> None:
+        """Train up to a step, or until stopped."""
+        start, started = self.state.step, time.perf_counter()
+        experiment, pipeline = self.experiment, self.experiment.training
+        batches = pipeline.dataset(start * pipeline.batch_size, until - start)
+        with pipeline_errors(pipeline):
+            history = experiment.model.fit(
+                batches.map(experiment.prepare),
+                steps_per_epoch=until - start,
+                shuffle=False,
+                verbose=0,
+                callbacks=[self.stop, self.progress, self.finite],
+            )
+        self.state.step = self.progress.step
+        metrics = {name: float(values[-1]) for name, values in history.history.items()}
+        self._record(
+            {
+                "step": self.state.step,
+                "split": "train",
+                "seconds": round(time.perf_counter() - started, 3),
+                "learning_rate": float(experiment.model.optimizer.learning_rate),
+                **metrics,
+            }
         )
-    progress = next(c for c in callbacks if isinstance(c, _Progress))
-    state["step"] = progress.step
-    seconds = round(time.perf_counter() - started, 3)
-    metrics = {name: float(values[-1]) for name, values in history.history.items()}
-    rate = float(experiment.model.optimizer.learning_rate)
-    row = {"step": state["step"], "split": "train", "seconds": seconds, "learning_rate": rate}
-    return {**row, **metrics}
+        if self.finite.exhausted:
+            raise self._not_finite(
+                f"a loss of {self.finite.loss} in the last {self.finite.bad} batches in a row "
+                "(config.training.non_finite_patience)"
+            )
 
+    def _evaluate(self) -> None:
+        """Evaluate, and keep the weights if they are the best."""
+        state, experiment = self.state, self.experiment
+        last = state.step == experiment.length.steps
+        first = None if last else self.config.training.evaluate_first
+        metrics = evaluate(experiment, first=first)
+        self._record({"step": state.step, "split": "evaluation", **metrics})
+        shown = example(experiment)
+        if shown is not None:
+            self.board.clip(state.step, experiment.task, *shown)
+        state.evaluated = state.step
+        loss = metrics["loss"]
+        if math.isfinite(loss) and (loss < state.best or not self.folder.best.exists()):
+            state.best = loss
+            self._save(best=True)
+        elif last and not self.folder.best.exists():
+            raise self._not_finite(f"an evaluation loss of {loss}, and no finite one before")
 
-def _record(
-    experiment: Experiment, folder: RunFolder, board: TensorBoard, row: dict[str, Any]
-) -> None:
-    """Write a row of metrics, and the videos that could not be read so far."""
-    folder.write(**row)
-    board.scalars(row)
-    for pipeline in (experiment.training, experiment.evaluation):
-        folder.add_skipped(pipeline.skipped)
+    def _record(self, row: dict[str, Any]) -> None:
+        """Write a row of metrics, and the videos that could not be read so far."""
+        self.folder.write(**row)
+        self.board.scalars(row)
+        self.folder.add_unread(self.experiment.training, self.experiment.evaluation)
 
+    def _checkpoint(self) -> None:
+        """Save the state, unless it is not finite: then the checkpoint before is of more use."""
+        weights = self.experiment.network.trainable_variables
+        if all(np.isfinite(np.asarray(weight, np.float32)).all() for weight in weights):
+            self._save()
+        elif self.state.step == self.experiment.length.steps:
+            raise self._not_finite("weights that are NaN or infinite after the last batch")
 
-def _evaluate_if_due(
-    experiment: Experiment,
-    config: ConfigDict,
-    folder: RunFolder,
-    board: TensorBoard,
-    state: dict[str, Any],
-) -> None:
-    step = state["step"]
-    last = step == experiment.length.steps
-    if step % _evaluation_period(config, experiment) and not last:
-        return
-    metrics = evaluate(experiment, first=None if last else config.training.evaluate_first)
-    _record(experiment, folder, board, {"step": step, "split": "evaluation", **metrics})
-    shown = example(experiment)
-    if shown is not None:
-        board.clip(step, experiment.task, *shown)
-    if metrics["loss"] < state["best"] or not folder.best.exists():
-        state["best"] = metrics["loss"]
-        _save(folder.best, experiment, state)
+    def _save(self, best: bool = False) -> None:
+        path = self.folder.best if best else self.folder.last
+        previous = None if best else self.folder.previous
+        experiment, about = self.experiment, dataclasses.asdict(self.state)
+        save_checkpoint(path, experiment.network, experiment.optimizers, about, previous)
 
-
-@contextlib.contextmanager
-def _pipeline_errors(pipeline: ClipPipeline) -> Iterator[None]:
-    """Re-raise the pipeline's own exception instead of TensorFlow's wrapper."""
-    try:
-        yield
-    except tf.errors.OpError as wrapped:
-        raise (pipeline.failure or wrapped) from wrapped
-    finally:
-        gc.collect()  # an iterator that still prefetches when Python exits hangs
-
-
-class _Stop(keras.callbacks.Callback):
-    """Stops training after the batch in which SIGINT or SIGTERM arrives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requested = False
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Stop":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._request)
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.requested:
-            self.model.stop_training = True
-
-
-class _Progress(keras.callbacks.Callback):
-    """Counts batches, and shows a progress bar with the loss."""
-
-    def __init__(self, steps: int, step: int) -> None:
-        super().__init__()
-        self.step = step
-        self._bar = tqdm.tqdm(total=steps, initial=step, unit="batch", dynamic_ncols=True)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._bar.close()
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.step += 1
-        self._bar.update()
-        if logs:
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.4g}", refresh=False)
+    def _not_finite(self, received: str) -> NonFiniteError:
+        kept = "There is no checkpoint of a finite state"
+        if self.folder.last.exists():
+            kept = f"{self.folder.last} keeps the last finite state that was saved"
+        remedies = "Lower config.optimizer.learning_rate, or set config.optimizer.clip_norm"
+        if self.config.training.dtype_policy != "float32":
+            remedies += ", or use config.training.dtype_policy=float32"
+        if self.config.teacher:
+            remedies += ", or train the teacher longer, or set config.distillation.whiten=False"
+        return NonFiniteError(
+            f"Training diverged by batch {self.state.step}. Expected finite numbers. Received: "
+            f"{received}. {kept}. {remedies}, in another run"
+        )

@@ -1,10 +1,12 @@
 """The folder of a run: its config, its environment, and its results.
 
 config.json      every key
+data.json        names of classes or joints, frame rate, size, and which videos; see `RunData`
 versions.json    packages and machine
 metrics.jsonl    one line for each report of the training loss and each evaluation
-skipped.json     videos that could not be read, if any
-checkpoints/     last.npz, best.npz
+skipped.json     videos that could not be read, or in part, if any
+checkpoints/     last.npz, the one before it in previous.npz, and best.npz
+lock             who trains there now; see `FolderLock`
 network.keras    the trained network, for `mpvn stream` and `mpvn export`
 report.html      curves, figures, examples
 tensorboard/     the same for TensorBoard
@@ -14,7 +16,8 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,8 +26,12 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import mpvn
-from mpvn.files import write_atomically
+from mpvn.data.clips.pipeline import ClipPipeline
+from mpvn.files import AtomicPath, write_atomically, writing
+from mpvn.training.checkpoint import CheckpointError, read_checkpoint
 from mpvn.training.config import base_config
+from mpvn.training.json_files import damaged, read_json
+from mpvn.training.run_data import RunData
 
 
 class RunFolder:
@@ -36,6 +43,7 @@ class RunFolder:
     Attributes:
         path: as given.
         last: checkpoint of the last batch.
+        previous: the checkpoint before it.
         best: checkpoint with the lowest evaluation loss.
         network: the trained network.
     """
@@ -43,19 +51,21 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = pathlib.Path(path)
         self.last = self.path / "checkpoints" / "last.npz"
+        self.previous = self.path / "checkpoints" / "previous.npz"
         self.best = self.path / "checkpoints" / "best.npz"
         self.network = self.path / "network.keras"
         self._config = self.path / "config.json"
-        self._skipped = self.path / "skipped.json"
+        self._data = self.path / "data.json"
+        self._versions = self.path / "versions.json"
+        self._unread = self.path / "skipped.json"
         self._metrics = self.path / "metrics.jsonl"
 
-    def start(self, config: ConfigDict) -> None:
-        """Create the folder, or check that its run has the same config and can be resumed.
+    def check(self, config: ConfigDict) -> None:
+        """Check that the run in this folder, if any, has the same config.
 
         Raises:
-            ValueError: the folder holds a run with another config.
+            ValueError: it has another one.
         """
-        self.last.parent.mkdir(parents=True, exist_ok=True)
         differing = self.differing(config)
         if differing:
             raise ValueError(
@@ -63,8 +73,101 @@ class RunFolder:
                 f"other values of {', '.join(differing[:5])}. Choose another --run, or delete the "
                 "folder"
             )
+
+    def start(self, config: ConfigDict) -> None:
+        """Create the folder, or check that its run has the same config and can be resumed.
+
+        Raises:
+            ValueError: the folder holds a run with another config.
+        """
+        self.check(config)
+        self.last.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._config, json.dumps(as_json(config), indent=1) + "\n")
-        write_atomically(self.path / "versions.json", json.dumps(_versions(), indent=1) + "\n")
+        write_atomically(self._versions, json.dumps(_versions(), indent=1) + "\n")
+
+    def keep(self, data: RunData) -> None:
+        """Store what a run knows about its data, or check that they are those it began with.
+
+        Raises:
+            ValueError: the run in this folder began with other classes, joints or videos.
+
+        Warns:
+            RuntimeWarning: the run in this folder did not keep what its data were.
+        """
+        before = self.data
+        if before is not None:
+            before.check_videos(data, str(self.path))
+            return
+        if self._config.exists():
+            self.warn_without_data()
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._data, json.dumps(data.to_json(), indent=1) + "\n")
+
+    @property
+    def data(self) -> RunData | None:
+        """What the run knows about its data; None if it did not keep that.
+
+        Raises:
+            ValueError: the file is damaged, or of a later version.
+        """
+        if not self._data.exists():
+            return None
+        stored = read_json(self._data)
+        try:
+            return RunData.from_json(stored)
+        except ValueError as fault:
+            raise damaged(self._data, str(fault)) from fault
+
+    def warn_without_data(self) -> None:
+        """Say that this run did not keep what its data were."""
+        warnings.warn(
+            f"{self.path} has no {self._data.name}, so its classes, joints and videos cannot be "
+            "compared with those of the config. They are taken from the config.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+    def restore(
+        self, model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]
+    ) -> dict[str, Any]:
+        """Restore the last checkpoint, or the one before it if that is missing or damaged.
+
+        Returns:
+            The other values in the checkpoint; empty if there is no checkpoint.
+
+        Raises:
+            ValueError: no checkpoint is whole, or it belongs to another network.
+
+        Warns:
+            RuntimeWarning: the last checkpoint is damaged. The one before takes its place.
+        """
+        fault: CheckpointError | None = None
+        for path in (self.last, self.previous):
+            if not path.exists():
+                continue
+            try:
+                checkpoint = read_checkpoint(path)
+            except CheckpointError as error:
+                fault = fault or error
+                continue
+            checkpoint.restore(model, optimizers)
+            if path != self.last:
+                os.replace(path, self.last)
+            if fault:
+                warnings.warn(
+                    f"The run goes on from the checkpoint before the last. {fault}.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            return checkpoint.about
+        if fault:
+            raise fault
+        return {}
+
+    def save_network(self, network: keras.Model) -> None:
+        """Write the trained network."""
+        with writing(self.network), AtomicPath(self.network) as temporary:
+            network.save(temporary)
 
     def differing(self, config: ConfigDict) -> list[str]:
         """Return the keys that differ from the run in this folder; empty if there is no run."""
@@ -90,33 +193,77 @@ class RunFolder:
         """
         if not self._config.exists():
             raise ValueError(f"{self.path} is not the folder of a run: it has no config.json")
-        return from_json(json.loads(self._config.read_text()))
+        try:
+            return from_json(read_json(self._config))
+        except (KeyError, AttributeError, TypeError) as fault:
+            raise damaged(self._config, f"a config of another version ({fault})") from fault
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Packages and machine; empty if they were not kept."""
+        return read_json(self._versions) if self._versions.exists() else {}
 
     def write(self, **row: Any) -> None:
-        """Append a line to the metrics."""
-        with self._metrics.open("a") as lines:
+        """Append a line to the metrics.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        with writing(self._metrics), self._metrics.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over the metrics; a line that a kill has truncated is skipped."""
         if not self._metrics.exists():
             return
-        for line in self._metrics.read_text().splitlines():
+        for line in self._metrics.read_text(errors="replace").splitlines():
             try:
-                yield json.loads(line)
+                row = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(row, dict) and {"step", "split"} <= row.keys():
+                yield row
+
+    @property
+    def last_evaluation(self) -> dict[str, Any]:
+        """The row of the last evaluation.
+
+        Raises:
+            ValueError: there is none.
+        """
+        *_, last = (None, *(row for row in self.rows() if row["split"] == "evaluation"))
+        if last is None:
+            raise ValueError(
+                f"{self._metrics}: expected the row of an evaluation. Received: none. Evaluate the "
+                f"run by `mpvn eval {self.path}`"
+            )
+        return last
 
     @property
     def skipped(self) -> dict[str, str]:
-        """Why each video that could not be read was skipped, by name."""
-        return json.loads(self._skipped.read_text()) if self._skipped.exists() else {}
+        """The reason for each video of which no clip could be read, by name."""
+        return self._reasons()["skipped"]
 
-    def add_skipped(self, skipped: Mapping[str, str]) -> None:
-        """Record videos that could not be read."""
-        if skipped:
-            reasons = {**self.skipped, **skipped}
-            write_atomically(self._skipped, json.dumps(reasons, indent=1) + "\n")
+    @property
+    def damaged(self) -> dict[str, str]:
+        """The reason for each video of which some clips could not be read, by name."""
+        return self._reasons()["damaged"]
+
+    def add_unread(self, *pipelines: ClipPipeline) -> None:
+        """Record videos that could not be read, or not in part."""
+        before = self._reasons()
+        reasons = {kind: dict(each) for kind, each in before.items()}
+        for pipeline in pipelines:
+            for kind, found in (("skipped", pipeline.skipped), ("damaged", pipeline.damaged)):
+                for name, reason in found.items():
+                    # Of several reasons keep one that does not depend on their order.
+                    reasons[kind][name] = min(reason, reasons[kind].get(name, reason))
+        if reasons != before:
+            write_atomically(self._unread, json.dumps(reasons, indent=1, sort_keys=True) + "\n")
+
+    def _reasons(self) -> dict[str, dict[str, str]]:
+        stored = read_json(self._unread) if self._unread.exists() else {}
+        return {kind: stored.get(kind, {}) for kind in ("skipped", "damaged")}
 
     def drop_rows_after(self, step: int) -> None:
         """Delete the metrics of later steps, before a run resumes from `step`."""

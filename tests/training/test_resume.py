@@ -1,8 +1,10 @@
 """Runs that are stopped at any moment resume, and end with the same weights.
 
-`MPVN_KILLS=n` kills a run 3 n times instead of once.
+`MPVN_KILLS=n` kills a run n times at random moments, and also 3 n times as a process: by kill -9,
+SIGTERM and Ctrl-C.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -11,13 +13,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from damaged_videos import write_damaged_set
+from ml_collections import ConfigDict
+from one_build import OneBuild
 from small_runs import small_config, steps, weights
 
 from mpvn.training import Interrupted, RunFolder, train
 from mpvn.training import run as training
+from mpvn.training.callbacks import Stop
+
+KILLS = int(os.environ.get("MPVN_KILLS", 0))
 
 CONFIG = f"""
 import sys
@@ -27,6 +36,8 @@ from small_runs import small_config
 def get_config():
     config = small_config(training__deterministic=True, training__steps=24)
     config.augmentation.brightness = 0.2
+    config.data.name, config.data.path = "folder", SET
+    config.data.train = config.data.evaluation = {{"split": None}}
     config.model.name, config.model.size = "vgg8", 32
     config.model.options = {{"width": 0.05, "dropout": 0.5}}
     config.optimizer.learning_rate, config.optimizer.schedule = 0.01, "cosine"
@@ -35,10 +46,99 @@ def get_config():
 """Bit-equal runs with dropout, momentum and a schedule, whose states must be restored, too."""
 
 
-def test_a_run_killed_at_random_ends_with_the_same_weights(tmp_path: pathlib.Path) -> None:
-    """By kill -9, SIGTERM or Ctrl-C at random moments of training."""
+def on_damaged_videos(path: pathlib.Path) -> ConfigDict:
+    config = small_config(
+        seed=1,
+        data__name="folder",
+        data__path=str(write_damaged_set(path)),
+        clip__evaluated=None,
+        optimizer__schedule="cosine",
+        training__steps=9,
+        training__checkpoint_every=2,
+        training__evaluate_every=5,
+    )
+    config.data.train = config.data.evaluation = {"split": None}
+    config.model.name, config.model.size = "vgg8", 32
+    config.model.options = {"width": 0.02, "dropout": 0.5}
+    return config
+
+
+def assert_ended_alike(run: RunFolder, whole: RunFolder) -> None:
+    """Check that two runs have bit-equal weights, results, and records of damaged videos."""
+    expected, actual = weights(whole), weights(run)
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    evaluations = [
+        [row for row in each.rows() if row["split"] == "evaluation"] for each in (run, whole)
+    ]
+    assert evaluations[0] == evaluations[1]
+    assert (run.skipped, run.damaged) == (whole.skipped, whole.damaged)
+    assert [each.name for each in run.path.iterdir()].count("lock") == 0
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@contextlib.contextmanager
+def killed_at(moment: int) -> Iterator[list[int]]:
+    """Raise `Killed` at one of the moments that change files or weights; yield their number."""
+    seen = [0]
+
+    def pass_by(then, before: bool = True):
+        def replaced(*arguments, **options):
+            seen[0] += 1
+            if seen[0] == moment and before:
+                raise Killed
+            result = then(*arguments, **options)
+            if seen[0] == moment:
+                raise Killed
+            return result
+
+        return replaced
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "replace", pass_by(os.replace))
+        patched.setattr(os, "replace", pass_by(os.replace, before=False))
+        patched.setattr(RunFolder, "write", pass_by(RunFolder.write, before=False))
+        end = Stop.on_train_batch_end
+        patched.setattr(Stop, "on_train_batch_end", pass_by(end))
+        yield seen
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path: pathlib.Path) -> None:
+    """Between batches and evaluations, and before and after each renamed file.
+
+    The videos are damaged: unreadable, too short, or only near the end. Once, a run that was
+    continued replaced other clips than one that was not.
+    """
+    config, chance = on_damaged_videos(tmp_path / "set"), random.Random(1)
+    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "build", OneBuild(tmp_path))
+        with killed_at(-1) as moments:
+            train(config, whole.path)
+        damaged, skipped = (
+            {pathlib.Path(name).stem for name in names} for names in (whole.damaged, whole.skipped)
+        )
+        assert damaged == {"late", "later"}
+        assert skipped == {
+            "text",
+            "short",
+            "late",
+        }  # the last in evaluation, by clips in the center
+        for _ in range(KILLS or 3):
+            with contextlib.suppress(Killed), killed_at(chance.randint(1, moments[0] // 2)):
+                train(config, killed.path)
+        train(config, killed.path)
+    assert_ended_alike(killed, whole)
+
+
+@pytest.mark.skipif(not KILLS, reason="MPVN_KILLS is not set; see `make soak`")
+def test_a_process_killed_at_random_ends_with_the_same_weights(tmp_path: pathlib.Path) -> None:
     config = tmp_path / "config.py"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG.replace("SET", repr(str(write_damaged_set(tmp_path / "set")))))
 
     def command(run: str) -> list[str]:
         arguments = ["train", "--config", str(config), "--run", str(tmp_path / run)]
@@ -47,9 +147,7 @@ def test_a_run_killed_at_random_ends_with_the_same_weights(tmp_path: pathlib.Pat
     subprocess.run(command("whole"), check=True, capture_output=True)
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     chance = random.Random(5)
-    rounds = int(os.environ.get("MPVN_KILLS", 0))
-    kills = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT] * rounds or [signal.SIGKILL]
-    for number in kills:
+    for number in KILLS * [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]:
         before = steps(killed)
         process = subprocess.Popen(
             command("killed"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -61,12 +159,7 @@ def test_a_run_killed_at_random_ends_with_the_same_weights(tmp_path: pathlib.Pat
         output, _ = process.communicate()
         assert b"Traceback" not in output, output.decode()
     subprocess.run(command("killed"), check=True, capture_output=True)
-    expected, resumed = weights(whole), weights(killed)
-    assert resumed.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
-    last = [[row for row in run.rows() if row["split"] == "evaluation"] for run in (whole, killed)]
-    assert last[0][-1] == last[1][-1]
+    assert_ended_alike(killed, whole)
 
 
 VARIANTS = {
@@ -105,15 +198,16 @@ def test_trainers_resume_from_a_checkpoint(
     )
     config.update_from_flattened_dict(VARIANTS[variant])
     whole, copy = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "copy")
-    save = training._save
+    save = training.save_checkpoint
 
     def save_and_copy(path: pathlib.Path, *arguments: object) -> None:
         save(path, *arguments)
-        if path == whole.last and not copy.path.exists():
+        if pathlib.Path(path) == whole.last and not copy.path.exists():
             shutil.copytree(whole.path, copy.path)
 
+    monkeypatch.setattr(training, "build", OneBuild(tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(training, "_save", save_and_copy)
+        patched.setattr(training, "save_checkpoint", save_and_copy)
         train(config, whole.path)
     assert [row["learning_rate"] for row in whole.rows() if row["split"] == "train"][-1] == 0
     assert steps(copy) == 2
@@ -127,14 +221,35 @@ def test_trainers_resume_from_a_checkpoint(
 def test_a_signal_stops_a_run_after_its_batch(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = training._Stop.on_train_batch_end
-    for number, signal_number in enumerate((signal.SIGTERM, signal.SIGINT), 1):
+    """The third signal comes with an evaluation due, which the resumed run makes up for."""
+    monkeypatch.setattr(training, "build", OneBuild(tmp_path))
+    check = Stop.on_train_batch_end
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in signals]
+    for number, signal_number in enumerate(signals, 1):
 
         def kill_and_check(*arguments: object, logs: object, number: int = signal_number) -> None:
             os.kill(os.getpid(), number)
             check(*arguments, logs=logs)
 
-        monkeypatch.setattr(training._Stop, "on_train_batch_end", kill_and_check)
+        monkeypatch.setattr(Stop, "on_train_batch_end", kill_and_check)
         with pytest.raises(Interrupted, match=f"stopped after {number} batches; run again"):
             train(small_config(), tmp_path / "run")
         assert steps(RunFolder(tmp_path / "run")) == number
+    assert [signal.getsignal(number) for number in signals] == handlers
+    monkeypatch.setattr(Stop, "on_train_batch_end", check)
+    train(small_config(), tmp_path / "run")
+    rows = [row["step"] for row in RunFolder(tmp_path / "run").rows() if row["split"] != "train"]
+    assert rows == [3, 6]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """Under `nohup`, a closed terminal does not stop training."""
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, handler)

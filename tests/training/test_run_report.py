@@ -87,7 +87,7 @@ def test_skipped_videos_are_listed_and_the_next_is_shown(
 
 
 def test_long_videos_are_truncated(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpvn.training.run.MOST_SHOWN", 3)
+    monkeypatch.setattr("mpvn.training.evaluation.MOST_SHOWN", 3)
     folder, experiment = started(tmp_path, config(**{"task.latency": 2}))
     evaluated(folder, experiment, 4, best=True)
     seen: list[int] = []

@@ -34,16 +34,18 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     check_ranges(config)
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
-    network = build_network(config, head_arguments(config, train), train.channels)
+    head = head_arguments(config, train)
+    network = build_network(config, head, train.channels)
     task = build_task(config, train, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
+    names = {kind: getattr(train, kind) for kind in head}
     if to_train and config.model.initial:
-        load_initial_weights(config.model.initial, network)
+        load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None
     model: keras.Model = trainer or network
     if to_train and config.teacher:
-        model = build_distillation(config, network, task)
+        model = build_distillation(config, network, task, names)
     updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
     model.compile(
         build_optimizer(config, length, updates),
@@ -58,6 +60,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         model,
         trainer.optimizers if trainer else [model.optimizer],
         task,
+        names,
         length,
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False),

@@ -11,6 +11,7 @@ from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.length import Length
+from mpvn.training.run_data import Names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Experiment:
             trainer.
         optimizers: all optimizers whose state training changes.
         task: the prediction task.
+        names: what the outputs stand for: the classes or joints, in order.
         length: how long to train.
         training: clips to train on.
         evaluation: clips to evaluate on.
@@ -35,6 +37,7 @@ class Experiment:
     model: keras.Model
     optimizers: Sequence[keras.optimizers.Optimizer]
     task: Task
+    names: Names
     length: Length
     training: ClipPipeline
     evaluation: ClipPipeline

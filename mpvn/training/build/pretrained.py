@@ -11,20 +11,34 @@ from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.task import task_latency
 from mpvn.training.distillation import Distillation
+from mpvn.training.run_data import Names, check_names, moved_names
 from mpvn.training.run_folder import RunFolder
 
 
-def load_initial_weights(run: str | os.PathLike, network: VideoNetwork) -> None:
+def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: Names) -> None:
     """Load the weights of a finished run into `network`, by layer names.
 
     Kernels are inflated where `network` has temporal filters and the run has none, and averaged
     over RGB where it reads optical flow. A head of another task keeps its own weights.
 
+    Args:
+        run: folder of the run.
+        network: the network that gets the weights.
+        names: what the outputs of `network` stand for.
+
     Raises:
-        ValueError: there is no such run, it is not finished, none of its weights fit, or it takes
-            another range of pixels.
+        ValueError: there is no such run, it is not finished, none of its weights fit, it takes
+            another range of pixels, or it has the same classes or joints in another order.
     """
-    source = _trained(RunFolder(run)).frame_model
+    folder = RunFolder(run)
+    source = _trained(folder).frame_model
+    moved = moved_names(_names(folder), names)
+    if moved:
+        raise ValueError(
+            f"config.model.initial: {run} has as many outputs, but some of the same names are "
+            f"others of them. Expected names in its order. Received: {moved}. Give the names back "
+            "their order"
+        )
     target = network.frame_model
     pixels = [_rescaling(model) for model in (source, target)]
     if source.input_shape[-1] == target.input_shape[-1] and pixels[0] != pixels[1]:
@@ -36,14 +50,18 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork) -> None:
     transfer_weights(source, target)
 
 
-def build_distillation(config: ConfigDict, network: VideoNetwork, task: Task) -> Distillation:
+def build_distillation(
+    config: ConfigDict, network: VideoNetwork, task: Task, names: Names
+) -> Distillation:
     """Return `network` as the student of the run `config.teacher`.
 
     Raises:
-        ValueError: there is no such run, it is not finished, or its architecture differs.
+        ValueError: there is no such run, it is not finished, its architecture differs, or it was
+            trained on other classes or joints.
     """
     run = RunFolder(config.teacher)
     teacher = _trained(run)
+    check_names(_names(run), names, f"config.teacher: {run.path}")
     return Distillation(
         network,
         teacher,
@@ -59,7 +77,21 @@ def _trained(run: RunFolder) -> VideoNetwork:
     if not run.finished:
         run.config()  # raises if there is no run
         raise ValueError(f"{run.path} has no {run.network.name} yet. Train that run to its end")
-    return keras.saving.load_model(run.network, compile=False)
+    try:
+        return keras.saving.load_model(run.network, compile=False)
+    except Exception as fault:  # A damaged archive raises errors of zipfile, HDF5, Keras and more.
+        raise ValueError(
+            f"{run.network} cannot be loaded. Expected the network of a finished run. Received: "
+            f"{fault}. Delete it and run `mpvn train` again, which writes it anew"
+        ) from fault
+
+
+def _names(run: RunFolder) -> Names:
+    """Return what the outputs of a run stand for, if it has kept that."""
+    if run.data is None:
+        run.warn_without_data()
+        return {}
+    return run.data.names
 
 
 def _rescaling(model: keras.Model) -> list[tuple[Any, Any]]:

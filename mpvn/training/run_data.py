@@ -1,0 +1,216 @@
+"""What belongs to a run: the names its outputs stand for, and the videos it was trained on.
+
+A network has outputs by number. Which class or joint a number means is decided by the data set, for
+example by the names of class folders, and changes when a folder is renamed or added. So a run keeps
+the names: in `data.json` of its folder, and in each checkpoint.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import statistics
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mpvn.data.video.errors import VideoError
+from mpvn.data.video_set import Label, Video, VideoSet
+
+VERSION = 1
+"""Version of `data.json`. A reader refuses later ones."""
+
+PIXELS = "-1..1"
+"""Range of the pixels that networks of runs take; a network scales them itself if it must."""
+
+_RATES = 16  # Number of videos whose frame rate is measured.
+
+Names = Mapping[str, Sequence[str]]
+"""Names of the classes or joints that outputs stand for, in order, by `"classes"` or `"joints"`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """What a run knows about its data, as stored in `data.json`.
+
+    Attributes:
+        names: `{"classes": ...}` or `{"joints": ...}`: what the outputs stand for, in order; empty
+            for tasks without such outputs.
+        fps: frames per second to which videos are brought: `config.clip.fps`, or that of the
+            training videos (the median of a few); None if none of them can be read.
+        stride: distance of the frames of a training clip, in frames at that rate; None if clips
+            spread over whole videos (`segments`).
+        size: height and width of the frames.
+        channels: channels of the frames.
+        pixels: range of the pixels.
+        training, evaluation: the lists of videos: name of the set, count, count by class, and a
+            digest of names and labels.
+    """
+
+    names: Names
+    fps: float | None
+    stride: int | None
+    size: tuple[int, int]
+    channels: int
+    pixels: str
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+
+    @staticmethod
+    def of(config: ConfigDict, names: Names, training: VideoSet, evaluation: VideoSet) -> "RunData":
+        """Return what the run of a config knows about its data."""
+        clip, size = config.clip, config.model.size
+        strides = {"consecutive": clip.stride, "dense": clip.window // clip.frames}
+        return RunData(
+            {kind: list(each) for kind, each in names.items()},
+            clip.fps or _frame_rate(training.videos),
+            strides.get(clip.sampling),
+            (size, size),
+            training.channels,
+            PIXELS,
+            _listed(training),
+            _listed(evaluation),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `data.json`."""
+        return {"version": VERSION, **dataclasses.asdict(self)}
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "RunData":
+        """Return what `to_json` stored.
+
+        Raises:
+            ValueError: a key is missing or unknown, or the version is later.
+        """
+        values = dict(stored)
+        if values.pop("version", None) != VERSION:
+            raise ValueError(f"version {stored.get('version')}, not {VERSION}")
+        expected = {field.name for field in dataclasses.fields(RunData)}
+        if values.keys() != expected:
+            raise ValueError(f"other keys: {', '.join(sorted(values.keys() ^ expected))}")
+        return RunData(**{**values, "size": tuple(values["size"])})
+
+    def check_videos(self, current: "RunData", owner: str) -> None:
+        """Check that a run goes on with the same videos.
+
+        Args:
+            current: what the config gives now.
+            owner: the run, for messages.
+
+        Raises:
+            ValueError: the names or the videos differ.
+        """
+        check_names(self.names, current.names, owner)
+        for split in ("training", "evaluation"):
+            before, now = getattr(self, split), getattr(current, split)
+            if before["digest"] != now["digest"]:
+                raise ValueError(
+                    f"{owner} was begun with other videos. Expected the same {split} videos, "
+                    f"because the number of an example decides which video it is. Received: "
+                    f"{_difference(before, now)}. Restore the videos, or begin another run, which "
+                    "can start from the weights of this one if it is finished "
+                    "(config.model.initial)"
+                )
+
+
+def check_names(stored: Names, current: Names, owner: str) -> None:
+    """Check that outputs stand for the same classes or joints, in the same order.
+
+    Args:
+        stored: names of a run.
+        current: names of a data set.
+        owner: what keeps the names of the run, for messages.
+
+    Raises:
+        ValueError: they differ.
+    """
+    for kind in stored.keys() & current.keys():
+        before, now = list(stored[kind]), list(current[kind])
+        if before != now:
+            raise ValueError(
+                f"{owner} belongs to a network that was trained on other {kind}. Expected its "
+                f"{len(before)} {kind} in their order, because outputs are known by number. "
+                f"Received: {_name_faults(before, now)}. Give the {kind} their names back (for "
+                "class folders, those of the folders), or train another run on these"
+            )
+
+
+def moved_names(stored: Names, current: Names) -> str:
+    """Return which names have other numbers, where equally many names hide that; else ""."""
+    for kind in stored.keys() & current.keys():
+        before, now = list(stored[kind]), list(current[kind])
+        if len(before) == len(now) and any(
+            name in now and now.index(name) != number for number, name in enumerate(before)
+        ):
+            return _name_faults(before, now)
+    return ""
+
+
+def _name_faults(before: Sequence[str], now: Sequence[str]) -> str:
+    missing = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    faults = [f"missing: {_shown(missing)}"] if missing else []
+    faults += [f"new: {_shown(new)}"] if new else []
+    numbers = {name: number for number, name in enumerate(now)}
+    moved = [
+        f"{name} is number {numbers[name]}, not {number}"
+        for number, name in enumerate(before)
+        if numbers.get(name, number) != number
+    ]
+    faults += [f"moved: {_shown(moved)}"] if moved else []
+    return "; ".join(faults)
+
+
+def _shown(names: Sequence[str], most: int = 5) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _listed(videos: VideoSet) -> dict[str, Any]:
+    """Return what identifies a list of videos."""
+    digest, counts = hashlib.sha256(), Counter[str]()
+    for video in videos.videos:
+        digest.update(f"{video.name}\0{video.label}\n".encode("utf-8", "surrogateescape"))
+        counts.update(_class_names(videos, video.label))
+    return {
+        "set": videos.name,
+        "videos": len(videos.videos),
+        "by_class": dict(counts),
+        "digest": digest.hexdigest(),
+    }
+
+
+def _class_names(videos: VideoSet, label: Label | None) -> list[str]:
+    """Return the names of the classes of a video; those that do not exist are left out."""
+    labels = label if isinstance(label, tuple) else () if label is None else (label,)
+    return [videos.classes[each] for each in labels if 0 <= each < len(videos.classes)]
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    counts = [each["by_class"] for each in (before, now)]
+    changed = [
+        f"{name}: {counts[1].get(name, 0)}, not {counts[0].get(name, 0)}"
+        for name in dict.fromkeys(itertools.chain(*counts))
+        if counts[0].get(name, 0) != counts[1].get(name, 0)
+    ]
+    if before["videos"] == now["videos"] and not changed:
+        return f"{now['videos']} videos, some with other names or labels"
+    by_class = f" ({_shown(changed)})" if changed else ""
+    return f"{now['videos']} videos, not {before['videos']}{by_class}"
+
+
+def _frame_rate(videos: Sequence[Video]) -> float | None:
+    """Return the median frame rate of a few videos, spread over the list."""
+    rates = []
+    for number in range(min(_RATES, len(videos))):
+        video = videos[number * len(videos) // min(_RATES, len(videos))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The pipeline reports damaged videos.
+            try:
+                rates.append(float(video.timeline.rate))
+            except (VideoError, ValueError, OSError):
+                continue
+    return statistics.median_low(rates) if rates else None
