@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mpvn.data.video.framing import Cropped, Framing, Stretched, Unchanged
 from mpvn.data.video_set import NO_MIRROR, VideoSet
-from mpvn.pixels import to_signed, to_unit, unit_to_signed
+from mpvn.pixels import to_unit, unit_to_signed
 
 Clip = dict[str, tf.Tensor]
 FrameArray = TypeVar("FrameArray", np.ndarray, tf.Tensor)
@@ -43,6 +43,9 @@ class ClipTransform(Protocol):
             seed: Seed, int `[2]`.
             videos: The set that contains the clip.
         """
+
+    def finish(self, frames: tf.Tensor) -> tf.Tensor:
+        """Return the frames of a batch of transformed clips in the form that networks take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,16 +140,22 @@ class Augmentation:
         return Cropped(self.size, scale, (down, right))
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
-        """Return the augmented clip, with `"frames"` float32 `[T, *size, C]` between -1 and 1."""
+        """Return the augmented clip; `"frames"` stay uint8 if their colors do not change."""
         seeds = tf.unstack(tf.random.split(seed, 5))
         flipped, labels = self._draw_flip(clip, seeds[0], videos)
         frames = tf.ensure_shape(clip["frames"], [None, *self.size, videos.channels])
-        upright = self._change_colors(frames, seeds[1:])
-        augmented = tf.cond(flipped, lambda: mirror(upright, videos.horizontal), lambda: upright)
-        result = {**clip, **labels, "frames": augmented}
+        frames = tf.cond(flipped, lambda: mirror(frames, videos.horizontal), lambda: frames)
+        result = {**clip, **labels, "frames": self._change_colors(frames, seeds[1:])}
         if videos.joints:
             result["joints"] = self._mirror_joints(clip["joints"], flipped, videos)
         return result
+
+    def finish(self, frames: tf.Tensor) -> tf.Tensor:
+        """Return frames float32 between -1 and 1. Whole batches are converted in one pass."""
+        if frames.dtype != tf.uint8:
+            return frames
+        pixels = tf.bitcast(frames, tf.quint8)
+        return tf.quantization.dequantize(pixels, -1.0, 1.0, mode="MIN_COMBINED")
 
     def _draw_flip(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> tuple[tf.Tensor, Clip]:
         """Draw whether to mirror the clip; return this and the entries of labels that change."""
@@ -161,15 +170,14 @@ class Augmentation:
         return flipped, {name: tf.where(flipped, mirrored, clip[name])}
 
     def _change_colors(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
-        """Return frames between -1 and 1, with changed colors."""
+        """Return uint8 frames, or frames between -1 and 1 with changed colors."""
 
         def draw(seed: tf.Tensor, maximum: float) -> tf.Tensor:
             return tf.random.stateless_uniform([], seed, -maximum, maximum)
 
-        frames = tf.cast(frames, tf.float32)
         if not any((self.brightness, self.contrast, self.saturation, self.hue)):
-            return to_signed(frames)
-        frames = to_unit(frames)
+            return frames
+        frames = to_unit(tf.cast(frames, tf.float32))
         if self.brightness:
             frames = tf.image.adjust_brightness(frames, draw(seeds[0], self.brightness))
         if self.contrast:
@@ -213,6 +221,10 @@ class NoAugmentation:
         """Return the clip unchanged."""
         return clip
 
+    def finish(self, frames: tf.Tensor) -> tf.Tensor:
+        """Return the frames unchanged."""
+        return frames
+
 
 def mirror_label(label: tf.Tensor, mirrored_labels: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the label of the mirror image, and whether there is one.
@@ -235,12 +247,12 @@ def mirror(frames: FrameArray, horizontal: Sequence[int] = ()) -> FrameArray:
     """Mirror frames left to right.
 
     Args:
-        frames: `[T, H, W, C]`: float between -1 and 1, or any dtype without `horizontal`.
+        frames: uint8 `[T, H, W, C]`.
         horizontal: Channels that contain displacements to the right, which change their sign.
     """
     image = frames[:, :, ::-1]
     if not horizontal:
         return image
-    signs = np.ones(frames.shape[-1], np.float32)
-    signs[list(horizontal)] = -1
-    return image * signs
+    changed = np.zeros(frames.shape[-1], np.uint8)
+    changed[list(horizontal)] = 255
+    return image ^ changed  # x ^ 255 is 255 - x

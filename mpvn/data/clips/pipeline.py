@@ -130,7 +130,7 @@ class ClipPipeline:
         examples = examples.filter(lambda clip, is_valid: is_valid)
         clips = examples.map(self._augment, self._threads, deterministic=True)
         batched = clips.batch(self.batch_size, drop_remainder=self._training)
-        return batched.prefetch(tf.data.AUTOTUNE)
+        return batched.map(self._finish, self._threads).prefetch(tf.data.AUTOTUNE)
 
     def arrays(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the batches of `dataset` as NumPy arrays.
@@ -262,6 +262,9 @@ class ClipPipeline:
     def _augment(self, clip: dict[str, tf.Tensor], _: tf.Tensor) -> dict[str, tf.Tensor]:
         seed = tf.stack([tf.constant(self._seed, tf.int64), clip["number"]])
         return self.augmentation.apply(clip, seed, self.videos)
+
+    def _finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**batch, "frames": self.augmentation.finish(batch["frames"])}
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the order of the videos in an epoch of training."""

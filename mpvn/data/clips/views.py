@@ -114,7 +114,8 @@ class Views:
         # [clips * T, H, W, C] -> [clips, T, H, W, C]
         for clip in frames.reshape(self.clips, -1, *frames.shape[1:]):
             size = self.size or clip.shape[1:3]
-            yield from crops(to_signed(tf.cast(clip, tf.float32)), size, self.crops, horizontal)
+            for crop in crops(clip, size, self.crops, horizontal):
+                yield to_signed(tf.cast(crop, tf.float32))
 
 
 def crops(
@@ -123,7 +124,7 @@ def crops(
     """Cut crops out of frames, in the order of `Views`.
 
     Args:
-        frames: `[T, H, W, C]`.
+        frames: uint8 `[T, H, W, C]`.
         size: Height and width of a crop, in pixels.
         count: Number of crops: 1, 3, 5 or 10.
         horizontal: As in `mirror`.

@@ -10,6 +10,7 @@ ignored; HDR is not tone-mapped.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -174,7 +176,7 @@ class Converter:
         """Write a part of a frame to `pixels`, uint8 `[*placement.size, 3]`."""
         part = decoded.orientation.stored(placement, decoded.upright_size)
         frame = decoded.frame
-        if _has_alpha(frame):
+        if _has_alpha(frame.format.name):
             frame = _over_black(frame)
         rgb = self._reformatter.reformat(
             self._crop(frame, part),
@@ -231,8 +233,9 @@ def _plane(frame: VideoFrame, index: int) -> Frame:
     return rows[: plane.height, :row]
 
 
-def _has_alpha(frame: VideoFrame) -> bool:
-    pixel_format = frame.format
+@functools.cache
+def _has_alpha(name: str) -> bool:
+    pixel_format = VideoFormat(name)
     return pixel_format.has_palette or any(c.is_alpha for c in pixel_format.components)
 
 
@@ -252,7 +255,7 @@ def read_orientation(frame: VideoFrame) -> Orientation:
     """
     # Reading `side_data` creates a reference cycle that keeps the frame alive until the garbage
     # collector runs. Read it from a tiny copy instead.
-    tiny = frame.reformat(width=2, height=2, format="gray")
+    tiny = frame.reformat(width=2, height=2, format="gray", interpolation="POINT", threads=1)
     try:
         side_data = tiny.side_data
     except ValueError:

@@ -83,8 +83,8 @@ def test_the_mirror_image_of_flow_is_the_flow_of_the_mirror_image(method: str) -
     videos = optical_flow(texture_set(), 2, method, BOUND)
     assert (videos.channels, videos.horizontal) == (4, (0, 2))
     other = optical_flow(texture_set(MovingTexture(mirrored=True)), 2, method, BOUND)
-    flow, expected = (to_signed(each.videos[0].read([0])) for each in (videos, other))
-    mirrored = mirror(flow, videos.horizontal)
+    flow, expected = (each.videos[0].read([0]) for each in (videos, other))
+    mirrored, flow, expected = map(to_signed, (mirror(flow, videos.horizontal), flow, expected))
     np.testing.assert_allclose(inner(BOUND * mirrored), inner(BOUND * expected), atol=0.3)
     assert np.abs(inner(BOUND * (flow[:, :, ::-1] - expected))).max() > 5
 

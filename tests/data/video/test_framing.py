@@ -24,6 +24,7 @@ from mpvn.data.video.framing import (
     frame_arrays,
 )
 from mpvn.data.video_set import Frames, read_framed
+from mpvn.pixels import to_signed
 
 
 def waves(height: int, width: int, steps: int = 3) -> np.ndarray:
@@ -87,7 +88,7 @@ def test_evaluation_reads_the_pixels_of_the_stream(
     np.testing.assert_array_equal(framed.frames, stream)
     clips = ClipPipeline(VideoSet("one", [FileVideo(path)]), Whole(), Augmentation(size))
     (clip,) = clips.arrays()
-    np.testing.assert_array_equal(clip["frames"][0], stream / np.float32(127.5) - np.float32(1))
+    np.testing.assert_allclose(clip["frames"][0], to_signed(stream), atol=2e-7)
 
 
 @pytest.mark.parametrize("rotation", [(0, False), (90, False), (180, False), (-90, True)])
