@@ -152,8 +152,9 @@ class Pipeline:
         from mpvn.data.clips.sampling import Consecutive
         from mpvn.data.sets.files import FileVideo
 
+        videos = {path: FileVideo(path) for path in set(paths)}
         return ClipPipeline(
-            VideoSet("benchmark", [FileVideo(path) for path in paths]),
+            VideoSet("benchmark", [videos[path] for path in paths]),
             Consecutive(clip.frames, stride=clip.stride, place="center"),
             Augmentation((SIZE, SIZE)),
             on_error="raise",

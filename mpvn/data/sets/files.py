@@ -119,25 +119,15 @@ class FileVideo:
         """
         index = self._load_index()
         self._check(indices)
-        if len(index.keys):
-            try:
-                return self._read(index, indices, framing)
-            except (SeekError, VideoError):
-                # Frames that fail after seeking may decode from the start of the file.
-                index = index.from_start()
-        try:
-            framed = self._read(index, indices, framing)
-        except SeekError:
-            index = count_frames(self._path)
-            self._set_index(index)
-            self._check(indices)
+        framed = None
+        while framed is None and len(index.keys):
             try:
                 framed = self._read(index, indices, framing)
-            except SeekError as error:
-                raise VideoError(
-                    f"{self.name}: expected the same frames at each read. Received: other frames "
-                    f"({error}). Do not change the file while it is read."
-                ) from error
+            except (SeekError, VideoError):
+                # Frames that fail after seeking may decode from the start of the file.
+                index = index.more_careful()
+        if framed is None:
+            framed, index = self._read_from_start(index, indices, framing)
         if index is not self._index:
             self._set_index(index)
         return framed
@@ -207,6 +197,24 @@ class FileVideo:
         finally:
             decoded.close()
         return Framed(frames if len(wanted) == len(numbers) else frames[places], placement)
+
+    def _read_from_start(
+        self, index: FrameIndex, indices: Sequence[int], framing: Framing
+    ) -> tuple[Framed, FrameIndex]:
+        """Read frames without seeking. Return also an index that has the frames where they are."""
+        try:
+            return self._read(index, indices, framing), index
+        except SeekError:
+            index = count_frames(self._path)
+        self._set_index(index)
+        self._check(indices)
+        try:
+            return self._read(index, indices, framing), index
+        except SeekError as error:
+            raise VideoError(
+                f"{self.name}: expected the same frames at each read. Received: other frames "
+                f"({error}). Do not change the file while it is read."
+            ) from error
 
     def _check_size(self, size: tuple[int, int], decoded: Decoded) -> None:
         if decoded.upright_size != size:

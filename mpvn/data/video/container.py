@@ -42,6 +42,9 @@ frame is shown, also from a pipe."""
 _DECODING_TIMES_ONLY = frozenset({"avi", "asf"})
 """Formats that do not store when frames are shown."""
 
+_DESCRIBING_FORMATS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+_DESCRIBING_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp9"})
+
 _THEORA_HEADER = b"\x80"
 """The first byte of a header is at least this, and that of a frame is less."""
 
@@ -312,6 +315,11 @@ class Container:
         self._container.close()
         if self._link is not None:
             self._link.disconnect()
+
+    @property
+    def is_described(self) -> bool:
+        """Whether headers say of the video what a decoder needs to know before the first frame."""
+        return self._format.name in _DESCRIBING_FORMATS and self.codec in _DESCRIBING_CODECS
 
     @property
     def is_playlist(self) -> bool:

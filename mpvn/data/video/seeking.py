@@ -17,8 +17,9 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,11 @@ from mpvn.data.video.timeline import Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
 _HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
+
+
+_HEADERS_ALONE = {"skip_frame": "all", "probesize": "32"}
+"""Options to open a file without decoding any frame: for large frames several times faster than
+decoding some to find out more, which costs as much as reading them. Reading checks the frames."""
 
 
 class SeekError(Exception):
@@ -48,11 +54,14 @@ class FrameIndex:
             frames are identified by counting from the start of the file.
         keys: int64 `[key frames, 5]`: the frame's number, then the fields of `KeyFrame`. If empty,
             decoding starts at the beginning of the file.
+        described: Whether the file is opened by its headers alone, without decoding frames to find
+            out more about it.
     """
 
     timeline: Timeline
     stamps: Ticks | None
     keys: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty((0, 5), int))
+    described: bool = False
 
     def __len__(self) -> int:
         return len(self.timeline)
@@ -62,8 +71,10 @@ class FrameIndex:
         """Whether a time stamp identifies a frame: the file is one recording."""
         return self.stamps is not None and bool((np.diff(self.stamps) > 0).all())
 
-    def from_start(self) -> FrameIndex:
-        """Return the index without key frames."""
+    def more_careful(self) -> FrameIndex:
+        """Return the index for the next attempt to read: with probing, then from the start."""
+        if self.described:
+            return dataclasses.replace(self, described=False)
         return dataclasses.replace(self, keys=self.keys[:0])
 
     def key_before(self, frame: int) -> tuple[int, KeyFrame | None]:
@@ -131,7 +142,8 @@ def _index(
     stamps = [int(s.presentation or 0) for s in shown]
     timeline = container.clock.timeline((s.presentation, s.duration) for s in shown)
     container.check_end(stamps[0], timeline.duration)
-    return FrameIndex(timeline, compact(stamps), np.array(sorted(rows), np.int64))
+    keys_of_frames = np.array(sorted(rows), np.int64)
+    return FrameIndex(timeline, compact(stamps), keys_of_frames, container.is_described)
 
 
 def count_frames(path: Path) -> FrameIndex:
@@ -159,7 +171,7 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
         VideoError: The file is damaged at these frames, or cannot be opened.
         SeekError: Its frames are not those of the index.
     """
-    container = _open(path)
+    container = _open(path, _HEADERS_ALONE if index.described else {})
     container.decode_in_one_thread()
     try:
         for run in _runs(index, numbers):
@@ -168,12 +180,12 @@ def decode(path: Path, index: FrameIndex, numbers: Sequence[int]) -> Iterator[De
         container.close()
 
 
-def _open(path: Path) -> Container:
+def _open(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Container:
     if is_pipe(str(path)):
         raise VideoError(
             f"{path}: expected a video file. Received: a pipe, which can be read only once."
         )
-    source = open_source(str(path.absolute()), None, True, 10.0, {})
+    source = open_source(str(path.absolute()), None, True, 10.0, dict(options))
     if not isinstance(source, Container):
         source.close()
         raise VideoError(f"{path}: expected a video file. Received: a folder, or a playlist.")

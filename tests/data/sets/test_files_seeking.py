@@ -21,6 +21,7 @@ from PIL import Image
 
 from mpvn.data import VideoError, VideoReader
 from mpvn.data.sets.files import FileVideo
+from mpvn.data.video import seeking
 from mpvn.data.video.container import Container
 
 
@@ -215,3 +216,49 @@ def test_only_wanted_images_are_decoded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame, picture(index))
     with pytest.raises(VideoError, match=r"5.png does not decode"):
         folder.read([4, 5])
+
+
+# --- files that are opened by their headers alone -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "described"),
+    [
+        ("a.mp4", "libx264", True),
+        ("a.mkv", "libx264", True),
+        ("a.webm", "libvpx-vp9", True),
+        ("a.ts", "libx264", False),
+        ("a.mov", "mjpeg", False),
+    ],
+)
+def test_headers_are_enough_to_open_a_file(
+    tmp_path: Path, name: str, codec: str, described: bool
+) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(tmp_path / name, codec, options={}, pix_fmt=pix_fmt)
+    index = seeking.index_frames(path)
+    assert index.described == described
+    expected = list(VideoReader(path))[7:9]
+    np.testing.assert_array_equal(FileVideo(path).read([7, 8]), expected)
+
+
+def test_a_file_whose_headers_are_not_enough_is_probed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first failure, it is probed at once, and frames are still sought."""
+    path = encode(tmp_path / "a.mp4", options={"g": "10", "x264-params": "scenecut=0"})
+    attempts: list[tuple[bool, int]] = []
+
+    def decode(path: Path, index: seeking.FrameIndex, numbers: list[int]) -> Iterator[object]:
+        attempts.append((index.described, len(index.keys)))
+        if index.described:
+            raise seeking.SeekError("frames are out of order")
+        return seeking.decode(path, index, numbers)
+
+    monkeypatch.setattr("mpvn.data.sets.files.decode", decode)
+    video = FileVideo(path)
+    expected = np.stack(list(VideoReader(path)))
+    for wanted in ([33], [12, 13]):
+        np.testing.assert_array_equal(video.read(wanted), expected[wanted])
+    keys = COUNT // 10
+    assert attempts == [(True, keys), (False, keys), (False, keys)]
