@@ -18,13 +18,14 @@ def test_demo_writes_its_report(
 ) -> None:
     """With a shorter network and fewer videos than the demo of a user."""
     monkeypatch.setattr(networks, "EVALUATION_VIDEOS", 2)
-    assert mpvn("demo", "--video", video, "--steps", 2, "--output", tmp_path / "demo") == 0
+    options = ["--steps", 2, "--frames", 6, "--output", tmp_path / "demo"]
+    assert mpvn("demo", "--video", video, *options) == 0
     assert "4 subnetworks, latency 2" in capsys.readouterr().out
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("<svg") == 4
     assert page.count("<img") == 10
     with VideoReader(tmp_path / "demo" / "seen.mp4") as annotated:
-        assert sum(1 for _ in annotated) == 12
+        assert sum(1 for _ in annotated) == 6
 
 
 def test_demo_rejects_impossible_sizes(tmp_path: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ import mpvn
 pytestmark = pytest.mark.usefixtures("double_precision")
 
 random_examples = settings(
-    max_examples=int(os.environ.get("MPVN_EXAMPLES", "12")),
+    max_examples=int(os.environ.get("MPVN_EXAMPLES", "8")),
     deadline=None,  # the first example compiles
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -14,7 +14,7 @@ import keras_layers
 from mpvn import Plan, VideoNetwork
 
 CUTS = ["second", "third"]
-STEPS = 5
+STEPS = 4
 
 
 def forward_model() -> keras.Model:

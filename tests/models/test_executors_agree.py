@@ -21,7 +21,10 @@ def assert_executors_agree(network: mpvn.VideoNetwork, clip: np.ndarray) -> None
         assert_close(np.asarray(network(clip)), steps)
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "configuration",
+    [name for name in CONFIGURATIONS if name != "inception"],  # the one at full size, below
+)
 def test_executors_agree(configuration: str, rng: np.random.Generator) -> None:
     network = small_network(configuration)
     last_phase = max(clock.phase for clock in network.plan.clock_of.values())
@@ -73,8 +76,8 @@ class Zeros(keras.layers.Layer):
         return (input_shape[0], *self.shape)
 
 
-@pytest.mark.parametrize("configuration", ["densenet, temporal, feedback", "inception, feedback"])
-def test_feedback_changes_the_output(configuration: str, rng: np.random.Generator) -> None:
+def test_feedback_changes_the_output(rng: np.random.Generator) -> None:
+    configuration = "densenet, temporal, feedback"
     name, _, subnetworks = CONFIGURATIONS[configuration]
     network = small_network(configuration)
 

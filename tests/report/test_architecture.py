@@ -236,7 +236,7 @@ def test_figure_matches_its_plan_and_is_small_and_deterministic(name: str) -> No
 
 
 @settings(
-    max_examples=int(os.environ.get("MPVN_EXAMPLES", "20")),
+    max_examples=int(os.environ.get("MPVN_EXAMPLES", "12")),
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -46,6 +46,7 @@ def test_a_sweep_trains_in_processes_resumes_and_reports(
 ) -> None:
     folder = tmp_path / "sweep"
     arguments = ["sweep", "--config", str(config_file), "--output", str(folder), "--jobs", "2"]
+    arguments += [f"--config.training.{key}=2" for key in ("steps", "evaluate_every")]
     assert run(*arguments) == 0
     rows = json.loads((folder / "results.json").read_text())
     assert [(row["plan.subnetworks"], row["seed"]) for row in rows] == [(1, 0), (3, 0)]

@@ -19,7 +19,8 @@ def get_config():
     config.model.options = {{"width": 0.5, "batch_norm": False}}
     config.optimizer.learning_rate = 0.003
     config.data.in_memory = True
-    config.training.steps = 120
+    config.clip.frames = 8
+    config.training.steps = 70
     config.training.batch_size = 3
     return config
 """
