@@ -24,9 +24,11 @@ from mpvn.files import cannot_write, is_device
 
 RUN_FILES = (
     "config.json",
+    "data.json",
     "versions.json",
     "metrics.jsonl",
     "skipped.json",
+    "lock",
     "checkpoints",
     "network.keras",
     "report.html",
