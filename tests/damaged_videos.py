@@ -13,7 +13,7 @@ COUNT = 12
 def write_damaged_set(root: pathlib.Path) -> pathlib.Path:
     """Write two classes of six videos in all, and return their folder.
 
-    The last five frames of `jump/late` and the last three of `run/later` are damaged, `jump/short`
+    The last three frames of `jump/late` and the last of `run/later` are damaged, `jump/short`
     is too short for clips of six frames, and `run/text` is no video.
     """
     for name in ("jump", "run"):
@@ -22,8 +22,8 @@ def write_damaged_set(root: pathlib.Path) -> pathlib.Path:
         _write(root / f"{name}.avi", number)
     _write(root / "jump" / "short.avi", 4, count=3)
     (root / "run" / "text.avi").write_text("no video")
-    _spoil(root / "jump" / "late.avi", COUNT - 5)
-    _spoil(root / "run" / "later.avi", COUNT - 3)
+    _spoil(root / "jump" / "late.avi", COUNT - 3)
+    _spoil(root / "run" / "later.avi", COUNT - 1)
     return root
 
 
