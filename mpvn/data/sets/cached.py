@@ -3,8 +3,8 @@
 A video of 32 frames of 64x64 takes 0.4 MB, and one of 250 frames of 224x224 takes 38 MB. Its
 optical flow with ten channels takes more than three times as much.
 
-Limitations: Frames in memory are scaled as RGB, and those of files before they are converted to RGB.
-Where a clip is scaled, its pixels differ by about a level of 255, and by more at edges of colors.
+Limitations: Frames in memory are scaled as RGB, those of files before they are converted to RGB. In
+clips that are scaled, pixels differ by about a level of 255, and by more at edges of colors.
 """
 
 import dataclasses
