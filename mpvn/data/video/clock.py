@@ -23,11 +23,12 @@ from typing import NamedTuple
 
 from mpvn.data.video.timeline import DEFAULT_FPS, Timeline, compact, slack
 
-PAUSE = Fraction(60)
-"""The longest pause between two frames of a file, in seconds, unless it states longer ones."""
+PAUSE = Fraction(600)
+"""The longest time from the end of a frame to the next one, in seconds: a screen may stand still
+for minutes, and a clock is set by hours."""
 
 BROADCAST_PAUSE = Fraction(10)
-"""The same in formats that are joined and cut at will, and from live sources; FFmpeg's limit."""
+"""The same in formats that are joined and cut at will, and from live sources: FFmpeg's limit."""
 
 MICROSECOND = Fraction(1, 1_000_000)
 _MOST_CLAIMED = 480  # a higher rate may be the container's tick, such as 1000
@@ -53,6 +54,7 @@ class Clock:
         frame: Length of a frame that has no stated one.
         pause: Longest time from the end of a frame to the next one.
         rate: Frames per second; None if unknown.
+        is_average: Whether the rate is an average, of the first frames.
         states_durations: Whether the source's durations of frames are credible.
         in_order: Whether frames take decoding times, in the order in which they are shown, because
             the source has no presentation times.
@@ -65,6 +67,7 @@ class Clock:
     frame: int
     pause: int
     rate: Fraction | None
+    is_average: bool = False
     states_durations: bool = True
     in_order: bool = False
 
@@ -84,6 +87,8 @@ class Clock:
         running = FrameTimes(self)
         times = [running.add(*stamp)[0] for stamp in stamps]
         rate = self.rate or Fraction(DEFAULT_FPS)
+        if self.is_average and times[-1]:
+            rate = ((len(times) - 1) / (times[-1] * self.unit)).limit_denominator(1001)
         tolerance = self.rounding // 2
         return Timeline(compact(times), running.end, self.unit, rate, self.period, tolerance)
 
@@ -96,6 +101,7 @@ class FrameTimes:
 
     Attributes:
         end: End of the newest frame.
+        last_stamp: The latest stamp, in ticks.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -104,6 +110,7 @@ class FrameTimes:
         self._start = 0  # its time
         self._newest = 0
         self.end = 0
+        self.last_stamp = 0
 
     def add(self, stamp: int | None, duration: int | None) -> tuple[int, int]:
         """Return the time and the duration of the next frame, given its own in ticks."""
@@ -119,6 +126,7 @@ class FrameTimes:
     def _time(self, stamp: int | None) -> int:
         if stamp is None:
             return self.end
+        self.last_stamp = max(self.last_stamp, stamp)
         if self._first is not None:
             clock = self._clock
             time = self._start + clock.snap((stamp - self._first) * clock.tick)
@@ -179,8 +187,7 @@ def measured_clock(
     average, usual = Fraction(sum(steps), len(steps)), statistics.median_low(steps)
     measured = 1 / (average * tick)
     simple = [*_simple_rates(measured), *_simple_rates(1 / (usual * tick))]
-    candidates = sorted([*rates, *simple], key=lambda rate: not _is_usual(rate))
-    grid = next((r for r in candidates if _is_grid(1 / (r * tick), usual, runs, rounding)), None)
+    grid = _find_grid([*rates, *simple], tick, usual, runs, rounding)
     claims = [grid, *rates] if grid else rates
     claim = next((r for r in claims if abs(measured - r) <= measured / 20), None)
     if grid is None and min(steps) < 2 * rounding:
@@ -188,7 +195,8 @@ def measured_clock(
     rate = claim or measured.limit_denominator(1001)
     durations = [stamp.duration or 0 for stamp in stamps]
     states_durations = 2 * statistics.median(durations) >= usual
-    return _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order)
+    clock = _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order)
+    return dataclasses.replace(clock, is_average=claim is None)
 
 
 def _is_guess(stamps: Sequence[Stamp]) -> bool:
@@ -239,15 +247,15 @@ def _clock(
     unit = functools.reduce(_common, (length for length in (rounding, period, frame) if length)) / 2
     unit = _common(unit, tick)
     return Clock(
-        unit,
-        int(tick / unit),
-        int(rounding / unit),
-        int(period / unit),
-        int(frame / unit),
-        int(pause / unit),
-        rate,
-        states_durations,
-        in_order,
+        unit=unit,
+        tick=int(tick / unit),
+        rounding=int(rounding / unit),
+        period=int(period / unit),
+        frame=int(frame / unit),
+        pause=int(pause / unit),
+        rate=rate,
+        states_durations=states_durations,
+        in_order=in_order,
     )
 
 
@@ -268,12 +276,36 @@ def _rounding(steps: Sequence[int], tick: Fraction) -> int:
     return math.gcd(int(millisecond), *steps)
 
 
-def _is_grid(period: Fraction, usual: int, runs: Sequence[Sequence[int]], rounding: int) -> bool:
-    """Return whether the usual step is `period`, and all stamps are rounded multiples of it."""
+def _find_grid(
+    rates: Sequence[Fraction],
+    tick: Fraction,
+    usual: int,
+    runs: Sequence[Sequence[int]],
+    rounding: int,
+) -> Fraction | None:
+    """Return the rate of an even grid that the stamps were rounded from, or None.
+
+    Usual rates are tried first, those near the claim before others; then quotients.
+    """
+    near = sorted(rates, key=lambda rate: min(abs(rate / rates[0] - 1), Fraction(1, 100)))
+    errors = [Fraction(0), Fraction(rounding, 2), Fraction(rounding)]
+    usual_rates = [rate for rate in near if _is_usual(rate)]
+    for candidates in (usual_rates, near):
+        for error in errors:
+            for rate in candidates:
+                if _is_grid(1 / (rate * tick), usual, runs, rounding, error):
+                    return rate
+    return None
+
+
+def _is_grid(
+    period: Fraction, usual: int, runs: Sequence[Sequence[int]], rounding: int, error: Fraction
+) -> bool:
+    """Return whether the usual step is `period`, and all stamps are near multiples of it."""
     if period < rounding or abs(period - usual) > rounding:
         return False
     return all(
-        abs(round((stamp - run[0]) / period) * period - (stamp - run[0])) <= rounding
+        abs(round((stamp - run[0]) / period) * period - (stamp - run[0])) <= error
         for run in runs
         for stamp in run
     )

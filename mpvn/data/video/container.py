@@ -45,6 +45,12 @@ _DECODING_TIMES_ONLY = frozenset({"avi", "asf"})
 _DESCRIBING_FORMATS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 _DESCRIBING_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp9"})
 
+_ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc"})
+"""Codecs whose decoders drop frames that refer to missing ones without a word."""
+
+_FIELD_CODECS = frozenset({"h264", "hevc", "vc1"})
+_PROGRESSIVE = 1  # in FFmpeg's list of field orders, where 0 is unknown
+
 _THEORA_HEADER = b"\x80"
 """The first byte of a header is at least this, and that of a frame is less."""
 
@@ -157,14 +163,11 @@ class Container:
     def frames(self) -> Iterator[Decoded]:
         """Decode all frames, with the times at which they are shown."""
         clock, times = self.clock, FrameTimes(self.clock)
-        first: int | None = None
         for frame, orientation in self.oriented_frames(None):
-            stamp = self._stamp(frame)
-            first = stamp if first is None else first
-            time, duration = times.add(stamp, frame.duration)
+            time, duration = times.add(self._stamp(frame), frame.duration)
             seconds = (units * clock.unit for units in (time, duration, clock.slack(time)))
             yield Decoded(frame, orientation, *seconds)
-        self.check_end(first, times.end * clock.unit)
+        self.check_end(times.last_stamp)
 
     def stamped_frames(self) -> Iterator[tuple[VideoFrame, int | None]]:
         """Decode all frames, with the time stamps by which the clock shows them, in ticks."""
@@ -193,7 +196,13 @@ class Container:
                 no other frame needs, and decoding ends when these frames are complete. For decoders
                 in one thread.
         """
+        is_checked = wanted is None and self.codec in _ONE_PICTURE_PER_PACKET
+        start: int | None = None
+        missing = 0
         for packet in self.packets(key) if wanted is None else self._needed_packets(key, wanted):
+            if is_checked and packet is not None and packet.pts is not None and has_frame(packet):
+                start = packet.pts if start is None else start
+                missing += packet.pts >= start  # Those shown before the key frame may not decode.
             try:
                 frames = self._stream.decode(packet)
             except av.FFmpegError as error:
@@ -202,7 +211,11 @@ class Container:
             for frame in frames:
                 if frame.is_corrupt:
                     self.damage.report("a frame was decoded from damaged data")
+                missing -= 1
+                is_checked = is_checked and not frame.interlaced_frame  # Fields may be apart.
                 yield frame
+        if is_checked and missing > 0:
+            self.damage.report(f"{missing} packets have no picture")
 
     def _needed_packets(
         self, key: KeyFrame | None, wanted: Collection[int]
@@ -230,21 +243,22 @@ class Container:
         """
         self._stream.thread_type = "NONE"
 
-    def check_end(self, start: int | None, duration: Fraction) -> None:
+    def check_end(self, last: int) -> None:
         """Report damage if frames end earlier than the file states.
 
         Truncated Matroska files and AVI files end without a decoding error.
 
         Args:
-            start: Stamp of the first frame, in ticks.
-            duration: Length of all frames, in seconds.
+            last: The latest stamp of a frame, in ticks.
         """
         # In AVI, where frames have no times of their own, missing ones may be anywhere. A header
         # that was never completed states another number of frames.
         is_counted = self._format.name == "avi" and self.frame_count == self._stream.duration
         stated = _duration(self._stream) if is_counted else _duration_tag(self._stream)
-        end = (start or 0) * (self.time_base or 0) + duration
-        if stated is None or end >= stated - 2 * self.clock.frame * self.clock.unit:
+        claimed = self._stream.average_rate or self._stream.guessed_rate
+        frame = max(self.clock.frame * self.clock.unit, 1 / claimed if claimed else 0)
+        end = last * (self.time_base or 0) + frame
+        if stated is None or end >= stated - 2 * frame:
             return
         problem = f"it ends at {float(end):.2f} s of {float(stated):.2f} s"
         if is_counted:
@@ -320,6 +334,12 @@ class Container:
     def is_described(self) -> bool:
         """Whether headers say of the video what a decoder needs to know before the first frame."""
         return self._format.name in _DESCRIBING_FORMATS and self.codec in _DESCRIBING_CODECS
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether frames may be stored as two fields, each in a packet of its own."""
+        interlaced = self._stream.codec_context.field_order > _PROGRESSIVE
+        return interlaced and self.codec in _FIELD_CODECS
 
     @property
     def is_playlist(self) -> bool:

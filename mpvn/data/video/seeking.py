@@ -32,6 +32,7 @@ from mpvn.data.video.sources import is_pipe, open_source
 from mpvn.data.video.timeline import Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
+_PLACEHOLDER = 8  # bytes; a packet of at most this size may hold no frame, as in DivX files
 _HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
 
 
@@ -101,6 +102,9 @@ def index_frames(path: Path) -> FrameIndex:
     container.damage.allows_cut_end = True
     try:
         clock = container.clock
+        # Packets may hold no frame or half of one. This must show now: if a read found it out, clips
+        # would depend on those that were read before.
+        is_uneven = container.codec in _HIDDEN_FRAME_CODECS or container.is_interlaced
         packets: list[Stamp] = []
         keys: list[tuple[int, KeyFrame]] = []  # with the number of its packet
         for packet in container.packets():
@@ -109,11 +113,12 @@ def index_frames(path: Path) -> FrameIndex:
                 keys.append((len(packets), key))
             if has_frame(packet):
                 packets.append(container.stamp(packet))
-        if not packets or not keys or container.codec in _HIDDEN_FRAME_CODECS:
+                is_uneven = is_uneven or packet.size <= _PLACEHOLDER
+        if not packets or not keys or is_uneven:
             return count_frames(path)
         if clock.in_order:
             timeline = clock.timeline((stamp.decoding, stamp.duration) for stamp in packets)
-            container.check_end(packets[0].decoding, timeline.duration)
+            container.check_end(max(stamp.decoding or 0 for stamp in packets))
             return FrameIndex(timeline, None)
         return _index(container, packets, keys) or count_frames(path)
     finally:
@@ -141,7 +146,7 @@ def _index(
         return None
     stamps = [int(s.presentation or 0) for s in shown]
     timeline = container.clock.timeline((s.presentation, s.duration) for s in shown)
-    container.check_end(stamps[0], timeline.duration)
+    container.check_end(max(stamps))
     keys_of_frames = np.array(sorted(rows), np.int64)
     return FrameIndex(timeline, compact(stamps), keys_of_frames, container.is_described)
 
@@ -158,7 +163,7 @@ def count_frames(path: Path) -> FrameIndex:
                 "The file is damaged or was cut short: download or record it again."
             )
         timeline = container.clock.timeline(shown)
-        container.check_end(shown[0][0], timeline.duration)
+        container.check_end(max(stamp or 0 for stamp, _ in shown))
         return FrameIndex(timeline, None)
     finally:
         container.close()

@@ -107,10 +107,14 @@ class Timeline:
         end = self.end if frames.stop == len(self) else int(self.times[frames.stop])
         times = self.times[frames.start : frames.stop]
         shifted = compact([int(time) - start for time in times])
-        return dataclasses.replace(self, times=shifted, end=end - start)
+        # If the time of the first frame was rounded, too, differences are rounded twice.
+        tolerance = self.tolerance + slack(start, self.period, self.tolerance)
+        return dataclasses.replace(self, times=shifted, end=end - start, tolerance=tolerance)
 
     def _first_at(self, seconds: float | Fraction) -> int:
         exact = Fraction(seconds).limit_denominator(1_000_000)
+        # Programs print times with six decimals: a little later than a frame still means it.
+        exact -= Fraction(1, 1_000_000)
         times = np.asarray(self.times)
         latest = times + slack(times, self.period, self.tolerance)
         return int(np.searchsorted(latest, math.ceil(exact / self.tick)))
