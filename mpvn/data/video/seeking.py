@@ -102,8 +102,8 @@ def index_frames(path: Path) -> FrameIndex:
     container.damage.allows_cut_end = True
     try:
         clock = container.clock
-        # Packets may hold no frame or half of one. This must show now: if a read found it out, clips
-        # would depend on those that were read before.
+        # Packets may hold no frame or half of one. This must show now: if a read found it out,
+        # clips would depend on those that were read before.
         is_uneven = container.codec in _HIDDEN_FRAME_CODECS or container.is_interlaced
         packets: list[Stamp] = []
         keys: list[tuple[int, KeyFrame]] = []  # with the number of its packet
