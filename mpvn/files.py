@@ -2,7 +2,7 @@
 
 A reader sees the old content or the new content and never a part of it, even if the process is
 killed in the middle. What a killed process has left behind is removed at the next writing of the
-same file: each writer holds a lock, which the system gives up when a process ends.
+same file: each writer holds a lock.
 
 Limitations: file systems without locks keep what a killed process has left behind.
 """
@@ -17,10 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked, so nothing of other processes is removed.
-    fcntl = None  # type: ignore[assignment]
+from mpvn.locks import is_at, lock
 
 _LOCK = ".writer.lock"  # beside what is written, and named unlike it
 _LONGEST_NAME = 240  # bytes; most file systems allow 255, of which hidden names add some
@@ -179,8 +176,8 @@ class _Room:
         self._all = target.with_name(f".{_short(target.name)}.partial")
         self.folder, self._lock = self._create()
         for other in self._all.iterdir():
-            if other != self.folder and (lock := _take(other)) is not None:
-                _remove(other, lock)  # of a dead writer
+            if other != self.folder and (file := _take(other)) is not None:
+                _remove(other, file)  # of a dead writer
 
     def remove(self) -> None:
         """Remove the folder and what is in it."""
@@ -193,8 +190,8 @@ class _Room:
             self._all.mkdir(exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # Another writer has just cleaned up.
                 folder = Path(tempfile.mkdtemp(dir=self._all, prefix=""))
-                if (lock := _take(folder, new=True)) is not None:
-                    return folder, lock
+                if (file := _take(folder, new=True)) is not None:
+                    return folder, file
 
 
 def _short(name: str) -> str:
@@ -209,37 +206,20 @@ def _take(folder: Path, new: bool = False) -> int | None:
     Where locks do not exist, only a `new` folder can be taken.
     """
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if _lock(lock, otherwise=new) and _is_at(lock, folder / _LOCK):
-        return lock
-    os.close(lock)
+    try:
+        is_taken = lock(file)
+    except OSError:
+        is_taken = new
+    if is_taken and is_at(file, folder / _LOCK):
+        return file
+    os.close(file)
     return None
 
 
-def _lock(file: int, otherwise: bool) -> bool:
-    """Lock an open file. Return whether that succeeded; `otherwise` where locks do not exist."""
-    if fcntl is None:
-        return otherwise
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return otherwise
-    return True
-
-
-def _is_at(file: int, path: Path) -> bool:
-    """Return whether an open file has not been removed by another process meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except OSError:
-        return False
-
-
-def _remove(folder: Path, lock: int) -> None:
+def _remove(folder: Path, file: int) -> None:
     """Remove a folder whose lock this process holds: its content, its lock, and then itself."""
     with contextlib.suppress(OSError):
         for path in list(folder.iterdir()):
@@ -249,4 +229,4 @@ def _remove(folder: Path, lock: int) -> None:
                 path.unlink(missing_ok=True)
         (folder / _LOCK).unlink()
         folder.rmdir()
-    os.close(lock)
+    os.close(file)

@@ -1,8 +1,7 @@
 """A lock on a folder: one training, or one sweep, writes into it at a time.
 
-The lock is a `flock` of the kernel on the file `lock` in the folder, which the kernel releases when
-the process ends, also after `kill -9`. The existence of the file means nothing: a killed process
-leaves it behind, and its content only says who holds the lock.
+The file `lock` in the folder is locked as in `mpvn.locks`: a dead process does not hold it. Its
+content only says who does.
 
 What this does not do well: on network file systems the lock holds between machines only if the file
 system supports it, as NFS 4 does. NFS mounted with `local_lock=flock` locks within a machine only.
@@ -11,8 +10,6 @@ A file system without locks, such as a mounted cloud drive, gives a warning inst
 
 import contextlib
 import datetime
-import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -20,9 +17,9 @@ import socket
 import warnings
 from typing import Any
 
-LOCK = "lock"
+from mpvn.locks import NoLocks, is_at, lock
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+LOCK = "lock"
 
 
 class FolderLock:
@@ -79,14 +76,8 @@ class FolderLock:
         """Return the locked file, or None if its last holder has deleted it meanwhile."""
         file = self._path.open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = self._in_use(file)
-            file.close()
-            raise ValueError(message) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+            is_locked = lock(file.fileno())
+        except NoLocks as error:
             warnings.warn(
                 f"{self.folder} cannot be locked ({error.strerror}). Do not start a second "
                 f"{self.work} there.",
@@ -94,7 +85,11 @@ class FolderLock:
                 stacklevel=3,
             )
             return file
-        if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+        if not is_locked:
+            message = self._in_use(file)
+            file.close()
+            raise ValueError(message)
+        if is_at(file.fileno(), self._path):
             return file
         file.close()
         return None
