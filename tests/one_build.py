@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from mpvn.training import Experiment, build
 from mpvn.training.build.clips import build_pipeline
 from mpvn.training.build.videos import build_data
-from mpvn.training.checkpoint import load_checkpoint, save_checkpoint
+from mpvn.training.checkpoint import read_checkpoint, save_checkpoint
 
 
 class OneBuild:
@@ -28,7 +28,7 @@ class OneBuild:
             save_checkpoint(self._initial, first.network, first.optimizers, {})
             return first
         first = self.experiment
-        load_checkpoint(self._initial, first.network, first.optimizers)
+        read_checkpoint(self._initial).restore(first.network, first.optimizers)
         train, held_out = build_data(config)
         return dataclasses.replace(
             first,

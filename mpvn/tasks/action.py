@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.tasks.classes import Average, ClassTask, check_average, check_outputs, mean_over_steps
+from mpvn.tasks.classes import Average, ClassLoss, ClassTask, check_average, mean_over_steps
 from mpvn.tasks.overlay import Share, bars, stacked
 from mpvn.tasks.recognition import Recognition, among_top
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
@@ -63,34 +63,13 @@ class ActionRecognition(ClassTask):
 
 
 @keras.saving.register_keras_serializable(package="mpvn")
-class LabelCrossEntropy(keras.losses.Loss):
-    """Softmax cross-entropy of labels `[...]` and logits `[..., classes]`; `call` returns `[...]`.
+class LabelCrossEntropy(ClassLoss):
+    """Softmax cross-entropy of labels `[...]` and logits `[..., classes]`."""
 
-    Args:
-        classes: number of classes.
-        reduction, name: as in Keras.
+    usual_name = "label_cross_entropy"
 
-    Raises:
-        ValueError: when called, if the outputs have another number of classes.
-    """
-
-    def __init__(
-        self,
-        classes: int,
-        reduction: str = "sum_over_batch_size",
-        name: str = "label_cross_entropy",
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype="float32")
-        self.classes = classes
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        check_outputs(y_pred, self.classes)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(
-            tf.cast(y_true, tf.int32), tf.cast(y_pred, tf.float32)
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "classes": self.classes}
+    def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(labels, tf.int32), logits)
 
 
 @keras.saving.register_keras_serializable(package="mpvn")

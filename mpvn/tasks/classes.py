@@ -1,9 +1,10 @@
-"""What tasks that score classes share: scores of a clip, from logits at each of its steps."""
+"""What tasks that score classes share: scores of a clip, from logits at each step, and losses."""
 
 import abc
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import keras
 import tensorflow as tf
 
 from mpvn.tasks.recognition import Scores
@@ -74,6 +75,40 @@ class ClassTask(Task):
         scores = self.probabilities(logits) if self.average == "probabilities" else logits
         weights = step_weights(size(logits, 1), self.first_step, self.skip_last)
         return mean_over_steps(scores, weights[None])
+
+
+class ClassLoss(keras.losses.Loss, abc.ABC):
+    """A loss of scores of classes: `call` takes logits `[..., classes]` and returns `[...]`.
+
+    Args:
+        classes: number of classes.
+        reduction, name: as in Keras.
+
+    Attributes:
+        usual_name: the name, unless another one is given.
+
+    Raises:
+        ValueError: when called, if the outputs have another number of classes.
+    """
+
+    usual_name: str
+
+    def __init__(
+        self, classes: int, reduction: str = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(name=name or self.usual_name, reduction=reduction, dtype="float32")
+        self.classes = classes
+
+    @abc.abstractmethod
+    def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Return the losses `[...]`, from labels as in targets and float32 logits."""
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        check_outputs(y_pred, self.classes)
+        return self.losses(y_true, tf.cast(y_pred, tf.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "classes": self.classes}
 
 
 def mean_over_steps(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

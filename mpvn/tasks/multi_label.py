@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.tasks.action import one_label
-from mpvn.tasks.classes import ClassTask, check_outputs
+from mpvn.tasks.classes import ClassLoss, ClassTask
 from mpvn.tasks.mean_average_precision import ClassesWithClips, MeanAveragePrecision
 from mpvn.tasks.overlay import Share, bars, stacked
 from mpvn.tasks.recognition import MultiLabelRecognition
@@ -92,34 +92,12 @@ class MultiLabelActions(ClassTask):
 
 
 @keras.saving.register_keras_serializable(package="mpvn")
-class MultiLabelCrossEntropy(keras.losses.Loss):
-    """Sigmoid cross-entropy, the mean over the classes.
+class MultiLabelCrossEntropy(ClassLoss):
+    """Sigmoid cross-entropy of labels (1 or 0) and logits, both `[..., classes]`: their mean."""
 
-    `call` takes labels, 1 or 0, and logits, both `[..., classes]`, and returns `[...]`.
+    usual_name = "multi_label_cross_entropy"
 
-    Args:
-        classes: number of classes.
-        reduction, name: as in Keras.
-
-    Raises:
-        ValueError: when called, if the outputs have another number of classes.
-    """
-
-    def __init__(
-        self,
-        classes: int,
-        reduction: str = "sum_over_batch_size",
-        name: str = "multi_label_cross_entropy",
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype="float32")
-        self.classes = classes
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        check_outputs(y_pred, self.classes)
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(
-            tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
-        )
+    def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = tf.cast(labels, tf.float32)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
         return tf.reduce_mean(losses, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "classes": self.classes}

@@ -140,20 +140,6 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     return Checkpoint(pathlib.Path(path), arrays, json.loads(arrays.pop(_ABOUT).tobytes()))
 
 
-def load_checkpoint(
-    path: str | os.PathLike,
-    model: keras.Model,
-    optimizers: Sequence[keras.optimizers.Optimizer] = (),
-) -> dict:
-    """Read a checkpoint, restore its state, and return its `about`.
-
-    Args and Raises as in `read_checkpoint` and `Checkpoint.restore`.
-    """
-    checkpoint = read_checkpoint(path)
-    checkpoint.restore(model, optimizers)
-    return checkpoint.about
-
-
 def _damaged(path: str | os.PathLike, problem: str) -> CheckpointError:
     return CheckpointError(
         f"{path} is damaged: {problem}. Expected a whole checkpoint of a run. Restore the file "

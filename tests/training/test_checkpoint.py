@@ -13,7 +13,6 @@ import pytest
 from mpvn.training import RunFolder
 from mpvn.training.checkpoint import (
     CheckpointError,
-    load_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
@@ -53,7 +52,9 @@ def test_a_model_built_later_in_the_process_takes_the_state(
     assert other.layers[1].name != model.layers[1].name
     for each in (*other.variables, *other.optimizer.variables):
         each.assign(np.full_like(each, 7))
-    assert load_checkpoint(saved, other, [other.optimizer]) == {"step": 1}
+    stored = read_checkpoint(saved)
+    stored.restore(other, [other.optimizer])
+    assert stored.about == {"step": 1}
     for actual, expected in zip(values(other), values(model), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
@@ -63,10 +64,10 @@ def test_other_optimizers_and_networks_are_refused(model: keras.Model, saved: pa
     sgd.build(model.trainable_variables)
     before = values(model)
     with pytest.raises(ValueError, match=r"has unknown optimizer\|0\|Adam"):
-        load_checkpoint(saved, model, [sgd])
+        read_checkpoint(saved).restore(model, [sgd])
     wide = trained_model(units=5)
     with pytest.raises(ValueError, match=r"model\|0\|kernel is float32 \[4, 3\], not .*\[4, 5\]"):
-        load_checkpoint(saved, wide)
+        read_checkpoint(saved).restore(wide)
     for old, new in zip(before, values(model), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -96,7 +97,7 @@ def test_every_flipped_byte_is_found_or_changes_nothing(
 def test_a_cut_file_is_named(length: int, model: keras.Model, saved: pathlib.Path) -> None:
     saved.write_bytes(saved.read_bytes()[:length])
     with pytest.raises(CheckpointError, match="last.npz is damaged: it is cut"):
-        load_checkpoint(saved, model)
+        read_checkpoint(saved)
 
 
 def test_a_changed_array_does_not_have_the_checksum(
@@ -115,7 +116,7 @@ def test_a_changed_array_does_not_have_the_checksum(
     ):
         np.savez(saved, **changed)
         with pytest.raises(CheckpointError, match="does not have the checksum"):
-            load_checkpoint(saved, model)
+            read_checkpoint(saved)
 
 
 def test_files_of_earlier_versions_and_missing_ones_are_refused(
@@ -125,14 +126,14 @@ def test_files_of_earlier_versions_and_missing_ones_are_refused(
         arrays = dict(stored)
     np.savez(saved, **{name: value for name, value in arrays.items() if name != "checksum"})
     with pytest.raises(CheckpointError, match="no checksum.* earlier version.* in a new folder"):
-        load_checkpoint(saved, model)
+        read_checkpoint(saved)
     with zipfile.ZipFile(saved, "w") as archive:
         archive.writestr("notes.txt", "none of ours")
     with pytest.raises(CheckpointError, match="last.npz is damaged|has no checksum"):
-        load_checkpoint(saved, model)
+        read_checkpoint(saved)
     saved.unlink()
     with pytest.raises(CheckpointError, match="Expected a checkpoint. Received: nothing at .*last"):
-        load_checkpoint(saved, model)
+        read_checkpoint(saved)
 
 
 # --- the last one and the one before ------------------------------------------------------------

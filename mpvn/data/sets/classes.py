@@ -4,9 +4,10 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 
+from mpvn.data.sets.layout import named
+
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
-_MAX_NAMED = 5
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -72,10 +73,9 @@ def warn_of_missing_classes(
     missing = [name for name in names if name not in present]
     if not missing:
         return
-    more = f", and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
     warnings.warn(
         f"{title}: expected videos of each class. Received: none of {len(missing)} "
-        f"class{'es' * (len(missing) > 1)}: {', '.join(missing[:_MAX_NAMED])}{more}. {remedy}",
+        f"class{'es' * (len(missing) > 1)}: {named(missing)}. {remedy}",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -20,9 +20,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from mpvn.data.sets.layout import named
 from mpvn.data.video.endings import is_hidden, is_image, is_video, may_be_missed, suffix
-
-_MAX_NAMED = 5
 
 
 class Finder:
@@ -137,9 +136,8 @@ class _Content:
 
 
 def _named(paths: Sequence[Path], root: Path) -> str:
-    """Name some of the paths, relative to `root`, and count the rest."""
-    more = f", and {len(paths) - _MAX_NAMED} more" if len(paths) > _MAX_NAMED else ""
-    return ", ".join(str(path.relative_to(root)) for path in paths[:_MAX_NAMED]) + more
+    """Name some of the paths, relative to `root`, and count the others."""
+    return named([str(path.relative_to(root)) for path in paths])
 
 
 def _contains(folder: str, other: str) -> bool:

@@ -53,7 +53,7 @@ class Listing(NamedTuple):
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read_files(root: Path, source: Path, threshold: float, remedy: str) -> list[KeypointFile]:
+def read_files(source: Path, threshold: float, remedy: str) -> list[KeypointFile]:
     """Read a JSON file, or all JSON files below a folder.
 
     Raises:

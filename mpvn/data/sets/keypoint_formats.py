@@ -319,5 +319,5 @@ _FORMATS: dict[str, tuple[Callable[[Any], bool], _Parser]] = {
         _mmpose_video,
     ),
     "MMPose per image": (_lists("keypoints", "keypoint_scores"), _mmpose_image),
-    "nobody": (lambda content: content == [], lambda content, stem: Content([], (), False)),
+    "no people": (lambda content: content == [], lambda content, stem: Content([], (), False)),
 }

@@ -37,14 +37,13 @@ from mpvn.data.sets.folder import part
 from mpvn.data.sets.keypoint_files import KeypointFile, Listing, listings, read_files
 from mpvn.data.sets.keypoint_formats import Size
 from mpvn.data.sets.keypoint_video import KeypointVideo, Numbering
-from mpvn.data.sets.layout import check_choice, find_folder, raise_problems
+from mpvn.data.sets.layout import check_choice, find_folder, named, raise_problems
 from mpvn.data.video_set import VideoSet
 
 _REMEDY = (
     "Put the videos (files, or folders of images) and the JSON files with their joints into one "
     "folder, such as walk/01.mp4 and joints/walk/01.json."
 )
-_MAX_NAMED = 5
 
 
 def keypoint_videos(
@@ -91,7 +90,7 @@ def keypoint_videos(
     finder = Finder()
     paths = finder.videos_in(root)
     raise_problems(str(root), finder.problems + ([] if paths else ["Expected videos"]), _REMEDY)
-    files = read_files(root, root / (annotations or ""), threshold, _REMEDY)
+    files = read_files(root / (annotations or ""), threshold, _REMEDY)
     found, unknown = listings(root, files, paths, _REMEDY)
     joints = _joint_names(root, files, names)
     numbering = _numbering(root, found, first_frame)
@@ -182,7 +181,4 @@ def _warn(text: str, root: Path, paths: Iterable[Path | str]) -> None:
         str(path.relative_to(root)) if isinstance(path, Path) else path for path in paths
     )
     if shown:
-        more = f", and {len(shown) - _MAX_NAMED} more" if len(shown) > _MAX_NAMED else ""
-        warnings.warn(
-            f"{text}: {', '.join(shown[:_MAX_NAMED])}{more}.", RuntimeWarning, stacklevel=3
-        )
+        warnings.warn(f"{text}: {named(shown)}.", RuntimeWarning, stacklevel=3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mpvn.data.video.endings import is_hidden, is_image
 
-_MAX_SHOWN_PROBLEMS = 5
+_MOST_NAMED = 5
 
 
 def raise_problems(source: str, problems: Sequence[str], remedy: str) -> None:
@@ -16,10 +16,16 @@ def raise_problems(source: str, problems: Sequence[str], remedy: str) -> None:
     if not problems:
         return
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    shown = "".join(f"\n  {problem}" for problem in problems[:_MAX_SHOWN_PROBLEMS])
-    more = len(problems) - _MAX_SHOWN_PROBLEMS
+    shown = "".join(f"\n  {problem}" for problem in problems[:_MOST_NAMED])
+    more = len(problems) - _MOST_NAMED
     rest = f"\n  and {more} more" if more > 0 else ""
     raise ValueError(f"{source}: {count}:{shown}{rest}\n{remedy}")
+
+
+def named(names: Sequence[str]) -> str:
+    """Name five things, and count the others."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:

@@ -14,6 +14,14 @@ class ConnectionLost(VideoError):
     """The data of a stream, camera, download or pipe stopped before its end."""
 
 
+def no_frames(name: object) -> VideoError:
+    """Return the error that nothing of a source decodes, given its name."""
+    return VideoError(
+        f"{name}: expected at least one frame that decodes. Received: none. "
+        "The file is damaged or was cut short: download or record it again."
+    )
+
+
 class Damage:
     """Report damaged data in one source: raise an error if strict, otherwise warn once.
 

@@ -6,8 +6,8 @@ results: rotation stored as metadata (phones), variable frame rates, odd sizes, 
 alpha images, truncated files.
 
 `sources` opens a source, `container` and `image_folder` decode it, `frames` converts it to RGB and
-`rates` to another frame rate. The reader combines them and owns the open sources. Limitations are
-listed in each module.
+`rates` to another frame rate. The reader combines them and owns the open sources. The docstring of
+the package lists all modules; limitations are listed in each.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import NamedTuple, Self
 
 from mpvn.data.video.background import BackgroundSource
-from mpvn.data.video.errors import VideoError
+from mpvn.data.video.errors import VideoError, no_frames
 from mpvn.data.video.frames import Decoded, Frame, upright_pictures
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.rates import resample
@@ -239,10 +239,7 @@ class VideoReader:
             frames = source.frames()
             first = next(frames, None)
             if first is None:
-                raise VideoError(
-                    f"{self.source}: expected at least one frame that decodes. Received: none. "
-                    "The file is damaged or was cut short: download or record it again."
-                )
+                raise no_frames(self.source)
         except BaseException:
             self._release(source)
             raise

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from mpvn.data.video.clock import Stamp, recordings
 from mpvn.data.video.container import Container, KeyFrame, has_frame
-from mpvn.data.video.errors import VideoError
+from mpvn.data.video.errors import VideoError, no_frames
 from mpvn.data.video.frames import Decoded
 from mpvn.data.video.sources import is_pipe, open_source
 from mpvn.data.video.timeline import Ticks, Timeline, compact
@@ -158,10 +158,7 @@ def count_frames(path: Path) -> FrameIndex:
     try:
         shown = [(stamp, frame.duration) for frame, stamp in container.stamped_frames()]
         if not shown:
-            raise VideoError(
-                f"{path}: expected at least one frame that decodes. Received: none. "
-                "The file is damaged or was cut short: download or record it again."
-            )
+            raise no_frames(path)
         timeline = container.clock.timeline(shown)
         container.check_end(max(stamp or 0 for stamp, _ in shown))
         return FrameIndex(timeline, None)

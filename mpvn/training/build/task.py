@@ -101,7 +101,7 @@ def _required(config: ConfigDict, videos: VideoSet, kind: str) -> tuple[str, ...
             f"{videos.name} in {config.data.path!r} with one, {names[0]}. Add videos of another"
         )
     if not names:
-        examples = {"classes": "folder, table or ucf101", "joints": "keypoint_videos or posetrack"}
+        examples = {"classes": "folder, csv or ucf101", "joints": "keypoint_videos or posetrack"}
         raise ValueError(
             f"config.task.name: the task {task!r} needs {kind}. Received: {videos.name} without "
             f"any. Choose another task, or a data set that has them, such as {examples[kind]}"
