@@ -5,8 +5,9 @@
 Of FOLDER/CLASS/VIDEO, four fifths are for training and the rest for evaluation;
 `--config.data.evaluation.split=train` evaluates on the training videos. Folders
 FOLDER/train/CLASS and FOLDER/val/CLASS need `--config.data.train.fraction=None` and
-`--config.data.evaluation.fraction=None`. At 8 frames per second a clip lasts two seconds. The
-network has no slow clocks: with them the classifier would answer only twice per clip.
+`--config.data.evaluation.fraction=None`. CSV files and several labels per video: docs/data.md. At 8
+frames per second a clip lasts two seconds. The network has no slow clocks: with them the classifier
+would answer only twice per clip.
 
 Takes: minutes on two cores for small sets. Expect: depends on your videos.
 """

@@ -1,9 +1,11 @@
 """Par-Inception for keypoints (*Massively Parallel Video Networks*, appendix C).
 
 The paper's data set is not public. Here it is PoseTrack 2018, at `--config.data.path`; other data
-sets with joints are chosen by `--config.data.name`, such as jhmdb (with
-`--config.data.evaluation.split=test`). The heatmaps are a quarter of the frame's size, 56x56, with
-a Gaussian of one heatmap pixel.
+sets with joints are chosen by `--config.data.name`: jhmdb (with
+`--config.data.evaluation.split=test`), or keypoint_videos, your own videos with joints in JSON
+files (with `--config.data.train.fraction=0.8 --config.data.evaluation.fraction=0.8`; see
+docs/data.md). The heatmaps are a quarter of the frame's size, 56x56, with a Gaussian of one heatmap
+pixel.
 
 Takes: 70,000 updates on batches of 4 clips, 32 frames of 224x224 each; the time has not been
 measured here. Expect: figure 6 of the paper, on its own data; its values are not stated here.

@@ -1,23 +1,30 @@
-"""Documents are executed: the README's Python, and the examples of docstrings."""
+"""Documents are executed: their Python code, their commands as far as arguments, and docstrings."""
 
 import doctest
 import importlib
 import pathlib
 import re
+import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from encoded_videos import encode
 from keras.applications import MobileNetV2
 
-from mpvn import Plan
+from mpvn import Plan, cli
+from mpvn.data import video
 from mpvn.models import PUBLISHED, load_frame_model, multi_scale, par_densenet
 from mpvn.report import architecture_figure, timeline_figure
 from mpvn.report.networks import published_table
 from mpvn.sideways.schedule import gpipe, sideways
+from mpvn.training import base_config, load_config
+from mpvn.training.overrides import override
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
+DOCUMENTS = [README, *sorted((README.parent / "docs").glob("*.md"))]
 MODULES = [
     *(
         f"keras_layers.{path.stem}"
@@ -61,6 +68,55 @@ def test_the_python_code_of_the_readme_runs(
         exec(compile(block, str(README), "exec"), names)
     assert names["scores"].shape == (1, 1000)
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+
+
+def test_the_python_code_about_data_runs(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    walk = encode(tmp_path / "walk.mp4", count=15)  # 0.6 s
+    for name in ("walking", "waving"):
+        (tmp_path / "FOLDER" / name).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "FOLDER" / name / f"{number}.mp4").symlink_to(walk)
+    text = (README.parent / "docs" / "data.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/data.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[:5] for line in printed[:6]] == [f"{n / 10:.1f} s" for n in range(6)]
+    assert printed[6:] == ["10 25 2/5", "('walking', 'waving') 2 2"]
+    assert len(names["frames"]) == 4
+    with names["VideoReader"]("seen.mp4") as seen:
+        assert [time for time, _ in seen.timed()] == [n / 25 for n in range(15)]
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield the arguments of each command in the documents, and the name of the document."""
+    for path in DOCUMENTS:
+        text = path.read_text().replace("\\\n", " ")
+        for command in re.findall(r"^ {4}.*?\bmpvn ([a-z]+ .+)$", text, re.MULTILINE):
+            yield path.name, shlex.split(command, comments=True)
+
+
+def test_the_commands_of_the_documents_have_the_arguments_that_commands_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(README.parent)
+    found = list(commands())
+    assert {path for path, _ in found} >= {"README.md", "data.md", "runs.md"}
+    for _, argv in found:
+        arguments = cli._parse(argv)
+        if arguments.name == "train":
+            load_config(arguments.config, arguments.overrides)
+        elif arguments.overrides:
+            override(base_config(), arguments.overrides)
+
+
+def test_the_map_of_the_video_package_has_each_module() -> None:
+    listed = re.findall(r"^ {4}(\w+) {2,}", video.__doc__ or "", re.MULTILINE)
+    modules = {path.stem for path in pathlib.Path(video.__file__).parent.glob("*.py")}
+    assert sorted(listed) == sorted(modules - {"__init__"})
 
 
 def test_the_timeline_of_the_readme_is_current() -> None:
