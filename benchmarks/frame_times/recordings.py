@@ -149,6 +149,7 @@ def even_recordings() -> Iterator[Recording]:
         ("h264_coarse.mp4", NTSC, f"{X264} -bf 2 -video_track_timescale 1000"),
         ("h264_coarse.mov", NTSC_FILM, f"{X264} -bf 2 -video_track_timescale 600"),
         ("h264_very_coarse.mov", "24", f"{X264} -bf 0 -video_track_timescale 100"),
+        ("h264_1000.mp4", "1000", f"{X264} -bf 2"),
         ("h264.m4v", "15", f"{X264} -bf 2 -f mp4"),
         ("h264.f4v", "25", f"{X264} -bf 2"),
         ("h264.ismv", "25", f"{X264} -bf 2"),
@@ -167,6 +168,7 @@ def even_recordings() -> Iterator[Recording]:
         ("h264_30.mkv", "30", f"{X264} -bf 2"),
         ("h264_ntsc.mkv", NTSC, f"{X264} -bf 3 -b-pyramid normal"),
         ("h264_60.mkv", "60", f"{X264} -bf 0"),
+        ("h264_600.mkv", "600", f"{X264} -bf 2"),
         ("hevc_120.mkv", "120", X265),
         ("mpeg2.mkv", "25", f"-c:v mpeg2video {MPEG} -bf 2"),
         ("mpeg4.mkv", "12", f"-c:v mpeg4 {MPEG} -bf 2"),
@@ -266,6 +268,7 @@ def even_recordings() -> Iterator[Recording]:
         ("long.m2ts", NTSC_FILM, X264),
     ]:
         yield even(name, rate, options, frames=1000)
+    yield even("time_lapse.mkv", "1/90", f"{X264} -bf 2", frames=3)
     yield even("slow.mp4", "1/2", f"{X264} -bf 2", frames=8)
     yield even("slow.mkv", "7/3", f"{X264} -bf 2", frames=12)
     yield even("two_frames.mp4", "25", f"{X264} -bf 2", frames=2)

@@ -114,10 +114,11 @@ def described(rate: Fraction, right: tuple[Fraction, Fraction]) -> str:
 
 def is_wrong(row: dict[str, Any]) -> bool:
     """Return whether mpvn is wrong, or the ffmpeg program differs without a remark."""
+    program = [row[name] for name in PROGRAM]
     by_mpvn = any(row[name] for name in (*STREAM, DATA_SET, MESSAGE)) or "not" in row[RATE]
-    return (by_mpvn and row["file"] not in LIMITS) or (
-        any(row[name] for name in PROGRAM) and not row[REMARK]
-    )
+    if row["file"] in LIMITS:
+        by_mpvn = [row[name] for name in STREAM] != program
+    return by_mpvn or (any(program) and not row[REMARK])
 
 
 def total(rows: Rows) -> dict[str, Any]:

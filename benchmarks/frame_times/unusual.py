@@ -67,6 +67,8 @@ SLOWER = in_phases((20, 60), (20, 24), (10, 10))
 SCREEN = in_phases((6, 20), (1, Fraction(1, 3)), (9, 10), (1, Fraction(2, 5)), (12, 20), (2, 1))
 DROPPED = with_gaps(30, [7, 8, 20, 31, 32, 33])
 SINGLE = with_gaps(25, [10, 25])
+STILL = Schedule.at([0, Fraction(1, 30), Fraction(2, 30), 90, 90 + Fraction(1, 30), 91])
+"""A screen recording in which nothing moves for a while."""
 TIMELAPSE = Schedule.at([0, 5, 11, 12, 30, 31])
 
 
@@ -108,6 +110,9 @@ def uneven_recordings() -> Iterator[Recording]:
         ("dropped_mpeg4.avi", DROPPED, f"-c:v mpeg4 {MPEG} -enc_time_base 1:30 -r 30"),
         ("single_drops.mkv", SINGLE, h264),
         ("single_drops.mp4", SINGLE, f"{h264} -video_track_timescale 12800"),
+        ("long_pause.mp4", STILL, f"{h264} -video_track_timescale 90000"),
+        ("long_pause.mkv", STILL, h264),
+        ("long_pause.webm", STILL, VP8),
         ("timelapse.mp4", TIMELAPSE, f"{h264} -video_track_timescale 1000"),
         ("timelapse.mkv", TIMELAPSE, h264),
     ]:
