@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
-from schedule import Reading, Schedule, number_in, wrong_numbers
+from schedule import Reading, Schedule, number_in
 
 from mpvn.data import VideoReader
 from mpvn.data.sets.files import FileVideo
@@ -48,21 +48,23 @@ def wrong_in_set(
     """Return how many frames and times a data set reads wrong.
 
     Counted are: frames that differ from those of the stream, read all at once and read in parts;
-    numbers, times and numbers at other rates; and frames of a section.
+    numbers, times and numbers at other rates; and the same three of a section by seconds.
     """
     video = FileVideo(path)
-    timeline = video.timeline
-    count = len(timeline)
-    frames = video.read(range(count))
-    numbers = numbers_in(frames)
-    at_rates = {rate: [numbers[i] for i in timeline.at_rate(rate)] for rate in rates}
-    reading = Reading(numbers, [timeline.seconds(i) for i in range(count)], at_rates)
+    frames = video.read(range(len(video.timeline)))
     return (
-        sum(shown.mistakes(reading, tick))
+        sum(shown.mistakes(read_video(video, frames, rates), tick))
         + wrong_frames(streamed, frames)
         + wrong_in_parts(FileVideo(path), frames)
-        + wrong_in_section(path, shown)
+        + wrong_in_section(path, shown, rates, tick)
     )
+
+
+def read_video(video: FileVideo, frames: np.ndarray, rates: Sequence[Fraction]) -> Reading:
+    """Return what a video of a data set shows, given all of its frames."""
+    timeline, numbers = video.timeline, numbers_in(frames)
+    at_rates = {rate: [numbers[i] for i in timeline.at_rate(rate)] for rate in rates}
+    return Reading(numbers, [timeline.seconds(i) for i in range(len(timeline))], at_rates)
 
 
 def wrong_frames(expected: Sequence[np.ndarray], received: Sequence[np.ndarray]) -> int:
@@ -80,16 +82,18 @@ def wrong_in_parts(video: FileVideo, frames: np.ndarray) -> int:
     return wrong
 
 
-def wrong_in_section(path: pathlib.Path, shown: Schedule) -> int:
-    """Return how many frames of the middle third are wrong, when it is cut out by seconds."""
+def wrong_in_section(
+    path: pathlib.Path, shown: Schedule, rates: Sequence[Fraction], tick: Fraction
+) -> int:
+    """Return how many frames and times of the middle third are wrong, when cut out by seconds."""
     if len(shown) < 12:
         return 0
     cuts = [_cut(shown, len(shown) * third // 3) for third in (1, 2)]
+    first, stop = (bisect.bisect_left(shown.times, cut) for cut in cuts)
     start, end = (round(float(cut), 6) for cut in cuts)  # as the ffmpeg program prints times
     section = FileVideo(path, start=start, end=end)
-    first, stop = (bisect.bisect_left(shown.times, cut) for cut in cuts)
-    numbers = numbers_in(section.read(range(len(section.timeline))))
-    return wrong_numbers(shown.numbers[first:stop], numbers)
+    reading = read_video(section, section.read(range(len(section.timeline))), rates)
+    return sum(shown.section(first, stop).mistakes(reading, tick))
 
 
 def _cut(shown: Schedule, frame: int) -> Fraction:

@@ -109,6 +109,13 @@ class Schedule:
             uncertain += Fraction(3, 100)
         return min(mean, usual) * (1 - uncertain), max(mean, usual) * (1 + uncertain)
 
+    def section(self, first: int, stop: int) -> "Schedule":
+        """Return the schedule of the frames from `first` until before `stop`."""
+        start, *times = self.times[first : stop + 1]
+        shifted = (Fraction(0), *(time - start for time in times))
+        last = shifted[stop - first] - shifted[stop - first - 1]
+        return Schedule(self.numbers[first:stop], shifted[: stop - first], last, self.rate)
+
     def mistakes(self, reading: Reading, tick: Fraction) -> tuple[int, int, int]:
         """Return the number of wrong frames, wrong times and wrong frames at other rates.
 
