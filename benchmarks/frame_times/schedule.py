@@ -71,12 +71,14 @@ class Schedule:
         times: When each frame is shown, in seconds after the first, ascending.
         last: Seconds that the last frame is shown. None if the recording does not say.
         rate: Frames per second, if they are evenly spaced.
+        is_section: Whether this is a part of a recording, so that the first time may be rounded.
     """
 
     numbers: tuple[int, ...]
     times: tuple[Fraction, ...]
     last: Fraction | None = None
     rate: Fraction | None = None
+    is_section: bool = False
 
     @classmethod
     def even(cls, rate: Fraction, numbers: Iterable[int]) -> "Schedule":
@@ -114,7 +116,9 @@ class Schedule:
         start, *times = self.times[first : stop + 1]
         shifted = (Fraction(0), *(time - start for time in times))
         last = shifted[stop - first] - shifted[stop - first - 1]
-        return Schedule(self.numbers[first:stop], shifted[: stop - first], last, self.rate)
+        return Schedule(
+            self.numbers[first:stop], shifted[: stop - first], last, self.rate, is_section=True
+        )
 
     def mistakes(self, reading: Reading, tick: Fraction) -> tuple[int, int, int]:
         """Return the number of wrong frames, wrong times and wrong frames at other rates.
@@ -175,5 +179,13 @@ class Schedule:
         return -int(-(end - slack) // 1), -int(-(end + slack) // 1)
 
     def rounding(self, tick: Fraction) -> Fraction:
-        """Return by how much a clock changes these times: not at all, or by up to a tick."""
-        return Fraction(0) if all((time / tick).denominator == 1 for time in self.times) else tick
+        """Return by how much a clock changes these times: not at all, or by up to a tick.
+
+        In a section of uneven frames, two rounded times make a difference. A reader cannot know
+        that nothing was rounded, unless the ticks are as long as the frames.
+        """
+        exact = all((time / tick).denominator == 1 for time in self.times)
+        if self.is_section and self.rate is None:
+            shortest = min(b - a for a, b in itertools.pairwise(self.times))
+            return Fraction(0) if exact and tick >= shortest else 2 * tick
+        return Fraction(0) if exact else tick
