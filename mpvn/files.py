@@ -19,7 +19,7 @@ from types import TracebackType
 
 from mpvn.locks import is_at, lock
 
-_LOCK = ".writer.lock"  # beside what is written, and named unlike it
+_LOCK = ".writer.lock"  # beside what is written, so no output has this name
 _LONGEST_NAME = 240  # bytes; most file systems allow 255, of which hidden names add some
 
 _REMEDIES = {

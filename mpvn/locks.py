@@ -1,7 +1,7 @@
 """Locks on files that the system gives up when their process ends, also after `kill -9`.
 
-The existence of a file means nothing: a killed process leaves it behind. Who deletes the file of a
-lock does so while holding it. So whoever has locked a file must look whether it is still there.
+The existence of the file means nothing, because a killed process leaves it behind. A process
+deletes the file only while it holds the lock. So after locking it, check that it is still there.
 """
 
 import errno

@@ -14,7 +14,7 @@ def write_damaged_set(root: pathlib.Path) -> pathlib.Path:
     """Write two classes of six videos in all, and return their folder.
 
     The last three frames of `jump/late` and the last of `run/later` are damaged, `jump/short`
-    is too short for clips of six frames, and `run/text` is no video.
+    is too short for clips of six frames, and `run/text` is not a video.
     """
     for name in ("jump", "run"):
         (root / name).mkdir(parents=True)

@@ -43,7 +43,7 @@ def number_in(pixels: np.ndarray) -> int:
 
 
 def wrong_numbers(expected: Sequence[int], received: Sequence[int]) -> int:
-    """Return how many numbers differ, missing and superfluous ones included."""
+    """Return how many numbers differ, missing and extra ones included."""
     differ = sum(a != b for a, b in zip(expected, received, strict=False))
     return differ + abs(len(expected) - len(received))
 

@@ -5,8 +5,8 @@ the same path does not get it. Reading whole data sets for that would take hours
 content are read: of a file its size and 16 blocks of 16 KiB, evenly spaced from its start to its
 end; of each image of a folder its size and 4 KiB in its middle. Smaller files are read whole.
 
-Limitations: two files of the same size that differ only between the blocks are taken for the same.
-Compressed videos are not like that, unless somebody patches bytes in place.
+Limitations: two files of the same size that differ only between the blocks are considered the
+same. Compressed videos do not differ like that, unless bytes are patched in place.
 """
 
 import hashlib

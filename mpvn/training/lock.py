@@ -66,7 +66,7 @@ class FolderLock:
 
     def __exit__(self, *raised: object) -> None:
         with contextlib.suppress(OSError):  # the folder is gone, or not empty
-            self._path.unlink()  # while it is locked: nobody else has it
+            self._path.unlink()  # while it is locked, so no other process has it
             if self._created:
                 self.folder.rmdir()
         self._file.close()

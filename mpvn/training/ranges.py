@@ -1,7 +1,7 @@
 """The ranges of the numbers in a config.
 
-A number out of range is refused when the config is loaded, by the name of its key, and not hours
-later by whatever meets it first.
+A number out of range is refused by the name of its key when the config is loaded, and not hours
+later, by the code that happens to use it.
 """
 
 import math

@@ -94,7 +94,7 @@ class RunData:
         return RunData(**{**values, "size": tuple(values["size"])})
 
     def check_videos(self, current: "RunData", owner: str) -> None:
-        """Check that a run goes on with the same videos.
+        """Check that a run continues with the same videos.
 
         Args:
             current: what the config gives now.
@@ -108,7 +108,7 @@ class RunData:
             before, now = getattr(self, split), getattr(current, split)
             if before["digest"] != now["digest"]:
                 raise ValueError(
-                    f"{owner} was begun with other videos. Expected the same {split} videos, "
+                    f"{owner} began with other videos. Expected the same {split} videos, "
                     f"because the number of an example decides which video it is. Received: "
                     f"{_difference(before, now)}. Restore the videos, or begin another run, which "
                     "can start from the weights of this one if it is finished "

@@ -155,7 +155,7 @@ class RunFolder:
                 os.replace(path, self.last)
             if fault:
                 warnings.warn(
-                    f"The run goes on from the checkpoint before the last. {fault}.",
+                    f"The run continues from the checkpoint before the last. {fault}.",
                     RuntimeWarning,
                     stacklevel=2,
                 )

@@ -1,4 +1,4 @@
-"""Checkpoints: their checksum, what is refused, and which one a run goes on from."""
+"""Checkpoints: their checksum, what is refused, and which one a run continues from."""
 
 import json
 import os

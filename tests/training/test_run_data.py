@@ -180,7 +180,7 @@ def test_going_on_with_other_videos_is_refused(tmp_path: pathlib.Path) -> None:
         assert files == before
 
     encode(root / "run" / "1.avi", map(gray, range(8)), codec="mjpeg", pix_fmt="yuvj420p")
-    refused(r"begun with other videos.*training videos.*: 3 videos, not 2 \(run: 2, not 1\)")
+    refused(r"began with other videos.*training videos.*: 3 videos, not 2 \(run: 2, not 1\)")
     (root / "run" / "0.avi").unlink()
     refused("Received: 2 videos, some with other names or labels. Restore the videos, or begin")
     (root / "run" / "1.avi").rename(root / "run" / "0.avi")

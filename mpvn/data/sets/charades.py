@@ -109,7 +109,7 @@ def _read_classes(path: Path) -> dict[str, str]:
 def _read_rows(path: Path) -> list[tuple[int, str, str]]:
     """Return the line, the identifier and the actions of each video."""
     text = read_text(path, _REMEDY)
-    # Descriptions may have line breaks in their quotes, so this is no file of one row per line.
+    # Descriptions may have line breaks in their quotes, so a row may take several lines.
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     columns = reader.fieldnames or ()
     problems = [f"Expected a column {name}" for name in ("id", "actions") if name not in columns]

@@ -24,7 +24,7 @@ def name_problems(names: Iterable[str]) -> list[tuple[str, str]]:
     """Find names of classes that are fractions, or the same whole number as another name.
 
     Returns:
-        Such names, each with the problem. None if a name is no number.
+        Such names, each with the problem. None if some name is not a number.
     """
     unique = sorted(set(names))
     if not all(map(_NUMBER.fullmatch, unique)):
@@ -48,7 +48,7 @@ def number_labels(
     Args:
         labels: The label of each video, as written.
         classes: Names of the classes in the order of their numbers. If all labels are whole
-            numbers and some are no names of classes, labels are numbers of classes, from 0 on.
+            numbers and some are not names of classes, labels are numbers of classes, from 0 on.
             None for the labels that occur, in the order of `ordered`.
 
     Returns:

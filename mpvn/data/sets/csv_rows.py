@@ -60,7 +60,7 @@ def read_csv(
 
     Raises:
         ValueError: The file is not in UTF-8, has no rows or lacks a column; a column is there
-            twice; or lines are no rows, which are named by their numbers.
+            twice; or some lines are not rows; their numbers are listed.
     """
     lines, problems = _read_lines(path)
     columns = [name.lower() for name in lines[0][1]] if lines else []

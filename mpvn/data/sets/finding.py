@@ -1,4 +1,4 @@
-"""Find the videos below a folder, and say which files are none.
+"""Find the videos below a folder, and report the files that are not videos.
 
 A folder that contains images and no video file is one video. Other folders are searched, however
 deep they are. Hidden files and folders, and those of systems (`__MACOSX`, `Thumbs.db`), are not
@@ -7,9 +7,9 @@ searched.
     CLASS/a.mp4                     a video
     CLASS/person 1/b.MTS            a video
     CLASS/session/clip/00001.jpg    a video: the folder `clip`
-    CLASS/cover.jpg                 passed over: a class is no video
+    CLASS/cover.jpg                 passed over: the folder of a class is not a video
     CLASS/c.mp3                     passed over
-    CLASS/notes.txt                 passed over, and not worth a word
+    CLASS/notes.txt                 ignored
 
 Links are followed, except those to a folder that contains the link.
 """
@@ -29,7 +29,7 @@ class Finder:
 
     Attributes:
         problems: Folders that contain both images and folders of videos.
-        passed_over: Files that are no videos but may be taken for them, and empty folders.
+        passed_over: Files that are not videos but may be mistaken for them, and empty folders.
         twins: Videos whose paths differ from those of others only in the ending.
     """
 
@@ -70,7 +70,7 @@ class Finder:
             )
             counts = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
             warnings.warn(
-                f"{root}: passed over {len(self.passed_over)} files or folders that are no videos "
+                f"{root}: passed over {len(self.passed_over)} files or folders that are not videos "
                 f"of a class: {_named(self.passed_over, root)}. Of each kind: {counts}. To read "
                 "images, put those of each video into a folder in the folder of its class. Convert "
                 "videos of other formats.",

@@ -54,7 +54,7 @@ def folder(
             a folder contains both images and folders of videos.
 
     Warns:
-        RuntimeWarning: Files are passed over, because they are no videos; or a class has only one
+        RuntimeWarning: Files are passed over, because they are not videos; or a class has only one
             video, so that the split `"val"` has none.
 
     Example:

@@ -83,7 +83,7 @@ def keypoint_videos(
 
     Warns:
         RuntimeWarning: Videos are left out because there are no joints for them; joints of videos
-            that do not exist; or files that are no videos.
+            that do not exist; or files that are not videos.
     """
     split, fraction = split or None, fraction or None
     root = find_folder([Path(root)], "videos", _REMEDY)

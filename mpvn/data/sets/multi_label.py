@@ -1,4 +1,4 @@
-"""Labels of videos with any number of classes, in a cell of a CSV file: `walk;wave`."""
+"""Labels of videos with any number of classes, in a cell of a CSV file: `walk|wave`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -51,8 +51,8 @@ def check_submission(name: str) -> None:
 def submission(name: str, videos: VideoSet, numbers: np.ndarray, scores: np.ndarray) -> str:
     """Return the text of a submission file.
 
-    A submission needs a line for each video. For a video without scores, because it cannot be read,
-    the scores are the means of the other videos: the best guess without seeing it.
+    A submission needs a line for each video. A video that cannot be read gets the mean scores of
+    the other videos, the best guess without seeing it.
 
     Args:
         name: The name of the data set in `SETS`.

@@ -1,7 +1,7 @@
 """Decode a source in a thread of its own, so that waiting for its data can be interrupted.
 
-FFmpeg and the operating system wait for a camera, a server or a pipe without a look at Ctrl-C, or
-at the thread that closes the source. They wait in this thread instead. It stays at most a few
+FFmpeg and the operating system wait for a camera, a server or a pipe without noticing Ctrl-C, or
+the thread that closes the source. They wait in this thread instead. It stays at most a few
 frames ahead of the consumer, and no frame is dropped.
 
 Limitations: a thread that waits when its source is closed ends when its wait does, after `timeout`
@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from mpvn.data.video.frames import Decoded
 
 _AHEAD = 2  # decoded frames that wait for the consumer
-_POLL = 0.1  # seconds until a wait looks whether it was stopped
+_POLL = 0.1  # seconds between checks whether the wait was stopped
 _PATIENCE = 1.0  # seconds to wait for the thread when the source is closed
 
 

@@ -46,7 +46,7 @@ _DESCRIBING_FORMATS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 _DESCRIBING_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp9"})
 
 _ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc"})
-"""Codecs whose decoders drop frames that refer to missing ones without a word."""
+"""Codecs whose decoders silently drop frames that refer to missing ones."""
 
 _FIELD_CODECS = frozenset({"h264", "hevc", "vc1"})
 _PROGRESSIVE = 1  # in FFmpeg's list of field orders, where 0 is unknown
@@ -348,7 +348,7 @@ class Container:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the data ended where the sender had said that they would."""
+        """Whether the data ended where the sender had announced their end."""
         return self._link is None or self._link.complete
 
 

@@ -23,7 +23,7 @@ class Download(Incoming):
         link: The connection.
         url: Its address, with user and password if it needs them.
         timeout: Seconds to wait for an answer, and for the next data.
-        options: FFmpeg's options `headers`, `user_agent` and `referer` are heeded.
+        options: FFmpeg's options; `headers`, `user_agent` and `referer` are used.
 
     Attributes:
         link: The connection.

@@ -6,7 +6,7 @@ others a user may miss.
 
 The list of videos contains the endings that FFmpeg's demuxers and muxers state, those that cameras
 and recorders use for the same formats, and no others:
-- not audio (`.m4a`, `.mp3`, `.ogg`), playlists, or raw pixels (`.yuv`), whose size nobody states;
+- not audio (`.m4a`, `.mp3`, `.ogg`), playlists, or raw pixels (`.yuv`), whose size is unknown;
 - not text, which FFmpeg draws as video (`.txt`, `.nfo`), or subtitles;
 - not the previews of action cameras (`.lrv`, `.thm`), which repeat the video beside them.
 """
@@ -40,10 +40,10 @@ IMAGE_SUFFIXES = _endings(_IMAGES)
 """Endings of images, in lower case."""
 
 _SIDE_SUFFIXES = _endings(_SIDE_FILES)
-"""Notes, annotations and subtitles beside videos: nobody takes them for videos."""
+"""Notes, annotations and subtitles beside videos, which are not mistaken for videos."""
 
 _SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "$recycle.bin", "lost+found", "thumbs.db"})
-"""Files and folders that systems create unasked, in lower case."""
+"""Files and folders that operating systems create, in lower case."""
 
 
 def suffix(name: str) -> str:
@@ -67,5 +67,5 @@ def is_video(name: str) -> bool:
 
 
 def may_be_missed(name: str) -> bool:
-    """Return whether a user may expect this file, which is no video, to be read as one."""
+    """Return whether a user may expect this file, which is not a video, to be read as one."""
     return not is_hidden(name) and suffix(name) not in _SIDE_SUFFIXES

@@ -1,8 +1,8 @@
 """Bytes that arrive from a pipe or a server, for FFmpeg to read.
 
-FFmpeg's own reading of pipes cannot be interrupted, and its reading of HTTP takes a cut transfer
-for a whole file, or the end of a file for an error, depending on headers of the server. Here the
-end of the data is known to be their end, or the link is told that it failed.
+FFmpeg cannot be interrupted while it reads a pipe. Over HTTP, it mistakes a cut transfer for a
+whole file, or the end of a file for an error, depending on the headers of the server. Here, the end
+of the data is either known to be their end, or recorded in the link as a failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import IO
 from mpvn.data.video.link import Link, error_reason
 
 _BLOCK = 1 << 20  # bytes
-_POLL = 0.1  # seconds until a wait for data looks whether it was stopped
+_POLL = 0.1  # seconds between checks whether the wait was stopped
 
 
 class Incoming(abc.ABC):

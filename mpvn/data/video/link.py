@@ -1,4 +1,4 @@
-"""What is known of the way to a camera, server or pipe while its data arrive."""
+"""The state of the connection to a camera, server or pipe while its data arrive."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Link:
 
     Attributes:
         name: Name of the source, for messages.
-        stop: Set when nobody waits for the data any more.
+        stop: Set when the data are not needed any more.
         failure: Why the data stopped before their end; empty if they did not.
-        complete: Whether the data ended where the sender had said that they would.
+        complete: Whether the data ended where the sender had announced their end.
         disconnect: Closes the connection.
     """
 

@@ -36,7 +36,7 @@ def is_being_read(path: str | os.PathLike[str]) -> bool:
         try:
             if reader.is_open and os.path.samefile(reader.source, path):
                 return True
-        except OSError:  # The source is no path, or nothing is at the path.
+        except OSError:  # The source is not a path, or does not exist.
             continue
     return False
 
@@ -57,7 +57,7 @@ class VideoReader:
 
     The frames of a live source arrive in real time and are lost if they are not read in time: read
     it with `LiveSource`. Any other source waits for its reader, and no frame is lost; it is an
-    error if its data stop before their end. Which sources are live, `sources` tells.
+    error if its data stop before their end. `mpvn.data.video.sources` lists the live sources.
 
     Args:
         source: One of
@@ -83,7 +83,7 @@ class VideoReader:
             as its default; without a flag, or with several, the one with the largest pictures.
         live: Whether the source is live. None decides by the kind of the source.
         reconnect: Seconds after the loss of a live source in which it is opened again, with growing
-            pauses. The times of its frames go on without the gap. 0 raises an error at once.
+            pauses. The times of its frames continue without the gap. 0 raises an error at once.
 
     Raises:
         VideoError: The source is missing, empty, unreadable, damaged or without video; there is no

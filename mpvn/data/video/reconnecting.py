@@ -18,12 +18,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds between two attempts
 
 
 class ReconnectingSource:
-    """A live source that goes on when its connection comes back.
+    """A live source that continues when its connection comes back.
 
     frames   0--1--2--3  (lost, pause, attempt, pause, attempt)  0--1--2
     times    0  1  2  3                                          4  5  6
 
-    The clock of the new connection is set to go on where the last frame ended: the time without
+    The clock of the new connection is set to continue where the last frame ended: the time without
     frames is left out. The source ends without an error where the sender said so: at the end of a
     playlist, or of a download of known length.
 
@@ -36,7 +36,7 @@ class ReconnectingSource:
 
     Attributes:
         rate: Frames per second; None if not stated.
-        frame_count: None: nobody knows.
+        frame_count: None, because it is unknown.
         duration: None.
         is_live: True.
     """

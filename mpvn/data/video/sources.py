@@ -61,7 +61,7 @@ _LIVE_PROTOCOLS = frozenset(
 )
 _PICTURES = frozenset({"mjpeg", "mpjpeg"})  # FFmpeg's names of formats, as below
 _TEXT_ART = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # FFmpeg renders any .txt file as video
-_SNIFFED = 1024  # bytes that are read before it is decided how to go on
+_SNIFFED = 1024  # bytes that are read to decide how to open the source
 _STANDARD_INPUT = frozenset({"-", "pipe:", "pipe:0", "/dev/stdin", "/dev/fd/0"})
 
 

@@ -34,9 +34,8 @@ _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names,
 SUFFIXES = tuple(_FORMATS)
 """Endings of the files that `VideoWriter` writes."""
 
-_INDEX_FIRST = {
-    "movflags": "faststart"
-}  # of MP4 and MOV: players can start before the download ends
+# Put the index of MP4 and MOV first, so that players can start before the download ends.
+_INDEX_FIRST = {"movflags": "faststart"}
 _TICKS = 30_000  # per second, at least, for frames with times
 _MOST_TICKS = 65_535  # of the MPEG-4 encoder
 _BT709 = 1  # the same number in FFmpeg's tables of color matrices, primaries and transfer curves
@@ -147,7 +146,7 @@ class VideoWriter:
         self._closed = True
         try:
             if self._container is not None:
-                with contextlib.suppress(av.FFmpegError, OSError):  # A full disk, once more.
+                with contextlib.suppress(av.FFmpegError, OSError):  # The disk is still full.
                     self._container.close()
         finally:
             self._file.discard()

@@ -52,7 +52,7 @@ def test_what_may_be_missed_is_counted_and_named(tmp_path: Path) -> None:
         assert len(SETS["folder"](tmp_path).videos) == 2
     (warning,) = caught
     message = str(warning.message)
-    assert "passed over 7 files or folders that are no videos of a class" in message
+    assert "passed over 7 files or folders that are not videos of a class" in message
     assert (
         ": jump/cover.jpg, jump/0.mp3, jump/GX01.LRV, jump/LICENSE, jump/lost frames, and 2 "
         in (message)
