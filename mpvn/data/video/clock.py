@@ -285,16 +285,21 @@ def _find_grid(
 ) -> Fraction | None:
     """Return the rate of an even grid that the stamps were rounded from, or None.
 
-    Usual rates are tried first, those near the claim before others; then quotients.
+    A rate that fits exactly is returned, else a usual one, else a claimed quotient; among them, one
+    near the claim.
     """
     near = sorted(rates, key=lambda rate: min(abs(rate / rates[0] - 1), Fraction(1, 100)))
-    errors = [Fraction(0), Fraction(rounding, 2), Fraction(rounding)]
     usual_rates = [rate for rate in near if _is_usual(rate)]
-    for candidates in (usual_rates, near):
-        for error in errors:
-            for rate in candidates:
-                if _is_grid(1 / (rate * tick), usual, runs, rounding, error):
-                    return rate
+    half, whole = Fraction(rounding, 2), Fraction(rounding)
+    attempts = [
+        (near, Fraction(0)),
+        *((usual_rates, error) for error in (half, whole)),
+        *((near, error) for error in (half, whole)),
+    ]
+    for candidates, error in attempts:
+        for rate in candidates:
+            if _is_grid(1 / (rate * tick), usual, runs, rounding, error):
+                return rate
     return None
 
 

@@ -107,9 +107,7 @@ class Timeline:
         end = self.end if frames.stop == len(self) else int(self.times[frames.stop])
         times = self.times[frames.start : frames.stop]
         shifted = compact([int(time) - start for time in times])
-        # If the time of the first frame was rounded, too, differences are rounded twice.
-        tolerance = self.tolerance + slack(start, self.period, self.tolerance)
-        return dataclasses.replace(self, times=shifted, end=end - start, tolerance=tolerance)
+        return dataclasses.replace(self, times=shifted, end=end - start)
 
     def _first_at(self, seconds: float | Fraction) -> int:
         exact = Fraction(seconds).limit_denominator(1_000_000)
