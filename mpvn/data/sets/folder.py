@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpvn.data.sets.classes import name_problems, ordered, warn_of_missing_classes
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.finding import Finder
-from mpvn.data.sets.layout import check_choice, find_folder, folders_in, raise_problems
+from mpvn.data.sets.layout import check_choice, find_folder, folders_in, raise_problems, title_of
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.video_set import VideoSet
 
@@ -17,6 +18,7 @@ _REMEDY = (
     "Put the videos (files, or folders of images) into root/CLASS/, or into root/train/CLASS/, "
     "root/val/CLASS/ and root/test/CLASS/."
 )
+_SINGLE_VIDEOS = "Their only videos are in the split train. Add videos."
 
 
 def folder(
@@ -66,6 +68,25 @@ def folder(
     root = find_folder([Path(root)], "class folders", _REMEDY)
     top, classes = _find_classes(root, split, fraction)
     finder = Finder()
+    paths = _find_videos(finder, root, top, classes)
+    finder.warn(root)
+    title = title_of(root.absolute().name, split)
+    if fraction is not None:
+        paths = _divide(top, paths, split, fraction, seed)
+    videos = [
+        FileVideo(path / images if images and path.is_dir() else path, label)
+        for label, name in enumerate(classes)
+        for path in paths[name]
+    ]
+    present = [name for name in classes if paths[name]]
+    warn_of_missing_classes(title, classes, present, _SINGLE_VIDEOS)
+    return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))
+
+
+def _find_videos(
+    finder: Finder, root: Path, top: Path, classes: Sequence[str]
+) -> dict[str, list[Path]]:
+    """Return the videos of each class, in the folder `top` of a split or of all."""
     problems = [problem for _, problem in name_problems(classes)]
     problems += [] if classes else ["Expected class folders. Received: none"]
     paths = {name: finder.videos_in(top / name) for name in classes}
@@ -74,30 +95,23 @@ def folder(
     finder.pass_over(top)
     if top != root:
         finder.pass_over(root, [name for name in folders_in(root) if name not in _SPLITS])
-    finder.warn(root)
-    title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
-    if fraction is not None:
-        paths = {
-            name: part(videos, top / name, split == "train", fraction, seed)
-            for name, videos in paths.items()
-        }
-    videos = [
-        FileVideo(path / images if images and path.is_dir() else path, label)
-        for label, name in enumerate(classes)
-        for path in paths[name]
-    ]
-    if not videos:
+    return paths
+
+
+def _divide(
+    root: Path, paths: Mapping[str, list[Path]], split: str | None, fraction: float, seed: int
+) -> dict[str, list[Path]]:
+    """Return the part of the videos of each class that belongs to the split."""
+    parts = {
+        name: part(videos, root / name, split == "train", fraction, seed)
+        for name, videos in paths.items()
+    }
+    if not any(parts.values()):
         raise ValueError(
             f"{root}: Split {split} is empty with fraction={fraction}, because each class has only "
             "one video. Add videos, or evaluate on the split train."
         )
-    warn_of_missing_classes(
-        title,
-        classes,
-        [name for name in classes if paths[name]],
-        "Their only videos are in the split train. Add videos.",
-    )
-    return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))
+    return parts
 
 
 def _no_videos(folder: Path, finder: Finder) -> str:

@@ -37,7 +37,7 @@ from mpvn.data.sets.folder import part
 from mpvn.data.sets.keypoint_files import KeypointFile, Listing, listings, read_files
 from mpvn.data.sets.keypoint_formats import Size
 from mpvn.data.sets.keypoint_video import KeypointVideo, Numbering
-from mpvn.data.sets.layout import check_choice, find_folder, named, raise_problems
+from mpvn.data.sets.layout import check_choice, find_folder, named, raise_problems, title_of
 from mpvn.data.video_set import VideoSet
 
 _REMEDY = (
@@ -100,19 +100,22 @@ def keypoint_videos(
     _warn(f"{root}: joints of videos that do not exist", root, unknown)
     people = max([1, *(len(frame.people) for each in found.values() for frame in each.frames)])
     size = None if frame_size is None else (frame_size[0], frame_size[1])
-    videos = [
-        KeypointVideo(
-            FileVideo(path, fps=fps if path.is_dir() else None),
-            path,
-            found[path],
-            numbering,
-            found[path].size or size,
-            (people, len(joints)),
-        )
-        for path in chosen
-    ]
-    title = root.absolute().name if split is None else f"{root.absolute().name} {split}"
-    return VideoSet(title, videos, joints=joints, people=people)
+    shape = (people, len(joints))
+    videos = [_video(path, found[path], numbering, size, shape, fps) for path in chosen]
+    return VideoSet(title_of(root.absolute().name, split), videos, joints=joints, people=people)
+
+
+def _video(
+    path: Path,
+    listing: Listing,
+    numbering: Numbering,
+    size: Size | None,
+    shape: tuple[int, int],
+    fps: float | None,
+) -> KeypointVideo:
+    """Return a video with the joints that are listed for it, in `shape` (people, joints)."""
+    video = FileVideo(path, fps=fps if path.is_dir() else None)
+    return KeypointVideo(video, path, listing, numbering, listing.size or size, shape)
 
 
 def _select(

@@ -28,6 +28,11 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
 
 
+def title_of(name: str, split: str | None) -> str:
+    """Return the name of a split of a data set."""
+    return name if split is None else f"{name} {split}"
+
+
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; otherwise raise ValueError."""
     choices = list(choices)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mpvn.data.sets.classes import name_problems, number_labels, warn_of_missing_classes
 from mpvn.data.sets.csv_rows import Row, read_csv
 from mpvn.data.sets.files import FileVideo
-from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems
+from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems, title_of
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.sets.multi_label import join_labels, split_labels
 from mpvn.data.video.image_series import is_series
@@ -67,6 +67,23 @@ def table(
     labels: Iterable[Label] = join_labels(rows, numbers, separator) if separator else numbers
     if split is not None:
         check_choice(f"{path}: split", split, sorted({row["split"] for row in rows}))
+    videos = _read_videos(path, rows, labels, split)
+    title = title_of(path.stem, split)
+    occurring = {names[number] for number in numbers}
+    warn_of_missing_classes(
+        title,
+        [name for name in names if name in occurring],
+        {names[number] for video in videos for number in numbers_of(video.label)},
+        "They are in other splits only. Divide their videos among the splits.",
+    )
+    mirrored = mirrored_labels(names, mirror)
+    return VideoSet(title, videos, names, mirrored, multi_label=bool(separator))
+
+
+def _read_videos(
+    path: Path, rows: Sequence[Row], labels: Iterable[Label], split: str | None
+) -> list[FileVideo]:
+    """Return the videos of a split. The paths of all rows are checked."""
     videos: list[FileVideo] = []
     paths, seen = PathCache(), dict[str, int]()
     problems: list[str] = []
@@ -80,16 +97,7 @@ def table(
         elif split is None or row["split"] == split:
             videos.append(FileVideo(video, label))
     raise_problems(str(path), problems, _REMEDY)
-    title = path.stem if split is None else f"{path.stem} {split}"
-    occurring = {names[number] for number in numbers}
-    warn_of_missing_classes(
-        title,
-        [name for name in names if name in occurring],
-        {names[number] for video in videos for number in numbers_of(video.label)},
-        "They are in other splits only. Divide their videos among the splits.",
-    )
-    mirrored = mirrored_labels(names, mirror)
-    return VideoSet(title, videos, names, mirrored, multi_label=bool(separator))
+    return videos
 
 
 def _number_labels(
