@@ -187,7 +187,10 @@ def measured_clock(
     average, usual = Fraction(sum(steps), len(steps)), statistics.median_low(steps)
     measured = 1 / (average * tick)
     simple = [*_simple_rates(measured), *_simple_rates(1 / (usual * tick))]
+    if usual == rounding:  # A coarse clock, as in AVI, which has a tick per frame.
+        simple.append(1 / (usual * tick))
     grid = _find_grid([*rates, *simple], tick, usual, runs, rounding)
+    frame = 1 / grid if grid else usual * tick  # The average may include pauses.
     claims = [grid, *rates] if grid else rates
     claim = next((r for r in claims if abs(measured - r) <= measured / 20), None)
     if grid is None and min(steps) < 2 * rounding:
@@ -195,7 +198,7 @@ def measured_clock(
     rate = claim or measured.limit_denominator(1001)
     durations = [stamp.duration or 0 for stamp in stamps]
     states_durations = 2 * statistics.median(durations) >= usual
-    clock = _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order)
+    clock = _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order, frame)
     return dataclasses.replace(clock, is_average=claim is None)
 
 
@@ -239,10 +242,11 @@ def _clock(
     pause: Fraction,
     states_durations: bool = True,
     in_order: bool = False,
+    frame: Fraction | None = None,
 ) -> Clock:
     """Return a clock, given lengths in seconds and rates in frames per second."""
     period = 1 / grid if grid else Fraction(0)
-    frame = 1 / (rate or Fraction(DEFAULT_FPS))
+    frame = frame or 1 / (rate or Fraction(DEFAULT_FPS))
     # Halves of a unit are whole, too: the tolerance is half of the rounding.
     unit = functools.reduce(_common, (length for length in (rounding, period, frame) if length)) / 2
     unit = _common(unit, tick)

@@ -256,7 +256,8 @@ class Container:
         is_counted = self._format.name == "avi" and self.frame_count == self._stream.duration
         stated = _duration(self._stream) if is_counted else _duration_tag(self._stream)
         claimed = self._stream.average_rate or self._stream.guessed_rate
-        frame = max(self.clock.frame * self.clock.unit, 1 / claimed if claimed else 0)
+        lengths = [1 / rate for rate in (claimed, self.clock.rate) if rate]
+        frame = max(self.clock.frame * self.clock.unit, *lengths)
         end = last * (self.time_base or 0) + frame
         if stated is None or end >= stated - 2 * frame:
             return
