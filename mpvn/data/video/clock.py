@@ -82,6 +82,14 @@ class Clock:
         """Return by how much a time may be late because its stamp was rounded."""
         return slack(time, self.period, self.rounding // 2)
 
+    def length(self, duration: int | None) -> int:
+        """Return the length of a frame, given the one that the source states, in ticks."""
+        return duration * self.tick if duration and self.states_durations else self.frame
+
+    def stated_end(self, stamp: int | None, duration: int | None) -> int:
+        """Return where a frame ends in the time of the source, given its own in ticks."""
+        return (stamp or 0) * self.tick + self.length(duration)
+
     def timeline(self, stamps: Iterable[tuple[int | None, int | None]]) -> Timeline:
         """Return the timeline of frames, given the stamp and the duration of each, in ticks."""
         running = FrameTimes(self)
@@ -101,7 +109,7 @@ class FrameTimes:
 
     Attributes:
         end: End of the newest frame.
-        last_stamp: The latest stamp, in ticks.
+        stated_end: The latest end of a frame in the time of the source.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -110,23 +118,21 @@ class FrameTimes:
         self._start = 0  # its time
         self._newest = 0
         self.end = 0
-        self.last_stamp = 0
+        self.stated_end = 0
 
     def add(self, stamp: int | None, duration: int | None) -> tuple[int, int]:
         """Return the time and the duration of the next frame, given its own in ticks."""
         clock = self._clock
         time = self._time(stamp)
-        length = clock.frame
-        if duration and clock.states_durations:
-            length = duration * clock.tick
         self._newest = time
-        self.end = max(time, self._start + clock.snap(time + length - self._start))
+        end = self._start + clock.snap(time + clock.length(duration) - self._start)
+        self.end = max(time, end)
+        self.stated_end = max(self.stated_end, clock.stated_end(stamp, duration))
         return time, self.end - time
 
     def _time(self, stamp: int | None) -> int:
         if stamp is None:
             return self.end
-        self.last_stamp = max(self.last_stamp, stamp)
         if self._first is not None:
             clock = self._clock
             time = self._start + clock.snap((stamp - self._first) * clock.tick)

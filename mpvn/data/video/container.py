@@ -61,6 +61,9 @@ _SILENT_DECODERS = frozenset({"hevc", "mjpeg"})
 """FFmpeg's decoders that do not mark damaged frames, but raise errors if asked to."""
 
 
+_FRAME_BYTES = 8  # the smallest size of a frame in a file
+
+
 class KeyFrame(NamedTuple):
     """A packet of a file where decoding can start. Times are in ticks of the stream."""
 
@@ -125,7 +128,7 @@ class Container:
         self.frame_count = self._stream.frames or None
         self.duration = None if live else _stated_duration(container, self._stream)
         self.time_base = self._stream.time_base
-        self._format = container.format
+        self._format, self._size = container.format, container.size
         flags = Flags(container.format.flags)
         self._raw = Flags.no_timestamps in flags
         self._joined = live or Flags.ts_discont in flags
@@ -167,7 +170,7 @@ class Container:
             time, duration = times.add(self._stamp(frame), frame.duration)
             seconds = (units * clock.unit for units in (time, duration, clock.slack(time)))
             yield Decoded(frame, orientation, *seconds)
-        self.check_end(times.last_stamp)
+        self.check_end(times.stated_end)
 
     def stamped_frames(self) -> Iterator[tuple[VideoFrame, int | None]]:
         """Decode all frames, with the time stamps by which the clock shows them, in ticks."""
@@ -243,26 +246,29 @@ class Container:
         """
         self._stream.thread_type = "NONE"
 
-    def check_end(self, last: int) -> None:
+    def check_end(self, end: int) -> None:
         """Report damage if frames end earlier than the file states.
 
         Truncated Matroska files and AVI files end without a decoding error.
 
         Args:
-            last: The latest stamp of a frame, in ticks.
+            end: Where the latest frame ends, in units of the clock: see `Clock.stated_end`.
         """
-        # In AVI, where frames have no times of their own, missing ones may be anywhere. A header
-        # that was never completed states another number of frames.
-        is_counted = self._format.name == "avi" and self.frame_count == self._stream.duration
-        stated = _duration(self._stream) if is_counted else _duration_tag(self._stream)
+        # AVI states the number of frames; a header that was never completed, an impossible one.
+        count = self.frame_count or 0
+        is_counted = self._format.name == "avi" and 0 < _FRAME_BYTES * count <= self._size
+        stated = _duration_tag(self._stream)
+        if is_counted:
+            stated = count * (self.time_base or Fraction(0))
         claimed = self._stream.average_rate or self._stream.guessed_rate
         lengths = [1 / rate for rate in (claimed, self.clock.rate) if rate]
         frame = max(self.clock.frame * self.clock.unit, *lengths)
-        end = last * (self.time_base or 0) + frame
-        if stated is None or end >= stated - 2 * frame:
+        seconds = end * self.clock.unit
+        if stated is None or seconds >= stated - 2 * frame:
             return
-        problem = f"it ends at {float(end):.2f} s of {float(stated):.2f} s"
-        if is_counted:
+        problem = f"it ends at {float(seconds):.2f} s of {float(stated):.2f} s"
+        # The frames of AVI have no times of their own: if all are listed, any may be missing.
+        if is_counted and count == self._stream.duration:
             self.damage.report(problem)
         else:
             self.damage.report_end(problem)
@@ -275,6 +281,7 @@ class Container:
         self._order.clear()
         count = 0
         searched = self._joined and key is None
+        since_gap: int | None = None  # packets since one that may be incomplete
         try:
             for packet in self._demux(key):
                 if key is not None and KeyFrame.from_packet(packet) != key:
@@ -288,10 +295,16 @@ class Container:
                 # Where Ogg files are joined, headers follow frames. Decoders refuse them.
                 if self.codec == "theora" and bytes(packet)[:1] >= _THEORA_HEADER:
                     continue
-                # In joined formats, the packet at a seam is only suspected; the decoder finds out.
                 if packet.is_corrupt and not self._joined:
                     self.damage.report_end("a packet is incomplete")
                     continue
+                # In joined formats, it may be at a seam. Then a key frame follows, or the next but
+                # one: FFmpeg's parsers hold one packet back.
+                since_gap = 0 if packet.is_corrupt else since_gap
+                if since_gap is not None and packet.size:
+                    since_gap = None if packet.is_keyframe and since_gap else since_gap + 1
+                    if since_gap == 3:
+                        self.damage.report("packets are missing")
                 if has_frame(packet):
                     self._order.append(self.stamp(packet))
                 yield packet

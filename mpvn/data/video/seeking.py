@@ -117,9 +117,9 @@ def index_frames(path: Path) -> FrameIndex:
         if not packets or not keys or is_uneven:
             return count_frames(path)
         if clock.in_order:
-            timeline = clock.timeline((stamp.decoding, stamp.duration) for stamp in packets)
-            container.check_end(max(stamp.decoding or 0 for stamp in packets))
-            return FrameIndex(timeline, None)
+            shown = [(stamp.decoding, stamp.duration) for stamp in packets]
+            container.check_end(max(clock.stated_end(*stamp) for stamp in shown))
+            return FrameIndex(clock.timeline(shown), None)
         return _index(container, packets, keys) or count_frames(path)
     finally:
         container.close()
@@ -145,8 +145,9 @@ def _index(
     if min(row[0] for row in rows):
         return None
     stamps = [int(s.presentation or 0) for s in shown]
-    timeline = container.clock.timeline((s.presentation, s.duration) for s in shown)
-    container.check_end(max(stamps))
+    clock, times_of_frames = container.clock, [(s.presentation, s.duration) for s in shown]
+    timeline = clock.timeline(times_of_frames)
+    container.check_end(max(clock.stated_end(*time) for time in times_of_frames))
     keys_of_frames = np.array(sorted(rows), np.int64)
     return FrameIndex(timeline, compact(stamps), keys_of_frames, container.is_described)
 
@@ -159,8 +160,9 @@ def count_frames(path: Path) -> FrameIndex:
         shown = [(stamp, frame.duration) for frame, stamp in container.stamped_frames()]
         if not shown:
             raise no_frames(path)
-        timeline = container.clock.timeline(shown)
-        container.check_end(max(stamp or 0 for stamp, _ in shown))
+        clock = container.clock
+        timeline = clock.timeline(shown)
+        container.check_end(max(clock.stated_end(*stamp) for stamp in shown))
         return FrameIndex(timeline, None)
     finally:
         container.close()
