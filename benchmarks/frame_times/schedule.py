@@ -148,7 +148,7 @@ class Schedule:
 
         A clock with ticks cannot tell times apart that differ by less than a tick. If a frame is
         that close to n / rate, it and the frame before it are both right at n / rate, unless it is
-        due at n / rate exactly: then it is the newest.
+        due at n / rate exactly: then it is the newest; see `_is_due`.
         """
         least, most = self._counts(rate, tick)
         wrong = max(least - len(numbers), len(numbers) - most, 0)
@@ -157,10 +157,14 @@ class Schedule:
             due = n / rate
             before = bisect.bisect_left(self.times, due + rounding)
             low = high = max(before, bisect.bisect_right(self.times, due)) - 1
-            while low > 0 and due - rounding < self.times[low] != due:
+            while low > 0 and due - rounding < self.times[low] and not self._is_due(low, due):
                 low -= 1
             wrong += number not in self.numbers[low : high + 1]
         return wrong
+
+    def _is_due(self, frame: int, due: Fraction) -> bool:
+        """Return whether a frame is due exactly. In a section of uneven frames, nobody can know."""
+        return self.times[frame] == due and not (self.is_section and self.rate is None)
 
     def _counts(self, rate: Fraction, tick: Fraction) -> tuple[int, int]:
         """Return the least and the greatest number of frames at another rate.
