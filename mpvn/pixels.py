@@ -25,7 +25,8 @@ def to_unit(frames: Any) -> Any:
 
 def to_signed(frames: Any) -> Any:
     """Scale pixels from 0..255 to -1..1; arguments and return value as in `to_unit`."""
-    return frames / np.float32(127.5) - np.float32(1)
+    # Rounded as in `Augmentation.finish`: a stream has the pixels of the clips.
+    return frames * np.float32(2 / 255) - np.float32(1)
 
 
 def unit_to_signed(frames: Any) -> Any:

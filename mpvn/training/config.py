@@ -63,7 +63,7 @@ def _data() -> dict[str, Any]:
         "train": {},  # options of the reader for the training split
         "evaluation": {},  # options of the reader for the evaluation split
         "on_error": "skip",  # what to do with unreadable videos: skip or raise
-        "in_memory": False,  # keep decoded videos in memory: for small data sets
+        "in_memory": False,  # keep training videos and evaluation clips in memory, decoded
         "flow": {  # optical flow instead of RGB frames
             "stack": optional(int),  # pairs of frames stacked as channels; None: RGB frames
             "method": "dis",  # or tvl1

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from mpvn.data.sets.cached import in_memory
+from mpvn.data.sets.cached import clips_in_memory, in_memory
 from mpvn.data.sets.flow import optical_flow
 from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.data.video_set import VideoSet
@@ -22,7 +22,7 @@ def build_data(config: ConfigDict) -> tuple[VideoSet, VideoSet]:
             "for training and evaluation. Change config.data.train or config.data.evaluation"
         )
     if config.data.in_memory:
-        return in_memory(train), in_memory(held_out)
+        return in_memory(train), clips_in_memory(held_out)
     return train, held_out
 
 

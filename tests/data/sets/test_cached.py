@@ -1,17 +1,21 @@
 """Videos in memory: the same frames, and each video is read once."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from encoded_videos import encode
 
 from mpvn.data import VideoError, rendered_figures
 from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive
-from mpvn.data.sets.cached import in_memory
-from mpvn.data.video_set import Video, VideoSet
+from mpvn.data.sets.cached import clips_in_memory, in_memory
+from mpvn.data.sets.files import FileVideo
+from mpvn.data.video.framing import Cropped
+from mpvn.data.video_set import Video, VideoSet, read_framed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,20 @@ def test_clips_are_equal_and_each_video_is_read_once() -> None:
     np.testing.assert_array_equal(
         cached.videos[1].joints([3, 1]), original.videos[1].joints([3, 1])
     )
+
+
+def test_clips_in_memory_have_the_pixels_of_the_file(tmp_path: pathlib.Path) -> None:
+    """Videos in memory are scaled in RGB, so evaluation saw other pixels than streams."""
+    file = FileVideo(encode(tmp_path / "a.mp4"), 1)
+    videos = clips_in_memory(VideoSet("set", [file], ("a", "b")))
+    (video,), framing = videos.videos, Cropped((16, 24))
+    for indices in ([0, 3, 3, 9], [1, 2]):
+        expected = file.read_framed(indices, framing)
+        first, again = (read_framed(video, indices, framing) for _ in range(2))
+        np.testing.assert_array_equal(first.frames, expected.frames)
+        assert again is first
+        assert again.placement == expected.placement
+        np.testing.assert_array_equal(video.read(indices), file.read(indices))
 
 
 def test_a_failed_read_is_repeated() -> None:
