@@ -17,15 +17,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("folder", metavar="FOLDER", help="the folder to create")
     add_model_and_plan_options(parser)
-    declare_paths(parser, reads=["MODEL", "--weights"], writes={"FOLDER": NEW_FOLDER})
+    declare_paths(parser, reads=["--weights"], runs=["MODEL"], writes={"FOLDER": NEW_FOLDER})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export the network."""
     loaded, plan = load_model_and_plan(arguments)
-    from mpvn.network import VideoNetwork
 
     with as_mistakes():
-        VideoNetwork(loaded.model, plan).export(arguments.folder, verbose=False)
+        loaded.network(plan).export(arguments.folder, verbose=False)
     print(f"written to {arguments.folder}: signatures init_states, step, clip")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.mistakes import as_mistakes
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from mpvn.models.loading import LoadedModel
     from mpvn.plan import Plan
 
-MODEL_HELP = "a .keras file, a published network (see mpvn models), or a keras.applications name"
+MODEL_HELP = (
+    "a .keras file, the folder of a run, a published network (see mpvn models), or a "
+    "keras.applications name"
+)
 
 _PLAN_OPTIONS = ("subnetworks", "boundaries", "partition", "clocks", "phases", "head")
 
@@ -79,7 +83,7 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
 
     with as_mistakes():
         loaded = load_frame_model(
-            arguments.model,
+            _model_file(arguments.model),
             arguments.size,
             arguments.weights,
             arguments.pixels,
@@ -89,6 +93,22 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
         if loaded.plan is not None and not has_plan_options:
             return loaded, loaded.plan
         return loaded, _build_plan(loaded, arguments)
+
+
+def _model_file(name: str) -> str:
+    """Return the trained network if `name` is the folder of a run; else `name`."""
+    if not os.path.isdir(name):
+        return name
+    from mpvn.training import RunFolder
+
+    folder = RunFolder(name)
+    folder.config()
+    if not folder.finished:
+        raise ValueError(
+            f"{name}: expected a run that was trained to its end. Received: one without "
+            f"{folder.network.name}. Go on with its training (mpvn train)"
+        )
+    return str(folder.network)
 
 
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":

@@ -45,7 +45,8 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["MODEL", "--weights"],
+        reads=["--weights"],
+        runs=["MODEL"],
         writes={"--json": JSON, "--figure": SVG, "--training-figure": SVG},
     )
 

@@ -4,24 +4,31 @@ import argparse
 import contextlib
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from mpvn.cli.answers import answers_of
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
-from mpvn.cli.paths import VIDEO, declare_paths
+from mpvn.cli.paths import TABLE, VIDEO, declare_paths
+from mpvn.cli.trained import remarks_on_rate, shown_fps, trained_network
+from mpvn.files import WriteError
 
 if TYPE_CHECKING:
     from mpvn.data import VideoReader, VideoWriter
     from mpvn.data.video.frames import Frame
     from mpvn.models.loading import LoadedModel
-    from mpvn.plan import Plan
+    from mpvn.network import VideoNetwork
     from mpvn.streaming import Stream, StreamStatistics
+    from mpvn.training.trained import Trained
+
+    Taker = Callable[[float, Frame, Any], None]
 
 EXAMPLES = """\
 mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output annotated.mp4
 mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto
+mpvn stream walk.mp4 --model runs/class_folders --answers answers.csv
 mpvn stream camera:0 --model my_model.keras --output annotated.mp4
 mpvn stream http://10.0.0.7/channel.ts --model my_model.keras --live
 cat walk.ts | mpvn stream - --model my_model.keras
@@ -40,7 +47,18 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
-    parser.add_argument("--fps", type=float, help="resample to this frame rate (default: keep it)")
+    parser.add_argument(
+        "--answers",
+        metavar="FILE",
+        help="runs that recognize classes: write the answer at each frame, and the scores of all "
+        "classes, as CSV",
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        help="resample to this frame rate (default: that of the run of the model, if there is one, "
+        "else keep it); of a folder of images: its frame rate",
+    )
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     parser.add_argument(
         "--realtime",
@@ -70,7 +88,12 @@ def add_parser(commands: Commands) -> None:
         help="number of the video stream in the file, from 0 (default: the file's default)",
     )
     add_model_and_plan_options(parser)
-    declare_paths(parser, reads=["VIDEO", "--model", "--weights"], writes={"--output": VIDEO})
+    declare_paths(
+        parser,
+        reads=["VIDEO", "--weights"],
+        runs=["--model"],
+        writes={"--output": VIDEO, "--answers": TABLE},
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,31 +101,43 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
     loaded, plan = load_model_and_plan(arguments)
+    with as_mistakes():
+        network = loaded.network(plan)
+        trained = trained_network(arguments.model, network)
+    answers = answers_of(trained, arguments.answers)
     from mpvn.data import ConnectionLost, VideoError
 
     loss: ConnectionLost | None = None
     try:
         with contextlib.ExitStack() as stack:
-            reader, writer = _open(arguments, loaded, stack)
+            reader = _open(arguments, loaded, trained, stack)
             frames = _frames(reader, arguments, stack)
-            stream = _network_stream(loaded, plan)
+            stream = _network_stream(network, loaded)
             limits = (reader.frame_count, arguments.frames)
             total = min((limit for limit in limits if limit), default=None)
             timed = itertools.islice(frames.timed(), arguments.frames)
-            even = bool(arguments.fps) and frames is reader
+            takers: list[Taker] = []
+            if arguments.output:
+                even = frames is reader and shown_fps(arguments.fps, trained) is not None
+                writer = _writer(arguments.output, reader, stack)
+                takers.append(_drawing(writer, stream, trained, even))
+            if answers is not None:
+                takers.append(stack.enter_context(answers))
             try:
-                _run_stream(stream, timed, total, writer, even)
+                _run_stream(stream, timed, total, takers)
             except ConnectionLost as error:
                 if not reader.is_live:
                     raise
                 loss = error  # The output is kept: it shows what was sent.
-    except VideoError as error:  # While reading the source, or when closing the output.
+    except (VideoError, WriteError) as error:  # The source, or when closing the output.
         raise Mistake(str(error)) from error
     _print_statistics(stream.statistics)
     if frames is not reader:
         print(f"dropped {frames.dropped} frames that arrived faster than the network could run")
-    if arguments.output:
-        print(f"written to {arguments.output}")
+    if answers is not None and not reader.is_live:
+        print(answers)
+    for path in filter(None, (arguments.output, arguments.answers)):
+        print(f"written to {path}")
     if loss is not None:
         raise Mistake(str(loss))
     return 0
@@ -131,60 +166,84 @@ def _frames(
 
 
 def _open(
-    arguments: argparse.Namespace, loaded: "LoadedModel", stack: contextlib.ExitStack
-) -> "tuple[VideoReader, VideoWriter | None]":
-    """Open the source, and the output if there is one."""
-    from mpvn.data import VideoReader, VideoWriter
+    arguments: argparse.Namespace,
+    loaded: "LoadedModel",
+    trained: "Trained | None",
+    stack: contextlib.ExitStack,
+) -> "VideoReader":
+    """Open the source."""
+    from mpvn.data import VideoReader
+    from mpvn.data.video.timeline import DEFAULT_FPS
 
     with as_mistakes():
-        strict = not arguments.skip_damage
         reader = VideoReader(
             arguments.video,
             size=loaded.size,
-            fps=arguments.fps,
-            strict=strict,
+            fps=shown_fps(arguments.fps, trained),
+            strict=not arguments.skip_damage,
             stream=arguments.stream_index,
             live=arguments.live,
             reconnect=arguments.reconnect,
+            # A run brings folders of images to its rate from the rate that data sets give them.
+            image_fps=DEFAULT_FPS if arguments.fps is None else None,
         )
-        stack.enter_context(reader)
-        if not arguments.output:
-            return reader, None
-        writer = VideoWriter(arguments.output, fps=reader.fps or 25)
-        return reader, stack.enter_context(writer)
+    if arguments.fps is None and trained is not None:
+        for line in remarks_on_rate(trained, arguments.model, arguments.video, reader.fps):
+            print(line, file=sys.stderr)
+    return stack.enter_context(reader)
 
 
-def _network_stream(loaded: "LoadedModel", plan: "Plan") -> "Stream":
-    from mpvn.network import VideoNetwork
+def _network_stream(network: "VideoNetwork", loaded: "LoadedModel") -> "Stream":
     from mpvn.streaming import Stream
 
     with as_mistakes():
-        network = VideoNetwork(loaded.model, plan)
         print(f"tracing {loaded.model.name} ...", file=sys.stderr)
         return Stream(network, loaded.prepare)
+
+
+def _writer(path: str, reader: "VideoReader", stack: contextlib.ExitStack) -> "VideoWriter":
+    from mpvn.data import VideoWriter
+
+    with as_mistakes():
+        return stack.enter_context(VideoWriter(path, fps=reader.fps or 25))
+
+
+def _drawing(
+    writer: "VideoWriter", stream: "Stream", trained: "Trained | None", even: bool
+) -> "Taker":
+    """Return a function that writes each frame with its outputs at its time, or `even`ly."""
+    from mpvn.data import draw_text
+    from mpvn.tasks.overlay import annotate
+
+    def draw(seconds: float, frame: "Frame", outputs: Any) -> None:
+        lines = [f"{1000 * stream.statistics.latencies[-1]:.1f} ms"]
+        if trained is None:
+            picture = annotate(frame, outputs, lines)
+        else:
+            picture = draw_text(trained.task.picture(frame, outputs), lines)
+        writer.write(picture, None if even else seconds)
+
+    return draw
 
 
 def _run_stream(
     stream: "Stream",
     timed: "Iterable[tuple[float, Frame]]",
     total: int | None,
-    writer: "VideoWriter | None",
-    even: bool,
+    takers: "Iterable[Taker]",
 ) -> None:
-    """Run the stream until its end or Ctrl-C, and write each frame at its time, or `even`ly."""
+    """Run the stream until its end or Ctrl-C, and hand each step to the `takers`."""
     import tqdm
 
     from mpvn.streaming import stream_frames
-    from mpvn.tasks.overlay import annotate
 
     timed, also_timed = itertools.tee(timed)
     steps = stream_frames(stream, (frame for _, frame in timed))
     bar = tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True)
     with contextlib.suppress(KeyboardInterrupt):
         for (frame, outputs), (seconds, _) in zip(bar, also_timed, strict=False):
-            if writer is not None:
-                lines = [f"{1000 * stream.statistics.latencies[-1]:.1f} ms"]
-                writer.write(annotate(frame, outputs, lines), None if even else seconds)
+            for take in takers:
+                take(seconds, frame, outputs)
 
 
 def _print_statistics(statistics: "StreamStatistics") -> None:

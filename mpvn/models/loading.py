@@ -43,12 +43,14 @@ class LoadedModel:
         prepare: Scales frames uint8 `[..., H, W, 3]` to the model's input, float32.
         plan: The saved plan, if the file contains a `VideoNetwork`.
         partition: Default `partition` of its plans; see `Plan`.
+        start: What memories start from; see `VideoNetwork`.
     """
 
     model: keras.Model
     prepare: Prepare
     plan: Plan | None = None
     partition: str = "equal"
+    start: str = "zeros"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,6 +67,14 @@ class LoadedModel:
                 f"{', '.join(str([None, *shape]) for shape in shapes)}"
             )
         return shapes[0][:2]
+
+    def network(self, plan: Plan) -> VideoNetwork:
+        """Return the network that runs the model by a plan.
+
+        Raises:
+            ValueError: If the model cannot run by the plan.
+        """
+        return VideoNetwork(self.model, plan, start=self.start)
 
     def over_clips(self) -> keras.Model:
         """Return the model with an input in -1..1, the range of clips for training.
@@ -157,7 +167,8 @@ def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
             "by model.save('name.keras'), with registered layers only"
         ) from error
     if isinstance(model, VideoNetwork):
-        return LoadedModel(model.frame_model, RANGES[pixels or "-1..1"], model.plan)
+        prepare = RANGES[pixels or "-1..1"]
+        return LoadedModel(model.frame_model, prepare, model.plan, start=model.start)
     return LoadedModel(model, RANGES[pixels or "0..255"])
 
 

@@ -71,10 +71,19 @@ class ClassTask(Task):
     def clip_scores(self, outputs: Any) -> tf.Tensor:
         """Return the scores `[B, classes]` of clips: means of the logits `[B, T, classes]`, or of
         their probabilities, over the steps that count."""
-        logits = tf.cast(outputs, tf.float32)
-        scores = self.probabilities(logits) if self.average == "probabilities" else logits
-        weights = step_weights(size(logits, 1), self.first_step, self.skip_last)
+        scores = self.step_scores(outputs)
+        weights = step_weights(size(scores, 1), self.first_step, self.skip_last)
         return mean_over_steps(scores, weights[None])
+
+    def step_scores(self, outputs: Any) -> tf.Tensor:
+        """Return what is averaged over steps: logits `[..., classes]`, or their probabilities."""
+        logits = tf.cast(outputs, tf.float32)
+        return self.probabilities(logits) if self.average == "probabilities" else logits
+
+    def shares(self, scores: Any) -> tf.Tensor:
+        """Return the probabilities `[..., classes]`, from `step_scores` or a mean of them."""
+        scores = tf.cast(scores, tf.float32)
+        return scores if self.average == "probabilities" else self.probabilities(scores)
 
 
 class ClassLoss(keras.losses.Loss, abc.ABC):

@@ -60,6 +60,19 @@ class RunFolder:
         self._unread = self.path / "skipped.json"
         self._metrics = self.path / "metrics.jsonl"
 
+    @staticmethod
+    def of_model(path: str | os.PathLike) -> "RunFolder | None":
+        """Return the run whose folder or trained network is at `path`, also through a link.
+
+        Returns:
+            None if it is another model.
+        """
+        real = pathlib.Path(os.path.realpath(path))
+        folder = RunFolder(real if real.is_dir() else real.parent)
+        if not folder._config.exists() or real not in (folder.path, folder.network):
+            return None
+        return folder
+
     def check(self, config: ConfigDict) -> None:
         """Check that the run in this folder, if any, has the same config.
 

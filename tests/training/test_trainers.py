@@ -9,7 +9,7 @@ from small_runs import small_config
 
 from mpvn.training import build, load_config
 from mpvn.training.build.network import build_network
-from mpvn.training.build.task import build_task, head_arguments
+from mpvn.training.build.task import build_task, head_arguments, output_names
 from mpvn.training.build.videos import build_videos
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -53,8 +53,9 @@ def test_an_output_is_compared_with_the_target_of_its_frame(
         overrides = [*narrow, *data, f"--config.plan.subnetworks={subnetworks}"]
         config = load_config(CONFIGS / f"{name}.py", overrides)
         videos = build_videos(config, "train")
-        network = build_network(config, head_arguments(config, videos))
-        task = build_task(config, videos, network)
+        names = output_names(config, videos)
+        network = build_network(config, head_arguments(names))
+        task = build_task(config, names, network)
         assert task.latency == subnetworks - 1
 
         steps = subnetworks + 2 + task.ahead

@@ -72,7 +72,7 @@ class VideoReader:
         fps: Frames per second. Output frame `n` is the newest source frame whose time, relative to
             the first frame, is at most `n / fps` seconds: frames are repeated or dropped, never
             blended. None returns every source frame. A folder of images has no timestamps: `fps` is
-            its frame rate (25 by default) and nothing is dropped.
+            its frame rate (25 by default) and nothing is dropped, unless `image_fps` is given.
         strict: Whether damaged data raises an error. If False, the frames that decode are returned,
             with one `RuntimeWarning` per iteration.
         timeout: Seconds to wait for a stream or camera to open, and for its next data. None waits
@@ -82,6 +82,8 @@ class VideoReader:
         stream: Number of the video stream to read, from 0. None reads the one that the file flags
             as its default; without a flag, or with several, the one with the largest pictures.
         live: Whether the source is live. None decides by the kind of the source.
+        image_fps: The frame rate of a folder of images, which is then brought to `fps` as any other
+            source. Ignored for other sources.
         reconnect: Seconds after the loss of a live source in which it is opened again, with growing
             pauses. The times of its frames continue without the gap. 0 raises an error at once.
 
@@ -113,10 +115,12 @@ class VideoReader:
         stream: int | None = None,
         live: bool | None = None,
         reconnect: float = 30.0,
+        image_fps: float | Fraction | None = None,
     ) -> None:
         self.source = os.fspath(source)
         self._size = _checked_size(size)
         self._rate = None if fps is None else frame_rate(fps)
+        self._image_rate = self._rate if image_fps is None else frame_rate(image_fps)
         self._strict = strict
         self._timeout = timeout
         self._options = dict(options or {})
@@ -135,7 +139,8 @@ class VideoReader:
         self._source_rate = started.source.rate
         self._source_count = started.source.frame_count
         self._source_duration = started.source.duration
-        self._resample_rate = None if isinstance(started.source, ImageFolder) else self._rate
+        has_rate = not isinstance(started.source, ImageFolder) or image_fps is not None
+        self._resample_rate = self._rate if has_rate else None
 
     @property
     def height(self) -> int:
@@ -226,7 +231,7 @@ class VideoReader:
         """Open the source and decode its first frame."""
         source = open_source(
             self.source,
-            self._rate,
+            self._image_rate,
             self._strict,
             self._timeout,
             self._options,

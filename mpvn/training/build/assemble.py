@@ -9,7 +9,7 @@ from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network
 from mpvn.training.build.optimizer import build_optimizer
 from mpvn.training.build.pretrained import build_distillation, load_initial_weights
-from mpvn.training.build.task import build_task, check_labels, head_arguments
+from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
 from mpvn.training.options import check_options
@@ -34,12 +34,11 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     check_ranges(config)
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
-    head = head_arguments(config, train)
-    network = build_network(config, head, train.channels)
-    task = build_task(config, train, network)
+    names = output_names(config, train)
+    network = build_network(config, head_arguments(names), train.channels)
+    task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
-    names = {kind: getattr(train, kind) for kind in head}
     if to_train and config.model.initial:
         load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None

@@ -11,51 +11,53 @@ from mpvn.tasks import Task
 from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.registry import TASKS
 from mpvn.training.options import unknown
+from mpvn.training.run_data import Names
 
 
-def build_task(config: ConfigDict, videos: VideoSet, network: VideoNetwork) -> Task:
+def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
     """Return the task of a network.
 
     Args:
         config: the config.
-        videos: the data set, which says how many classes or joints there are.
+        names: names of the classes or joints; see `output_names`.
         network: the network, which says when it answers.
 
     Raises:
-        ValueError: there is no such task, or the data set does not have its targets.
+        ValueError: there is no such task, or an option does not fit.
     """
     name = config.task.name
     if name not in TASKS:
         raise unknown("config.task.name", name, TASKS)
-    size = (config.model.size, config.model.size)
-    given: dict[str, dict[str, Any]] = {
-        "action": {"names": videos.classes},
-        "multi_label_action": {"names": videos.classes},
-        "keypoints": {"frame_size": size, "names": videos.joints},
-    }
+    given: dict[str, Any] = {**head_arguments(names)}
+    if names:
+        (given["names"],) = map(tuple, names.values())
+    if "joints" in names:
+        given["frame_size"] = (config.model.size, config.model.size)
     return TASKS[name](
-        **head_arguments(config, videos),
-        **given.get(name, {}),
+        **given,
         **config.task.options,
         latency=task_latency(config, network.plan),
         first_informed_step=network.first_informed_step if config.task.mask_uninformed else 0,
     )
 
 
-def head_arguments(config: ConfigDict, videos: VideoSet) -> dict[str, int]:
-    """Return the size of the head: the number of classes or joints, for tasks that have such.
-
-    Both the builder of the network and the task take it.
+def output_names(config: ConfigDict, videos: VideoSet) -> Names:
+    """Return what the outputs stand for: the names of classes or joints, for tasks with such.
 
     Raises:
         ValueError: the data set does not have them.
     """
     if config.task.name in ("action", "multi_label_action"):
         _check_kind(config, videos)
-        return {"classes": len(_required(config, videos, "classes"))}
+        return {"classes": _required(config, videos, "classes")}
     if config.task.name == "keypoints":
-        return {"joints": len(_required(config, videos, "joints"))}
+        return {"joints": _required(config, videos, "joints")}
     return {}
+
+
+def head_arguments(names: Names) -> dict[str, int]:
+    """Return the size of the head, an argument of the builder of the network and of the task."""
+    return {kind: len(each) for kind, each in names.items()}
 
 
 def check_labels(task: Task, videos: VideoSet) -> None:
