@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TypeAlias
 
 from mpvn.cli.paths import declare_paths
@@ -35,3 +36,17 @@ def add_command(
     parser.set_defaults(command_function=run)
     declare_paths(parser, writes={})
     return parser
+
+
+def rate(text: str) -> float | Fraction:
+    """Return the number that `text` states, such as 29.97 or 30000/1001.
+
+    Raises:
+        ValueError: It states none.
+    """
+    numerator, slash, denominator = text.partition("/")
+    if not slash:
+        return float(text)
+    if not int(denominator):
+        raise ValueError(text)
+    return Fraction(int(numerator), int(denominator))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mpvn.cli.answers import answers_of
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
-from mpvn.cli.parsers import Commands, add_command
+from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
 from mpvn.cli.trained import remarks_on_rate, shown_fps, trained_network
 from mpvn.files import WriteError
@@ -55,8 +55,8 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--fps",
-        type=float,
-        help="resample to this frame rate (default: that of the run of the model, if there is one, "
+        type=rate,
+        help="resample to this rate, such as 30000/1001 (default: that of the run of the model, if there is one, "
         "else keep it); of a folder of images: its frame rate",
     )
     parser.add_argument("--frames", type=int, help="stop after this many frames")

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import time
+from fractions import Fraction
 
 import av
 import keras
@@ -16,6 +17,7 @@ from video_files import encode, gray
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
+from mpvn.cli.parsers import rate
 from mpvn.data import VideoReader
 from mpvn.models import PUBLISHED
 
@@ -35,6 +37,14 @@ def test_stream_prints_statistics_and_writes_an_annotated_video(
     with VideoReader(target) as annotated:
         assert sum(1 for _ in annotated) == 12
         assert min(annotated.height, annotated.width) >= 448
+
+
+def test_rates_may_be_fractions() -> None:
+    assert rate("30000/1001") == Fraction(30_000, 1001)
+    assert (rate("25"), rate("29.97")) == (25, 29.97)
+    for text in ("1/0", "1/2.5", "a/2", "/", "fast"):
+        with pytest.raises(ValueError):
+            rate(text)
 
 
 @pytest.mark.parametrize("options", [[], ["--realtime"]], ids=["all frames", "in real time"])

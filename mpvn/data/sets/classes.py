@@ -1,6 +1,7 @@
 """The classes of a set: their order, their numbers, and those that a split lacks."""
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 
@@ -8,6 +9,9 @@ from mpvn.data.sets.layout import named
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
+"""What programs write where there is no number."""
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -21,15 +25,17 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def name_problems(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Find names of classes that are fractions, or the same whole number as another name.
+    """Find names of classes that are fractions, missing numbers, or the same number as another.
 
     Returns:
         Such names, each with the problem. None if some name is not a number.
     """
     unique = sorted(set(names))
-    if not all(map(_NUMBER.fullmatch, unique)):
+    missing = [name for name in unique if name.casefold() in _MISSING]
+    unique = [name for name in unique if name not in missing]
+    if not unique or not all(map(_NUMBER.fullmatch, unique)):
         return []
-    problems: list[tuple[str, str]] = []
+    problems = [(name, f"expected a whole number as label. Received: {name}") for name in missing]
     known: dict[int, str] = {}
     for name in unique:
         if not _INTEGER.fullmatch(name):
@@ -60,6 +66,27 @@ def number_labels(
         return names, [number_of.get(label) for label in labels]
     numbers = map(int, labels)
     return names, [number if 0 <= number < len(names) else None for number in numbers]
+
+
+def warn_of_similar_names(title: str, names: Iterable[str]) -> None:
+    """Name classes whose names differ in case, spaces or the form of characters alone.
+
+    Warns:
+        RuntimeWarning: There are such classes.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        alike.setdefault(" ".join(plain.split()), []).append(ascii(name))
+    similar = [" and ".join(group) for group in alike.values() if len(group) > 1]
+    if not similar:
+        return
+    warnings.warn(
+        f"{title}: expected classes with different names. Received: {named(similar)}. They are "
+        "counted as different classes. If they are the same, give them the same name.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def warn_of_missing_classes(

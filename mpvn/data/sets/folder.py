@@ -5,7 +5,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mpvn.data.sets.classes import name_problems, ordered, warn_of_missing_classes
+from mpvn.data.sets.classes import (
+    name_problems,
+    ordered,
+    warn_of_missing_classes,
+    warn_of_similar_names,
+)
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.finding import Finder
 from mpvn.data.sets.layout import check_choice, find_folder, folders_in, raise_problems, title_of
@@ -56,8 +61,8 @@ def folder(
             a folder contains both images and folders of videos.
 
     Warns:
-        RuntimeWarning: Files are passed over, because they are not videos; or a class has only one
-            video, so that the split `"val"` has none.
+        RuntimeWarning: Files are passed over, because they are not videos; a class has only one
+            video, so that the split `"val"` has none; or names of classes are almost the same.
 
     Example:
         >>> train = folder("clips", "train", fraction=0.8)
@@ -78,6 +83,7 @@ def folder(
         for label, name in enumerate(classes)
         for path in paths[name]
     ]
+    warn_of_similar_names(title, classes)
     present = [name for name in classes if paths[name]]
     warn_of_missing_classes(title, classes, present, _SINGLE_VIDEOS)
     return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))

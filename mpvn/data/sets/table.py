@@ -2,9 +2,15 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
-from mpvn.data.sets.classes import name_problems, number_labels, warn_of_missing_classes
+from mpvn.data.sets.classes import (
+    name_problems,
+    number_labels,
+    warn_of_missing_classes,
+    warn_of_similar_names,
+)
 from mpvn.data.sets.csv_rows import Row, read_csv
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems, title_of
@@ -19,6 +25,8 @@ _REMEDY = (
     "relative to the CSV file."
 )
 
+_SECTION = ("start", "end")
+
 
 def table(
     path: str | os.PathLike[str],
@@ -30,10 +38,12 @@ def table(
 ) -> VideoSet:
     """Read videos listed in a CSV file with the columns `path,label[,split]`.
 
-    If the first line names the columns, they may be in any order, and columns with other names are
-    ignored. Columns may be separated by semicolons or tabs; see `mpvn.data.sets.csv_rows`. A path
-    points to a video file of any ending, to a folder of images, or to some images of a folder,
-    such as `clip/rgb_*`. It is relative to the CSV file.
+    If the first line names the columns, they may be in any order. Columns `start` and `end` are the
+    section of the file that is the video, in seconds as in `FileVideo`; an empty cell is the start
+    or the end of the file. Columns with other names are ignored. Columns may be separated by
+    semicolons or tabs; see `mpvn.data.sets.csv_rows`. A path points to a video file of any ending,
+    to a folder of images, or to some images of a folder, such as `clip/rgb_*`. It is relative to
+    the CSV file.
 
     Labels are names or whole numbers, and are numbered over all splits: names in the order of their
     characters, whole numbers in numeric order. The names of classes are the labels as written. So
@@ -50,11 +60,12 @@ def table(
 
     Raises:
         ValueError: The file is missing or has another format; videos are missing or listed twice;
-            labels are unknown, out of range, or fractions, or two labels are the same number; no
-            row has this split.
+            sections are not in seconds, or end before they start; labels are unknown, out of range,
+            or fractions, or two labels are the same number; no row has this split.
 
     Warns:
-        RuntimeWarning: A class has videos, but none in this split.
+        RuntimeWarning: A class has videos, but none in this split; or names of classes are almost
+            the same.
     """
     split = split or None
     check_mirror(mirror)
@@ -69,6 +80,7 @@ def table(
         check_choice(f"{path}: split", split, sorted({row["split"] for row in rows}))
     videos = _read_videos(path, rows, labels, split)
     title = title_of(path.stem, split)
+    warn_of_similar_names(title, names)
     occurring = {names[number] for number in numbers}
     warn_of_missing_classes(
         title,
@@ -85,19 +97,35 @@ def _read_videos(
 ) -> list[FileVideo]:
     """Return the videos of a split. The paths of all rows are checked."""
     videos: list[FileVideo] = []
-    paths, seen = PathCache(), dict[str, int]()
+    paths, seen = PathCache(), dict[tuple[object, ...], int]()
     problems: list[str] = []
     for row, label in zip(rows, labels, strict=True):
         video = path.parent / row["path"]
-        first = seen.setdefault(os.path.normpath(video), row.line)
+        section = _section(row)
+        if section is None:
+            received = " to ".join(row.cells.get(name, "") for name in _SECTION)
+            problems.append(f"line {row.line}: expected a section in seconds. Received: {received}")
+            continue
+        first = seen.setdefault((os.path.normpath(video), *section), row.line)
         if first != row.line:
             problems.append(f"line {row.line}: {row['path']} is a duplicate of line {first}")
         elif not paths.exists(video) and not is_series(video):
             problems.append(f"line {row.line}: {video} does not exist")
         elif split is None or row["split"] == split:
-            videos.append(FileVideo(video, label))
+            videos.append(FileVideo(video, label, start=section[0], end=section[1]))
     raise_problems(str(path), problems, _REMEDY)
     return videos
+
+
+def _section(row: Row) -> tuple[Fraction | None, Fraction | None] | None:
+    """Return the start and the end of a video, None where not stated; None if they are invalid."""
+    cells = [row.cells.get(name, "") for name in _SECTION]
+    try:
+        start, end = (Fraction(cell) if cell else None for cell in cells)
+    except (ValueError, ZeroDivisionError):
+        return None
+    is_valid = (start or 0) >= 0 and (end is None or end > (start or 0))
+    return (start, end) if is_valid else None
 
 
 def _number_labels(

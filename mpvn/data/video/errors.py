@@ -50,7 +50,8 @@ class Damage:
         """
         if self._strict:
             raise VideoError(
-                f"{self._message(problem)} Or pass `strict=False` to read the frames that decode."
+                f"{self._message(problem)} Or pass `strict=False` (`--skip-damage`) to read the "
+                "frames that decode."
             )
         self._warn(problem)
 

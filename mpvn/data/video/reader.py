@@ -126,7 +126,7 @@ class VideoReader:
         self._options = dict(options or {})
         self._stream = stream
         self._live = live
-        self._reconnect = reconnect
+        self._reconnect = _checked_seconds("reconnect", reconnect)
         self._closed = False
         self._open_sources: list[Source] = []
         _READERS.add(self)
@@ -269,3 +269,9 @@ def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
     if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
         raise VideoError(f"size: expected (height, width), positive integers. Received: {size}.")
     return int(size[0]), int(size[1])
+
+
+def _checked_seconds(name: str, value: float) -> float:
+    if not value >= 0:  # also if it is NaN
+        raise VideoError(f"{name}: expected seconds, 0 or more. Received: {value}.")
+    return value

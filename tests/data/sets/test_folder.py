@@ -111,6 +111,13 @@ def test_videos_of_the_same_name_are_different(fake: FakeSet) -> None:
     assert sorted(names[0]) != sorted(str(fake.root / f"run/{p}/1.mp4") for p in "abcd")
 
 
+def test_folders_whose_names_are_almost_the_same_are_named(fake: FakeSet) -> None:
+    for name in ("Run", "run ", "walk"):
+        fake.video(f"{name}/0.mp4")
+    with pytest.warns(RuntimeWarning, match="different names. Received: 'Run' and 'run '. They"):
+        assert SETS["folder"](fake.root).classes == ("Run", "run ", "walk")
+
+
 def test_classes_that_are_numbers_are_in_numeric_order(fake: FakeSet) -> None:
     for name in ("10", "9", "1"):
         fake.video(f"{name}/0.mp4")

@@ -56,6 +56,9 @@ def test_numbers_that_are_names_of_classes(videos: FakeSet) -> None:
         (["videos/0.mp4,a", "./videos/0.mp4,a"], {}, ["line 2: ", "is a duplicate of line 1"]),
         (["videos/0.mp4,1", "videos/1.mp4,01"], {}, ["line 1: 1 and 01 are the same number"]),
         (["videos/0.mp4,1.0", "videos/1.mp4,2"], {}, ["line 1: expected a name or a whole", "1.0"]),
+        (["videos/0.mp4,1", "videos/1.mp4,nan"], {}, ["line 2: expected a whole number", "nan"]),
+        (["videos/0.mp4,None", "videos/1.mp4,-1"], {}, ["line 1: expected a whole number"]),
+        (["path,label,start,end", *["videos/0.mp4,a,0,1"] * 2], {}, ["line 3: ", "duplicate"]),
         (["videos/0.mp4,-1"], {"classes": ["a"]}, ["its number in 0 .. 0. Received: '-1'"]),
         (["videos/0.mp4,a"], {"classes": ["a", "a"]}, ["classes: expected different names"]),
         (["videos/0.mp4,a,b,c"], {}, ["line 1"]),
@@ -88,6 +91,40 @@ def test_errors(
     videos.text("list.csv", rows)
     with raises(*parts):
         SETS["csv"](videos.root / "list.csv", **arguments)
+
+
+def test_sections_of_files(videos: FakeSet) -> None:
+    """The columns start and end were ignored like any other, so that whole files were read."""
+    rows = ["0.5,walk,videos/0.mp4,2", "2,run,videos/0.mp4,", ",sit,videos/1.mp4,1/4"]
+    videos.text("list.csv", ["Start,label,path,END", *rows])
+    found = SETS["csv"](videos.root / "list.csv").videos
+    sections = [video.name.rpartition("mp4")[2] for video in found]
+    assert sections == [" (0.5 to 2 s)", " (2 to end s)", " (0 to 0.25 s)"]
+
+
+@pytest.mark.parametrize("section", ["2,1", "1,1", "-1,", "nan,2", "0:01,0:02", ",0", "a,", "1/0,"])
+def test_sections_that_are_none(videos: FakeSet, section: str) -> None:
+    videos.text("list.csv", ["path,label,start,end", f"videos/0.mp4,a,{section}"])
+    received = section.replace(",", " to ")
+    with raises(f"line 2: expected a section in seconds. Received: {received}"):
+        SETS["csv"](videos.root / "list.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Run", "run"), "'Run' and 'run'"),
+        (("caf\u00e9", "cafe\u0301"), r"'cafe\\u0301' and 'caf\\xe9'"),
+        (("run fast", "run\u00a0fast"), r"'run fast' and 'run\\xa0fast'"),
+        (("run fast", "run  fast"), "'run  fast' and 'run fast'"),
+    ],
+)
+def test_names_that_are_almost_the_same(
+    videos: FakeSet, names: tuple[str, str], shown: str
+) -> None:
+    videos.text("list.csv", [f"videos/{at}.mp4,{name}" for at, name in enumerate(names)])
+    with pytest.warns(RuntimeWarning, match=f"list: expected classes .* Received: {shown}. They"):
+        assert len(SETS["csv"](videos.root / "list.csv").classes) == 2
 
 
 def test_other_files(videos: FakeSet) -> None:

@@ -9,7 +9,7 @@ import pytest
 from servers import Answer, serving
 from video_files import encode, gray, indices, level
 
-from mpvn.data import ConnectionLost, LiveSource, VideoReader
+from mpvn.data import ConnectionLost, LiveSource, VideoError, VideoReader
 
 FIRST, SECOND = range(12), range(20, 32)
 
@@ -122,3 +122,9 @@ def test_closing_between_two_attempts_does_not_wait(tmp_path: Path) -> None:
             started = time.monotonic()
         assert time.monotonic() - started < 1
     assert not [t for t in threading.enumerate() if t.name in {"mpvn-live", "mpvn-source"}]
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_the_limit_is_a_time(seconds: float, clip: Path) -> None:
+    with pytest.raises(VideoError, match="reconnect: expected seconds, 0 or more. Received: "):
+        VideoReader(clip, reconnect=seconds)
