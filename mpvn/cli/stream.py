@@ -56,8 +56,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--fps",
         type=rate,
-        help="resample to this rate, such as 30000/1001 (default: that of the run of the model, if there is one, "
-        "else keep it); of a folder of images: its frame rate",
+        help="resample to this rate, such as 30000/1001 (default: that of the run of the model, "
+        "if there is one, else keep it); of a folder of images: its frame rate",
     )
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     parser.add_argument(
