@@ -44,8 +44,8 @@ class Output(NamedTuple):
         suffixes: endings of the file, which tell what it holds; empty for a folder.
         files: of a folder, what the command replaces in it.
         new: whether nothing may be at the path.
-        beside_inputs: whether it may lie in a folder that the command reads. Videos and images may
-            not: they would be inputs the next time, or replace some.
+        beside_inputs: whether it may lie in a folder that the command reads. Videos, images, and
+            runs may not: they would be inputs the next time, or replace some.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ TABLE = Output((".csv", ".txt"), beside_inputs=False)
 VIDEO = Output((".mp4", ".mov", ".mkv"), beside_inputs=False)
 PICTURES = Output(beside_inputs=False)
 NEW_FOLDER = Output(new=True)
-RUN = Output(files=RUN_FILES)
+RUN = Output(files=RUN_FILES, beside_inputs=False)
 
 
 class _Path(NamedTuple):

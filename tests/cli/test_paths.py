@@ -94,6 +94,17 @@ def test_paths_in_a_config_are_inputs(tmp_path: pathlib.Path) -> None:
         assert_mistake(message, "train", *arguments, f"{option}={tmp_path / 'videos'}")
 
 
+def test_a_run_does_not_go_into_its_data_set(tmp_path: pathlib.Path) -> None:
+    """Its folder would be a class the next time, or its videos those of a class."""
+    config = tmp_path / "config.py"
+    config.write_text("from mpvn.training import base_config as get_config\n")
+    (tmp_path / "videos" / "walk").mkdir(parents=True)
+    data = f"--config.data.path={tmp_path / 'videos'}"
+    message = "expected a path outside of the folders that are read. Received: a path in config.dat"
+    for run in ("videos/runs/a", "videos/walk"):
+        assert_mistake(message, "train", "--config", config, "--run", tmp_path / run, data)
+
+
 def test_files_of_runs_are_known() -> None:
     from mpvn.training import run_folder
 
