@@ -137,12 +137,18 @@ class Container:
         self._read_ahead: deque[Packet] = deque()  # packets that the clock was measured with
         self._failure: Exception | None = None  # that ended reading ahead
         self._demuxed: Iterator[Packet] | None = None
-        self._order: deque[Stamp] = deque()  # stamps of packets, see Clock.in_order
+        self._order: deque[Stamp] = deque()  # stamps of packets, if clock.in_order
+        self._in_order = False
         self.codec = self._stream.codec_context.name
 
     @functools.cached_property
     def clock(self) -> Clock:
         """The clock of the source. That of a file is measured by reading its first packets."""
+        clock = self._measure_clock()
+        self._in_order = clock.in_order
+        return clock
+
+    def _measure_clock(self) -> Clock:
         rates = [r for r in (self._stream.average_rate, self._stream.guessed_rate) if r]
         pause = BROADCAST_PAUSE if self._joined else PAUSE
         if self.is_live:
@@ -279,33 +285,37 @@ class Container:
         `key` is not found in formats whose timestamps depend on where reading starts.
         """
         self._order.clear()
-        count = 0
+        is_theora = self.codec == "theora"
         searched = self._joined and key is None
+        count = 0
         since_gap: int | None = None  # packets since one that may be incomplete
         try:
             for packet in self._demux(key):
-                if key is not None and KeyFrame.from_packet(packet) != key:
-                    continue
-                key = None
-                count += 1
-                # A broadcast may begin between two key frames, with frames that do not decode.
-                searched = searched and not packet.is_keyframe and count <= _MOST_BEFORE_KEY
-                if searched and packet.size:
-                    continue
+                if key is not None:
+                    if KeyFrame.from_packet(packet) != key:
+                        continue
+                    key = None
+                if searched:
+                    # A broadcast may begin between two key frames, with frames that do not decode.
+                    count += 1
+                    searched = not packet.is_keyframe and count <= _MOST_BEFORE_KEY
+                    if searched and packet.size:
+                        continue
                 # Where Ogg files are joined, headers follow frames. Decoders refuse them.
-                if self.codec == "theora" and bytes(packet)[:1] >= _THEORA_HEADER:
+                if is_theora and bytes(packet)[:1] >= _THEORA_HEADER:
                     continue
-                if packet.is_corrupt and not self._joined:
+                is_corrupt = packet.is_corrupt
+                if is_corrupt and not self._joined:
                     self.damage.report_end("a packet is incomplete")
                     continue
                 # In joined formats, it may be at a seam. Then a key frame follows, or the next but
                 # one: FFmpeg's parsers hold one packet back.
-                since_gap = 0 if packet.is_corrupt else since_gap
+                since_gap = 0 if is_corrupt else since_gap
                 if since_gap is not None and packet.size:
                     since_gap = None if packet.is_keyframe and since_gap else since_gap + 1
                     if since_gap == 3:
                         self.damage.report("packets are missing")
-                if has_frame(packet):
+                if self._in_order and has_frame(packet):
                     self._order.append(self.stamp(packet))
                 yield packet
         except av.FFmpegError as error:
@@ -334,7 +344,7 @@ class Container:
         return Stamp() if self._raw else Stamp(packet.pts, packet.dts, packet.duration)
 
     def _stamp(self, frame: VideoFrame) -> int | None:
-        if not self.clock.in_order:
+        if not self._in_order:
             return frame.pts
         return self._order.popleft().decoding if self._order else None
 

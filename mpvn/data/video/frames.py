@@ -23,6 +23,7 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from mpvn.data.video.errors import VideoError
@@ -186,12 +187,13 @@ class Converter:
             interpolation=_FILTER,
             threads=1,  # Other clips, or the decoder, occupy the other cores.
         )
-        planes = [_plane(rgb, index) for index in range(len(rgb.planes))]
+        upright = decoded.orientation.upright
+        planes = rgb.planes
         if len(planes) == 1:
-            pixels[:] = decoded.orientation.upright(planes[0].reshape(*part.size, 3))
+            pixels[:] = upright(_rows(planes[0], 3 * part.size[1]).reshape(*part.size, 3))
             return
         for channel, plane in zip((1, 2, 0), planes, strict=True):  # green, blue, red
-            pixels[..., channel] = decoded.orientation.upright(plane)
+            pixels[..., channel] = upright(_rows(plane, part.size[1]))
 
     def _crop(self, frame: VideoFrame, part: Placement) -> VideoFrame:
         if (part.height, part.width) == (frame.height, frame.width):
@@ -225,12 +227,10 @@ class _Cropper:
         return cast(VideoFrame, self._graph.pull())
 
 
-def _plane(frame: VideoFrame, index: int) -> Frame:
-    """Return a view of a plane of 8 bits, `[height, bytes of a row]`."""
-    plane = frame.planes[index]
-    row = plane.width * (3 if len(frame.planes) == 1 else 1)
+def _rows(plane: VideoPlane, width: int) -> Frame:
+    """Return a view of a plane of 8 bits, `[height, width]`; `width` in bytes."""
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, :row]
+    return rows[: plane.height, :width]
 
 
 @functools.cache

@@ -85,8 +85,18 @@ class FrameIndex:
         """
         if not len(self.keys):
             return 0, None
-        number, *key = self.keys[np.searchsorted(self.keys[:, 0], frame, "right") - 1].tolist()
+        number, *key = self.keys[self._rows_before(frame)].tolist()
         return number, KeyFrame(*key)
+
+    def keys_before(self, frames: Sequence[int]) -> Sequence[int]:
+        """Return the number of the last key frame at or before each frame."""
+        if not len(self.keys):
+            return [0] * len(frames)
+        numbers: list[int] = self.keys[self._rows_before(frames), 0].tolist()
+        return numbers
+
+    def _rows_before(self, frames: int | Sequence[int]) -> npt.NDArray[np.int64]:
+        return np.searchsorted(self.keys[:, 0], frames, "right") - 1
 
 
 def index_frames(path: Path) -> FrameIndex:
@@ -204,8 +214,7 @@ def _runs(index: FrameIndex, numbers: Sequence[int]) -> Iterator[list[int]]:
     runs     [-------]   [-----]     [---]
     """
     run: list[int] = []
-    for number in numbers:
-        key, _ = index.key_before(number)
+    for number, key in zip(numbers, index.keys_before(numbers), strict=True):
         if run and key > run[-1] + _SEEK_COST:
             yield run
             run = []
@@ -222,20 +231,28 @@ def _numbered(
     that differs from the index.
     """
     start, key = index.key_before(run[0])
-    stamps = index.stamps
+    expected = None if index.stamps is None else _ints(index.stamps[start : run[-1] + 1])
+    numbers: dict[int | None, int] | None = None
     wanted = None
-    if key is not None and stamps is not None and index.ascends:
-        wanted = {int(stamps[number]) for number in run}
+    if key is not None and expected is not None and index.ascends:
+        numbers = {stamp: start + place for place, stamp in enumerate(expected)}
+        wanted = {expected[number - start] for number in run}
     number = start
     for frame, orientation in container.oriented_frames(key, wanted):
-        if wanted is not None and stamps is not None and number > start:
-            number = max(number, bisect.bisect_left(stamps, frame.pts or 0))
-        if number >= len(index) or (stamps is not None and frame.pts != stamps[number]):
+        stamp = frame.pts
+        if numbers is not None and number > start:
+            number = max(number, numbers.get(stamp, number))
+        if number > run[-1] or (expected is not None and stamp != expected[number - start]):
             return
-        if key is not None and frame.pts == key.time and not frame.key_frame:
+        if key is not None and stamp == key.time and not frame.key_frame:
             return
         yield number, Decoded(frame, orientation)
         number += 1
+
+
+def _ints(stamps: Ticks) -> list[int]:
+    """Return time stamps as `int`, which are compared and looked up faster than NumPy's."""
+    return stamps.tolist() if isinstance(stamps, np.ndarray) else list(stamps)
 
 
 def _select(numbered: Iterator[tuple[int, Decoded]], numbers: Sequence[int]) -> Iterator[Decoded]:
