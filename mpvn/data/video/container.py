@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from fractions import Fraction
@@ -15,7 +14,6 @@ from av.container import InputContainer
 from av.format import Flags
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from mpvn.data.video.clock import (
     BROADCAST_PAUSE,
@@ -29,7 +27,9 @@ from mpvn.data.video.clock import (
 )
 from mpvn.data.video.errors import ConnectionLost, Damage, VideoError
 from mpvn.data.video.frames import Decoded, Orientation, read_orientation
+from mpvn.data.video.h264_numbers import PictureNumbers
 from mpvn.data.video.link import Link
+from mpvn.data.video.stated import duration_tag, stated_duration
 from mpvn.data.video.stream_choice import choose_stream
 
 PLAYLISTS = frozenset({"dash", "hls"})
@@ -126,7 +126,7 @@ class Container:
         # Decoding several frames in parallel is fastest, but delays each by that many frames.
         self._stream.thread_type = "SLICE" if live else "AUTO"
         self.frame_count = self._stream.frames or None
-        self.duration = None if live else _stated_duration(container, self._stream)
+        self.duration = None if live else stated_duration(container, self._stream)
         self.time_base = self._stream.time_base
         self._format, self._size = container.format, container.size
         flags = Flags(container.format.flags)
@@ -140,6 +140,7 @@ class Container:
         self._order: deque[Stamp] = deque()  # stamps of packets, if clock.in_order
         self._in_order = False
         self.codec = self._stream.codec_context.name
+        self._extradata = bytes(self._stream.codec_context.extradata or b"")
 
     @functools.cached_property
     def clock(self) -> Clock:
@@ -263,7 +264,7 @@ class Container:
         # AVI states the number of frames; a header that was never completed, an impossible one.
         count = self.frame_count or 0
         is_counted = self._format.name == "avi" and 0 < _FRAME_BYTES * count <= self._size
-        stated = _duration_tag(self._stream)
+        stated = duration_tag(self._stream)
         if is_counted:
             stated = count * (self.time_base or Fraction(0))
         claimed = self._stream.average_rate or self._stream.guessed_rate
@@ -286,40 +287,49 @@ class Container:
         """
         self._order.clear()
         is_theora = self.codec == "theora"
-        searched = self._joined and key is None
-        count = 0
-        since_gap: int | None = None  # packets since one that may be incomplete
         try:
-            for packet in self._demux(key):
+            for packet in self._from_start() if key is None else self._demux(key):
                 if key is not None:
                     if KeyFrame.from_packet(packet) != key:
                         continue
                     key = None
-                if searched:
-                    # A broadcast may begin between two key frames, with frames that do not decode.
-                    count += 1
-                    searched = not packet.is_keyframe and count <= _MOST_BEFORE_KEY
-                    if searched and packet.size:
-                        continue
                 # Where Ogg files are joined, headers follow frames. Decoders refuse them.
                 if is_theora and bytes(packet)[:1] >= _THEORA_HEADER:
                     continue
-                is_corrupt = packet.is_corrupt
-                if is_corrupt and not self._joined:
+                if packet.is_corrupt and not self._joined:
                     self.damage.report_end("a packet is incomplete")
                     continue
-                # In joined formats, it may be at a seam. Then a key frame follows, or the next but
-                # one: FFmpeg's parsers hold one packet back.
-                since_gap = 0 if is_corrupt else since_gap
-                if since_gap is not None and packet.size:
-                    since_gap = None if packet.is_keyframe and since_gap else since_gap + 1
-                    if since_gap == 3:
-                        self.damage.report("packets are missing")
                 if self._in_order and has_frame(packet):
                     self._order.append(self.stamp(packet))
                 yield packet
         except av.FFmpegError as error:
             self.damage.report_end(f"reading stops early: {error.strerror}")
+
+    def _from_start(self) -> Iterator[Packet]:
+        """Yield all packets from the first key frame on, and report those that are missing."""
+        searched = self._joined
+        count = 0
+        since_gap: int | None = None  # packets since one that may be incomplete
+        numbers = PictureNumbers(self._extradata) if self.codec == "h264" else None
+        for packet in self._demux(None):
+            if searched:
+                # A broadcast may begin between two key frames, with frames that do not decode.
+                count += 1
+                searched = not packet.is_keyframe and count <= _MOST_BEFORE_KEY
+                if searched and packet.size:
+                    continue
+            # In joined formats, an incomplete packet may be at a seam. Then a key frame follows, or
+            # the next but one: FFmpeg's parsers hold one packet back.
+            since_gap = 0 if packet.is_corrupt and self._joined else since_gap
+            if since_gap is not None and packet.size:
+                since_gap = None if packet.is_keyframe and since_gap else since_gap + 1
+                if since_gap == 3:
+                    self.damage.report("packets are missing")
+            if packet.has_sidedata("new_extradata"):
+                numbers = None  # The file was joined of several, which count pictures differently.
+            if numbers and numbers.is_gap_before(bytes(packet), packet.is_keyframe):
+                self.damage.report("pictures are missing to which others refer")
+            yield packet
 
     def _demux(self, key: KeyFrame | None) -> Iterator[Packet]:
         """Yield all packets from the start of the file, or from where a seek to `key` leads."""
@@ -383,28 +393,3 @@ def has_frame(packet: Packet) -> bool:
     decoded but not shown.
     """
     return bool(packet.size) and not packet.is_discard
-
-
-def _stated_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Return the length in seconds that the file states, or None."""
-    stated = _duration(stream)
-    if stated is None:
-        stated = _duration_tag(stream)
-    if stated is None and container.duration is not None:
-        stated = Fraction(container.duration, av.time_base)
-    return stated
-
-
-def _duration(stream: VideoStream) -> Fraction | None:
-    if stream.duration is None or stream.time_base is None:
-        return None
-    return stream.duration * stream.time_base
-
-
-def _duration_tag(stream: VideoStream) -> Fraction | None:
-    """Return the seconds in Matroska's tag for one stream, such as 00:01:02.400000000."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if match is None:
-        return None
-    hours, minutes, seconds = (Fraction(part) for part in match.groups())
-    return (hours * 60 + minutes) * 60 + seconds

@@ -139,6 +139,10 @@ DAMAGE: dict[str, Callable[[Path], Path]] = {
     "lost frames of H.264": lambda p: lose_chunks(texture(p / "v.avi", "libx264")),
     "lost packet of a transport stream": lambda p: lose_transport_packet(p / "v.ts"),
     "lost frame of a transport stream": lambda p: transport(p / "v.ts", range(13), range(14, 30)),
+    "lost picture of H.264": lambda p: without(texture(p / "v.mp4", "libx264"), {14}),
+    "lost pictures of H.264, Matroska": lambda p: without(
+        texture(p / "v.mkv", "libx264"), {11, 12}
+    ),
     "begins between key frames": lambda p: without(texture(p / "v.mp4", "libx264"), range(5)),
     "begins between key frames, Matroska": lambda p: without(
         texture(p / "v.mkv", "libx264"), range(3)
@@ -179,6 +183,25 @@ def test_the_warning_counts_packets_without_a_picture(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match=r"5 packets have no picture"):
         frames = list(VideoReader(DAMAGE["begins between key frames"](tmp_path)))
     assert len(frames) == 20
+
+
+B_FRAMES = {"g": "10", "bf": "2", "sc_threshold": "0"}
+
+
+@pytest.mark.parametrize("options", [GROUPS, B_FRAMES, {**B_FRAMES, "x264-params": "open-gop=1"}])
+def test_lost_pictures_of_h264_are_found_if_others_refer_to_them(
+    options: dict[str, str], tmp_path: Path
+) -> None:
+    """FFmpeg fills their places without a word; later frames looked wrong, and no one said so."""
+    path = textures.encode(tmp_path / "v.mp4", options=options, count=COUNT)
+    right = list(VideoReader(path, strict=True))
+    for lost in range(11, 20):
+        shorter = without(path, {lost})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            shown = list(VideoReader(shorter))
+        wrong = [frame for frame in shown if not any(np.array_equal(frame, r) for r in right)]
+        assert len(caught) == bool(wrong), (lost, len(wrong))
 
 
 # --- what is not --------------------------------------------------------------------------------
