@@ -26,6 +26,8 @@ Opening a source:
 Decoding:
 
     container       packets and frames of what FFmpeg has opened, and their damage
+    h264_numbers    finds missing pictures of H.264
+    stated          how long a file says that its video is
     seeking         single frames of a file by number
     image_folder    a folder of images as a video
     image_series    which images of a folder are its frames
