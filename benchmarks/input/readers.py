@@ -171,6 +171,6 @@ OTHERS: dict[str, Reader] = {
     "torchcodec, 2 clips at once": side_by_side(torchcodec),
 }
 OURS: dict[str, Reader] = {
-    f"ClipPipeline, threads {threads}": Pipeline(threads) for threads in (1, 2, 4)
+    f"ClipPipeline, threads {threads}": Pipeline(threads) for threads in (2, 4)
 }
 READERS = OTHERS | OURS
