@@ -142,13 +142,11 @@ class Augmentation:
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the augmented clip; `"frames"` stay uint8 if their colors do not change."""
         seeds = tf.unstack(tf.random.split(seed, 5))
-        flipped, labels = self._draw_flip(clip, seeds[0], videos)
         frames = tf.ensure_shape(clip["frames"], [None, *self.size, videos.channels])
-        frames = tf.cond(flipped, lambda: mirror(frames, videos.horizontal), lambda: frames)
-        result = {**clip, **labels, "frames": self._change_colors(frames, seeds[1:])}
-        if videos.joints:
-            result["joints"] = self._mirror_joints(clip["joints"], flipped, videos)
-        return result
+        result = {**clip, "frames": frames}
+        if self.flip and videos.mirrored_joints is not None:
+            result = self._mirror_half(result, seeds[0], videos)
+        return {**result, "frames": self._change_colors(result["frames"], seeds[1:])}
 
     def finish(self, frames: tf.Tensor) -> tf.Tensor:
         """Return frames float32 between -1 and 1. Whole batches are converted in one pass."""
@@ -157,17 +155,21 @@ class Augmentation:
         pixels = tf.bitcast(frames, tf.quint8)
         return tf.quantization.dequantize(pixels, -1.0, 1.0, mode="MIN_COMBINED")
 
-    def _draw_flip(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> tuple[tf.Tensor, Clip]:
-        """Draw whether to mirror the clip; return this and the entries of labels that change."""
-        flipped = tf.constant(False)
-        if self.flip and videos.mirrored_joints is not None:
-            flipped = tf.random.stateless_uniform([], seed) < 0.5
+    def _mirror_half(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
+        """Mirror half of the clips that have a mirror image."""
+        flipped, result = tf.random.stateless_uniform([], seed) < 0.5, dict(clip)
         name = "labels" if videos.multi_label else "label"
-        if name not in clip or videos.mirrored_labels is None:
-            return flipped, {}
-        mirrored, exists = mirror_label(clip[name], videos.mirrored_labels)
-        flipped &= exists
-        return flipped, {name: tf.where(flipped, mirrored, clip[name])}
+        if name in clip and videos.mirrored_labels is not None:
+            mirrored, exists = mirror_label(clip[name], videos.mirrored_labels)
+            flipped &= exists
+            result[name] = tf.where(flipped, mirrored, clip[name])
+        frames = clip["frames"]
+        result["frames"] = tf.cond(
+            flipped, lambda: mirror(frames, videos.horizontal), lambda: frames
+        )
+        if videos.joints:
+            result["joints"] = self._mirror_joints(clip["joints"], flipped, videos)
+        return result
 
     def _change_colors(self, frames: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
         """Return uint8 frames, or frames between -1 and 1 with changed colors."""
@@ -193,8 +195,6 @@ class Augmentation:
         return unit_to_signed(tf.clip_by_value(frames, 0.0, 1.0))
 
     def _mirror_joints(self, joints: tf.Tensor, flipped: tf.Tensor, videos: VideoSet) -> tf.Tensor:
-        if videos.mirrored_joints is None:
-            return joints
         x, y, visible = tf.unstack(joints, axis=-1)  # [T, people, J, 3] -> three [T, people, J]
         mirrored = tf.stack([self.size[1] - 1.0 - x, y, visible], axis=-1)
         return tf.where(flipped, tf.gather(mirrored, videos.mirrored_joints, axis=2), joints)
