@@ -5,7 +5,6 @@ SIGTERM and Ctrl-C.
 """
 
 import contextlib
-import functools
 import os
 import pathlib
 import random
@@ -222,15 +221,12 @@ def test_trainers_resume_from_a_checkpoint(
 
 
 def test_a_signal_stops_a_run_after_its_batch(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third signal comes with an evaluation due, which the resumed run makes up for."""
     monkeypatch.setattr(training, "build", OneBuild(tmp_path))
     check = Stop.on_train_batch_end
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for signal_number in signals:  # A shell starts processes in the background without SIGINT.
-        before = signal.signal(signal_number, signal.default_int_handler)
-        request.addfinalizer(functools.partial(signal.signal, signal_number, before))
     handlers = [signal.getsignal(number) for number in signals]
     for number, signal_number in enumerate(signals, 1):
 
