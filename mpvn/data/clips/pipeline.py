@@ -129,7 +129,10 @@ class ClipPipeline:
         examples = numbers.map(self._load, self._threads, deterministic=True)
         examples = examples.filter(lambda clip, is_valid: is_valid)
         clips = examples.map(self._augment, self._threads, deterministic=True)
-        batched = clips.batch(self.batch_size, drop_remainder=self._training)
+        if self.batch_size > 1:
+            batched = clips.batch(self.batch_size, drop_remainder=self._training)
+        else:  # A batch of one clip, perhaps a whole video, needs no copy of it.
+            batched = clips.map(_batch_of_one)
         return batched.map(self._finish, self._threads).prefetch(tf.data.AUTOTUNE)
 
     def arrays(self) -> Iterator[dict[str, np.ndarray]]:
@@ -273,3 +276,7 @@ class ClipPipeline:
             recent = {e: order for e, order in self._orders.items() if abs(e - epoch) < 2}
             self._orders = recent | {epoch: rng.permutation(len(self.videos.videos))}
         return self._orders[epoch]
+
+
+def _batch_of_one(clip: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: value[tf.newaxis] for name, value in clip.items()}
