@@ -205,7 +205,7 @@ def test_every_trainable_weight_gets_a_finite_gradient(
 
 @every_trained_case
 def test_fit_lowers_the_loss(case: Case, rng: np.random.Generator) -> None:
-    built, inputs = as_model(case, rng), case.inputs(rng, batch=4, steps=4)
+    built, inputs = as_model(case, rng), case.inputs(rng, batch=4, steps=8)
     targets = keras.tree.map_structure(np.zeros_like, built(inputs))
     losses = keras.tree.map_structure(lambda _: "mse", targets)
     built.compile(keras.optimizers.Adam(0.01), loss=losses, jit_compile=False)
