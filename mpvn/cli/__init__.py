@@ -18,12 +18,9 @@ completes its output, the others leave no part of a file.
 """
 
 import argparse
-import contextlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import logging
@@ -31,6 +28,7 @@ from absl import logging
 from mpvn.cli import demo, evaluate, export, models, plan, stream, sweep, train
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
+from mpvn.signals import on_stop
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -51,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        with _stopped_like_ctrl_c():
+        with on_stop(_interrupt):
             check_paths(arguments)
             return arguments.command_function(arguments)
     except Mistake as mistake:
@@ -65,25 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_PIPE_CLOSED
 
 
-@contextlib.contextmanager
-def _stopped_like_ctrl_c() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` on the signals of `kill` and of a terminal that is closed."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # Others get no signals.
-        yield
-        return
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    # nohup ignores the closed terminal: leave it so.
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,42 +1,39 @@
 """Callbacks of a run: stop on signals, show progress, and watch the loss."""
 
+import contextlib
 import math
 import signal
-import threading
 from typing import Any
 
 import keras
 import tqdm
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mpvn.signals import on_stop
 
 
 class Stop(keras.callbacks.Callback):
-    """Stops training after the batch in which SIGINT, SIGTERM or SIGHUP arrives.
+    """Stops training after the batch in which a signal of `mpvn.signals` arrives.
 
-    A signal that is ignored, as SIGHUP is under `nohup`, stays so. A second signal of a kind has
-    its usual effect, at once. Threads other than the main one cannot receive signals.
+    A second signal of the same kind has its usual effect, at once.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.requested = False
-        self._handlers: dict[int, Any] = {}
+        self._stack = contextlib.ExitStack()
+        self._usual: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    self._handlers[number] = signal.signal(number, self._request)
+        self._usual = self._stack.enter_context(on_stop(self._request))
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._stack.close()
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True
-        signal.signal(number, self._handlers[number])
+        if number in self._usual:
+            signal.signal(number, self._usual[number])
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.requested:
