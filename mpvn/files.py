@@ -15,12 +15,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from mpvn.locks import is_at, lock
 
 _LOCK = ".writer.lock"  # beside what is written, so no output has this name
-_LONGEST_NAME = 240  # bytes; most file systems allow 255, of which hidden names add some
+_LONGEST_NAME = 240  # bytes; most file systems allow 255, and hidden names are longer
 
 _REMEDIES = {
     errno.ENOSPC: "Free space, or choose another disk.",
@@ -126,12 +125,7 @@ class AtomicPath:
     def __enter__(self) -> Path:
         return self.temporary
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.commit()
         else:

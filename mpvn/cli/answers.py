@@ -3,7 +3,6 @@
 import contextlib
 import csv
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,24 +42,21 @@ class Answers:
     def __enter__(self) -> "Answers":
         if self._path is None:
             return self
-        with writing(self._path):
+        with writing(self._path), contextlib.ExitStack() as stack:
             target = self._path
             if not is_device(target):
-                target = str(self._stack.enter_context(AtomicPath(target)))
+                target = str(stack.enter_context(AtomicPath(target)))
             # Line by line: the reader of a pipe sees each answer when it is there.
             file = open(target, "w", buffering=1, newline="", encoding="utf-8")
-            self._stack.enter_context(file)
+            stack.enter_context(file)
             self._write = csv.writer(file, lineterminator="\n").writerow
             self._write(["seconds", "answer", "probability", *self._task.names])
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+    def __exit__(self, *raised: Any) -> None:
+        with writing(str(self._path)):  # Closing a file writes what did not fit on the disk before.
+            self._stack.__exit__(*raised)
 
     def __call__(self, seconds: float, frame: Any, outputs: np.ndarray) -> None:
         """Add a step.
