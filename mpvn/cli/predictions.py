@@ -1,4 +1,4 @@
-"""Write what a network predicts for each video: as a table, or for the evaluation of a data set."""
+"""Write the predictions of a network: as a table, or for the evaluation server of a data set."""
 
 import argparse
 import csv

@@ -42,7 +42,7 @@ def shown_fps(chosen: float | None, trained: "Trained | None") -> float | None:
 
 
 def remarks_on_rate(trained: "Trained", model: str, video: str, shown: float | None) -> list[str]:
-    """Return what the user must know of the rate, if it is not the user's choice.
+    """Return remarks on a frame rate that the user did not choose.
 
     Args:
         trained: what the run says.

@@ -39,11 +39,11 @@ class LoadedModel:
     """A model over one frame, and what to feed it.
 
     Attributes:
-        model: A functional Keras model, or whatever the file contains.
+        model: A functional Keras model, or another kind of model in the file.
         prepare: Scales frames uint8 `[..., H, W, 3]` to the model's input, float32.
         plan: The saved plan, if the file contains a `VideoNetwork`.
         partition: Default `partition` of its plans; see `Plan`.
-        start: What memories start from; see `VideoNetwork`.
+        start: How memories start; see `VideoNetwork`.
     """
 
     model: keras.Model

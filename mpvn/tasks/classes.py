@@ -1,4 +1,4 @@
-"""What tasks that score classes share: scores of a clip, from logits at each step, and losses."""
+"""The base of tasks that score classes: scores of a clip, from logits at each step, and losses."""
 
 import abc
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class ClassTask(Task):
         **kwargs: arguments of `Task`.
 
     Attributes:
-        recognition: what the scores of videos are collected in.
+        recognition: the class of the scores of videos.
         classes, average, names: the arguments.
 
     Raises:

@@ -54,7 +54,7 @@ def fuse(recognitions: Sequence[S], weights: Sequence[float] | None = None) -> S
 def _common_labels(
     by_network: Sequence[tuple[Scores, np.ndarray]], numbers: np.ndarray
 ) -> np.ndarray | None:
-    """Return the labels of some rows of each network; None without labels.
+    """Return the labels of the given rows, which all networks must agree on; None without labels.
 
     Raises:
         ValueError: if the labels of networks differ.
@@ -84,7 +84,7 @@ def fusion_weights(networks: int, weights: Sequence[float] | None = None) -> lis
         weights: one per network; None for equal weights.
 
     Raises:
-        ValueError: if there is no network, or the number or a value of `weights` is wrong.
+        ValueError: if `networks` is 0, or the number or a value of `weights` is wrong.
     """
     if not networks:
         raise ValueError("Expected at least one network to fuse. Received: none")
@@ -97,6 +97,6 @@ def fusion_weights(networks: int, weights: Sequence[float] | None = None) -> lis
 
 
 def _rows(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the index in `numbers` of each of the `wanted` numbers, all of which it contains."""
+    """Return the index in `numbers` of each wanted number. `numbers` must contain all of them."""
     order = np.argsort(numbers)
     return order[np.searchsorted(numbers, wanted, sorter=order)]

@@ -90,8 +90,8 @@ def peaks(heatmaps: tf.Tensor, people: int = 1, logits: bool = False) -> tf.Tens
     high, wide, count = maps.shape[-3:]
     if min(high, wide) < 3 or high * wide < people:
         raise ValueError(
-            f"Expected heatmaps of at least 3x3 pixels, and of {people} pixels for as many people. "
-            f"Received: {high}x{wide}"
+            f"Expected heatmaps of at least 3x3 pixels, and of {people} pixels for {people} "
+            f"people. Received: {high}x{wide}"
         )
     leading = tf.shape(maps)[:-3]
     # [..., h, w, J] -> [N, J, h, w]

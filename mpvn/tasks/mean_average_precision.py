@@ -64,7 +64,7 @@ class MeanAveragePrecision(CountedSteps):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class ClassesWithClips(CountedSteps):
-    """Number of classes that a clip has: those in the mean of `MeanAveragePrecision`.
+    """Number of classes that at least one clip has: those in the mean of `MeanAveragePrecision`.
 
     Args:
         classes: number of classes.

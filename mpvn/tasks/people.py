@@ -1,10 +1,10 @@
 """Which peaks of the heatmaps belong to which person.
 
 One heatmap per joint shows the joints of all people, so a network says where joints are, but not
-whose they are. To evaluate it, each map gives as many peaks, the highest ones, as the joint is
-visible on people of the frame. They are assigned to the people one by one, nearest pairs first. A
-false peak therefore costs only where it is higher than a right one, and joints of two people that
-are so close that their peaks merge count as one found joint.
+whose they are. To evaluate it, each map gives its n highest peaks, where n is the number of people
+in the frame on whom the joint is visible. They are assigned to the people one by one, nearest pairs
+first. A false peak therefore costs only where it is higher than a right one, and joints of two
+people that are so close that their peaks merge count as one found joint.
 """
 
 import math

@@ -8,8 +8,8 @@ all of them. The data pipeline has no state: a batch is a function of its number
     about                 any other values, as JSON
     checksum              SHA-256 of the names, dtypes, shapes and bytes of all others
 
-Variables are known by their positions and not by their paths, because Keras numbers layers anew in
-each process.
+Variables are known by their positions and not by their paths, which depend on the number of layers
+that the process has built before.
 """
 
 import dataclasses
@@ -110,7 +110,7 @@ def save_checkpoint(
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     with writing(path), AtomicPath(path) as temporary:
-        temporary.write_bytes(packed.getvalue())
+        temporary.write_bytes(packed.getbuffer())
         if previous is not None and os.path.exists(path):
             os.replace(path, previous)
 
@@ -124,7 +124,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if not os.path.exists(path):
         raise CheckpointError(f"Expected a checkpoint. Received: nothing at {path}")
     if not zipfile.is_zipfile(path):
-        raise _damaged(path, "it is cut, or no archive at all")
+        raise _damaged(path, "it is cut, or is not an archive")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)

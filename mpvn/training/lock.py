@@ -3,8 +3,8 @@
 The file `lock` in the folder is locked as in `mpvn.locks`: a dead process does not hold it. Its
 content only says who does.
 
-What this does not do well: on network file systems the lock holds between machines only if the file
-system supports it, as NFS 4 does. NFS mounted with `local_lock=flock` locks within a machine only.
+Limitations: On network file systems the lock holds between machines only if the file system
+supports it, as NFS 4 does. NFS mounted with `local_lock=flock` locks within a machine only.
 A file system without locks, such as a mounted cloud drive, gives a warning instead.
 """
 

@@ -11,8 +11,8 @@ Any argument of that function may be set, whether the config file lists it or no
 line values are Python literals, and everything else is a string. A value must fit the argument's
 annotation or, without one, the type of its default.
 
-What this does not do well: misspelled options of a builder that takes `**kwargs` are found only
-when the builder is called.
+Limitations: Misspelled options of a builder that takes `**kwargs` are found only when the builder
+is called.
 """
 
 import ast

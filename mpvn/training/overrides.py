@@ -36,8 +36,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
         The config.
 
     Raises:
-        ValueError: there is no such file, it is not a config, there is no such key or option, or a
-            value has the wrong type or is out of range.
+        ValueError: the file does not exist or is not a config, or as in `override`.
     """
     functions = config_functions(path)
     if "get_config" not in functions:
@@ -69,7 +68,7 @@ def call_of_config(path: str | os.PathLike, function: Callable[[], Any]) -> Any:
     """Return the result of a function of a config file, or of running the file.
 
     Raises:
-        ValueError: the function raises, with the line of the file.
+        ValueError: the function raises an error; the message has the line of the file.
     """
     try:
         return function()
@@ -122,7 +121,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         The copy.
 
     Raises:
-        ValueError: there is no such key or option, or a value has the wrong type or is out of
+        ValueError: a key or an option does not exist, or a value has the wrong type or is out of
             range.
     """
     options: list[tuple[str, str]] = []

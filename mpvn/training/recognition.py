@@ -3,8 +3,8 @@
 *Temporal Shift Module* (section 5) reports the accuracy of averaged clips and crops of a video, of
 ensembles, and of an online network by the share of the video it has seen.
 
-What this does not do well: views of another size than the training frames trace the network once
-for each size, and whole frames come in many sizes.
+Limitations: Views of another size than the training frames trace the network once for each size,
+and whole frames come in many sizes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What belongs to a run: the names its outputs stand for, and the videos it was trained on.
+"""The data of a run: the names of its outputs, and the videos it was trained on.
 
 A network has outputs by number. Which class or joint a number means is decided by the data set, for
 example by the names of class folders, and changes when a folder is renamed or added. So a run keeps
@@ -139,7 +139,7 @@ def check_names(stored: Names, current: Names, owner: str) -> None:
 
 
 def moved_names(stored: Names, current: Names) -> str:
-    """Return which names have other numbers, where equally many names hide that; else ""."""
+    """Describe names that have other numbers, if both have the same number of names; else ""."""
     for kind in stored.keys() & current.keys():
         before, now = list(stored[kind]), list(current[kind])
         if len(before) == len(now) and any(
@@ -184,7 +184,7 @@ def _listed(videos: VideoSet) -> dict[str, Any]:
 
 
 def _class_names(videos: VideoSet, label: Label | None) -> list[str]:
-    """Return the names of the classes of a video; those that do not exist are left out."""
+    """Return the names of the classes of a video. Leave out numbers that have no class."""
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     return [videos.classes[each] for each in labels if 0 <= each < len(videos.classes)]
 

@@ -99,13 +99,13 @@ class RunFolder:
         write_atomically(self._versions, json.dumps(_versions(), indent=1) + "\n")
 
     def keep(self, data: RunData) -> None:
-        """Store what a run knows about its data, or check that they are those it began with.
+        """Write `data.json`, or check that the run in this folder began with the same data.
 
         Raises:
             ValueError: the run in this folder began with other classes, joints or videos.
 
         Warns:
-            RuntimeWarning: the run in this folder did not keep what its data were.
+            RuntimeWarning: the run in this folder has no `data.json`.
         """
         before = self.data
         if before is not None:
@@ -118,7 +118,7 @@ class RunFolder:
 
     @property
     def data(self) -> RunData | None:
-        """What the run knows about its data; None if it did not keep that.
+        """The content of `data.json`; None if there is no such file.
 
         Raises:
             ValueError: the file is damaged, or of a later version.
@@ -132,7 +132,7 @@ class RunFolder:
             raise damaged(self._data, str(fault)) from fault
 
     def warn_without_data(self) -> None:
-        """Say that this run did not keep what its data were."""
+        """Warn that this run has no `data.json`."""
         warnings.warn(
             f"{self.path} has no {self._data.name}, so its classes, joints and videos cannot be "
             "compared with those of the config. They are taken from the config.",
@@ -213,7 +213,7 @@ class RunFolder:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Packages and machine; empty if they were not kept."""
+        """Packages and machine; empty if there is no `versions.json`."""
         return read_json(self._versions) if self._versions.exists() else {}
 
     def write(self, **row: Any) -> None:
@@ -226,7 +226,7 @@ class RunFolder:
             lines.write(json.dumps(row) + "\n")
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Iterate over the metrics; a line that a kill has truncated is skipped."""
+        """Iterate over the metrics. Skip lines that were cut when the process was killed."""
         if not self._metrics.exists():
             return
         for line in self._metrics.read_text(errors="replace").splitlines():
@@ -254,22 +254,22 @@ class RunFolder:
 
     @property
     def skipped(self) -> dict[str, str]:
-        """The reason for each video of which no clip could be read, by name."""
+        """Videos without a readable clip: the reason, by name of the video."""
         return self._reasons()["skipped"]
 
     @property
     def damaged(self) -> dict[str, str]:
-        """The reason for each video of which some clips could not be read, by name."""
+        """Videos with some unreadable clips: the reason, by name of the video."""
         return self._reasons()["damaged"]
 
     def add_unread(self, *pipelines: ClipPipeline) -> None:
-        """Record videos that could not be read, or not in part."""
+        """Record the videos that could not be read, or only in part."""
         before = self._reasons()
         reasons = {kind: dict(each) for kind, each in before.items()}
         for pipeline in pipelines:
             for kind, found in (("skipped", pipeline.skipped), ("damaged", pipeline.damaged)):
                 for name, reason in found.items():
-                    # Of several reasons keep one that does not depend on their order.
+                    # A resumed run finds several reasons in another order: keep the same one.
                     reasons[kind][name] = min(reason, reasons[kind].get(name, reason))
         if reasons != before:
             write_atomically(self._unread, json.dumps(reasons, indent=1, sort_keys=True) + "\n")

@@ -29,7 +29,7 @@ class Trained:
 
     @staticmethod
     def of(folder: RunFolder, network: VideoNetwork) -> "Trained | None":
-        """Return what a run says about its network; None if the run did not keep it.
+        """Return what a run says about its network; None if it has no `data.json`.
 
         Args:
             folder: the run.

@@ -71,7 +71,7 @@ def test_a_flat_top_is_one_peak_and_missing_peaks_repeat_the_highest() -> None:
     np.testing.assert_array_equal(found[:, 2], [1, 0, 1])
     np.testing.assert_array_equal(found[0], found[2])
     assert np.abs(found[0, :2] - (3, 2)).max() <= 0.5
-    with pytest.raises(ValueError, match="of 10 pixels for as many people. Received: 3x3"):
+    with pytest.raises(ValueError, match="of 10 pixels for 10 people. Received: 3x3"):
         peaks(tf.zeros((3, 3, 1)), 10)
 
 

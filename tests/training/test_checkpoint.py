@@ -11,11 +11,7 @@ import numpy as np
 import pytest
 
 from mpvn.training import RunFolder
-from mpvn.training.checkpoint import (
-    CheckpointError,
-    read_checkpoint,
-    save_checkpoint,
-)
+from mpvn.training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 
 
 def trained_model(units: int = 3) -> keras.Model:
@@ -47,7 +43,7 @@ def saved(model: keras.Model, tmp_path: pathlib.Path) -> pathlib.Path:
 def test_a_model_built_later_in_the_process_takes_the_state(
     model: keras.Model, saved: pathlib.Path
 ) -> None:
-    """Once, slots were known by the paths of layers, which Keras numbers anew: dense_7."""
+    """Once, slots were known by the paths of layers, which Keras numbers by process: dense_7."""
     other = trained_model()
     assert other.layers[1].name != model.layers[1].name
     for each in (*other.variables, *other.optimizer.variables):
@@ -72,9 +68,7 @@ def test_other_optimizers_and_networks_are_refused(model: keras.Model, saved: pa
         np.testing.assert_array_equal(old, new)
 
 
-def test_every_flipped_byte_is_found_or_changes_nothing(
-    model: keras.Model, saved: pathlib.Path
-) -> None:
+def test_every_flipped_byte_is_found_or_changes_nothing(saved: pathlib.Path) -> None:
     content, before = saved.read_bytes(), read_checkpoint(saved)
     chance = random.Random(3)
     found = 0
@@ -94,18 +88,23 @@ def test_every_flipped_byte_is_found_or_changes_nothing(
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1, -50])
-def test_a_cut_file_is_named(length: int, model: keras.Model, saved: pathlib.Path) -> None:
+def test_a_cut_file_is_named(length: int, saved: pathlib.Path) -> None:
     saved.write_bytes(saved.read_bytes()[:length])
     with pytest.raises(CheckpointError, match="last.npz is damaged: it is cut"):
         read_checkpoint(saved)
 
 
+@pytest.fixture
+def arrays(saved: pathlib.Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the file, to write it again with changes."""
+    with np.load(saved) as stored:
+        return dict(stored)
+
+
 def test_a_changed_array_does_not_have_the_checksum(
-    model: keras.Model, saved: pathlib.Path
+    saved: pathlib.Path, arrays: dict[str, np.ndarray]
 ) -> None:
     """Also where the archive itself is whole: another value, another name, another `about`."""
-    with np.load(saved) as stored:
-        arrays = dict(stored)
     renamed = {name.replace("model|0", "model|9"): value for name, value in arrays.items()}
     about = np.frombuffer(json.dumps({"step": 2}).encode(), np.uint8)
     for changed in (
@@ -120,10 +119,8 @@ def test_a_changed_array_does_not_have_the_checksum(
 
 
 def test_files_of_earlier_versions_and_missing_ones_are_refused(
-    model: keras.Model, saved: pathlib.Path
+    saved: pathlib.Path, arrays: dict[str, np.ndarray]
 ) -> None:
-    with np.load(saved) as stored:
-        arrays = dict(stored)
     np.savez(saved, **{name: value for name, value in arrays.items() if name != "checksum"})
     with pytest.raises(CheckpointError, match="no checksum.* earlier version.* in a new folder"):
         read_checkpoint(saved)

@@ -128,7 +128,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert "with the config of the run" in message
     assert "Traceback" not in message
     copied.best.write_bytes(b"PK nothing")
-    with pytest.raises(ValueError, match="best.npz is damaged: it is cut, or no"):
+    with pytest.raises(ValueError, match="best.npz is damaged: it is cut, or is not"):
         evaluate(experiment, copied.best)
 
 

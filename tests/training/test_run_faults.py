@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[str, Callable, str, str]] = {
     "config is cut": ("config.json", cut, "eval", "config.json is damaged. Expected what the run"),
     "no config": ("config.json", remove, "eval", "copied is not the folder of a run: it has no co"),
     "config to train": ("config.json", cut, "train", "config.json is damaged. Expected what the r"),
-    "best is cut": ("checkpoints/best.npz", cut, "eval", "best.npz is damaged: it is cut, or no"),
+    "best is cut": ("checkpoints/best.npz", cut, "eval", "best.npz is damaged: it is cut, or is"),
     "no best": ("checkpoints/best.npz", remove, "eval", "Expected a checkpoint. Received: nothing"),
     "no metrics": ("metrics.jsonl", remove, "train", "expected the row of an evaluation. Received"),
     "skipped is cut": ("skipped.json", cut, "train", "skipped.json is damaged"),
@@ -95,7 +95,7 @@ def test_a_cut_network_is_named_where_it_teaches(copied: RunFolder) -> None:
     for key in ("teacher", "model.initial"):
         config = small_config()
         config.update_from_flattened_dict({key: str(copied.path)})
-        with pytest.raises(ValueError, match="network.keras cannot be loaded.*writes it anew"):
+        with pytest.raises(ValueError, match="network.keras cannot be loaded.*writes a new one"):
             build(config)
 
 

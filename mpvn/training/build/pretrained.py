@@ -1,4 +1,4 @@
-"""What a run takes from other runs: initial weights, or a teacher."""
+"""Trained networks of other runs: as initial weights, or as a teacher."""
 
 import os
 from typing import Any
@@ -24,10 +24,10 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: N
     Args:
         run: folder of the run.
         network: the network that gets the weights.
-        names: what the outputs of `network` stand for.
+        names: names of the classes or joints of `network`.
 
     Raises:
-        ValueError: there is no such run, it is not finished, none of its weights fit, it takes
+        ValueError: the run does not exist or is not finished, none of its weights fit, it takes
             another range of pixels, or it has the same classes or joints in another order.
     """
     folder = RunFolder(run)
@@ -35,9 +35,8 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: N
     moved = moved_names(_names(folder), names)
     if moved:
         raise ValueError(
-            f"config.model.initial: {run} has as many outputs, but some of the same names are "
-            f"others of them. Expected names in its order. Received: {moved}. Give the names back "
-            "their order"
+            f"config.model.initial: {run} has the same number of outputs, but in another order. "
+            f"Expected its order of names. Received: {moved}. Restore the order of the names"
         )
     target = network.frame_model
     pixels = [_rescaling(model) for model in (source, target)]
@@ -56,7 +55,7 @@ def build_distillation(
     """Return `network` as the student of the run `config.teacher`.
 
     Raises:
-        ValueError: there is no such run, it is not finished, its architecture differs, or it was
+        ValueError: the run does not exist or is not finished, its architecture differs, or it was
             trained on other classes or joints.
     """
     run = RunFolder(config.teacher)
@@ -82,12 +81,12 @@ def _trained(run: RunFolder) -> VideoNetwork:
     except Exception as fault:  # A damaged archive raises errors of zipfile, HDF5, Keras and more.
         raise ValueError(
             f"{run.network} cannot be loaded. Expected the network of a finished run. Received: "
-            f"{fault}. Delete it and run `mpvn train` again, which writes it anew"
+            f"{fault}. Delete it and run `mpvn train` again, which writes a new one"
         ) from fault
 
 
 def _names(run: RunFolder) -> Names:
-    """Return what the outputs of a run stand for, if it has kept that."""
+    """Return the names of the classes or joints of a run; empty without `data.json`."""
     if run.data is None:
         run.warn_without_data()
         return {}

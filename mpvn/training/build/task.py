@@ -42,7 +42,7 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
 
 
 def output_names(config: ConfigDict, videos: VideoSet) -> Names:
-    """Return what the outputs stand for: the names of classes or joints, for tasks with such.
+    """Return the names of the outputs: classes or joints; empty for tasks without them.
 
     Raises:
         ValueError: the data set does not have them.
@@ -61,7 +61,7 @@ def head_arguments(names: Names) -> dict[str, int]:
 
 
 def check_labels(task: Task, videos: VideoSet) -> None:
-    """Raise ValueError if the task is to recognize classes, but those of `videos` are not known."""
+    """Raise ValueError if the task needs labels of classes, but `videos` have none."""
     if isinstance(task, ClassTask) and not videos.labeled:
         raise ValueError(
             f"{videos.name}: expected videos with labels to train on and to compute metrics. "
@@ -84,7 +84,7 @@ def task_latency(config: ConfigDict, plan: Plan) -> int:
 
 
 def _check_kind(config: ConfigDict, videos: VideoSet) -> None:
-    """Raise ValueError if the task needs videos with one label and these have any number."""
+    """Raise ValueError if the task needs one label per video, but these may have several."""
     if config.task.name == "action" and videos.multi_label:
         raise ValueError(
             "config.task.name: the task 'action' needs videos with one label. Received: "
