@@ -1,9 +1,10 @@
-"""What identifies the content of a video, wherever it is stored and whatever it is called.
+"""Identify the content of a video, wherever it is stored and whatever its name is.
 
-Caches are keyed by it, so that a moved or renamed data set keeps its cache, and another video at
-the same path does not get it. Reading whole data sets for that would take hours, so samples of the
-content are read: of a file its size and 16 blocks of 16 KiB, evenly spaced from its start to its
-end; of each image of a folder its size and 4 KiB in its middle. Smaller files are read whole.
+Caches use this identity as their key, so a moved or renamed data set keeps its cache, and another
+video at the same path does not get it. Reading whole data sets for that would take hours, so
+samples of the content are read: of a file its size and 16 blocks of 16 KiB, evenly spaced from its
+start to its end; of each image of a folder its size and 4 KiB in its middle. Smaller files are read
+whole.
 
 Limitations: two files of the same size that differ only between the blocks are considered the
 same. Compressed videos do not differ like that, unless bytes are patched in place.

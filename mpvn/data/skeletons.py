@@ -51,22 +51,11 @@ OPENPOSE_JOINTS = {
 """The joints of OpenPose by their number: its models BODY_25, COCO and MPI."""
 
 _OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
-_MIDDLE = {
-    *(
-        "belly",
-        "bottom",
-        "center",
-        "chest",
-        "chin",
-        "face",
-        "head",
-        "hip",
-        "lower",
-        "middle",
-        "mid",
-    ),
-    *("mouth", "neck", "nose", "pelvis", "root", "spine", "thorax", "top", "torso", "upper"),
-}
+_MIDDLE_WORDS = """
+    belly bottom center chest chin face head hip lower middle mid mouth neck nose pelvis root spine
+    thorax top torso upper
+"""
+_MIDDLE = frozenset(_MIDDLE_WORDS.split())
 _WORD = re.compile(r"[A-Z](?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 

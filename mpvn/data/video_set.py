@@ -69,8 +69,8 @@ class Video(Protocol):
 
         Returns:
             float32 `[len(indices), people, joints, 3]`: x and y in pixels of the frame, where whole
-            numbers are centers of pixels, and 1 if the joint is visible, else 0. All joints of the
-            places that a frame does not need for its people are hidden. None without joints.
+            numbers are centers of pixels, and 1 if the joint is visible, else 0. Joints of places
+            without a person are hidden. None without joints.
         """
 
 

@@ -1,4 +1,4 @@
-"""What identifies a video: its content, and not its path."""
+"""A video is identified by its content, not by its path."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Transform the frames of a clip before a network takes them: every frame in the same way.
 
-What is kept of a frame is decided before it is read; see `mpvn.data.video.framing`. Mirror images
-and colors follow. All randomness comes from seeds per clip, so a clip can be reproduced.
+Crops and sizes are decided before frames are read; see `mpvn.data.video.framing`. Mirror images and
+colors follow. All randomness comes from seeds per clip, so a clip can be reproduced.
 """
 
 import dataclasses

@@ -13,8 +13,8 @@ and the first whose clip can be read is the example:
                example
     clip       seed, number    seed, number, attempt      seed, number, attempt      ...
 
-What was found out about a video before never changes the choice. A video of which no clip can be
-read (unreadable, too short, a wrong label) is not tried again, because it would fail again.
+The choice does not depend on earlier examples. A video without any readable clip (unreadable, too
+short, a wrong label) is not tried again, because it would fail again.
 """
 
 import os
@@ -32,7 +32,7 @@ from mpvn.data.video.framing import Framing
 from mpvn.data.video_set import Video, VideoSet, read_framed
 
 MOST_ATTEMPTS = 64
-"""Number of clips to try for an example of training, in sets with fewer videos."""
+"""Most clips to try for an example of training. Sets with more videos try each of them once."""
 
 
 class ClipPipeline:
@@ -55,9 +55,9 @@ class ClipPipeline:
 
     Attributes:
         videos, sampling, augmentation, batch_size, on_error: The arguments.
-        skipped: The reason for each video of which no clip can be read, by name.
-        damaged: The reason for each other video of which a clip could not be read, by name; in
-            training only. Neither depends on the order of the examples.
+        skipped: The reason for each video without any readable clip, by name.
+        damaged: The reason for each other video with an unreadable clip, by name; in training only.
+            Neither depends on the order of the examples.
         failure: The error that stopped the pipeline, because TensorFlow hides it in its own errors.
 
     Raises:
@@ -100,7 +100,7 @@ class ClipPipeline:
         self._no_label = np.array(0, np.float32 if videos.multi_label else np.int32)
         self._threads = threads or os.cpu_count() or 1
         self._orders: dict[int, np.ndarray] = {}
-        self._unusable: set[int] = set()  # Videos of which no clip can be read.
+        self._unusable: set[int] = set()  # Videos without any readable clip.
         self._lock = threading.Lock()
 
     def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:

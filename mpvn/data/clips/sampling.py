@@ -70,13 +70,11 @@ class _WindowSampling(abc.ABC):
     def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         if self.place == "center":
             return self.clips(timeline, 1)[0]
-        return self._clips_from(timeline, lambda last_start: rng.integers(last_start + 1, size=1))[
-            0
-        ]
+        return self._clips_from(timeline, lambda last: rng.integers(last + 1, size=1))[0]
 
     def clips(self, timeline: Timeline, count: int) -> Indices:
         _check_positive(count=count)
-        return self._clips_from(timeline, lambda last_start: _evenly_spaced(last_start, count))
+        return self._clips_from(timeline, lambda last: _evenly_spaced(last, count))
 
     def _clips_from(self, timeline: Timeline, choose_starts: Callable[[int], Indices]) -> Indices:
         """Return clips `[N, T]` at the starts `[N]` that are chosen given the last possible one."""
@@ -287,8 +285,7 @@ def _shorten(offsets: Indices, needed: int, frame_count: int, short: str) -> Ind
     if short == "error":
         raise ValueError(
             f"expected a video of at least {needed} frames. Received: {frame_count} frames. Use "
-            "fewer "
-            'frames, a smaller stride or window, or set short="loop" or short="hold".'
+            'fewer frames, a smaller stride or window, or set short="loop" or short="hold".'
         )
     if short == "hold":
         return np.minimum(offsets, frame_count - 1)

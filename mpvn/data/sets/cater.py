@@ -2,7 +2,7 @@
 
 Only one of its three tasks gives a video a single label: localization, the cell of a grid on the
 floor where the small golden object, the snitch, is at the end. The other two, `actions_present` and
-`actions_order_uniq`, give a video several labels. A `Video` has one label, so they raise an error.
+`actions_order_uniq`, give a video several labels. They are not implemented and raise an error.
 """
 
 import os
@@ -46,12 +46,12 @@ def cater(
 
     Raises:
         ValueError: Folders, lists or listed videos are missing; labels are out of range; the task
-            gives a video several labels.
+            is unknown, or gives a video several labels.
     """
     if task in _MULTI_LABEL_TASKS:
         raise ValueError(
-            f"task: {task!r} gives a video several labels, but a video has one label here. "
-            f"Expected one of {', '.join(_GRID_SIDES)}."
+            f"task: expected one of {', '.join(_GRID_SIDES)}. Received: {task!r}, which gives a "
+            "video several labels and is not implemented."
         )
     side = _GRID_SIDES[check_choice("task", task, _GRID_SIDES)]
     check_choice("split", split, _SPLITS)

@@ -1,7 +1,7 @@
 """Charades (Sigurdsson et al. 2016): 9848 videos of activities at home, with 157 actions.
 
-A video has any number of actions. When they begin and end is annotated, too, but not read: the
-classes of a video are all its actions, as in the evaluation `Charades_v1_classify`.
+A video has any number of actions. Its classes are all of them, as in the evaluation
+`Charades_v1_classify`. The times of the actions are annotated, too, but they are not used.
 """
 
 import csv
@@ -132,9 +132,9 @@ def _read_rows(path: Path) -> list[tuple[int, str, str]]:
 
 
 def _label(action: str, classes: dict[str, str]) -> int | None:
-    """Return the label of an action such as `c092 11.90 21.20`; None if it is none."""
-    code, *times = action.split()
+    """Return the label of an action such as `c092 11.90 21.20`; None for other text."""
     try:
+        code, *times = action.split()
         start, end = map(float, times)
     except ValueError:
         return None

@@ -11,7 +11,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 _MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
-"""What programs write where there is no number."""
+"""How programs write a missing number."""
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def name_problems(names: Iterable[str]) -> list[tuple[str, str]]:
     """Find names of classes that are fractions, missing numbers, or the same number as another.
 
     Returns:
-        Such names, each with the problem. None if some name is not a number.
+        Such names, each with the problem. Empty if some name is not a number.
     """
     unique = sorted(set(names))
     missing = [name for name in unique if name.casefold() in _MISSING]
@@ -92,7 +92,7 @@ def warn_of_similar_names(title: str, names: Iterable[str]) -> None:
 def warn_of_missing_classes(
     title: str, names: Iterable[str], present: Collection[str], remedy: str
 ) -> None:
-    """Name the classes of which a split has no video, though the data set has.
+    """Name the classes that have videos in the data set, but none in a split.
 
     Warns:
         RuntimeWarning: There are such classes.

@@ -62,7 +62,7 @@ def read_csv(
         ValueError: The file is not in UTF-8, has no rows or lacks a column; a column is there
             twice; or some lines are not rows; their numbers are listed.
     """
-    lines, problems = _read_lines(path)
+    lines, problems = _read_lines(path, remedy)
     columns = [name.lower() for name in lines[0][1]] if lines else []
     if required[0].lower() in columns or header:
         lines = lines[1:]
@@ -89,11 +89,11 @@ def read_csv(
     return rows
 
 
-def _read_lines(path: Path) -> tuple[list[_Line], list[str]]:
+def _read_lines(path: Path, remedy: str) -> tuple[list[_Line], list[str]]:
     """Return the cells of each line with its number, and the problems."""
     texts = [
         (number, text)
-        for number, text in enumerate(re.split("\r\n|\n|\r", read_text(path, "")), 1)
+        for number, text in enumerate(re.split("\r\n|\n|\r", read_text(path, remedy)), 1)
         if text.strip()
     ]
     parsed = {separator: _parse(texts, separator) for separator in _SEPARATORS}
@@ -108,11 +108,12 @@ def _read_lines(path: Path) -> tuple[list[_Line], list[str]]:
 
 def _parse(texts: Sequence[tuple[int, str]], separator: str) -> tuple[list[_Line], list[str]]:
     """Return the cells of each line with content, and the problems."""
-    cell = re.compile(rf'[ ]*"((?:[^"]|"")*)"[ ]*(?={separator}|$)|([^"{separator}]*)')
+    quoted, plain = rf'[ ]*"((?:[^"]|"")*)"[ ]*(?={separator}|$)', f'([^"{separator}]*)'
+    cell = re.compile(f"(?:^|{separator})(?:{quoted}|{plain})")
     lines: list[_Line] = []
     problems: list[str] = []
     for number, text in texts:
-        cells = _split(text, cell, separator)
+        cells = _split(text, cell)
         if "\0" in text:
             problems.append(f"line {number}: expected text. Received: a NUL character")
         elif cells is None:
@@ -125,16 +126,12 @@ def _parse(texts: Sequence[tuple[int, str]], separator: str) -> tuple[list[_Line
     return lines, problems
 
 
-def _split(text: str, cell: re.Pattern[str], separator: str) -> list[str] | None:
+def _split(text: str, cell: re.Pattern[str]) -> list[str] | None:
     """Return the cells of a line, stripped; None if its quotes are wrong."""
-    cells: list[str] = []
-    position = -1
-    while position < len(text):
-        match = cell.match(text, position + 1)
-        assert match is not None, "the second alternative matches anything"
-        quoted, plain = match.groups()
-        cells.append((plain if quoted is None else quoted.replace('""', '"')).strip())
-        position = match.end()
-        if position < len(text) and text[position] != separator:
-            return None
-    return cells
+    matches = list(cell.finditer(text))
+    if "".join(match[0] for match in matches) != text:
+        return None
+    pairs = (match.groups() for match in matches)
+    return [
+        (plain if quoted is None else quoted.replace('""', '"')).strip() for quoted, plain in pairs
+    ]

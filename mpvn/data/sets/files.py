@@ -82,7 +82,7 @@ class FileVideo:
 
     @property
     def identity(self) -> str:
-        """What identifies the frames, wherever the file is; see `mpvn.data.identity`."""
+        """The identity of the frames, wherever the file is; see `mpvn.data.identity`."""
         section = repr((Fraction(self._start or 0), self._end and Fraction(self._end)))
         return digest([content_identity(self._path).encode(), section.encode()])
 

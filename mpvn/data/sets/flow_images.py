@@ -6,7 +6,7 @@
 
 New pictures are written to a folder that is named by the method and by what identifies the video:
 `dis_20/7b/7b3f...`. So a moved data set keeps them, and another video of the same name does not get
-them. A pair of which one picture is missing is computed again.
+them. If one picture of a pair is missing, both are computed again.
 
 denseflow and the tools of *Temporal Segment Networks* write this format, too, with numbers from 0
 or 1 on. Their pictures are read from a folder named by the last one or two components of the
@@ -187,5 +187,5 @@ def flow_images(videos: Sequence[Video], folder: str, method: str) -> list[FlowI
 def _path(name: str) -> tuple[str, ...]:
     """Convert the name of a video to folders below the current one, without the file's suffix."""
     parts = tuple(part for part in name.split("/") if part not in ("", ".", ".."))
-    stem, dot, ending = parts[-1].rpartition(".")
-    return (*parts[:-1], stem) if stem and dot + ending.lower() in VIDEO_SUFFIXES else parts
+    stem, ending = os.path.splitext(parts[-1])
+    return (*parts[:-1], stem) if ending.lower() in VIDEO_SUFFIXES else parts

@@ -52,7 +52,7 @@ def folder(
         seed: Seed of this choice.
         images: Which images of each folder are the video, such as `"rgb_*"`, if a folder contains
             several series; see `mpvn.data.video.image_series`. "": find the series.
-        mirror: What the mirror image of a class is, for augmentation: `"names"`, as its name says
+        mirror: How to choose the mirror image of a class, for augmentation: `"names"`, by its name
             (see `mpvn.data.sets.mirror`; plain numbers say nothing); `"same"`, the class itself;
             `"never"`, unknown, so that no video is mirrored.
 

@@ -67,7 +67,7 @@ def jhmdb(root: str | os.PathLike[str], split: str = "train", *, fold: int = 1) 
             stem = video.removesuffix(".avi")
             folder = images / name / stem
             path = positions / name / stem / "joint_positions.mat"
-            if not folder.is_dir() or not has_images(folder):
+            if not has_images(folder):
                 problems.append(f"{folder}: expected a folder of images")
             elif not path.is_file():
                 problems.append(f"{path} does not exist")

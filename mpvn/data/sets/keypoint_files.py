@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpvn.data.sets.keypoint_formats import Content, FormatError, Frame, Size, parse
-from mpvn.data.sets.layout import raise_problems, read_text
+from mpvn.data.sets.layout import named, raise_problems, read_text
 from mpvn.data.video.endings import is_hidden, suffix
 from mpvn.data.video_set import Joints
 
@@ -68,7 +68,7 @@ def read_files(source: Path, threshold: float, remedy: str) -> list[KeypointFile
         name = path.relative_to(top)
         try:
             content = parse(_load(path, remedy), path.stem)
-            files.append(KeypointFile(name, _with_visibility(content, threshold)))
+            files.append(KeypointFile(name, with_visibility(content, threshold)))
         except FormatError as error:
             problems.append(f"{name}: {error}")
     raise_problems(str(source), problems, remedy)
@@ -77,8 +77,9 @@ def read_files(source: Path, threshold: float, remedy: str) -> list[KeypointFile
 
 def _json_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        hidden = any(map(is_hidden, path.relative_to(folder).parts))
-        if suffix(path.name) == ".json" and not hidden and path.is_file():
+        if suffix(path.name) != ".json" or any(map(is_hidden, path.relative_to(folder).parts)):
+            continue
+        if path.is_file():
             yield path
 
 
@@ -89,8 +90,12 @@ def _load(path: Path, remedy: str) -> Any:
         raise FormatError(f"expected JSON. Received: other text ({error})") from error
 
 
-def _with_visibility(content: Content, threshold: float) -> Content:
-    """Replace confidences by visibility, and drop people without visible joints."""
+def with_visibility(content: Content, threshold: float) -> Content:
+    """Replace confidences by visibility (> `threshold`), and drop people without visible joints.
+
+    Raises:
+        FormatError: A person has another number of joints.
+    """
     frames = [
         frame._replace(people=list(_visible(frame, len(content.names), threshold)))
         for frame in content.frames
@@ -147,7 +152,7 @@ def listings(
         except FormatError as error:
             problems.append(f"{path.relative_to(root)}: {error}")
     if not found and not problems:
-        received = f"those of {', '.join(unknown[:5])}" if unknown else "none"
+        received = f"those of {named(unknown)}" if unknown else "none"
         problems.append(f"expected joints of these videos. Received: {received}")
     raise_problems(str(root), problems, remedy)
     return found, unknown
@@ -162,9 +167,9 @@ def _candidates(file: KeypointFile, video: str, is_only: bool) -> list[_Parts]:
         return [(*folder, video), folder] if video else [folder]
     if not video:
         return own
-    named = tuple(part for part in PurePosixPath(video).parts if part not in ("/", "."))
+    stated = tuple(part for part in PurePosixPath(video).parts if part not in ("/", "."))
     # Images may be in a folder of any name; then the file has the name of the video.
-    return [named, *own[:2]] if is_only else [named]
+    return [stated, *own[:2]] if is_only else [stated]
 
 
 def _merge(listed: Sequence[tuple[KeypointFile, list[Frame]]]) -> Listing:
@@ -221,7 +226,7 @@ class _VideoNames:
                 self._by_name[last].append(((*folders, last), path))
 
     def find(self, candidates: Sequence[_Parts]) -> Path | None:
-        """Return the video of the first candidate that is one; None if none is.
+        """Return the video that the first matching candidate names; None without a match.
 
         Raises:
             FormatError: A candidate may be one of several videos.

@@ -8,8 +8,8 @@
 | MMPose | `instance_info`, or a list of frames with `frame_id` and `instances` | `frame_id` |
 | MMPose per image | people with `keypoint_scores`; a file per frame | the name of the file |
 
-Each parser returns frames as the file names them. What these names mean is decided later, when all
-files are read.
+Each parser returns frames as the file names them. `keypoint_files` and `keypoint_video` find the
+videos and the frames with these names after all files are read.
 """
 
 import re
@@ -161,11 +161,11 @@ def _openpose(content: Mapping[str, Any], stem: str) -> Content:
         if values:
             people.append(_triples(values, None, where))
     name = stem.removesuffix("_keypoints")
-    names = OPENPOSE_JOINTS.get(len(people[0]), _numbered(people[0])) if people else ()
     # OpenPose calls the frames of a video VIDEO_000000000000 and so on.
     video, _, digits = name.rpartition("_")
     from_video = re.fullmatch(r"\d{12}", digits) is not None and video != ""
     frame = Frame(name, people, _number_in(name), video if from_video else "")
+    names = _names([frame], OPENPOSE_JOINTS)
     return Content([frame], names, per_frame=True, starts_at_0=from_video)
 
 
@@ -214,17 +214,15 @@ def _instances(people: Sequence[Mapping[str, Any]], where: str) -> Iterator[Join
 # --- parts of formats -----------------------------------------------------------------------------
 
 
-def _names(frames: Sequence[Frame]) -> tuple[str, ...]:
-    """Return the names of the joints, by their number."""
-    people = [person for frame in frames for person in frame.people]
-    if not people:
-        return ()
-    known = {len(COCO_JOINTS): COCO_JOINTS, len(HALPE_26_JOINTS): HALPE_26_JOINTS}
-    return known.get(len(people[0]), _numbered(people[0]))
+_USUAL_JOINTS = {len(names): names for names in (COCO_JOINTS, HALPE_26_JOINTS)}
 
 
-def _numbered(person: Joints) -> tuple[str, ...]:
-    return tuple(f"joint {number}" for number in range(len(person)))
+def _names(
+    frames: Sequence[Frame], known: Mapping[int, tuple[str, ...]] = _USUAL_JOINTS
+) -> tuple[str, ...]:
+    """Return the names of the joints, by their number; empty without people."""
+    count = next((len(person) for frame in frames for person in frame.people), 0)
+    return known.get(count, tuple(f"joint {number}" for number in range(count)))
 
 
 def _triples(values: list[Any], count: int | None, where: str) -> Joints:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mpvn.data.identity import identity
 from mpvn.data.sets.keypoint_files import Listing
 from mpvn.data.sets.keypoint_formats import Size
 from mpvn.data.video.errors import VideoError
@@ -20,7 +21,7 @@ from mpvn.data.video_set import Frames, Joints, VideoWrapper, read_framed
 
 @dataclasses.dataclass(frozen=True)
 class Numbering:
-    """What the numbers of frames mean.
+    """How the frames of all videos are numbered.
 
     Attributes:
         first: Number of the first frame of each video.
@@ -41,8 +42,8 @@ class KeypointVideo(VideoWrapper):
     Attributes:
         path: A file or a folder of images.
         listing: Its frames, with joints that are visible (1) or hidden (0).
-        numbering: What their numbers mean. Images of a folder are found by their names, if these
-            are listed.
+        numbering: How they are numbered. Images of a folder are found by their names, if these are
+            listed.
         size: Height and width of the frames in which the joints were found; None if unknown.
         places: Number of people that `joints` has places for, and number of joints.
     """
@@ -52,6 +53,11 @@ class KeypointVideo(VideoWrapper):
     numbering: Numbering
     size: Size | None
     places: tuple[int, int]
+
+    @property
+    def identity(self) -> str:
+        """The identity of the frames; see `mpvn.data.identity`."""
+        return identity(self.video)
 
     @property
     def timeline(self) -> Timeline:
@@ -156,14 +162,11 @@ class KeypointVideo(VideoWrapper):
         if self.size is None or self.size == size:
             return np.ones(2, np.float32)
         (height, width), (old_height, old_width) = size, self.size
-        # Encoders round sizes to even numbers.
-        if (
-            min(
-                abs(old_width * height / old_height - width),
-                abs(old_height * width / old_width - height),
-            )
-            > 2
-        ):
+        excess = (
+            old_width * height / old_height - width,
+            old_height * width / old_width - height,
+        )
+        if min(map(abs, excess)) > 2:  # Encoders round sizes to even numbers.
             is_turned = abs(old_height * height / old_width - width) <= 2
             raise self._error(
                 f"expected joints in frames of the shape of {_shown(size)}, the upright frame",

@@ -142,18 +142,18 @@ def _joint_names(
     root: Path, files: Sequence[KeypointFile], names: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the names of the joints, which all files must share."""
-    named = [file for file in files if file.content.names]
-    if not named:
+    stated = [file for file in files if file.content.names]
+    if not stated:
         raise ValueError(f"{root}: expected people with joints. Received: none. {_REMEDY}")
-    joints = tuple(names) or named[0].content.names
+    joints = tuple(names) or stated[0].content.names
     problems = []
-    for file in named:
+    for file in stated:
         own = file.content.names
         if len(own) != len(joints):
             problems.append(f"{file.name}: expected {len(joints)} joints. Received: {len(own)}")
         elif own != joints and not names:
             problems.append(
-                f"{file.name}: expected the joints {', '.join(joints)}, as in {named[0].name}. "
+                f"{file.name}: expected the joints {', '.join(joints)}, as in {stated[0].name}. "
                 f"Received: {', '.join(own)}"
             )
     raise_problems(str(root), problems, "Set `names`, or read the files as several sets.")

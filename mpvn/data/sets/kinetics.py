@@ -24,8 +24,8 @@ _SPLITS = {"train": ("train",), "val": ("val", "validate", "validation"), "test"
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _REMEDY = (
     "The videos must be root/train/CLASS/ID_000010_000020.mp4, where the folders of splits and of "
-    "classes are optional. A file ID.mp4 is a whole upload, of which only the annotated section is "
-    "read. The annotations must be root/train.csv or root/annotations/train.csv, with the columns "
+    "classes are optional. From a whole upload, ID.mp4, only the annotated section is read. "
+    "The annotations must be root/train.csv or root/annotations/train.csv, with the columns "
     "label,youtube_id,time_start,time_end,split. See "
     "https://github.com/cvdfoundation/kinetics-dataset."
 )
@@ -94,7 +94,7 @@ def _annotation_paths(root: Path, split: str, classes: int) -> list[Path]:
 
 
 def _read_rows(path: Path, split: str) -> list[Row]:
-    """Return the annotations of the split: all of them if there is no column `split`."""
+    """Return the annotations of the split, or all of them without a column `split`."""
     rows = [
         row
         for row in read_csv(path, _COLUMNS, _REMEDY, header=True, may_be_empty=_COLUMNS)

@@ -100,7 +100,9 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def has_images(folder: Path) -> bool:
-    """Return whether the folder contains an image."""
+    """Return whether the folder exists and contains an image."""
+    if not folder.is_dir():
+        return False
     with os.scandir(folder) as entries:
         return any(is_image(entry.name) for entry in entries)
 

@@ -29,7 +29,7 @@ from mpvn.data.sets.layout import check_choice
 from mpvn.data.video_set import NO_MIRROR
 
 MIRRORS = ("names", "same", "never")
-"""What the mirror image of a class is: as its name says, the class itself, or not known."""
+"""How to choose the mirror image of a class: by its name, the class itself, or unknown."""
 
 _OPPOSITES = {
     "left": "right",

@@ -16,7 +16,7 @@ def split_labels(path: Path, rows: Sequence[Row], separator: str) -> list[Row]:
         separator: Text between the labels of a video.
 
     Raises:
-        ValueError: Between two separators is no label, or a video has a label twice.
+        ValueError: A label between separators is empty, or a video has a label twice.
     """
     cells = [_labels(row, separator) for row in rows]
     problems = [

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpvn.data.sets.files import FileVideo
+from mpvn.data.sets.keypoint_files import with_visibility
 from mpvn.data.sets.keypoint_formats import Content, FormatError, parse
 from mpvn.data.sets.layout import (
     check_choice,
@@ -56,7 +57,7 @@ def posetrack(root: str | os.PathLike[str], split: str = "train") -> VideoSet:
     for path in paths:
         try:
             annotations = read_json(path, dict, _REMEDY)
-            content = parse(annotations, path.stem)
+            content = with_visibility(parse(annotations, path.stem), 0)
             names = names or content.names
             if content.names != names:
                 raise FormatError(
@@ -100,14 +101,7 @@ def _read(root: Path, content: Content, annotations: Mapping[str, Any]) -> _Sect
         raise FormatError(f"expected images in one folder. Received: {sorted(folders) or 'none'}")
     folder = root / folders.pop()
     numbers = _numbers(folder, [frame.name for frame in content.frames])
-    people = {
-        numbers[frame.name]: [
-            np.concatenate([person[:, :2], person[:, 2:] > 0], axis=1)
-            for person in frame.people
-            if (person[:, 2] > 0).any()
-        ]
-        for frame in content.frames
-    }
+    people = {numbers[frame.name]: frame.people for frame in content.frames}
     shown = [number for number, each in people.items() if each]
     if not shown:
         raise FormatError("expected a person with keypoints. Received: none")
@@ -122,7 +116,7 @@ def _read(root: Path, content: Content, annotations: Mapping[str, Any]) -> _Sect
 
 def _numbers(folder: Path, names: list[str]) -> dict[str, int]:
     """Return the position of each image in its folder, by its name."""
-    if not folder.is_dir() or not has_images(folder):
+    if not has_images(folder):
         raise FormatError(f"expected a folder of images {folder}")
     numbers = {path.name: number for number, path in enumerate(images_in(folder))}
     missing = [name for name in names if name not in numbers]

@@ -13,7 +13,14 @@ from mpvn.data.sets.classes import (
 )
 from mpvn.data.sets.csv_rows import Row, read_csv
 from mpvn.data.sets.files import FileVideo
-from mpvn.data.sets.layout import PathCache, check_choice, find_file, raise_problems, title_of
+from mpvn.data.sets.layout import (
+    PathCache,
+    check_choice,
+    find_file,
+    named,
+    raise_problems,
+    title_of,
+)
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.sets.multi_label import join_labels, split_labels
 from mpvn.data.video.image_series import is_series
@@ -54,7 +61,7 @@ def table(
         split: Value of the column `split` in the rows to read. None or "": all rows.
         classes: Names of the classes in the order of their numbers. Labels are these names, or
             their numbers from 0 on. Default: the labels that occur.
-        mirror: What the mirror image of a class is, as in `folder`.
+        mirror: How to choose the mirror image of a class, as in `folder`.
         separator: Text between the labels of a video, such as `"|"`, if a video may have any
             number of labels; an empty cell has none. None or "": each video has one label.
 
@@ -151,6 +158,6 @@ def _number_labels(
             for row, number in zip(rows, numbers, strict=True)
             if number is None
         ],
-        f"The classes are {', '.join(names[:5])}{' ...' * (len(names) > 5)}",
+        f"The classes are {named(names)}.",
     )
     return names, [number for number in numbers if number is not None]

@@ -1,8 +1,8 @@
 """Which part of a frame is kept, and at what size: decided before the frame is read.
 
 Reading then scales no more than the part that is kept, and does so before it converts colors.
-Streams, clips and arrays are framed by the same rules: what a network is trained on is what it
-sees in a stream.
+Streams, clips and arrays are framed by the same rules, so a network sees the same in training and
+in a stream.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_a_stopped_run_with_skipped_videos_resumes() -> None:
 
 
 def partly_damaged(**options) -> ClipPipeline:
-    """Return clips of seven videos, of which four are damaged, each in another way."""
+    """Return clips of seven videos. Four are damaged, each in another way."""
     videos = [
         MarkedVideo(0, intact=9),
         MarkedVideo(1),

@@ -29,7 +29,9 @@ def test_localization(cater: FakeSet) -> None:
 
 
 def test_errors(cater: FakeSet) -> None:
-    with raises("'actions_present' gives a video several labels", "localize"):
+    with raises(
+        "expected one of localize", "'actions_present', which gives a video several labels"
+    ):
         SETS["cater"](cater.root, task="actions_present")
     with raises("a list of videos", "localize_4x4"):
         SETS["cater"](cater.root, task="localize_4x4")

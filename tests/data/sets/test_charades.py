@@ -71,6 +71,7 @@ def test_line_breaks_in_quotes(files: FakeSet) -> None:
         ([COLUMNS, row("46GP8", "c002 1")], ["line 2: expected actions"]),
         ([COLUMNS, row("46GP8", "c002 1 2;")[:-6] + "x 1 2,3"], ["line 2: expected actions"]),
         ([COLUMNS, row("46GP8", "c000 one 2")], ["line 2: expected actions"]),
+        ([COLUMNS, row("46GP8", "c000 1 2; ")], ["line 2: expected actions"]),
         (
             [COLUMNS, row("Z", ""), row("N11GT", "")],
             ["1 problem", "line 2", "Z.mp4 does not exist"],

@@ -6,6 +6,8 @@ from fake_sets import FRAMES, SIZE, FakeSet, raises
 from keypoint_json import coco, flat, found, mmpose_instances, person, read
 
 from mpvn.data import VideoError
+from mpvn.data.identity import identity
+from mpvn.data.sets.files import FileVideo
 from mpvn.data.skeletons import COCO_JOINTS
 
 HEIGHT, WIDTH = SIZE
@@ -59,6 +61,13 @@ def test_the_threshold_decides_what_is_visible(fake: FakeSet) -> None:
         joints = read(fake, threshold=threshold).videos[0].joints([0, 1])
         np.testing.assert_array_equal(joints[0, 0], [[5, 6, 1], [7, 8, 1], [0, 0, 0]])
         np.testing.assert_array_equal(joints[1, 0, :, 2], visible)
+
+
+def test_a_video_with_joints_has_the_identity_of_its_file(fake: FakeSet) -> None:
+    """Three frames identified it, so videos that share them shared the cache of their flow."""
+    fake.video("a.mp4", 40)
+    fake.json("a.json", coco(list(range(FRAMES))))
+    assert identity(read(fake).videos[0]) == FileVideo(fake.root / "a.mp4").identity
 
 
 # --- numbers of frames ----------------------------------------------------------------------------
