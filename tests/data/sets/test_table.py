@@ -131,7 +131,7 @@ def test_other_files(videos: FakeSet) -> None:
     with raises("Expected a CSV file", "none.csv"):
         SETS["csv"](videos.root / "none.csv")
     (videos.root / "list.csv").write_bytes(b"videos/0.mp4,a\r\nvideos/1.mp4,caf\xe9\r\n")
-    with raises("list.csv: expected text in UTF-8. Received: other data in line 2"):
+    with raises("list.csv: expected text in UTF-8. Received: other data in line 2", "Write lines"):
         SETS["csv"](videos.root / "list.csv")
 
 

@@ -76,16 +76,18 @@ def test_errors_of_version_1(version_1: FakeSet) -> None:
     with raises("split: expected one of train, val, test. Received: 'dev'"):
         read(version_1.root, "dev")
     (version_1.root / f"20bn-{V1}" / "9").mkdir()
-    rows = ["7;Juggling", "8;", f"8;{ACTIONS[0]}", f"9;{ACTIONS[0]}"]
+    (version_1.root / f"20bn-{V1}" / "10").touch()
+    rows = ["7;Juggling", "8;", *(f"{identifier};{ACTIONS[0]}" for identifier in (8, 9, 10))]
     version_1.text(f"{V1}-train.csv", rows)
     with raises(
-        "4 problems",
+        "5 problems",
         "line 1: expected ID;CLASS with a known class. Received: '7;Juggling'",
         "line 2",
         "line 3: the folder",
         "8 does not exist",
         "line 4",
-        "contains no images",
+        "9 contains no images",
+        "10 contains no images",
     ):
         read(version_1.root)
     with raises("folders of frames", f"20bn-{V1}"):
