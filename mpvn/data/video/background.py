@@ -59,6 +59,8 @@ class Decoding(Protocol):
 class BackgroundSource:
     """A source that is opened, decoded and closed in its own thread.
 
+    Its attributes are known from the first frame on.
+
     Args:
         open_source: Opens the source. The event is set when the source is closed: waits must end.
 
@@ -67,10 +69,12 @@ class BackgroundSource:
         frame_count: Number of frames; None if not stated.
         duration: Length in seconds; None if not stated.
         is_live: Whether frames arrive in real time.
-
-    Raises:
-        Exception: `open_source` raised it.
     """
+
+    rate: Fraction | None
+    frame_count: int | None
+    duration: Fraction | None
+    is_live: bool
 
     def __init__(self, open_source: Callable[[threading.Event], Decoding]) -> None:
         self._handover = _Handover()
@@ -80,18 +84,18 @@ class BackgroundSource:
         # The thread does not know this object, and so ends when it is forgotten.
         weakref.finalize(self, self._handover.stop.set)
         self._thread.start()
-        try:
-            facts = self._handover.get()
-        except BaseException:
-            self.close()
-            raise
-        assert isinstance(facts, _Facts)
-        self.rate, self.frame_count, self.duration, self.is_live = facts
 
     def frames(self) -> Iterator[Decoded]:
-        """Yield all frames. They end early when the source is closed."""
-        while isinstance(decoded := self._handover.get(), Decoded):
-            yield decoded
+        """Wait until the source is open, and yield all frames. They end early when it is closed.
+
+        Raises:
+            Exception: `open_source` or the source raised it.
+        """
+        while (item := self._handover.get()) is not None:
+            if isinstance(item, _Facts):
+                self.rate, self.frame_count, self.duration, self.is_live = item
+            else:
+                yield item
 
     def close(self) -> None:
         """Stop the thread, which closes the source. Any thread may call this, at any time."""

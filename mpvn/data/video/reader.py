@@ -212,7 +212,7 @@ class VideoReader:
         """End the iteration that waits for data in another thread, before `close`."""
         for source in list(self._open_sources):
             if isinstance(source, BackgroundSource):
-                source.close()
+                self._release(source)
 
     def close(self) -> None:
         """Close the source. Running iterations raise `VideoError` at their next frame."""
@@ -244,7 +244,7 @@ class VideoReader:
             frames = source.frames()
             first = next(frames, None)
             if first is None:
-                raise no_frames(self.source)
+                raise no_frames(self.source) if source in self._open_sources else self._not_open()
         except BaseException:
             self._release(source)
             raise
@@ -257,10 +257,13 @@ class VideoReader:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise VideoError(
-                f"{self.source}: expected an open reader. Received: a closed one. "
-                "Iterate inside the `with` block, or create a new VideoReader."
-            )
+            raise self._not_open()
+
+    def _not_open(self) -> VideoError:
+        return VideoError(
+            f"{self.source}: expected an open reader. Received: a closed one. "
+            "Iterate inside the `with` block, or create a new VideoReader."
+        )
 
 
 def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -16,7 +16,8 @@ decides, for all of the package:
 | pictures one after the other (MJPEG) over HTTP | yes, unless the server states a length |
 | anything else: downloads, `tcp`, pipes | no: no frame of them may be lost |
 
-`live=` overrides it, for what cannot be known: a broadcast of MPEG-TS over HTTP, a camera's pipe.
+`live=` overrides it for sources that do not show it: a broadcast of MPEG-TS over HTTP, a camera's
+pipe.
 
 Limitations: audio is ignored. Files are read from the start or from a key frame; to read single
 frames by number, use `seeking`. Playlists that need a password get it from FFmpeg's options only.
@@ -48,8 +49,8 @@ from mpvn.data.video.playlist import FinitePlaylist
 from mpvn.data.video.reconnecting import ReconnectingSource
 
 Source = Container | ImageFolder | BackgroundSource
-"""An open source: `rate`, `frame_count` and `duration` (None if not stated), `is_live`, `frames()`,
-`close()`.
+"""A source: `rate`, `frame_count` and `duration` (None if not stated), `is_live`, `frames()`,
+`close()`. A `BackgroundSource` has these facts from its first frame on.
 """
 
 DEFAULT_TIMEOUT = 10.0
@@ -67,7 +68,7 @@ _STANDARD_INPUT = frozenset({"-", "pipe:", "pipe:0", "/dev/stdin", "/dev/fd/0"})
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """What `open_source` was asked for."""
+    """The arguments of `open_source`."""
 
     source: str
     strict: bool
@@ -102,7 +103,7 @@ def open_source(
         reconnect: Seconds in which a live source is opened again after a loss.
 
     Raises:
-        VideoError: The source cannot be used.
+        VideoError: The source cannot be used. A `BackgroundSource` raises it at its first frame.
     """
     request = _Request(source, strict, timeout, options, stream, live)
     if _is_here(source):
