@@ -1,14 +1,17 @@
-"""Small servers on this machine that send bytes, stop in the middle, and come back."""
+"""Small servers on this machine: of a folder, and of bytes that stop in the middle or come back."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import http.server
 import re
 import socket
 import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @dataclasses.dataclass
@@ -18,8 +21,9 @@ class Answer:
     Attributes:
         content: The whole content.
         sent: Number of bytes of it that are sent; None for all.
-        kind: Of HTTP: "length", "chunked", "close" (until the connection is closed), "ranges", or
-            "whole", where the content has the head of the answer; or "raw", without a request.
+        kind: Of HTTP: "length", "chunked", "close" (until the connection is closed), "ranges",
+            "parts" (a range, but at most a third of the content), or "whole", where the content has
+            the head of the answer; or "raw", without a request.
         content_type: Content-Type of HTTP.
         reset: Whether the connection is reset, not closed.
         hold: If set, the connection stays open until this event, after the content.
@@ -35,18 +39,21 @@ class Answer:
     def head_and_body(self, request: str) -> tuple[str, bytes]:
         """Return the head of the answer, and the part of the content that was asked for."""
         start = re.search(r"Range: bytes=(\d+)-", request)
-        first = int(start[1]) if start and self.kind == "ranges" else 0
+        first = int(start[1]) if start and self.kind in {"ranges", "parts"} else 0
         size = len(self.content)
+        end = min(size, first + size // 3) if self.kind == "parts" else size
+        partial = f"206 Partial Content\r\nContent-Length: {end - first}\r\n"
+        partial += f"Content-Range: bytes {first}-{end - 1}/{size}"
         lines = {
             "length": f"200 OK\r\nContent-Length: {size}",
             "chunked": "200 OK\r\nTransfer-Encoding: chunked",
             "close": "200 OK",
             "whole": "",
-            "ranges": f"206 Partial Content\r\nContent-Length: {size - first}\r\n"
-            f"Content-Range: bytes {first}-{size - 1}/{size}",
+            "ranges": partial,
+            "parts": partial,
         }[self.kind]
         head = f"HTTP/1.1 {lines}\r\nConnection: close\r\nContent-Type: {self.content_type}\r\n\r\n"
-        return head, self.content[first:]
+        return head, self.content[first:end]
 
 
 class Server:
@@ -124,3 +131,22 @@ def serving(*answers: Answer) -> Iterator[Server]:
             if answer.hold is not None:
                 answer.hold.set()
         server.close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def serving_folder(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder in the block. Yields its address."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -45,8 +45,9 @@ class Download(Incoming):
         self._position = 0
         self._response: http.client.HTTPResponse | None = self._request(0)
         self._has_ranges = self._response.status == 206
-        length = self._response.length
-        self.size = None if length is None else int(length)
+        # A server may send less of the file than it was asked for.
+        whole = re.search(r"/(\d+)$", self._response.headers.get("Content-Range", ""))
+        self.size = self._response.length if whole is None else int(whole[1])
 
     def seekable(self) -> bool:
         """Return whether the server sends parts of the file."""
@@ -75,7 +76,8 @@ class Download(Incoming):
         if self._position == self.size:
             self.link.complete = True
             return b""
-        if self._response is None:
+        if self._response is None or self._response.length == 0:
+            self.close()
             self._response = self._request(self._position)
         try:
             data = self._response.read1(count)
@@ -99,7 +101,7 @@ class Download(Incoming):
             raise OSError(f"an answer that is not HTTP ({error!r})") from error
         if position and response.status != 206:
             response.close()
-            raise OSError(f"the server does not send the file from byte {position} on any more")
+            raise OSError(f"the server no longer sends the file from byte {position} on")
         return response
 
 

@@ -3,6 +3,7 @@
 import base64
 import struct
 import threading
+import time
 from pathlib import Path
 
 import encoded_videos
@@ -23,7 +24,7 @@ def content(folder: Path, name: str) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("kind", ["length", "chunked", "close", "ranges"])
+@pytest.mark.parametrize("kind", ["length", "chunked", "close", "ranges", "parts"])
 @pytest.mark.parametrize("name", ["a.ts", "far.mp4", "a.mkv"])
 def test_every_frame_comes_whatever_the_server_states(name: str, kind: str, tmp_path: Path) -> None:
     """A server that states no length was taken for a camera, and its last frames were lost."""
@@ -79,6 +80,24 @@ def test_a_silent_server_is_an_error_in_time(tmp_path: Path) -> None:
         VideoReader(server.url(), timeout=0.3) as video,
     ):
         list(video)
+
+
+@pytest.mark.parametrize("end", ["close", "interrupt"])
+def test_a_wait_for_an_answer_ends_with_the_reader(end: str, tmp_path: Path) -> None:
+    """A reader did not know of a source that was still being opened, and could not close it."""
+    silent = Answer(b"", kind="raw", hold=threading.Event())
+    with (
+        serving(Answer(content(tmp_path, "a.ts")), silent) as server,
+        VideoReader(server.url(), timeout=20) as video,
+    ):
+        assert indices(video) == FRAMES
+        timer = threading.Timer(0.2, getattr(video, end))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(VideoError, match="Received: a closed one"):
+            next(iter(video))
+        assert time.monotonic() - started < 2
+        timer.join()
 
 
 def test_headers_reach_the_server(tmp_path: Path) -> None:

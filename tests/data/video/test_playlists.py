@@ -1,8 +1,5 @@
 """Playlists (HLS): finite ones come whole or raise an error, others are live."""
 
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,16 +7,12 @@ from pathlib import Path
 import av
 import pytest
 from av.video.frame import VideoFrame
+from servers import serving_folder
 from video_files import gray, indices
 
 from mpvn.data import ConnectionLost, VideoReader
 
 COUNT = 24  # frames, 2 per second: 6 parts of 2 seconds
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
 
 
 @pytest.fixture
@@ -39,13 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(folder: Path) -> Iterator[str]:
-    handler = functools.partial(_Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/a.m3u8"
-        server.shutdown()
-        thread.join()
+    with serving_folder(folder) as address:
+        yield f"{address}/a.m3u8"
 
 
 def set_end(playlist: Path, has_end: bool, parts: range) -> None:

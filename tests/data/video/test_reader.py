@@ -2,15 +2,13 @@
 
 import csv
 import gc
-import http.server
 import itertools
-import threading
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from servers import serving_folder
 from video_files import encode, gray, indices, save_image
 
 from mpvn.data import VideoError, VideoReader
@@ -80,23 +78,11 @@ def test_file_names_are_not_read_as_protocols_or_patterns(clip: Path) -> None:
 
 
 def test_file_behind_a_url(clip: Path) -> None:
-    handler = partial(_QuietHandler, directory=str(clip.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with VideoReader(f"http://127.0.0.1:{server.server_port}/{clip.name}") as video:
-                assert indices(video) == list(range(30))
-            with pytest.raises(VideoError, match="404"):
-                VideoReader(f"http://127.0.0.1:{server.server_port}/none.mp4")
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
+    with serving_folder(clip.parent) as address:
+        with VideoReader(f"{address}/{clip.name}") as video:
+            assert indices(video) == list(range(30))
+        with pytest.raises(VideoError, match="404"):
+            VideoReader(f"{address}/none.mp4")
 
 
 def test_real_clips(shared: Path) -> None:
