@@ -1,4 +1,4 @@
-"""A folder of video files, of which some are damaged, each in another way."""
+"""A folder of video files, some of which are damaged, each in another way."""
 
 import pathlib
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import video_files
 from av.video.stream import VideoStream
 
 COUNT = 50
@@ -35,22 +36,17 @@ def encode(
     count: int = COUNT,
 ) -> Path:
     """Encode frames at 25 frames/s, or at `times` in milliseconds."""
-    tick = Fraction(1, 25 if times is None else 1000)
-    with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options=dict(options))
-        assert isinstance(stream, VideoStream)
-        stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
-        stream.codec_context.time_base = tick
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
-        for index in range(count):
-            image = np.ascontiguousarray(picture(index)[: size[0], : size[1]])
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.time_base = tick
-            frame.pts = index if times is None else times[index]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    height, width = size
+    return video_files.encode(
+        path,
+        (np.ascontiguousarray(picture(index)[:height, :width]) for index in range(count)),
+        times=times,
+        codec=codec,
+        codec_options=options,
+        pix_fmt=pix_fmt,
+        options=container_options,
+        rotation=None if rotation is None else (rotation, False),
+    )
 
 
 def mux(path: Path, codec: str, packets: Iterable[tuple[bytes, bool]]) -> Path:

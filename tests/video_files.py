@@ -4,7 +4,7 @@ Frame `i` is uniformly gray with brightness 10 + 4 i, so that a missing, extra o
 shows as a wrong number. Encoding changes a gray level by at most one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,12 +45,13 @@ def encode(
     pix_fmt: str = "yuv420p",
     image_format: str = "rgb24",
     options: dict[str, str] | None = None,
+    codec_options: Mapping[str, str] | None = None,
     rotation: tuple[float, bool] | None = None,
 ) -> Path:
     """Encode images at 25 frames per second, or at `times` in milliseconds."""
     tick = Fraction(1, 25 if times is None else 1000)
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=dict(codec_options or {}))
         assert isinstance(stream, VideoStream)
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = tick

@@ -17,7 +17,7 @@ Opening a source:
     cameras         cameras of this machine
     incoming        bytes of a pipe, or of a server, for FFmpeg
     download        bytes behind http:// or https://
-    link            what is known of a connection: lost, complete, or not wanted any more
+    link            state of a connection: lost, complete, or no longer needed
     background      waits for data in a thread, so that a wait can be interrupted
     reconnecting    opens a live source again after a loss
     playlist        notices the missing parts of HLS and DASH

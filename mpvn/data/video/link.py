@@ -18,7 +18,7 @@ class Link:
 
     Attributes:
         name: Name of the source, for messages.
-        stop: Set when the data are not needed any more.
+        stop: Set when the data are no longer needed.
         failure: Why the data stopped before their end; empty if they did not.
         complete: Whether the data ended where the sender had announced their end.
         disconnect: Closes the connection.

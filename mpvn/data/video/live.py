@@ -75,7 +75,7 @@ class LiveSource:
         self._changed = threading.Condition()
         self._newest: tuple[float, Frame] | None = None
         self._ended = False  # no frame will come
-        self._finished = False  # the thread does not use the reader any more
+        self._finished = False  # the thread no longer uses the reader
         self._closed = False
         self._error: Exception | None = None
         self._delivered = 0

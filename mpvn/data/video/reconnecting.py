@@ -24,7 +24,7 @@ class ReconnectingSource:
     times    0  1  2  3                                          4  5  6
 
     The clock of the new connection is set to continue where the last frame ended: the time without
-    frames is left out. The source ends without an error where the sender said so: at the end of a
+    frames is left out. The source ends without an error where the sender states it: at the end of a
     playlist, or of a download of known length.
 
     Args:

@@ -63,7 +63,7 @@ def test_standard_input_is_read_to_its_end(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv", "a.mp4", "a.avi"])
 def test_no_frame_is_lost_where_the_reader_or_the_writer_is_slow(name: str, tmp_path: Path) -> None:
-    """Whatever was no file counted as a camera, so that frames of a pipe were dropped.
+    """Every source that was not a file counted as a camera, so that frames of a pipe were dropped.
 
     An MP4 file has its index at the end, which a pipe cannot be searched for.
     """

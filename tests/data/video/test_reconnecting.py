@@ -1,4 +1,4 @@
-"""Live sources that are lost: they come back, or there is an error; no frame comes twice."""
+"""Live sources that are lost: they come back or raise an error, and no frame comes twice."""
 
 import threading
 import time
