@@ -14,7 +14,7 @@ from mpvn.data import VideoReader
 from mpvn.data.sets.files import FileVideo
 
 ENDLESS = 10_000
-"""Frames after which a reader is stopped: no recording has so many at any rate."""
+"""Frames after which a reader is stopped: every recording has fewer at any rate."""
 
 
 def read_stream(path: pathlib.Path, rates: Sequence[Fraction]) -> tuple[Reading, list[np.ndarray]]:

@@ -52,7 +52,7 @@ def in_phases(*phases: tuple[int, int]) -> Schedule:
 
 
 def with_gaps(rate: int, missing: Sequence[int], count: int = FRAMES) -> Schedule:
-    """Return evenly spaced frames of which some are missing."""
+    """Return evenly spaced frames, some of which are missing."""
     numbers = [n for n in range(count) if n not in missing]
     return Schedule.at([Fraction(n, rate) for n in numbers], numbers)
 
@@ -130,6 +130,7 @@ def recording_of(shown: Schedule, name: str, options: str) -> Recording:
 def browser_recordings() -> Iterator[Recording]:
     """Yield recordings as a browser makes them: written to a pipe, in whole milliseconds."""
     browser = jitter(33, 30, 0.006)
+    live = Schedule.even(Fraction(30), range(FRAMES))
     twice = Schedule.at(Fraction(t, 10_000) for t in [0, 330, 332, 670, 1000, 1330, 1334, 1670])
     for name, shown, options in [
         ("browser_vp8.webm", browser, f"{VP8} -f webm"),
@@ -139,17 +140,13 @@ def browser_recordings() -> Iterator[Recording]:
         ("browser_live_h264.mkv", browser, f"{X264} -bf 0 -f matroska -live 1"),
         ("same_time.webm", twice, f"{VP8} -f webm"),
         ("same_time.mkv", twice, f"{X264} -bf 0 -f matroska"),
+        ("live_30.mkv", live, f"{X264} -bf 2 -f matroska -live 1"),
+        ("live_30.webm", live, f"{VP9} -f webm -live 1"),
+        ("pipe_30.mp4", live, f"{X264} -bf 2 -f mp4 -movflags frag_keyframe+empty_moov"),
+        ("pipe_30.flv", live, f"{X264} -bf 2 -f flv"),
+        ("pipe_30.avi", live, f"-c:v mpeg4 {MPEG} -f avi"),
     ]:
         yield Recording(name, shown, to_pipe(shown, options))
-    live = Schedule.even(Fraction(30), range(FRAMES))
-    for name, options in [
-        ("live_30.mkv", f"{X264} -bf 2 -f matroska -live 1"),
-        ("live_30.webm", f"{VP9} -f webm -live 1"),
-        ("pipe_30.mp4", f"{X264} -bf 2 -f mp4 -movflags frag_keyframe+empty_moov"),
-        ("pipe_30.flv", f"{X264} -bf 2 -f flv"),
-        ("pipe_30.avi", f"-c:v mpeg4 {MPEG} -f avi"),
-    ]:
-        yield Recording(name, live, to_pipe(live, options))
 
 
 def to_pipe(shown: Schedule, options: str) -> Callable[[pathlib.Path], None]:
@@ -207,27 +204,25 @@ def cut_recordings() -> Iterator[Recording]:
     ]:
         yield Recording(name, shown, converted(codec, "-ss 0.6 -i", "-c copy"))
     whole = Schedule.even(Fraction(25), range(FRAMES))
-    to_mkv = converted(f"{X264} -bf 2", "-i", "-c copy -f matroska")
-    yield Recording("copied_to.mkv", whole, to_mkv)
-    early = "-c copy -avoid_negative_ts disabled"
-    codec = f"{X264} -bf 2"
     ten = Schedule.even(Fraction(25), range(10, FRAMES))
-    yield Recording("starts_early.mp4", ten, converted(codec, "-itsoffset -0.4 -i", early))
     sound = "-f lavfi -i sine=duration=1.9 -c:v copy -c:a"
-    yield Recording("with_sound.mp4", whole, converted(codec, "-i", f"{sound} aac"))
-    yield Recording("with_sound.ts", whole, converted(codec, "-i", f"{sound} mp2"))
-    yield Recording("with_sound.mkv", whole, converted(codec, "-itsoffset 0.3 -i", f"{sound} aac"))
-    yield Recording("late_video.mp4", whole, converted(codec, "-itsoffset 0.5 -i", f"{sound} aac"))
+    for name, shown, before, after in [
+        ("copied_to.mkv", whole, "-i", "-c copy -f matroska"),
+        ("starts_early.mp4", ten, "-itsoffset -0.4 -i", "-c copy -avoid_negative_ts disabled"),
+        ("with_sound.mp4", whole, "-i", f"{sound} aac"),
+        ("with_sound.ts", whole, "-i", f"{sound} mp2"),
+        ("with_sound.mkv", whole, "-itsoffset 0.3 -i", f"{sound} aac"),
+        ("late_video.mp4", whole, "-itsoffset 0.5 -i", f"{sound} aac"),
+    ]:
+        yield Recording(name, shown, converted(f"{X264} -bf 2", before, after))
 
 
-def converted(
-    codec: str, before: str, after: str, suffix: str = ".mp4"
-) -> Callable[[pathlib.Path], None]:
+def converted(codec: str, before: str, after: str) -> Callable[[pathlib.Path], None]:
     """Return a function that encodes to a file, and converts it without encoding again."""
 
     def make(path: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            whole = pathlib.Path(folder) / f"whole{suffix}"
+            whole = pathlib.Path(folder) / "whole.mp4"
             encode(whole, Schedule.even(Fraction(25), range(FRAMES)), codec)
             run_program(before, whole, after, path)
 
