@@ -7,19 +7,9 @@ import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from readers import READERS, Clip  # noqa: E402, F401
-
-
-def resident_peak() -> float:
-    """Return the peak resident memory of this process, in MiB.
-
-    `getrusage` counts the process that started this one, too.
-    """
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 2**10
-    raise RuntimeError("The peak of the memory is read from /proc, which Linux has.")
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+from readers import READERS, Clip  # noqa: E402
+from reporting import resident_peak  # noqa: E402
 
 
 def main() -> None:

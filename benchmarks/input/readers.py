@@ -2,8 +2,8 @@
 
 A reader takes the paths of videos and a `Clip`, and yields the clip of each video: float32
 `[frames, 224, 224, 3]` between -1 and 1, the largest central square of each frame. Each video is
-opened anew for its clip, as in an epoch over a large data set. What is known of it before does not
-count: the other readers are told its size, and `FileVideo` has listed its frames.
+opened again for each clip, as in an epoch over a large data set. The time to learn about a video
+does not count: decord is told its size, and `FileVideo` has listed its frames.
 """
 
 import concurrent.futures
