@@ -25,7 +25,8 @@ Opening a source:
 
 Decoding:
 
-    container       packets and frames of what FFmpeg has opened, and their damage
+    container       frames of what FFmpeg has opened, with their times and damage
+    packets         the packets that frames are decoded from, and what is missing between them
     h264_numbers    finds missing pictures of H.264
     stated          how long a file says that its video is
     seeking         single frames of a file by number

@@ -204,8 +204,17 @@ def measured_clock(
     rate = claim or measured.limit_denominator(1001)
     durations = [stamp.duration or 0 for stamp in stamps]
     states_durations = 2 * statistics.median(durations) >= usual
-    clock = _clock(tick, rounding * tick, grid, rate, pause, states_durations, in_order, frame)
-    return dataclasses.replace(clock, is_average=claim is None)
+    return _clock(
+        tick,
+        rounding * tick,
+        grid,
+        rate,
+        pause,
+        frame,
+        is_average=claim is None,
+        states_durations=states_durations,
+        in_order=in_order,
+    )
 
 
 def _is_guess(stamps: Sequence[Stamp]) -> bool:
@@ -246,11 +255,10 @@ def _clock(
     grid: Fraction | None,
     rate: Fraction | None,
     pause: Fraction,
-    states_durations: bool = True,
-    in_order: bool = False,
     frame: Fraction | None = None,
+    **facts: bool,
 ) -> Clock:
-    """Return a clock, given lengths in seconds and rates in frames per second."""
+    """Return a clock, given lengths in seconds, rates in frames per second, and other `facts`."""
     period = 1 / grid if grid else Fraction(0)
     frame = frame or 1 / (rate or Fraction(DEFAULT_FPS))
     # Halves of a unit are whole, too: the tolerance is half of the rounding.
@@ -264,8 +272,7 @@ def _clock(
         frame=int(frame / unit),
         pause=int(pause / unit),
         rate=rate,
-        states_durations=states_durations,
-        in_order=in_order,
+        **facts,
     )
 
 

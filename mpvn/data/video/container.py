@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -25,12 +23,13 @@ from mpvn.data.video.clock import (
     measured_clock,
     raw_clock,
 )
-from mpvn.data.video.errors import ConnectionLost, Damage, VideoError
+from mpvn.data.video.errors import Damage, VideoError
 from mpvn.data.video.frames import Decoded, Orientation, read_orientation
-from mpvn.data.video.h264_numbers import PictureNumbers
 from mpvn.data.video.link import Link
+from mpvn.data.video.packets import KeyFrame, Packets, has_frame
 from mpvn.data.video.stated import duration_tag, stated_duration
 from mpvn.data.video.stream_choice import choose_stream
+from mpvn.data.video.timeline import Timeline
 
 PLAYLISTS = frozenset({"dash", "hls"})
 """Formats that are lists of files."""
@@ -51,34 +50,10 @@ _ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc"})
 _FIELD_CODECS = frozenset({"h264", "hevc", "vc1"})
 _PROGRESSIVE = 1  # in FFmpeg's list of field orders, where 0 is unknown
 
-_THEORA_HEADER = b"\x80"
-"""The first byte of a header is at least this, and that of a frame is less."""
-
-_MOST_BEFORE_KEY = 250
-"""Largest number of packets without a picture at the start of a joined format."""
-
 _SILENT_DECODERS = frozenset({"hevc", "mjpeg"})
 """FFmpeg's decoders that do not mark damaged frames, but raise errors if asked to."""
 
-
 _FRAME_BYTES = 8  # the smallest size of a frame in a file
-
-
-class KeyFrame(NamedTuple):
-    """A packet of a file where decoding can start. Times are in ticks of the stream."""
-
-    seek_to: int  # decoding time, or presentation time if that is earlier or the only one known
-    time: int  # presentation time
-    position: int  # in bytes; -1 if the format does not store it
-    size: int  # in bytes
-
-    @classmethod
-    def from_packet(cls, packet: Packet) -> KeyFrame | None:
-        """Return the key frame in `packet`, or None if it has none or has no time."""
-        if not packet.is_keyframe or packet.pts is None:
-            return None
-        seek_to = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
-        return cls(seek_to, packet.pts, packet.pos if packet.pos is not None else -1, packet.size)
 
 
 class Container:
@@ -132,15 +107,12 @@ class Container:
         flags = Flags(container.format.flags)
         self._raw = Flags.no_timestamps in flags
         self._joined = live or Flags.ts_discont in flags
+        self._packets = Packets(container, self._stream, self.damage, self._joined, link)
         if self._stream.codec_context.name in _SILENT_DECODERS:
             self._stream.codec_context.options = {"err_detect": "explode"}
-        self._read_ahead: deque[Packet] = deque()  # packets that the clock was measured with
-        self._failure: Exception | None = None  # that ended reading ahead
-        self._demuxed: Iterator[Packet] | None = None
         self._order: deque[Stamp] = deque()  # stamps of packets, if clock.in_order
         self._in_order = False
         self.codec = self._stream.codec_context.name
-        self._extradata = bytes(self._stream.codec_context.extradata or b"")
 
     @functools.cached_property
     def clock(self) -> Clock:
@@ -154,14 +126,10 @@ class Container:
         pause = BROADCAST_PAUSE if self._joined else PAUSE
         if self.is_live:
             return claimed_clock(self.time_base, rates, pause)
-        self._demuxed = self._arriving()
-        try:
-            self._read_ahead += itertools.islice(self._demuxed, _MEASURED)
-        except (av.FFmpegError, ConnectionLost) as error:
-            self._failure = error
+        first = self._packets.ahead(_MEASURED)
         if self._raw:
             return raw_clock(rates)
-        stamps = [self.stamp(packet) for packet in self._read_ahead if has_frame(packet)]
+        stamps = [self.stamp(packet) for packet in first if has_frame(packet)]
         decoding_times_only = self._format.name in _DECODING_TIMES_ONLY
         return measured_clock(stamps, self.time_base, rates, pause, decoding_times_only)
 
@@ -177,7 +145,7 @@ class Container:
             time, duration = times.add(self._stamp(frame), frame.duration)
             seconds = (units * clock.unit for units in (time, duration, clock.slack(time)))
             yield Decoded(frame, orientation, *seconds)
-        self.check_end(times.stated_end)
+        self._check_end(times.stated_end)
 
     def stamped_frames(self) -> Iterator[tuple[VideoFrame, int | None]]:
         """Decode all frames, with the time stamps by which the clock shows them, in ticks."""
@@ -253,7 +221,15 @@ class Container:
         """
         self._stream.thread_type = "NONE"
 
-    def check_end(self, end: int) -> None:
+    def timeline(self, stamps: Sequence[tuple[int | None, int | None]]) -> Timeline:
+        """Return the timeline of all frames, given the stamp and the duration of each, in ticks.
+
+        Reports damage if they end earlier than the file states.
+        """
+        self._check_end(max(self.clock.stated_end(*stamp) for stamp in stamps))
+        return self.clock.timeline(stamps)
+
+    def _check_end(self, end: int) -> None:
         """Report damage if frames end earlier than the file states.
 
         Truncated Matroska files and AVI files end without a decoding error.
@@ -281,73 +257,12 @@ class Container:
             self.damage.report_end(problem)
 
     def packets(self, key: KeyFrame | None = None) -> Iterator[Packet]:
-        """Yield packets from `key` on, then an empty one that flushes the decoder.
-
-        `key` is not found in formats whose timestamps depend on where reading starts.
-        """
+        """Yield packets as `Packets.read` does."""
         self._order.clear()
-        is_theora = self.codec == "theora"
-        try:
-            for packet in self._from_start() if key is None else self._demux(key):
-                if key is not None:
-                    if KeyFrame.from_packet(packet) != key:
-                        continue
-                    key = None
-                # Where Ogg files are joined, headers follow frames. Decoders refuse them.
-                if is_theora and bytes(packet)[:1] >= _THEORA_HEADER:
-                    continue
-                if packet.is_corrupt and not self._joined:
-                    self.damage.report_end("a packet is incomplete")
-                    continue
-                if self._in_order and has_frame(packet):
-                    self._order.append(self.stamp(packet))
-                yield packet
-        except av.FFmpegError as error:
-            self.damage.report_end(f"reading stops early: {error.strerror}")
-
-    def _from_start(self) -> Iterator[Packet]:
-        """Yield all packets from the first key frame on, and report those that are missing."""
-        searched = self._joined
-        count = 0
-        since_gap: int | None = None  # packets since one that may be incomplete
-        numbers = PictureNumbers(self._extradata) if self.codec == "h264" else None
-        for packet in self._demux(None):
-            if searched:
-                # A broadcast may begin between two key frames, with frames that do not decode.
-                count += 1
-                searched = not packet.is_keyframe and count <= _MOST_BEFORE_KEY
-                if searched and packet.size:
-                    continue
-            # In joined formats, an incomplete packet may be at a seam. Then a key frame follows, or
-            # the next but one: FFmpeg's parsers hold one packet back.
-            since_gap = 0 if packet.is_corrupt and self._joined else since_gap
-            if since_gap is not None and packet.size:
-                since_gap = None if packet.is_keyframe and since_gap else since_gap + 1
-                if since_gap == 3:
-                    self.damage.report("packets are missing")
-            if packet.has_sidedata("new_extradata"):
-                numbers = None  # The file was joined of several, which count pictures differently.
-            if numbers and numbers.is_gap_before(bytes(packet), packet.is_keyframe):
-                self.damage.report("pictures are missing to which others refer")
+        for packet in self._packets.read(key):
+            if self._in_order and has_frame(packet):
+                self._order.append(self.stamp(packet))
             yield packet
-
-    def _demux(self, key: KeyFrame | None) -> Iterator[Packet]:
-        """Yield all packets from the start of the file, or from where a seek to `key` leads."""
-        if key is not None:
-            self._read_ahead.clear()
-            self._failure = self._demuxed = None
-            self._container.seek(key.seek_to, stream=self._stream)
-        while self._read_ahead:
-            yield self._read_ahead.popleft()
-        if self._failure is not None:
-            raise self._failure
-        # `yield from` fails if PyAV's generator has ended.
-        for packet in self._demuxed or self._arriving():  # noqa: UP028
-            yield packet
-
-    def _arriving(self) -> Iterator[Packet]:
-        packets = self._container.demux(self._stream)
-        return packets if self._link is None else self._link.whole(packets)
 
     def stamp(self, packet: Packet) -> Stamp:
         """Return the time stamps of a packet; none in raw streams, where FFmpeg makes them up."""
@@ -384,12 +299,3 @@ class Container:
     def is_complete(self) -> bool:
         """Whether the data ended where the sender had announced their end."""
         return self._link is None or self._link.complete
-
-
-def has_frame(packet: Packet) -> bool:
-    """Return whether a packet has a frame that is shown.
-
-    Empty packets repeat the last frame. Discarded ones, left by a cut without re-encoding, are
-    decoded but not shown.
-    """
-    return bool(packet.size) and not packet.is_discard

@@ -25,16 +25,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mpvn.data.video.clock import Stamp, recordings
-from mpvn.data.video.container import Container, KeyFrame, has_frame
+from mpvn.data.video.container import Container
 from mpvn.data.video.errors import VideoError, no_frames
 from mpvn.data.video.frames import Decoded
+from mpvn.data.video.packets import KeyFrame, has_frame
 from mpvn.data.video.sources import is_pipe, open_source
 from mpvn.data.video.timeline import Ticks, Timeline, compact
 
 _SEEK_COST = 16  # a seek costs about as much as decoding this number of frames
 _PLACEHOLDER = 8  # bytes; a packet of at most this size may hold no frame, as in DivX files
 _HIDDEN_FRAME_CODECS = frozenset({"vp8"})  # codecs with packets for frames that are never shown
-
 
 _HEADERS_ALONE = {"skip_frame": "all", "probesize": "32"}
 """Options to open a file without decoding any frame: for large frames several times faster than
@@ -111,7 +111,7 @@ def index_frames(path: Path) -> FrameIndex:
     container = _open(path)
     container.damage.allows_cut_end = True
     try:
-        clock = container.clock
+        in_order = container.clock.in_order  # Measured now: the packets tell it.
         # Packets may hold no frame or half of one. This must show now: if a read found it out,
         # clips would depend on those that were read before.
         is_uneven = container.codec in _HIDDEN_FRAME_CODECS or container.is_interlaced
@@ -126,10 +126,9 @@ def index_frames(path: Path) -> FrameIndex:
                 is_uneven = is_uneven or packet.size <= _PLACEHOLDER
         if not packets or not keys or is_uneven:
             return count_frames(path)
-        if clock.in_order:
+        if in_order:
             shown = [(stamp.decoding, stamp.duration) for stamp in packets]
-            container.check_end(max(clock.stated_end(*stamp) for stamp in shown))
-            return FrameIndex(clock.timeline(shown), None)
+            return FrameIndex(container.timeline(shown), None)
         return _index(container, packets, keys) or count_frames(path)
     finally:
         container.close()
@@ -155,9 +154,7 @@ def _index(
     if min(row[0] for row in rows):
         return None
     stamps = [int(s.presentation or 0) for s in shown]
-    clock, times_of_frames = container.clock, [(s.presentation, s.duration) for s in shown]
-    timeline = clock.timeline(times_of_frames)
-    container.check_end(max(clock.stated_end(*time) for time in times_of_frames))
+    timeline = container.timeline([(s.presentation, s.duration) for s in shown])
     keys_of_frames = np.array(sorted(rows), np.int64)
     return FrameIndex(timeline, compact(stamps), keys_of_frames, container.is_described)
 
@@ -170,10 +167,7 @@ def count_frames(path: Path) -> FrameIndex:
         shown = [(stamp, frame.duration) for frame, stamp in container.stamped_frames()]
         if not shown:
             raise no_frames(path)
-        clock = container.clock
-        timeline = clock.timeline(shown)
-        container.check_end(max(clock.stated_end(*stamp) for stamp in shown))
-        return FrameIndex(timeline, None)
+        return FrameIndex(container.timeline(shown), None)
     finally:
         container.close()
 
