@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.data.evaluation = {"split": "val", "skip_missing": True}
     config.clip.frames = 64
     config.task.name = "action"
-    config.distillation.weight, config.distillation.whiten = 100.0, False
+    config.distillation.distance, config.distillation.weight = "sum", 100.0
     config.model.name = "par_inception"
     config.model.size = 224
     config.model.options = {"clocks": True, "temporal_filters": True}

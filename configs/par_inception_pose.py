@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.clip.frames = 32
     config.clip.short = "hold"  # PoseTrack annotates about 30 frames of most videos
     config.task.options = {"sigma": 1.0, "keypoint_weight": 10.0}
-    config.distillation.weight, config.distillation.whiten = 1.0, False
+    config.distillation.distance, config.distillation.weight = "sum", 1.0
     config.model.name = "par_inception"
     config.model.size = 224
     config.model.options = {"clocks": True, "temporal_filters": True, "feedback": False}

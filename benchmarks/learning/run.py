@@ -26,8 +26,8 @@ METRICS = {"keypoints": "pck_10", "actions": "clip_top1"}
 SMALL = {"training.steps": 2, "data.train.count": 8, "data.evaluation.count": 4}
 
 DISTILLATIONS: dict[str, dict[str, Any]] = {
-    "raw_1": {"whiten": False, "weight": 1.0},
-    "raw_0.01": {"whiten": False, "weight": 0.01},
+    "raw_1": {"distance": "mean", "weight": 1.0},
+    "raw_0.01": {"distance": "mean", "weight": 0.01},
     "white_1": {"weight": 1.0},
     "white_0.1": {"weight": 0.1},
     "init": {},

@@ -50,9 +50,10 @@ def _defaults() -> dict[str, Any]:
 
 def _distillation() -> dict[str, Any]:
     return {
-        "weight": 1.0,  # weight of the distance between activations (lambda in the paper)
+        # The weight of the distance in the loss. Each form of the distance has its own scale.
+        "weight": 1.0,
+        "distance": "whitened",  # or sum (the paper's, whose lambda is the weight), or mean
         "layers": (),  # nodes to compare; default: three, evenly spaced
-        "whiten": True,  # divide each channel's distance by the teacher's variance
     }
 
 

@@ -8,13 +8,21 @@ trained to have the teacher's activations in a few layers,
 With prediction latency p, step t of the student answers for frame t - p, so it is compared with
 step t - p of the teacher (t - p + q for a teacher with latency q).
 
-The paper sums the squared distance over the positions of a map. Here it is the mean, so that a
-weight means the same at any frame size: the paper's lambda is not this weight.
+The distance of a layer has three forms. Each has its own scale, so its own weight:
+
+    distance      of an activation map [H, W, C], averaged over the clips and steps that count
+    "sum"         sum of the squared differences / C. The paper's; its weight, lambda, is 1 for
+                  poses and 100 for actions. It grows with the frame: 784, 196 and 3136 positions
+                  in the default layers of Par-DenseNet at 224x224.
+    "mean"        "sum" / (H W): the same weight at any frame size.
+    "whitened"    as "mean", but each channel is divided by its variance in the teacher, over the
+                  batch. Layers and channels count alike, whatever the scale of the teacher's
+                  activations: a weight of 1 is on the scale of the loss.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
@@ -27,6 +35,9 @@ from mpvn.plan.units import units
 
 LAYERS = 3
 """Number of layers to compare by default."""
+
+Distance = Literal["sum", "mean", "whitened"]
+"""How activations are compared; see the module's docstring."""
 
 
 class Distillation(keras.Model):
@@ -41,10 +52,9 @@ class Distillation(keras.Model):
         teacher: the network to imitate, with layers of the same names and shapes.
         layers: names of the nodes to compare; default: the last nodes of three units (or of three
             nodes, if there are no units), evenly spaced.
-        weight: weight of the distance in the loss (lambda in the paper).
-        whiten: whether to divide the distance of a channel by the variance of the teacher's channel
-            in the batch. Then layers and channels count alike, and a weight of 1 is on the scale of
-            the loss. The paper does not do this.
+        weight: weight of the distance in the loss (lambda in the paper, with `distance="sum"`).
+        distance: `"sum"`, the paper's form, `"mean"` or `"whitened"`; see the table at the top of
+            `mpvn.training.distillation`. Their weights are not comparable.
         lag: steps by which the student answers later than the teacher: the difference of their
             prediction latencies.
         first_step: first step that counts.
@@ -57,8 +67,8 @@ class Distillation(keras.Model):
         That of the student.
 
     Raises:
-        ValueError: a network lacks one of the layers, their shapes differ, `lag` is negative, or
-            the student is placed on devices.
+        ValueError: a network lacks one of the layers, their shapes differ, `lag` is negative,
+            there is no such distance, or the student is placed on devices.
 
     Example:
         >>> from mpvn.models import simple_cnn
@@ -75,12 +85,17 @@ class Distillation(keras.Model):
         teacher: VideoNetwork,
         layers: Sequence[str] = (),
         weight: float = 1.0,
-        whiten: bool = True,
+        distance: Distance = "whitened",
         lag: int = 0,
         first_step: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if distance not in get_args(Distance):
+            raise ValueError(
+                f"Activations are compared by their distance. Expected one of "
+                f"{', '.join(get_args(Distance))}. Received: {distance!r}"
+            )
         if lag < 0:
             raise ValueError(
                 "The student cannot imitate a teacher that answers later. Expected a prediction "
@@ -95,7 +110,7 @@ class Distillation(keras.Model):
         self.autocast = False
         self.names = tuple(layers) or default_layers(student.plan)
         self.weight = weight
-        self.whiten = whiten
+        self.distance = distance
         self.lag = lag
         self.first_step = max(first_step, lag)
         self.student = student
@@ -127,17 +142,20 @@ class Distillation(keras.Model):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _distance(self, taught: tf.Tensor, learned: tf.Tensor) -> tf.Tensor:
-        """Return the mean squared distance of activations `[B, T, ..., C]` at steps that count."""
+        """Return the distance of activations `[B, T, ..., C]` at steps that count."""
         steps = tf.shape(learned)[1]
         taught = tf.cast(taught, tf.float32)[:, self.first_step - self.lag : steps - self.lag]
         learned = tf.cast(learned, tf.float32)[:, self.first_step :]
         squares = tf.math.squared_difference(taught, learned)
         axes = list(range(squares.shape.rank - 1))  # all but the channels
         by_channel = tf.reduce_mean(squares, axis=axes)
-        if self.whiten:
+        if self.distance == "whitened":
             variance = tf.math.reduce_variance(taught, axis=axes)
             by_channel /= variance + 1e-3 * tf.reduce_mean(variance) + keras.config.epsilon()
-        return tf.reduce_mean(by_channel)
+        mean = tf.reduce_mean(by_channel)
+        if self.distance == "sum":
+            mean *= tf.cast(tf.reduce_prod(tf.shape(squares)[2:-1]), tf.float32)  # positions
+        return mean
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError("A Distillation is not saved. Save its student instead")

@@ -236,7 +236,7 @@ class _Run:
         if self.config.training.dtype_policy != "float32":
             remedies += ", or use config.training.dtype_policy=float32"
         if self.config.teacher:
-            remedies += ", or train the teacher longer, or set config.distillation.whiten=False"
+            remedies += ", or train the teacher longer, or set config.distillation.distance=mean"
         return NonFiniteError(
             f"Training diverged by batch {self.state.step}. Expected finite numbers. Received: "
             f"{received}. {kept}. {remedies}, in another run"

@@ -55,28 +55,31 @@ def test_the_last_layer_of_a_late_chain_equals_the_teacher_s(clip: np.ndarray) -
     assert min(by_lag[0], by_lag[1], by_lag[3]) > 0.1
 
 
-@pytest.mark.parametrize("whiten", [False, True])
-def test_the_distance_is_as_defined(clip: np.ndarray, whiten: bool) -> None:
+@pytest.mark.parametrize("form", ["sum", "mean", "whitened"])
+def test_the_distance_is_as_defined(clip: np.ndarray, form: str) -> None:
+    """Of maps of 64, 16, 4 and 1 positions. Once, the paper's sum over positions was a mean."""
     student, teacher = networks(1)
     rng = np.random.default_rng(1)
     for variable in student.trainable_variables:
         variable.assign_add(0.1 * rng.normal(size=variable.shape))
-    names = default_layers(student.plan)
-    value = distance(
-        Distillation(student, teacher, names, weight=3.0, whiten=whiten, lag=1, first_step=2), clip
-    )
-    expected = []
+    names = ["conv1.conv_relu", "conv3.conv_relu", "conv5.conv_relu", "linear.mean"]
+    model = Distillation(student, teacher, names, 3.0, form, lag=1, first_step=2)
+    expected, positions = [], []
     for name in names:
         learned = activations(student, name, clip)[:, 2:]
         taught = activations(teacher, name, clip)[:, 1:-1]
-        axes = tuple(range(learned.ndim - 1))
-        channels = ((learned - taught) ** 2).mean(axis=axes)
-        if whiten:
-            variance = taught.var(axis=axes)
-            channels /= variance + 1e-3 * variance.mean() + 1e-7
-        expected.append(channels.mean())
-    assert len(expected) == 3
-    assert value == pytest.approx(3.0 * np.mean(expected), rel=1e-4)
+        clips, steps, *_, channels = learned.shape
+        squares = (learned - taught) ** 2
+        norms = squares.reshape(clips * steps, -1).sum(axis=1) / channels  # one for each frame
+        positions.append(learned[0, 0, ..., 0].size)
+        if form == "mean":
+            norms /= positions[-1]
+        elif form == "whitened":
+            variance = taught.var(axis=tuple(range(taught.ndim - 1)))
+            norms = (squares / (variance + 1e-3 * variance.mean() + 1e-7)).mean()
+        expected.append(norms.mean())
+    assert positions == [64, 16, 4, 1]
+    assert distance(model, clip) == pytest.approx(3.0 * np.mean(expected), rel=1e-4)
 
 
 def test_only_the_student_is_trained(clip: np.ndarray) -> None:
@@ -126,6 +129,8 @@ def test_default_layers_are_evenly_spaced_and_end_at_the_head() -> None:
 def test_a_teacher_that_does_not_fit_is_refused() -> None:
     student, teacher = networks(2)
     other = VideoNetwork(simple_cnn((SIZE, SIZE, 3), classes=3, width=0.5))
+    with pytest.raises(ValueError, match="Expected one of sum, mean, whitened. Received: 'max'"):
+        Distillation(student, teacher, distance="max")
     with pytest.raises(ValueError, match="answers later.*2 steps below"):
         Distillation(student, teacher, lag=-2)
     with pytest.raises(ValueError, match="has no layer 'conv9'.*such as"):

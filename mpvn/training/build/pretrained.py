@@ -66,7 +66,7 @@ def build_distillation(
         teacher,
         config.distillation.layers,
         config.distillation.weight,
-        config.distillation.whiten,
+        config.distillation.distance,
         lag=task.latency - task_latency(run.config(), teacher.plan),
         first_step=task.first_step,
     )
