@@ -24,6 +24,7 @@ Row = Mapping[str, Any]
 
 SUBNETWORKS, LATENCY, SEED = "plan.subnetworks", "task.latency", "seed"
 SPEED = "frames/s"
+REAL_TIME = "_realtime"  # end of the names of metrics in real time
 PLAN_COLUMNS = (SPEED, "clock_speedup", "parallel_bound", "information_latency")
 """Columns that depend on the plan and not on the learned weights."""
 
@@ -62,7 +63,11 @@ def write_sweep_report(
 def main_metric(row: Row, keys: Sequence[str]) -> str:
     """Return the first metric by name that is not a loss, or `"loss"` if there is none."""
     losses = ("loss", "cross_entropy", "distance")
-    metrics = [name for name in sorted(row) if name not in (*keys, *PLAN_COLUMNS, *losses)]
+    metrics = [
+        name
+        for name in sorted(row)
+        if name not in (*keys, *PLAN_COLUMNS, *losses) and not name.endswith(REAL_TIME)
+    ]
     return metrics[0] if metrics else "loss"
 
 

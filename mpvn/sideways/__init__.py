@@ -8,6 +8,7 @@ Read in this order:
     stepper                       Sideways step by step, in constant memory
     gpipe                         GPipe, which executes its schedule
     trainer                       their base class: updates within clips
+    real_time                     what a network answers while frames keep arriving
     sideways_trainer, back_propagation    `fit` by Sideways, by back-propagation, by GPipe
 
 Import these modules one by one: executors need `rules`, and trainers need executors.

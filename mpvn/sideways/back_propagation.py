@@ -7,7 +7,8 @@ arrive while a network of D subnetworks, one step each, takes one of them there 
     D = 3     frame      0  1  2  3  4  5  6  7  8 ...
               trained    0  .  .  .  .  5  .  .  .          the other 2 (D - 1) are never seen
 
-(*Sideways*, CVPR 2020, sections 3.3 and 4.3: its baseline for auto-encoding.)
+(*Sideways*, CVPR 2020, sections 3.3 and 4.3: its baseline for auto-encoding. It is evaluated by the
+same clock in `mpvn.sideways.real_time`.)
 """
 
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_layers.folding import fold_time, unfold_time
 from keras_layers.sideways_rules import round_trip
 from mpvn.network import VideoNetwork
 from mpvn.sideways.gpipe import gpipe
+from mpvn.sideways.real_time import single_frames
 from mpvn.sideways.rules import check_frame_by_frame
 from mpvn.sideways.trainer import Piece, Trainer
 
@@ -70,12 +71,7 @@ class BackPropagationTrainer(Trainer):
 
     def frames(self, clip: list[tf.Tensor]) -> list[tf.Tensor]:
         """Return the outputs `[B, n, ...]` of the frame model for single frames, in training."""
-        model, (batch, steps) = self.network.frame_model, tf.unstack(tf.shape(clip[0])[:2])
-        # [B, n, ...] -> [B*n, ...] -> [B, n, ...]
-        graph = self.network.graph
-        inputs = keras.tree.pack_sequence_as(graph.input_structure, [fold_time(x) for x in clip])
-        outputs = graph.flatten_outputs(model(inputs, training=True))
-        return [unfold_time(x, batch, steps) for x in outputs]
+        return single_frames(self.network, clip, training=True)
 
 
 class GPipeTrainer(BackPropagationTrainer):

@@ -14,6 +14,7 @@ over the steps that count, and masking does not make losses smaller.
 """
 
 import abc
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,6 +99,16 @@ class Task(abc.ABC):
         """
 
     # --- shared by all tasks ----------------------------------------------------------------
+
+    def in_real_time(self, first_step: int) -> "Task":
+        """Return this task with answers that are compared with the frame of their step.
+
+        Args:
+            first_step: the first step with an answer; the steps before it do not count.
+        """
+        task = copy.copy(self)
+        task.latency, task.first_step = 0, first_step
+        return task
 
     @property
     def skip_last(self) -> int:

@@ -174,6 +174,9 @@ def _training() -> dict[str, Any]:
         "trainer": optional(str),  # bp, gpipe or sideways; None: Keras's, exact along time
         "update_every": optional(int),  # trainers: steps between updates; None: one per clip
         "realtime": False,  # bp: frames pass while the network is busy with one
+        # Evaluation also compares the output of each step with the frame of that step: the metrics
+        # `mse_realtime` and so on. With `realtime`, the network is busy then, too.
+        "evaluate_realtime": False,
         "executor": "auto",
         "rematerialize": False,
         "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16

@@ -13,9 +13,13 @@ import tensorflow as tf
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.video.errors import VideoError
 from mpvn.training.build import Experiment
+from mpvn.training.build.clips import Prepare
 from mpvn.training.build.task import check_labels
 from mpvn.training.checkpoint import read_checkpoint
 from mpvn.training.run_data import check_names
+
+REAL_TIME = "_realtime"
+"""End of the names of metrics in real time."""
 
 MOST_SHOWN = 64
 """Number of steps of a video that pictures are made from."""
@@ -45,6 +49,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Return loss and metrics on the evaluation videos.
 
+    Outputs are compared with the targets of their own frames. If the config asks for it, metrics in
+    real time stand beside, by names that end in `REAL_TIME`; see `mpvn.sideways.real_time`.
+
     Args:
         experiment: as `build` returns it.
         checkpoint: file with weights; None keeps those of the network.
@@ -57,15 +64,26 @@ def evaluate(
     check_labels(experiment.task, experiment.evaluation.videos)
     if checkpoint is not None:
         load_weights(experiment, checkpoint)
+    results = _evaluate(experiment, experiment.model, experiment.prepare_evaluation, first)
+    if experiment.realtime:
+        late = _evaluate(experiment, *experiment.realtime, first)
+        results |= {f"{name}{REAL_TIME}": late[name] for name in late if name != "loss"}
+    return results
+
+
+def _evaluate(
+    experiment: Experiment, model: keras.Model, prepare: Prepare, first: int | None
+) -> dict[str, float]:
+    """Return what Keras's `evaluate` of a model returns for the evaluation videos."""
     count = -(-first // experiment.evaluation.batch_size) if first else None
-    batches = experiment.evaluation.dataset(batches=count).map(experiment.prepare_evaluation)
+    batches = experiment.evaluation.dataset(batches=count).map(prepare)
     # A batch with too few clips for a montage is empty.
     batches = batches.filter(lambda frames, *_: tf.shape(frames)[0] > 0)
     done = _Batches()
     with pipeline_errors(experiment.evaluation), warnings.catch_warnings():
         # Keras warns of every dataset of unknown length; unreadable videos make it unknown.
         warnings.filterwarnings("ignore", message="Your input ran out of data")
-        results = experiment.model.evaluate(batches, verbose=0, return_dict=True, callbacks=[done])
+        results = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[done])
     if not done.count:  # Keras returns a loss of 0.
         videos = experiment.evaluation.videos
         raise VideoError(

@@ -3,8 +3,11 @@
 import keras
 from ml_collections import ConfigDict
 
-from mpvn.training.build.clips import build_pipeline, build_views, prepare_batches
-from mpvn.training.build.experiment import Experiment
+from mpvn.network import VideoNetwork
+from mpvn.sideways.real_time import RealTime
+from mpvn.tasks import Task
+from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
+from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network
 from mpvn.training.build.optimizer import build_optimizer
@@ -64,6 +67,22 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False),
         prepare_batches(task, clip.montage, clip.interleaved, delayed=trainer is None),
-        prepare_batches(task, 1 if clip.evaluated else clip.montage, clip.interleaved),
+        _prepare_evaluation(config, task),
         build_views(config),
+        _real_time(config, network, task),
     )
+
+
+def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTimeEvaluation | None:
+    """Return what evaluation in real time needs, if the config asks for it."""
+    if not config.training.evaluate_realtime:
+        return None
+    model = RealTime(network, blocked=config.training.realtime)
+    late_task = task.in_real_time(model.first_step)
+    model.compile(loss=late_task.loss, weighted_metrics=late_task.metrics(), jit_compile=False)
+    return RealTimeEvaluation(model, _prepare_evaluation(config, late_task))
+
+
+def _prepare_evaluation(config: ConfigDict, task: Task) -> Prepare:
+    clip = config.clip
+    return prepare_batches(task, 1 if clip.evaluated else clip.montage, clip.interleaved)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
 
@@ -12,6 +13,18 @@ from mpvn.tasks import Task
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.length import Length
 from mpvn.training.run_data import Names
+
+
+class RealTimeEvaluation(NamedTuple):
+    """What evaluation in real time needs.
+
+    Attributes:
+        model: the compiled model for `evaluate`.
+        prepare: converts an evaluation batch to the arguments of `evaluate`.
+    """
+
+    model: keras.Model
+    prepare: Prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +44,7 @@ class Experiment:
         prepare: converts a training batch to the arguments of `fit`.
         prepare_evaluation: converts an evaluation batch to the arguments of `evaluate`.
         views: clips and crops of each video for evaluation by views.
+        realtime: for evaluation in real time, too; None for none.
     """
 
     network: VideoNetwork
@@ -44,3 +58,4 @@ class Experiment:
     prepare: Prepare
     prepare_evaluation: Prepare
     views: Views
+    realtime: RealTimeEvaluation | None = None
