@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.train = {"split": "train", "skip_missing": True}  # some videos are offline by now
     config.data.evaluation = {"split": "val", "skip_missing": True}
     config.clip.frames = 64
+    config.clip.shorter_side = 256  # The paper crops 224 out of larger frames.
     config.task.name = "action"
     config.distillation.distance, config.distillation.weight = "sum", 100.0
     config.model.name = "par_inception"

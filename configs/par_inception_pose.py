@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     config.data.train = {"split": "train"}
     config.data.evaluation = {"split": "val"}
     config.clip.frames = 32
+    config.clip.shorter_side = 256  # The paper crops 224 out of larger frames.
     config.clip.short = "hold"  # PoseTrack annotates about 30 frames of most videos
     config.task.options = {"sigma": 1.0, "keypoint_weight": 10.0}
     config.distillation.distance, config.distillation.weight = "sum", 1.0

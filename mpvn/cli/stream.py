@@ -179,6 +179,7 @@ def _open(
         reader = VideoReader(
             arguments.video,
             size=loaded.size,
+            shorter_side=trained.shorter_side if trained else None,
             fps=shown_fps(arguments.fps, trained),
             strict=not arguments.skip_damage,
             stream=arguments.stream_index,

@@ -84,6 +84,9 @@ def _clip() -> dict[str, Any]:
         "short": "error",  # videos that are too short: error, loop or hold
         "montage": 1,  # number of clips joined into one
         "interleaved": False,  # montage: alternate the frames of the clips
+        # Resize frames to this shorter side, then crop model.size out of them: augmentation.crop in
+        # training, the center in evaluation and streams. None: crop the largest part.
+        "shorter_side": optional(int),
         "evaluated": optional(int, 250),  # evaluate whole videos up to this length; None: clips
     }
 
@@ -102,7 +105,7 @@ def _augmentation() -> dict[str, Any]:
     """Arguments of `mpvn.data.clips.augmentation.Augmentation`, for training."""
     return {
         "crop": "random",
-        "scale": (1.0, 1.0),  # smallest and largest crop, as a share of the frame
+        "scale": (1.0, 1.0),  # smallest and largest crop; 1 is the crop of evaluation
         "flip": True,
         "brightness": 0.0,
         "contrast": 0.0,

@@ -57,6 +57,7 @@ RANGES = {
     "clip.fps": _POSITIVE,
     "clip.window": _COUNT,
     "clip.montage": _COUNT,
+    "clip.shorter_side": _COUNT,
     "clip.evaluated": _COUNT,
     "views.clips": _COUNT,
     "views.crops": _COUNT,

@@ -43,6 +43,8 @@ class RunData:
         stride: distance of the frames of a training clip, in frames at that rate; None if clips
             spread over whole videos (`segments`).
         size: height and width of the frames.
+        shorter_side: shorter side of the frames that `size` is cropped out of, in the center; None
+            if the largest part is cropped and resized to it.
         channels: channels of the frames.
         pixels: range of the pixels.
         training, evaluation: the lists of videos: name of the set, count, count by class, and a
@@ -53,6 +55,7 @@ class RunData:
     fps: float | None
     stride: int | None
     size: tuple[int, int]
+    shorter_side: int | None
     channels: int
     pixels: str
     training: Mapping[str, Any]
@@ -68,6 +71,7 @@ class RunData:
             clip.fps or _frame_rate(training.videos),
             strides.get(clip.sampling),
             (size, size),
+            clip.shorter_side,
             training.channels,
             PIXELS,
             _listed(training),

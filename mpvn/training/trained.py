@@ -1,8 +1,8 @@
 """A trained network in use: what its run says about other videos.
 
-Evaluation brings each video to the frame rate of the config, and the task says which answers of
-which steps count. Whoever uses the network elsewhere gets both here, so that its answers are those
-of the evaluation.
+Evaluation brings each video to the frame rate and the size of the config, and the task says which
+answers of which steps count. Whoever uses the network elsewhere gets these here, so that its
+answers are those of the evaluation.
 """
 
 import dataclasses
@@ -19,11 +19,14 @@ class Trained:
 
     Attributes:
         fps: frames per second to which evaluation brings videos; None if they keep theirs.
+        shorter_side: shorter side to which it resizes their frames before it crops the center; None
+            if it crops the largest part.
         trained_fps: frames per second of the training clips; None if they have no common rate.
         task: what the network predicts, with the names of the classes or joints.
     """
 
     fps: float | None
+    shorter_side: int | None
     trained_fps: float | None
     task: Task
 
@@ -42,4 +45,5 @@ class Trained:
         if data is None:
             return None
         rate = data.fps / data.stride if data.fps and data.stride else None
-        return Trained(config.clip.fps, rate, build_task(config, data.names, network))
+        task = build_task(config, data.names, network)
+        return Trained(config.clip.fps, config.clip.shorter_side, rate, task)

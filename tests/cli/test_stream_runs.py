@@ -50,6 +50,7 @@ def run(videos: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> RunFo
     config = small_config(data__name="folder", data__path=str(videos), data__in_memory=True)
     config.data.train = config.data.evaluation = {"split": ""}
     config.clip.fps, config.clip.short, config.model.start = 5.0, "hold", "primed"
+    config.clip.shorter_side = 20
     config.model.options = {"width": 0.125, "batch_norm": False}
     config.plan.subnetworks, config.plan.clocks = 4, "auto"
     return untrained_run(tmp_path_factory.mktemp("runs") / "run", config)
@@ -92,7 +93,7 @@ def test_a_stream_is_the_evaluation(
     result = stream(path, run.path)
     printed = capsys.readouterr()
     np.testing.assert_allclose(result.seconds, np.arange(len(AT_5[name])) / 5, atol=1e-6)
-    expected = FileVideo(path).read_framed(AT_5[name], Cropped((16, 16))).frames
+    expected = FileVideo(path).read_framed(AT_5[name], Cropped((16, 16), shorter_side=20)).frames
     np.testing.assert_array_equal(result.frames, expected)
     frames, logits = evaluated[name]
     np.testing.assert_allclose(frames, to_signed(expected), atol=2e-7)

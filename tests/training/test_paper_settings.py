@@ -39,7 +39,7 @@ def test_the_settings_of_massively_parallel_video_networks(name: str) -> None:
     assert (length.steps, config.training.batch_size) == (steps, batch_size)
     assert (config.clip.frames, config.clip.evaluated, config.clip.stride) == (frames, 250, 1)
     assert (config.augmentation.crop, config.augmentation.flip) == ("random", True)
-    assert config.model.size == 224
+    assert (config.model.size, config.clip.shorter_side) == (224, 256)
     assert config.distillation.distance == "sum"
     assert config.distillation.weight == (1.0 if name.endswith("pose") else 100.0)
     optimizer = build_optimizer(config, length)

@@ -57,8 +57,10 @@ class Augmentation:
         crop: The part of the frame that is resized to `size`. `"center"`: the largest central part
             with the aspect ratio of `size`. `"random"`: a part `scale` times as large, at a random
             position. `"whole"`: the whole frame, stretched if its aspect ratio is different.
-        scale: Minimum and maximum size of a random crop, relative to the sides of the largest
-            crop; at most 1.
+        shorter_side: Resize frames to this shorter side, in pixels, and crop `size` out of them, in
+            the center or at a random position. None: crop the largest part.
+        scale: Minimum and maximum size of a random crop, relative to the sides of the crop without
+            it; at most 1.
         flip: Whether to mirror half of the clips left to right. Left and right joints swap,
             horizontal displacements change their sign, and labels become those of the mirror image.
             Clips with a class that has no mirror image are not mirrored; nor are those of a set
@@ -69,7 +71,7 @@ class Augmentation:
         hue: Maximum shift of the hue, as a fraction of the color circle, at most 0.5.
 
     Raises:
-        ValueError: `crop`, `scale` or `size` is invalid.
+        ValueError: `crop`, `scale`, `size` or `shorter_side` is invalid.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -80,6 +82,7 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    shorter_side: int | None = None
 
     def __post_init__(self) -> None:
         if self.crop not in ("center", "random", "whole"):
@@ -93,6 +96,20 @@ class Augmentation:
             )
         if min(self.size) < 1:
             raise ValueError(f"size: expected positive numbers of pixels. Received: {self.size}.")
+        if self.shorter_side is not None:
+            self._check_shorter_side(self.shorter_side)
+
+    def _check_shorter_side(self, length: int) -> None:
+        if self.crop == "whole":
+            raise ValueError(
+                'shorter_side: expected crop "center" or "random". Received: crop "whole", which '
+                "keeps the whole frame."
+            )
+        if length < min(self.size):
+            raise ValueError(
+                f"shorter_side: expected at least {min(self.size)}, to crop {self.size} out of the "
+                f"frame. Received: {length}."
+            )
 
     def check(self, videos: VideoSet) -> None:
         """Check that the transform applies to frames of this set.
@@ -135,9 +152,9 @@ class Augmentation:
         if self.crop == "whole":
             return Stretched(self.size)
         if self.crop == "center":
-            return Cropped(self.size)
+            return Cropped(self.size, shorter_side=self.shorter_side)
         scale, down, right = rng.uniform(self.scale[0], self.scale[1]), *rng.random(2)
-        return Cropped(self.size, scale, (down, right))
+        return Cropped(self.size, scale, (down, right), self.shorter_side)
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the augmented clip; `"frames"` stay uint8 if their colors do not change."""

@@ -107,22 +107,22 @@ class Picture(NamedTuple):
 
 
 def upright_pictures(
-    first: Decoded, rest: Iterator[Decoded], shape: tuple[int, int], scale: bool, name: str
+    first: Decoded, rest: Iterator[Decoded], framing: Cropped, scale: bool, name: str
 ) -> Iterator[Picture]:
     """Convert decoded frames to pictures.
 
     Args:
         first: The first frame.
         rest: The frames after it.
-        shape: (height, width) of every picture.
-        scale: Whether to scale and crop frames of another size to `shape`. If False, they raise an
-            error.
+        framing: The part of each frame to keep, and the (height, width) of every picture.
+        scale: Whether to scale and crop frames of another size. If False, they raise an error.
         name: Name of the source, for the error message.
 
     Raises:
-        VideoError: A frame has another size than `shape` and `scale` is False.
+        VideoError: A frame has another size than the pictures and `scale` is False, or is too
+            small for `framing`.
     """
-    converter = Converter(Cropped(shape))
+    converter, shape = Converter(framing), framing.size
     for decoded in itertools.chain([first], rest):
         if not scale and decoded.upright_size != shape:
             raise VideoError(

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mpvn.data.video.errors import VideoError
+
 
 class Placement(NamedTuple):
     """A part of a frame, in pixels, and the (height, width) to which it is scaled."""
@@ -97,21 +99,38 @@ class Cropped:
 
     Attributes:
         size: Height and width of the result, in pixels.
-        scale: Sides of the part, relative to those of the largest part; at most 1.
+        scale: Sides of the part, relative to those at a scale of 1; at most 1.
         position: Place of the part in the available room, from (0, 0), top left, until before
             (1, 1). (0.5, 0.5) is the center, rounded up.
+        shorter_side: Shorter side of the frame in pixels of the result, at a scale of 1: the frame
+            is resized to it, and `size` is cut out. None: the part is the largest, and touches two
+            sides of the frame.
     """
 
     size: tuple[int, int]
     scale: float = 1.0
     position: tuple[float, float] = (0.5, 0.5)
+    shorter_side: int | None = None
 
     def place(self, height: int, width: int) -> Placement:
-        largest = min(height / self.size[0], width / self.size[1])
-        rows, columns = (max(1, round(side * largest * self.scale)) for side in self.size)
+        pixel = min(height / self.size[0], width / self.size[1])
+        if self.shorter_side is not None:
+            pixel = self._checked_pixel(height, width, largest=pixel)
+        rows, columns = (max(1, round(side * pixel * self.scale)) for side in self.size)
         top = math.floor((height - rows + 1) * self.position[0])
         left = math.floor((width - columns + 1) * self.position[1])
         return Placement(top, left, rows, columns, self.size)
+
+    def _checked_pixel(self, height: int, width: int, largest: float) -> float:
+        """Return the size of a pixel of the resized frame, in pixels of the frame."""
+        pixel = min(height, width) / self.shorter_side
+        if pixel > largest:
+            raise VideoError(
+                f"A part of {self.size} does not fit. Expected frames that cover it when their "
+                f"shorter side is {self.shorter_side}. Received: a frame of {(height, width)}, "
+                "height and width. Use a longer shorter side"
+            )
+        return pixel
 
 
 class Framed(NamedTuple):

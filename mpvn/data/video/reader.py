@@ -22,6 +22,7 @@ from typing import NamedTuple, Self
 from mpvn.data.video.background import BackgroundSource
 from mpvn.data.video.errors import VideoError, no_frames
 from mpvn.data.video.frames import Decoded, Frame, upright_pictures
+from mpvn.data.video.framing import Cropped
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.rates import resample
 from mpvn.data.video.sources import Source, is_pipe, open_source
@@ -69,6 +70,8 @@ class VideoReader:
             a camera: `/dev/video0`, `camera:0`, or `camera:NAME`.
         size: `(height, width)` in pixels. Frames are scaled, keeping their aspect ratio, until they
             just cover this size, and cropped equally on both sides. None keeps the source's size.
+        shorter_side: Scale frames to this shorter side instead, in pixels, and crop `size` out of
+            the center.
         fps: Frames per second. Output frame `n` is the newest source frame whose time, relative to
             the first frame, is at most `n / fps` seconds: frames are repeated or dropped, never
             blended. None returns every source frame. A folder of images has no timestamps: `fps` is
@@ -89,8 +92,9 @@ class VideoReader:
 
     Raises:
         VideoError: The source is missing, empty, unreadable, damaged or without video; there is no
-            such `stream`; or `size` or `fps` is not positive. While iterating: a frame's size
-            differs from the first although `size` is None; a stream stopped, and did not come back;
+            such `stream`; `size`, `shorter_side` or `fps` is not positive; or `shorter_side` is
+            too short for `size`, or given without it. While iterating: a frame's size differs from
+            the first although `size` is None; a stream stopped, and did not come back;
             a pipe is read again; damaged data if `strict`.
 
     Warns:
@@ -109,6 +113,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         fps: float | Fraction | None = None,
         *,
+        shorter_side: int | None = None,
         strict: bool = False,
         timeout: float | None = None,
         options: Mapping[str, str] | None = None,
@@ -119,6 +124,7 @@ class VideoReader:
     ) -> None:
         self.source = os.fspath(source)
         self._size = _checked_size(size)
+        self._shorter_side = _checked_shorter_side(shorter_side, size)
         self._rate = None if fps is None else frame_rate(fps)
         self._image_rate = self._rate if image_fps is None else frame_rate(image_fps)
         self._strict = strict
@@ -135,6 +141,7 @@ class VideoReader:
         started = self._start()
         self._started: _Started | None = started
         self._height, self._width = self._size or started.first.upright_size
+        self._framing = Cropped((self._height, self._width), shorter_side=self._shorter_side)
         self._is_live = started.source.is_live
         self._source_rate = started.source.rate
         self._source_count = started.source.frame_count
@@ -191,8 +198,8 @@ class VideoReader:
             )
         source, frames, first = self._started or self._start()
         self._started = None
-        shape = (self._height, self._width)
-        pictures = upright_pictures(first, frames, shape, self._size is not None, self.source)
+        scale = self._size is not None
+        pictures = upright_pictures(first, frames, self._framing, scale, self.source)
         if self._resample_rate is not None:
             pictures = resample(pictures, self._resample_rate)
         try:
@@ -272,6 +279,15 @@ def _checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
     if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
         raise VideoError(f"size: expected (height, width), positive integers. Received: {size}.")
     return int(size[0]), int(size[1])
+
+
+def _checked_shorter_side(length: int | None, size: tuple[int, int] | None) -> int | None:
+    if length is not None and (size is None or length < min(size)):
+        raise VideoError(
+            f"shorter_side: expected a size, and at least its smaller side. Received: {length} "
+            f"and size {size}."
+        )
+    return length
 
 
 def _checked_seconds(name: str, value: float) -> float:

@@ -27,7 +27,7 @@ def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> Clip
         config: the config.
         videos: the data set.
         training: True for random clips; False for whole videos or central clips, cropped in the
-            center.
+            center, out of frames of the same size.
     """
     size = (config.model.size, config.model.size)
     batch_size = config.training.batch_size * config.clip.montage
@@ -37,10 +37,11 @@ def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> Clip
         sampling, batch_size = Whole(config.clip.evaluated, config.clip.fps), 1
     else:
         sampling = _sampling(config, "center")
+    augmentation = config.augmentation if training else {}
     return ClipPipeline(
         videos,
         sampling,
-        Augmentation(size, **config.augmentation) if training else Augmentation(size),
+        Augmentation(size, shorter_side=config.clip.shorter_side, **augmentation),
         batch_size,
         seed=config.seed,
         training=training,

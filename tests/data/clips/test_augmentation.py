@@ -42,6 +42,8 @@ def pixels(batch: dict[str, np.ndarray]) -> np.ndarray:
         ({"crop": "left"}, "crop: expected one of center, random, whole. Received: 'left'"),
         ({"scale": (0.5, 1.5)}, "scale: expected 0 < minimum <= maximum <= 1"),
         ({"size": (0, 8)}, r"size: expected positive numbers of pixels. Received: \(0, 8\)"),
+        ({"shorter_side": 223}, r"expected at least 224, to crop \(224, 224\).*Received: 223"),
+        ({"shorter_side": 256, "crop": "whole"}, 'expected crop "center" or "random".*"whole"'),
     ],
 )
 def test_arguments_out_of_range_are_errors(options: dict, message: str) -> None:
@@ -50,20 +52,23 @@ def test_arguments_out_of_range_are_errors(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crop", "size"),
+    ("crop", "size", "shorter_side"),
     [
-        ("center", (24, 32)),
-        ("center", (40, 30)),
-        ("random", (24, 32)),
-        ("random", (96, 96)),
-        ("random", (40, 30)),
-        ("whole", (96, 96)),
-        ("whole", (40, 30)),
+        ("center", (24, 32), None),
+        ("center", (40, 30), None),
+        ("center", (40, 30), 48),
+        ("random", (24, 32), None),
+        ("random", (96, 96), None),
+        ("random", (40, 30), 48),
+        ("whole", (96, 96), None),
+        ("whole", (40, 30), None),
     ],
 )
-def test_joints_stay_on_their_spots(crop: str, size: tuple[int, int]) -> None:
+def test_joints_stay_on_their_spots(
+    crop: str, size: tuple[int, int], shorter_side: int | None
+) -> None:
     """Mirror images swap the joints: the right hand is then on the red spot."""
-    augmentation = Augmentation(size, crop, (0.7, 1.0), flip=True)
+    augmentation = Augmentation(size, crop, (0.7, 1.0), flip=True, shorter_side=shorter_side)
     flips = []
     for batch in augmented(marked_set(), augmentation, 3):
         for clip, joints in zip(pixels(batch), batch["joints"], strict=True):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from marked_videos import MarkedVideo, spot_centers
 from video_files import encode, save_image
 
-from mpvn.data import VideoReader, VideoSet
+from mpvn.data import VideoError, VideoReader, VideoSet
 from mpvn.data.clips.augmentation import Augmentation
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Whole
@@ -49,10 +49,24 @@ def waves(height: int, width: int, steps: int = 3) -> np.ndarray:
         (Cropped((10, 10), 0.5, (0, 0)), Placement(0, 0, 15, 15, (10, 10))),
         (Cropped((10, 10), 0.5, (0.999, 0.999)), Placement(15, 26, 15, 15, (10, 10))),
         (Cropped((10, 10), 0.001), Placement(15, 20, 1, 1, (10, 10))),
+        (Cropped((10, 10), shorter_side=15), Placement(5, 11, 20, 20, (10, 10))),
+        (Cropped((10, 10), 1, (0, 0.999), 15), Placement(0, 21, 20, 20, (10, 10))),
+        (Cropped((10, 20), 0.5, shorter_side=15), Placement(10, 11, 10, 20, (10, 20))),
+        (Cropped((10, 10), shorter_side=10), Placement(0, 6, 30, 30, (10, 10))),
     ],
 )
 def test_parts_of_a_frame(framing: Framing, expected: Placement) -> None:
     assert framing.place(30, 41) == expected
+
+
+def test_a_part_of_resized_frames_equals_resizing_and_cutting() -> None:
+    """At half the size. Only at its edges, the part lacks pixels that the resized frame has."""
+    frames = waves(60, 80)
+    part, _ = frame_arrays(frames, Cropped((20, 20), shorter_side=30))
+    resized, _ = frame_arrays(frames, ShorterSide(30))
+    np.testing.assert_array_equal(part[:, 1:-1, 1:-1], resized[:, 6:24, 11:29])
+    with pytest.raises(VideoError, match=r"A part of \(10, 25\) does not fit.*shorter side is 15"):
+        Cropped((10, 25), shorter_side=15).place(30, 41)
 
 
 def test_joints_move_with_the_part() -> None:
@@ -86,6 +100,11 @@ def test_evaluation_reads_the_pixels_of_the_stream(
         stream = np.stack(list(video))
     framed = FileVideo(path).read_framed(range(3), Cropped(size))
     np.testing.assert_array_equal(framed.frames, stream)
+    with VideoReader(path, size=size, shorter_side=110) as video:
+        part = np.stack(list(video))
+    framed = FileVideo(path).read_framed(range(3), Cropped(size, shorter_side=110))
+    np.testing.assert_array_equal(framed.frames, part)
+    assert np.abs(stream.astype(int) - part).mean() > 1
     if size == (24, 24):
         clips = ClipPipeline(VideoSet("one", [FileVideo(path)]), Whole(), Augmentation(size))
         (clip,) = clips.arrays()
