@@ -113,24 +113,19 @@ class Cropped:
     shorter_side: int | None = None
 
     def place(self, height: int, width: int) -> Placement:
-        pixel = min(height / self.size[0], width / self.size[1])
+        pixel = largest = min(height / self.size[0], width / self.size[1])
         if self.shorter_side is not None:
-            pixel = self._checked_pixel(height, width, largest=pixel)
-        rows, columns = (max(1, round(side * pixel * self.scale)) for side in self.size)
-        top = math.floor((height - rows + 1) * self.position[0])
-        left = math.floor((width - columns + 1) * self.position[1])
-        return Placement(top, left, rows, columns, self.size)
-
-    def _checked_pixel(self, height: int, width: int, largest: float) -> float:
-        """Return the size of a pixel of the resized frame, in pixels of the frame."""
-        pixel = min(height, width) / self.shorter_side
+            pixel = min(height, width) / self.shorter_side
         if pixel > largest:
             raise VideoError(
                 f"A part of {self.size} does not fit. Expected frames that cover it when their "
                 f"shorter side is {self.shorter_side}. Received: a frame of {(height, width)}, "
                 "height and width. Use a longer shorter side"
             )
-        return pixel
+        rows, columns = (max(1, round(side * pixel * self.scale)) for side in self.size)
+        top = math.floor((height - rows + 1) * self.position[0])
+        left = math.floor((width - columns + 1) * self.position[1])
+        return Placement(top, left, rows, columns, self.size)
 
 
 class Framed(NamedTuple):
