@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.data.evaluation = {"count": 40, "seed": 0}  # the same videos for every config.seed
     config.task.name = "autoencoding"
     config.model.name = "autoencoder"
-    config.model.options = {"width": 0.25, "batch_norm": False}
+    config.model.options = {"width": 0.25, "norm": None}
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.003
     config.optimizer.schedule = "cosine"

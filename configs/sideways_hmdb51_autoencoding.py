@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.task.name = "autoencoding"
     config.model.name = "autoencoder"
     config.model.size = 224
-    config.model.options = {"batch_norm": False}
+    config.model.options = {"norm": None}
     config.plan.subnetworks = 6
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.0001

@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.task.name = "action"
     config.model.name = "simple_cnn"
     config.model.size = 224
-    config.model.options = {"batch_norm": False}
+    config.model.options = {"norm": None}
     config.plan.subnetworks = 6
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.0001
@@ -37,4 +37,4 @@ def get_config() -> ConfigDict:
 
 
 def get_grid() -> dict[str, tuple[Any, ...]]:
-    return {"training.trainer": ("sideways", "bp"), "model.options.batch_norm": (False, True)}
+    return {"training.trainer": ("sideways", "bp"), "model.options.norm": (None, "batch")}

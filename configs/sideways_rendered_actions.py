@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.clip.frames = 32
     config.task.name = "action"
     config.model.name = "vgg8"
-    config.model.options = {"width": 0.125, "batch_norm": True, "dropout": 0.0}
+    config.model.options = {"width": 0.125, "norm": "batch", "dropout": 0.0}
     config.plan.subnetworks = 8
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.001

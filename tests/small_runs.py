@@ -23,7 +23,7 @@ def small_config(**changes: Any) -> ConfigDict:
     config.task.name = "action"
     config.model.name = "simple_cnn"
     config.model.size = 16
-    config.model.options = {"width": 0.125, "batch_norm": True}
+    config.model.options = {"width": 0.125, "norm": "batch"}
     config.training.steps = 6
     config.training.batch_size = 2
     config.training.checkpoint_every = 4

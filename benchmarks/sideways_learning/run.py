@@ -63,8 +63,8 @@ def classification() -> Iterator[Setting]:
             "data.train.frames": 64,
         },
         "Sideways, 4 modules": {"plan.subnetworks": 4, "task.latency": 3},
-        "Sideways, without batch norm": {"model.options.batch_norm": False},
-        "back-propagation, without batch norm": {**BP, "model.options.batch_norm": False},
+        "Sideways, without batch norm": {"model.options.norm": None},
+        "back-propagation, without batch norm": {**BP, "model.options.norm": None},
         "Sideways, dropout 0.5": {"model.options.dropout": 0.5},
         "back-propagation, dropout 0.5": {**BP, "model.options.dropout": 0.5},
     }.items():

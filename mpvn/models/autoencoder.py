@@ -17,7 +17,7 @@ REDUCTION = 8
 def autoencoder(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     *,
-    batch_norm: bool = False,
+    norm: str | None = None,
     width: float = 1.0,
     name: str = "autoencoder",
 ) -> keras.Model:
@@ -25,7 +25,7 @@ def autoencoder(
 
     Args:
         input_shape: Height and width of the frames, multiples of 8, and their channels.
-        batch_norm: Whether the convolutions are normalized.
+        norm: Normalization of the convolutions: `"batch"`, `"group"`, or None.
         width: Factor for all channels but the frames'.
         name: Name of the model.
 
@@ -38,7 +38,7 @@ def autoencoder(
     """
     check_frame(input_shape, REDUCTION, name)
     frame = keras.Input(input_shape, name="frame")
-    x = convolutions(frame, batch_norm, width)
+    x = convolutions(frame, norm, width)
     channels = [scale_channels(filters, width) for filters in FILTERS[:-1]]
     for number in range(len(FILTERS), 0, -1):
         part = f"decoder.deconv{number}"
@@ -48,11 +48,11 @@ def autoencoder(
             3,
             STRIDES[number - 1],
             padding="same",
-            use_bias=last or not batch_norm,
+            use_bias=last or norm is None,
             kernel_initializer="he_normal",
             name=part,
         )(x)
         if not last:
-            x = norm_relu(x, part, batch_norm=batch_norm)
+            x = norm_relu(x, part, norm=norm)
     image = layers.Activation("linear", dtype="float32", name="decoder.image")(x)
     return keras.Model(frame, image, name=name)

@@ -23,6 +23,7 @@ FILTERS = (64, 64, 32, 32, 32, 32, 32, 32)
 def full_res(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     *,
+    norm: str = "batch",
     block: int = 2,
     width: float = 1.0,
     name: str = "full_res",
@@ -31,6 +32,7 @@ def full_res(
 
     Args:
         input_shape: Height and width of the frames, multiples of `block`, and their channels.
+        norm: Normalization of the convolutions: `"batch"` or `"group"`.
         block: Height and width of the blocks of pixels that are moved into the channels; 1: none.
         width: Factor for all channels but the frames'.
         name: Name of the model.
@@ -47,9 +49,11 @@ def full_res(
     x = space_to_channels(frame, block, "unit1")
     for number, filters in enumerate(FILTERS, 1):
         unit, channels = f"unit{number}", scale_channels(filters, width)
-        x = norm_relu(convolution(x, channels, 3, f"{unit}.conv1"), f"{unit}.conv1")
+        x = convolution(x, channels, 3, f"{unit}.conv1")
+        x = norm_relu(x, f"{unit}.conv1", norm=norm)
         if number < len(FILTERS):
-            x = norm_relu(convolution(x, channels, 3, f"{unit}.conv2"), f"{unit}.conv2")
+            x = convolution(x, channels, 3, f"{unit}.conv2")
+            x = norm_relu(x, f"{unit}.conv2", norm=norm)
             x = max_pool(x, 3, f"{unit}.pool")
     image = image_head(x, input_shape[2], "hard_tanh", block, unit)
     return keras.Model(frame, image, name=name)

@@ -18,6 +18,7 @@ import keras
 
 from mpvn.models.applications import load_application
 from mpvn.models.heads import action_head
+from mpvn.models.norms import check_norm_of_weights
 from mpvn.models.parts import check_frame, scale_channels
 from mpvn.models.resnet import LAYOUTS, blocks, bottleneck, stem
 from mpvn.models.surgery.transfer import transfer_weights
@@ -34,6 +35,7 @@ def i3d_resnet50(
     layout: str | None = None,
     weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str | None = None,
 ) -> keras.Model:
@@ -50,6 +52,7 @@ def i3d_resnet50(
             `keras.applications.ResNet50`: with its classifier if there are 1000 classes, without
             otherwise. They are inflated so that a frame's output equals the image network's.
         dropout: Rate of the dropout before the classifier.
+        norm: `"batch"`, or `"group"` without weights.
         width: Factor for all channels but the classes.
         name: Name of the model; default: `"i3d_resnet50_"` and the variant.
 
@@ -62,9 +65,10 @@ def i3d_resnet50(
     name = name or f"i3d_resnet50_{variant}"
     layout = layout or ("torch" if weights is None else "keras")
     _check_options(name, variant, layout, weights, width)
+    check_norm_of_weights(name, norm, "batch", weights)
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
-    x = stem(frame, scale_channels(64, width), layout)
+    x = stem(frame, scale_channels(64, width), layout, norm)
     for number, block in enumerate(blocks(50)):
         x = bottleneck(
             x,
@@ -74,6 +78,7 @@ def i3d_resnet50(
             temporal_kernels=_temporal_kernels(variant, number),
             temporal_padding=temporal_padding,
             layout=layout,
+            norm=norm,
         )
     model = keras.Model(frame, action_head(x, classes, dropout), name=name)
     if weights is not None:

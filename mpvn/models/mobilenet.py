@@ -1,6 +1,7 @@
 """The building block of MobileNetV2, and the table of its blocks."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import keras
@@ -52,7 +53,11 @@ def blocks() -> Iterator[Block]:
 
 
 def inverted_residual(
-    shortcut: keras.KerasTensor | None, x: keras.KerasTensor, block: Block, channels: int
+    shortcut: keras.KerasTensor | None,
+    x: keras.KerasTensor,
+    block: Block,
+    channels: int,
+    norm: str = "batch",
 ) -> keras.KerasTensor:
     """Apply a block: a 1x1 expansion, a 3x3 depthwise and a 1x1 linear convolution.
 
@@ -61,13 +66,15 @@ def inverted_residual(
         x: The input of the convolutions, `[B, H, W, C]`.
         block: The place of the block in the network.
         channels: Channels of the block.
+        norm: See `normalize`.
 
     Returns:
         `[B, H / block.strides, W / block.strides, channels]`, rounded up.
     """
     unit, inner = block.unit, block.expansion * x.shape[-1]
+    convolve = functools.partial(convolved, norm=norm)
     if block.expansion > 1:
-        x = convolved(x, inner, 1, f"{unit}.expand_", relu=6)
-    x = convolved(x, inner, 3, f"{unit}.depthwise_", block.strides, groups=inner, relu=6)
-    x = convolved(x, channels, 1, f"{unit}.project_", relu=None)
+        x = convolve(x, inner, 1, f"{unit}.expand_", relu=6)
+    x = convolve(x, inner, 3, f"{unit}.depthwise_", block.strides, groups=inner, relu=6)
+    x = convolve(x, channels, 1, f"{unit}.project_", relu=None)
     return x if shortcut is None else layers.Add(name=f"{unit}.add")([shortcut, x])

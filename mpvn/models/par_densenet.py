@@ -51,6 +51,7 @@ def par_densenet(
     feedback: bool = False,
     heatmap_size: tuple[int, int] | None = None,
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str = "par_densenet",
 ) -> keras.Model:
@@ -68,6 +69,7 @@ def par_densenet(
             (section 3.2).
         heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
         dropout: Rate of the dropout before the classifier.
+        norm: Normalization before each ReLU: `"batch"` or `"group"`.
         width: Factor for all channels but the outputs', for small machines.
         name: Name of the model.
 
@@ -82,11 +84,11 @@ def par_densenet(
     check_frame(input_shape, REDUCTION, name)
     kernels = _temporal_kernels(name, temporal_kernel, temporal_filters)
     frame = keras.Input(input_shape, name="frame")
-    stem = _stem(frame, scale_channels(STEM, width), clocks)
+    stem = _stem(frame, scale_channels(STEM, width), clocks, norm)
     block_input = [stem]
     if feedback:
         block_input.append(previous_heatmaps(stem, joints or JOINTS, heatmap_size, "block1_1"))
-    maps = _dense_blocks(block_input, kernels, clocks, width)
+    maps = _dense_blocks(block_input, kernels, clocks, norm, width)
     if classes is not None:
         *_, last = maps.values()
         return keras.Model(frame, action_head(last, classes, dropout), name=name)
@@ -106,22 +108,29 @@ def _temporal_kernels(name: str, temporal_kernel: int, temporal_filters: str) ->
     return (temporal_kernel if temporal_filters == "all" else 1, temporal_kernel)
 
 
-def _stem(frame: keras.KerasTensor, channels: int, clocks: bool) -> keras.KerasTensor:
+def _stem(frame: keras.KerasTensor, channels: int, clocks: bool, norm: str) -> keras.KerasTensor:
     x = convolution(frame, channels, 7, "stem.conv7x7", strides=2)
-    x = norm_relu(x, "stem.conv7x7")
+    x = norm_relu(x, "stem.conv7x7", norm=norm)
     return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=2 if clocks else 1)
 
 
 def _dense_blocks(
-    features: list[keras.KerasTensor], kernels: tuple[int, int], clocks: bool, width: float
+    features: list[keras.KerasTensor],
+    kernels: tuple[int, int],
+    clocks: bool,
+    norm: str,
+    width: float,
 ) -> dict[str, keras.KerasTensor]:
     """The normalized features of each block, by its last unit."""
     maps: dict[str, keras.KerasTensor] = {}
     for block, count in enumerate(MINIBLOCKS, 1):
         unit = f"block{block}_{count}"
         for number in range(1, count + 1):
-            features = [*features, _miniblock(features, f"block{block}_{number}", kernels, width)]
-        x = maps[unit] = norm_relu(_joined(features, f"{unit}.features"), f"{unit}.features")
+            miniblock = f"block{block}_{number}"
+            features = [*features, _miniblock(features, miniblock, kernels, norm, width)]
+        x = maps[unit] = norm_relu(
+            _joined(features, f"{unit}.features"), f"{unit}.features", norm=norm
+        )
         if block < len(MINIBLOCKS):
             channels = scale_channels(TRANSITIONS[block - 1], width)
             x = convolution(x, channels, 1, f"{unit}.transition", temporal_kernel=kernels[0])
@@ -131,13 +140,17 @@ def _dense_blocks(
 
 
 def _miniblock(
-    features: list[keras.KerasTensor], unit: str, kernels: tuple[int, int], width: float
+    features: list[keras.KerasTensor],
+    unit: str,
+    kernels: tuple[int, int],
+    norm: str,
+    width: float,
 ) -> keras.KerasTensor:
-    x = norm_relu(_joined(features, f"{unit}.join"), f"{unit}.join")
+    x = norm_relu(_joined(features, f"{unit}.join"), f"{unit}.join", norm=norm)
     x = convolution(
         x, scale_channels(BOTTLENECK, width), 1, f"{unit}.conv1x1", temporal_kernel=kernels[0]
     )
-    x = norm_relu(x, f"{unit}.conv1x1")
+    x = norm_relu(x, f"{unit}.conv1x1", norm=norm)
     return convolution(
         x, scale_channels(GROWTH, width), 3, f"{unit}.conv3x3", temporal_kernel=kernels[1]
     )

@@ -61,6 +61,7 @@ def par_inception(
     feedback: bool = False,
     heatmap_size: tuple[int, int] | None = None,
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str = "par_inception",
 ) -> keras.Model:
@@ -76,6 +77,7 @@ def par_inception(
             (section 3.2).
         heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
         dropout: Rate of the dropout before the classifier.
+        norm: Normalization before each ReLU: `"batch"` or `"group"`.
         width: Factor for all channels but the outputs', for small machines.
         name: Name of the model.
 
@@ -88,7 +90,7 @@ def par_inception(
     """
     check_task(name, joints, classes, feedback)
     check_frame(input_shape, REDUCTION, name)
-    network = _Inception(temporal_filters, clocks, "causal", width)
+    network = _Inception(temporal_filters, clocks, "causal", norm, width)
     frame = keras.Input(input_shape, name="frame")
     x = network.reduced(frame)
     if feedback:
@@ -110,6 +112,7 @@ def i3d_inception(
     classes: int = 400,
     temporal_padding: str = "symmetric",
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str = "i3d_inception",
 ) -> keras.Model:
@@ -120,6 +123,7 @@ def i3d_inception(
         classes: Number of classes.
         temporal_padding: `"symmetric"`, or `"causal"` for a variant that can stream.
         dropout: Rate of the dropout before the classifier.
+        norm: Normalization before each ReLU: `"batch"` or `"group"`.
         width: Factor for all channels but the classes.
         name: Name of the model.
 
@@ -131,7 +135,7 @@ def i3d_inception(
         ValueError: If `temporal_padding` or the frame size is unknown.
     """
     check_frame(input_shape, 1, name)
-    network = _Inception(True, True, temporal_padding, width)
+    network = _Inception(True, True, temporal_padding, norm, width)
     frame = keras.Input(input_shape, name="frame")
     maps = network.modules(network.refined(network.reduced(frame)), I3D_MODULES)
     logits = action_head(maps["mixed_5c"], classes, dropout)
@@ -142,14 +146,17 @@ class _Inception:
     """The layers of Inception-v1, with the options that all of them share.
 
     Args:
-        temporal_filters, clocks, width: See `par_inception`.
+        temporal_filters, clocks, norm, width: See `par_inception`.
         padding: `"causal"` or `"symmetric"`, along time.
     """
 
-    def __init__(self, temporal_filters: bool, clocks: bool, padding: str, width: float) -> None:
+    def __init__(
+        self, temporal_filters: bool, clocks: bool, padding: str, norm: str, width: float
+    ) -> None:
         self._temporal_filters = temporal_filters
         self._stride = 2 if clocks else 1
         self._padding = padding
+        self._norm = norm
         self._width = width
 
     def reduced(self, frame: keras.KerasTensor) -> keras.KerasTensor:
@@ -195,7 +202,7 @@ class _Inception:
         strides: int = 1,
         temporal_stride: int = 1,
     ) -> keras.KerasTensor:
-        """Apply a convolution with the same kernel size in time as in space, batch norm, a ReLU."""
+        """Apply a convolution with the same kernel size in time as in space, a norm, a ReLU."""
         x = convolution(
             x,
             scale_channels(channels, self._width),
@@ -206,7 +213,7 @@ class _Inception:
             temporal_stride=temporal_stride,
             temporal_padding=self._padding,
         )
-        return norm_relu(x, name, epsilon=1e-3)
+        return norm_relu(x, name, norm=self._norm, epsilon=1e-3)
 
     def _pool(
         self, x: keras.KerasTensor, size: int, name: str, strides: int, temporal_stride: int

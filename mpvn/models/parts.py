@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 import keras_layers
+from mpvn.models.norms import normalize
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -66,11 +67,11 @@ def convolution(
 
 
 def norm_relu(
-    x: keras.KerasTensor, name: str, *, epsilon: float = 1e-5, batch_norm: bool = True
+    x: keras.KerasTensor, name: str, *, norm: str | None = "batch", epsilon: float = 1e-5
 ) -> keras.KerasTensor:
-    """Apply batch norm (if `batch_norm`) and ReLU, called `name_norm` and `name_relu`."""
-    if batch_norm:
-        x = layers.BatchNormalization(epsilon=epsilon, name=f"{name}_norm")(x)
+    """Apply `norm` (see `normalize`; None for none) and ReLU, called `name_norm`, `name_relu`."""
+    if norm is not None:
+        x = normalize(x, f"{name}_norm", norm, epsilon=epsilon)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
+from mpvn.models.norms import normalize
 from mpvn.models.parts import convolution
 
 STAGES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -75,8 +76,9 @@ def convolved(
     temporal_padding: str = "symmetric",
     relu: float | None = math.inf,
     layout: str = "torch",
+    norm: str = "batch",
 ) -> keras.KerasTensor:
-    """Apply a convolution, batch norm, and a ReLU.
+    """Apply a convolution, a norm, and a ReLU.
 
     Args:
         x: `[B, H, W, C]`.
@@ -85,6 +87,7 @@ def convolved(
         prefix: Start of the layers' names.
         relu: Upper limit of the ReLU; None for no ReLU.
         layout: A key of `LAYOUTS`.
+        norm: See `normalize`.
 
     Returns:
         `[B, H / strides, W / strides, filters]`, rounded up.
@@ -104,24 +107,32 @@ def convolved(
         padding=padding,
         use_bias=layout == "keras",
     )
-    x = layers.BatchNormalization(epsilon=LAYOUTS[layout], name=f"{prefix}bn")(x)
+    x = normalize(x, f"{prefix}{norm_name(norm)}", norm, epsilon=LAYOUTS[layout])
     if relu is None:
         return x
     return layers.ReLU(None if relu == math.inf else relu, name=f"{prefix}relu")(x)
 
 
-def stem(frame: keras.KerasTensor, channels: int, layout: str = "torch") -> keras.KerasTensor:
+def norm_name(norm: str) -> str:
+    """Return the part of a layer's name that stands for `norm`: `"bn"`, as in PyTorch, or "gn"."""
+    return f"{norm[:1]}n"
+
+
+def stem(
+    frame: keras.KerasTensor, channels: int, layout: str = "torch", norm: str = "batch"
+) -> keras.KerasTensor:
     """Apply the layers before the blocks: a 7x7 convolution and a 3x3 pool, each of stride 2.
 
     Args:
         frame: `[B, H, W, C]`.
         channels: Channels of the convolution.
         layout: A key of `LAYOUTS`.
+        norm: See `normalize`.
 
     Returns:
         `[B, H / 4, W / 4, channels]`, rounded up.
     """
-    x = convolved(frame, channels, 7, "stem.", strides=2, layout=layout)
+    x = convolved(frame, channels, 7, "stem.", strides=2, layout=layout, norm=norm)
     x = layers.ZeroPadding2D(1, name="stem.pool_pad")(x)
     return layers.MaxPooling2D(3, 2, name="stem.pool")(x)
 
@@ -136,6 +147,7 @@ def bottleneck(
     temporal_kernels: tuple[int, int] = (1, 1),
     temporal_padding: str = "symmetric",
     layout: str = "torch",
+    norm: str = "batch",
 ) -> keras.KerasTensor:
     """Apply a residual block: a 1x1, a 3x3 and a 1x1 convolution, added to the shortcut.
 
@@ -149,11 +161,14 @@ def bottleneck(
         temporal_kernels: The number of frames that the first 1x1 and the 3x3 convolution read.
         temporal_padding: Temporal padding of these two convolutions.
         layout: A key of `LAYOUTS`.
+        norm: See `normalize`.
 
     Returns:
         `[B, H / block.strides, W / block.strides, channels[1]]`, rounded up.
     """
-    convolve = functools.partial(convolved, layout=layout, temporal_padding=temporal_padding)
+    convolve = functools.partial(
+        convolved, layout=layout, norm=norm, temporal_padding=temporal_padding
+    )
     unit, (inner, outer) = block.unit, channels
     # The layouts differ in the convolution that has the stride: the first 1x1, or the 3x3.
     early, late = (block.strides, 1) if layout == "keras" else (1, block.strides)

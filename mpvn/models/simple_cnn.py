@@ -17,7 +17,7 @@ def simple_cnn(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     *,
     classes: int = 51,
-    batch_norm: bool = False,
+    norm: str | None = None,
     block: int | tuple[int, int, int] = 1,
     width: float = 1.0,
     name: str = "simple_cnn",
@@ -27,7 +27,7 @@ def simple_cnn(
     Args:
         input_shape: Height, width and channels of the frames.
         classes: Number of classes (51: HMDB51).
-        batch_norm: Whether the convolutions are normalized.
+        norm: Normalization of the convolutions: `"batch"`, `"group"`, or None.
         block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
             channels of the input.
         width: Factor for all channels but the classes.
@@ -41,17 +41,17 @@ def simple_cnn(
     """
     check_frame(input_shape, 1, name)
     frame = keras.Input(input_shape, name="frame")
-    x = convolutions(space_to_channels(frame, block, "conv1"), batch_norm, width)
+    x = convolutions(space_to_channels(frame, block, "conv1"), norm, width)
     logits = action_head(x, classes, unit="linear")
     return keras.Model(frame, logits, name=name)
 
 
-def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.KerasTensor:
+def convolutions(x: keras.KerasTensor, norm: str | None, width: float) -> keras.KerasTensor:
     """Apply the five convolutions, units `conv1` to `conv5`.
 
     Args:
         x: `[B, H, W, C]`.
-        batch_norm: Whether they are normalized.
+        norm: Their normalization: `"batch"`, `"group"`, or None.
         width: Factor for their channels.
 
     Returns:
@@ -60,6 +60,6 @@ def convolutions(x: keras.KerasTensor, batch_norm: bool, width: float) -> keras.
     for number, (filters, strides) in enumerate(zip(FILTERS, STRIDES, strict=True), 1):
         unit = f"conv{number}"
         channels = scale_channels(filters, width)
-        x = convolution(x, channels, 3, f"{unit}.conv", strides=strides, use_bias=not batch_norm)
-        x = norm_relu(x, f"{unit}.conv", batch_norm=batch_norm)
+        x = convolution(x, channels, 3, f"{unit}.conv", strides=strides, use_bias=norm is None)
+        x = norm_relu(x, f"{unit}.conv", norm=norm)
     return x

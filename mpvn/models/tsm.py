@@ -24,6 +24,7 @@ from keras_layers.temporal import TEMPORAL_PADDINGS
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models import mobilenet, resnet
 from mpvn.models.heads import action_head
+from mpvn.models.norms import check_norm_of_weights, normalize
 from mpvn.models.parts import check_frame
 from mpvn.models.surgery.shift import DEEP_STAGE, PLACEMENTS
 from mpvn.models.torch.load import class_count, import_torch
@@ -50,6 +51,7 @@ def tsm_resnet(
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str | None = None,
 ) -> keras.Model:
@@ -70,6 +72,7 @@ def tsm_resnet(
         weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`. The
             network then normalizes frames from -1..1 to ImageNet's mean and deviation.
         dropout: Rate of the dropout before the classifier.
+        norm: `"batch"`, or `"group"` without weights.
         width: Factor for all channels but the classes, to multiples of 8, and for the groups.
         name: Name of the model.
 
@@ -82,17 +85,18 @@ def tsm_resnet(
     """
     name = name or _resnet_name(depth, groups, non_local, shift)
     _check_depth(name, depth, non_local)
+    check_norm_of_weights(name, norm, "batch", weights)
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     every = 2 if max(resnet.STAGES[depth]) >= DEEP_STAGE and placement == "residual" else 1
     frame = keras.Input(input_shape, name="frame")
-    x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width))
+    x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width), norm=norm)
     for block in resnet.blocks(depth):
         shortcut, x = shifts.paths(x, block.unit, block.index % every == 0)
         channels, block_groups = _channels(block, groups, group_width, width)
-        x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups)
+        x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups, norm=norm)
         if non_local and block.stage in (3, 4) and block.index % 2 == 0:
-            x = non_local_block(x, block.unit, frames, temporal_padding)
+            x = non_local_block(x, block.unit, frames, temporal_padding, norm)
     return _classifier(frame, x, classes, weights, dropout, name)
 
 
@@ -112,6 +116,7 @@ def tsm_mobilenet_v2(
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
+    norm: str = "batch",
     width: float = 1.0,
     name: str | None = None,
 ) -> keras.Model:
@@ -121,22 +126,27 @@ def tsm_mobilenet_v2(
     has 1280 channels, or more if `width` is above 1.
     """
     name = name or f"{'tsm' if shift else 'tsn'}_mobilenet_v2"
+    check_norm_of_weights(name, norm, "batch", weights)
     check_frame(input_shape, 1, name)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     frame = keras.Input(input_shape, name="frame")
     x = _normalized(frame) if weights else frame
-    x = resnet.convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6)
+    x = resnet.convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6, norm=norm)
     for block in mobilenet.blocks():
         outer = _scaled(block.channels, width)
         residual = block.strides == 1 and x.shape[-1] == outer
         shortcut, x = shifts.paths(x, block.unit, residual and block.expansion > 1)
-        x = mobilenet.inverted_residual(shortcut if residual else None, x, block, outer)
-    x = resnet.convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6)
+        x = mobilenet.inverted_residual(shortcut if residual else None, x, block, outer, norm)
+    x = resnet.convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6, norm=norm)
     return _classifier(frame, x, classes, weights, dropout, name)
 
 
 def non_local_block(
-    x: keras.KerasTensor, unit: str, frames: int, temporal_padding: str = "symmetric"
+    x: keras.KerasTensor,
+    unit: str,
+    frames: int,
+    temporal_padding: str = "symmetric",
+    norm: str = "batch",
 ) -> keras.KerasTensor:
     """Add to `x` a non-local operation over all positions of the neighboring frames.
 
@@ -144,15 +154,20 @@ def non_local_block(
         x: `[B, H, W, C]`.
         unit: The unit of the layers, which starts their names.
         frames, temporal_padding: See `keras_layers.NonLocal`.
+        norm: See `normalize`.
 
     Returns:
-        `[B, H, W, C]`. Before training this equals `x`: the batch norm's gamma starts at zero.
+        `[B, H, W, C]`. Before training this equals `x`: the norm's gamma starts at zero.
     """
     y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
     y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
-    y = layers.BatchNormalization(
-        epsilon=resnet.LAYOUTS["torch"], gamma_initializer="zeros", name=f"{unit}.nl_bn"
-    )(y)
+    y = normalize(
+        y,
+        f"{unit}.nl_{resnet.norm_name(norm)}",
+        norm,
+        epsilon=resnet.LAYOUTS["torch"],
+        gamma_initializer="zeros",
+    )
     return layers.Add(name=f"{unit}.nl_add")([x, y])
 
 

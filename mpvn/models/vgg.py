@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from mpvn.models.applications import load_application
+from mpvn.models.norms import check_norm_of_weights
 from mpvn.models.parts import (
     check_frame,
     convolution,
@@ -37,7 +38,7 @@ def vgg8(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     *,
     classes: int = 51,
-    batch_norm: bool = True,
+    norm: str | None = "batch",
     dropout: float = 0.0,
     block: int | tuple[int, int, int] = 1,
     width: float = 1.0,
@@ -48,7 +49,7 @@ def vgg8(
     Args:
         input_shape: Height, width and channels of the frames.
         classes: Number of classes (51: HMDB51).
-        batch_norm: Whether convolutions are normalized.
+        norm: Normalization of the convolutions: `"batch"`, `"group"`, or None.
         dropout: Rate of the dropout after each of the first two dense layers. *Sideways* uses 0.9
             in its rows "with dropout".
         block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
@@ -68,8 +69,8 @@ def vgg8(
     for number, (kernel, filters, strides, pool) in enumerate(VGG8, 1):
         part = f"conv{number}.conv"
         channels = scale_channels(filters, width)
-        x = convolution(x, channels, kernel, part, strides=strides, use_bias=not batch_norm)
-        x = norm_relu(x, part, batch_norm=batch_norm)
+        x = convolution(x, channels, kernel, part, strides=strides, use_bias=norm is None)
+        x = norm_relu(x, part, norm=norm)
         if pool > 1:
             x = max_pool(x, pool, f"conv{number}.pool", strides=pool)
     x = layers.Flatten(name="full6.flatten")(x)
@@ -83,7 +84,7 @@ def vgg16(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     *,
     classes: int = 51,
-    batch_norm: bool = True,
+    norm: str | None = "batch",
     dropout: float = 0.0,
     temporal_kernel: int = 1,
     temporal_padding: str = "causal",
@@ -97,7 +98,7 @@ def vgg16(
     Args:
         input_shape: Height, width and channels of the frames.
         classes: Number of classes (51: HMDB51).
-        batch_norm: Whether convolutions are normalized.
+        norm: Normalization of the convolutions: `"batch"`, `"group"`, or None.
         dropout: Rate of the dropout after each of the first two dense layers.
         temporal_kernel: The number of frames that every convolution reads.
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
@@ -106,7 +107,7 @@ def vgg16(
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
             224x224, without otherwise. They are inflated so that a frame's output equals the image
-            network's. Needs `batch_norm=False`.
+            network's. Needs `norm=None`.
         width: Factor for all channels but the classes.
         name: Name of the model.
 
@@ -118,14 +119,14 @@ def vgg16(
             fit.
     """
     check_frame(input_shape, 1, name)
-    if weights is not None and (batch_norm or width != 1.0):
+    check_norm_of_weights(name, norm, None, weights)
+    if weights is not None and width != 1.0:
         raise ValueError(
-            f"{name}: weights of keras.applications need batch_norm=False and width=1.0. "
-            f"Received: batch_norm={batch_norm}, width={width}"
+            f"{name}: weights of keras.applications need width=1.0. Received: width={width}"
         )
     frame = keras.Input(input_shape, name="frame")
     x = space_to_channels(frame, block, "unit1")
-    x = _vgg16_convolutions(x, batch_norm, temporal_kernel, temporal_padding, width)
+    x = _vgg16_convolutions(x, norm, temporal_kernel, temporal_padding, width)
     x = layers.Flatten(name="unit7.flatten")(x)
     for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):
         x = _dense(x, scale_channels(units, width), part, dropout)
@@ -147,7 +148,7 @@ causal_vgg_3d = functools.partial(vgg_3d, temporal_padding="causal", name="causa
 
 def _vgg16_convolutions(
     x: keras.KerasTensor,
-    batch_norm: bool,
+    norm: str | None,
     temporal_kernel: int,
     temporal_padding: str,
     width: float,
@@ -165,9 +166,9 @@ def _vgg16_convolutions(
                 part,
                 temporal_kernel=temporal_kernel,
                 temporal_padding=temporal_padding,
-                use_bias=not batch_norm,
+                use_bias=norm is None,
             )
-            x = norm_relu(x, part, batch_norm=batch_norm)
+            x = norm_relu(x, part, norm=norm)
             layer += 1
         x = max_pool(x, 2, f"{unit}.block{stage}_pool", strides=2)
     return x

@@ -51,7 +51,7 @@ def run(videos: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> RunFo
     config.data.train = config.data.evaluation = {"split": ""}
     config.clip.fps, config.clip.short, config.model.start = 5.0, "hold", "primed"
     config.clip.shorter_side = 20
-    config.model.options = {"width": 0.125, "batch_norm": False}
+    config.model.options = {"width": 0.125, "norm": None}
     config.plan.subnetworks, config.plan.clocks = 4, "auto"
     return untrained_run(tmp_path_factory.mktemp("runs") / "run", config)
 

@@ -76,7 +76,7 @@ def test_vgg16_with_image_weights_takes_the_pixels_of_keras_applications(
     vgg: tuple[keras.Model, pathlib.Path], rng: np.random.Generator
 ) -> None:
     image, path = vgg
-    options = {"classes": 7, "batch_norm": False}
+    options = {"classes": 7, "norm": None}
     loaded = load_frame_model("causal_vgg_3d", 32, weights=str(path), options=options)
     features = loaded.model.get_layer("unit7.block5_pool").output
     network = mpvn.VideoNetwork(keras.Model(loaded.model.input, features))
@@ -92,5 +92,5 @@ def test_weights_of_another_network_are_refused(vgg: tuple[keras.Model, pathlib.
         load_application("ResNet50", path, include_top=False)
     with pytest.raises(ValueError, match="nowhere.weights.h5 does not hold"):
         load_application("ResNet50", "nowhere.weights.h5", include_top=True)
-    with pytest.raises(ValueError, match="batch_norm=False"):
+    with pytest.raises(ValueError, match="norm=None"):
         vgg16(weights=path)

@@ -98,7 +98,7 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
         {"weights": "imagenet", "layout": "torch"},
         "layout='keras'",
     ),
-    "weights with batch norm": ("vgg16", {"weights": "imagenet"}, "batch_norm=False"),
+    "weights with batch norm": ("vgg16", {"weights": "imagenet"}, "norm=None"),
 }
 
 

@@ -108,7 +108,7 @@ def test_it_learns_to_predict_frames(policy: str) -> None:
 
 
 def test_it_trains_published_networks() -> None:
-    model = simple_cnn((32, 32, 3), classes=3, width=0.125, batch_norm=True)
+    model = simple_cnn((32, 32, 3), classes=3, width=0.125, norm="batch")
     net = VideoNetwork(model, Plan(model, 6, partition="units"))
     trainer = SidewaysTrainer(net, latency=0)
     trainer.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -83,7 +83,7 @@ def test_the_distance_is_as_defined(clip: np.ndarray, form: str) -> None:
 
 
 def test_only_the_student_is_trained(clip: np.ndarray) -> None:
-    student, teacher = networks(2, batch_norm=True)
+    student, teacher = networks(2, norm="batch")
     model = Distillation(student, teacher, weight=5.0, lag=1)
     assert {id(v) for v in model.variables} == {id(v) for v in student.variables}
     before = [teacher.get_weights(), student.get_weights()]

@@ -47,7 +47,7 @@ def test_another_architecture_cannot_teach(trained: RunFolder) -> None:
     config.model.options.width = 0.25
     with pytest.raises(ValueError, match="Expected a teacher of the same architecture"):
         build(config)
-    config.model.options.batch_norm = False
+    config.model.options.norm = None
     with pytest.raises(ValueError, match="no layer|same architecture"):
         build(config)
 

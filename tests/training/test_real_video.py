@@ -20,7 +20,7 @@ def get_config():
     config = load_config({str(CLASS_FOLDERS)!r})
     config.model.name = "simple_cnn"  # memorizes in seconds
     config.model.size = 32
-    config.model.options = {{"width": 0.5, "batch_norm": False}}
+    config.model.options = {{"width": 0.5, "norm": None}}
     config.optimizer.learning_rate = 0.003
     config.data.in_memory = True
     config.clip.frames = 8

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     copied: RunFolder, capsys: pytest.CaptureFixture
 ) -> None:
     other = small_config()
-    other.model.options.batch_norm = False
+    other.model.options.norm = None
     experiment = build(other)
     before = experiment.network.get_weights()
     with pytest.raises(ValueError, match="best.npz belongs to another network .* tensors differ"):

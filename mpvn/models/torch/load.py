@@ -159,6 +159,11 @@ def _weights(model: keras.Model) -> Iterator[_Weight]:
     for layer in model.layers:
         if not layer.variables:
             continue
+        if isinstance(layer, layers.GroupNormalization):
+            raise CheckpointError(
+                "PyTorch checkpoints are of networks with batch norm. Expected a model built with "
+                f"norm='batch'. Received: {model.name!r}, which has the group norm {layer.name!r}"
+            )
         try:
             module = module_name(layer.name, mobilenet)
         except ValueError:

@@ -202,6 +202,11 @@ def test_rejects_a_network_with_other_layers(name: str, save: Callable) -> None:
         import_torch(model, save(resnet_state()))
 
 
+def test_rejects_a_network_with_group_norm(save: Callable) -> None:
+    with pytest.raises(CheckpointError, match="norm='batch'. Received: 'ours', .*'stem.gn'"):
+        import_torch(build(tsm_mobilenet_v2, norm="group"), save(mobilenet_state()))
+
+
 def test_the_states_have_the_official_names(shared: pathlib.Path) -> None:
     """Apart from the prefix of models trained on several devices, and the batch counters."""
     for name, state in (
