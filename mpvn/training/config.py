@@ -154,9 +154,15 @@ def _plan() -> dict[str, Any]:
 def _optimizer() -> dict[str, Any]:
     return {
         "name": "sgd",  # or adam
+        # Linear scaling rule: with k times as many clips per update (batch_size, accumulate), take
+        # k times the rate, and a warm-up (Temporal Shift Module, section 7.3).
         "learning_rate": 0.1,
         "momentum": 0.9,  # of sgd
+        # Decay per unit of the learning rate, as in Keras: apart from the momentum. In PyTorch the
+        # momentum m multiplies it by 1 / (1 - m).
         "weight_decay": optional(float),
+        "decay_exclude": (),  # patterns of weights that do not decay, such as "*/bias"
+        "rates": (),  # pairs of a pattern and the factor of the learning rate of these weights
         "clip_norm": optional(float),  # largest norm of the gradient; None: not clipped
         "schedule": "constant",  # or steps, cosine
         "boundaries": (),  # steps: when the rate falls, in the unit of the training length

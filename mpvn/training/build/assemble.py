@@ -15,6 +15,7 @@ from mpvn.training.build.pretrained import build_distillation, load_initial_weig
 from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
+from mpvn.training.optimizers import check_patterns
 from mpvn.training.options import check_options
 from mpvn.training.ranges import check_ranges
 
@@ -48,6 +49,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     model: keras.Model = trainer or network
     if to_train and config.teacher:
         model = build_distillation(config, network, task, names)
+    optimizer = config.optimizer
+    check_patterns(network, optimizer.decay_exclude, optimizer.rates, "config.optimizer.")
     updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
     model.compile(
         build_optimizer(config, length, updates),

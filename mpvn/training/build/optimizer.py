@@ -6,6 +6,7 @@ import keras
 from ml_collections import ConfigDict
 
 from mpvn.training.build.length import Length
+from mpvn.training.optimizers import SGD, Adam
 from mpvn.training.options import unknown
 
 
@@ -25,14 +26,16 @@ def build_optimizer(
     optimizer, accumulate = config.optimizer, config.training.accumulate
     common = {
         "learning_rate": _schedule(config, length, updates),
-        "weight_decay": optimizer.weight_decay,
+        "decay": optimizer.weight_decay,
+        "decay_exclude": optimizer.decay_exclude,
+        "rates": optimizer.rates,
         "global_clipnorm": optimizer.clip_norm,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
     }
     if optimizer.name == "sgd":
-        return keras.optimizers.SGD(momentum=optimizer.momentum, **common)
+        return SGD(momentum=optimizer.momentum, **common)
     if optimizer.name == "adam":
-        return keras.optimizers.Adam(**common)
+        return Adam(**common)
     raise unknown("config.optimizer.name", optimizer.name, ("sgd", "adam"))
 
 
