@@ -42,9 +42,11 @@ class VideoNetwork(StatefulModel):
         executor: how to run a clip. `"unroll"`: step by step. `"layerwise"`: layer by layer.
             `"auto"`: layer by layer if batch norm trains, otherwise by the size of the activations;
             networks with feedback always run step by step.
-        rematerialize: whether the backward pass computes the activations inside each subnetwork
-            again, one subnetwork at a time, instead of keeping them. Values and gradients are the
-            same. It saves memory and costs about a third more computation.
+        rematerialize: whether the backward pass computes activations again, one segment of the
+            network at a time, instead of keeping them. Values and gradients are the same. It saves
+            memory and costs about a third more computation. Segments are the units of the model
+            (`mpvn.executors.segment`), however many of them a subnetwork has; step by step, what a
+            subnetwork computes in one step.
         gradient: `"exact"` is back-propagation. With `"sideways"`, subnetworks send gradients one
             step later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR
             2020, section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's

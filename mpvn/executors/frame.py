@@ -1,11 +1,9 @@
 """One frame through a frame model, as Keras computes it: without delays, clocks and memory."""
 
-import itertools
-
 import tensorflow as tf
 
 from mpvn.executors.run import Place, Run, now
-from mpvn.executors.segment import run_segment
+from mpvn.executors.segment import run_nodes
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
 
@@ -31,15 +29,10 @@ class FrameRun(Run):
         """Run all nodes.
 
         Args:
-            rematerialize: whether to compute subnetworks again in the backward pass instead of
-                keeping their activations.
+            rematerialize: whether to compute segments again in the backward pass instead of keeping
+                their activations.
         """
-        for _, nodes in itertools.groupby(self.plan.graph.nodes, self.plan.subnetwork):
-            if rematerialize:
-                run_segment(self, list(nodes))
-            else:
-                for node in nodes:
-                    self.compute(node)
+        run_nodes(self, rematerialize)
 
     def compute(self, node: Node) -> None:
         with tf.device(self.plan.device(node)):

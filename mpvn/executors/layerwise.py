@@ -14,14 +14,13 @@ ticks in the clip. So a clip can continue from a state, and a long clip can run 
 """
 
 import functools
-import itertools
 from typing import Self
 
 import tensorflow as tf
 
 from keras_layers.folding import fold_time, unfold_time
 from mpvn.executors.run import Place, Run, State, after, before, now
-from mpvn.executors.segment import run_segment
+from mpvn.executors.segment import run_nodes
 from mpvn.executors.uninformed import cut_call
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
@@ -47,8 +46,8 @@ def layerwise(
         state: the slots before the clip, `[B, ...]` by name.
         number: number of the clip's first step, or of one like it.
         training: as in Keras.
-        rematerialize: whether to compute subnetworks again in the backward pass instead of keeping
-            their activations.
+        rematerialize: whether to compute segments (`mpvn.executors.segment`) again in the backward
+            pass instead of keeping their activations.
         sideways: rules of the same plan, if gradients should cross boundaries by Sideways. Values
             are the same.
 
@@ -65,12 +64,7 @@ def layerwise(
         )
     run = _ClipRun(plan, clip, state, number, training, sideways)
     run.check_training()
-    for _, nodes in itertools.groupby(plan.graph.nodes, plan.subnetwork):
-        if rematerialize:
-            run_segment(run, list(nodes))
-        else:
-            for node in nodes:
-                run.compute(node)
+    run_nodes(run, rematerialize)
     outputs = [run.seen(read, None) for read in run.edges(None)]
     outputs = [tf.ensure_shape(x, (*clip[0].shape[:2], *x.shape[2:])) for x in outputs]
     return outputs, run.state_after()

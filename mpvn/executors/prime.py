@@ -45,7 +45,7 @@ def prime(
         plan: the plan to run.
         frames: the first frames, one tensor `[B, ...]` per input of the frame model.
         training: as in Keras.
-        rematerialize: whether to compute subnetworks again in the backward pass instead of keeping
+        rematerialize: whether to compute segments again in the backward pass instead of keeping
             their activations.
 
     Returns:

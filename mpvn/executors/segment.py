@@ -1,5 +1,12 @@
 """Segments: consecutive nodes of one subnetwork, run as a pure function and computed twice.
 
+    nodes      stem.conv stem.pool | b1.conv b1.norm b1.relu | b2.conv b2.norm b2.relu
+    kept                 what crosses a bar                   and the weights
+
+The more segments there are, the less is computed again at a time, and the more is kept. Units are
+a good size: the papers' own blocks (*Skip-Sideways*, CVPR 2021, supplement, section 4). Of a model
+without units, sqrt(n) segments of n nodes keep and compute about the same (Chen et al., 2016).
+
     in     values that enter the segment, values of its layers' variables
     out    values that leave it, new values of variables, losses that layers added
 
@@ -7,14 +14,50 @@ Because the function is pure, computing it again in the backward pass changes no
 has counted a frame once, and dropout drops the same values.
 """
 
+import math
+
 import tensorflow as tf
 
 from keras_layers.pure_call import PureScope, call_context, read_variables, restored_context
 from mpvn.executors.remat import recomputed
 from mpvn.executors.run import Place, Run
 from mpvn.graph.data import Node
+from mpvn.plan import Plan
+from mpvn.plan.partition import equal_starts
+from mpvn.plan.units import units
 
 Tensors = list[tf.Tensor]
+
+
+def segments(plan: Plan) -> list[list[Node]]:
+    """Return the nodes in plan order, cut where units begin and where the subnetwork changes.
+
+    A model without units is cut into about as many runs as each of them has nodes.
+    """
+    nodes = plan.graph.nodes
+    starts = units(plan.nodes).values() or equal_starts(len(nodes), math.isqrt(len(nodes)))
+    cut: list[list[Node]] = []
+    for node in nodes:
+        if node.index in starts or plan.subnetwork(node) != plan.subnetwork(cut[-1][-1]):
+            cut.append([])
+        cut[-1].append(node)
+    return cut
+
+
+def run_nodes(run: Run, rematerialize: bool) -> None:
+    """Compute all nodes in plan order.
+
+    Args:
+        run: a frame or a clip.
+        rematerialize: whether to compute segments again in the backward pass instead of keeping
+            their activations.
+    """
+    if rematerialize:
+        for nodes in segments(run.plan):
+            run_segment(run, nodes)
+    else:
+        for node in run.plan.graph.nodes:
+            run.compute(node)
 
 
 def run_segment(run: Run, nodes: list[Node]) -> None:

@@ -1,7 +1,7 @@
 """The timeline figure: when each subnetwork works, and on which frame.
 
-It is computed from the plan, one box per step. *Massively Parallel Video Networks*, figure 9, shows
-such timelines as measured on devices.
+It is computed from the plan: every step is as wide as every other, and nothing is measured.
+*Massively Parallel Video Networks*, figure 9, shows timelines measured on devices.
 """
 
 import xml.etree.ElementTree as ET

@@ -1,7 +1,8 @@
 """Back-propagation on single frames: the baseline of Sideways, on the same model.
 
 The plan's delays are left out: each frame goes forward through the whole frame model and back, as
-on one device. `GPipeTrainer` computes the same gradients by a pipeline. With `realtime`, frames
+on one device. `GPipeTrainer` computes the same gradients by a pipeline, except through batch norm,
+whose statistics are those of a micro-batch there. With `realtime`, frames
 arrive while a network of D subnetworks, one step each, takes one of them there and back:
 
     D = 3     frame      0  1  2  3  4  5  6  7  8 ...
@@ -11,6 +12,7 @@ arrive while a network of D subnetworks, one step each, takes one of them there 
 same clock in `mpvn.sideways.real_time`.)
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -75,11 +77,37 @@ class BackPropagationTrainer(Trainer):
 
 
 class GPipeTrainer(BackPropagationTrainer):
-    """Trains by the same gradients, frames being the micro-batches of a pipeline of subnetworks.
+    """Trains by a pipeline of subnetworks whose micro-batches are frames.
+
+    Without batch norm, its gradients are those of `BackPropagationTrainer`. Batch norm that trains
+    takes its statistics over one frame of each clip, where back-propagation takes them over all
+    frames of an update: a pipeline would have to wait for all frames at every such layer.
 
     It keeps the inputs of each subnetwork for each frame, and computes the rest again in the
     backward pass; see `mpvn.sideways.gpipe`. Arguments and errors as in `BackPropagationTrainer`.
+
+    Warns:
+        RuntimeWarning: the network has batch norm that trains.
     """
+
+    def __init__(self, network: VideoNetwork, *args: Any, **kwargs: Any) -> None:
+        super().__init__(network, *args, **kwargs)
+        names = _trained_batch_norm(network)
+        if names:
+            warnings.warn(
+                "GPipe: batch norm takes its statistics over one frame of each clip, so gradients "
+                "differ from those of back-propagation. Expected a network without batch norm that "
+                f"trains. Received: {len(names)} such layers, {names[0]!r} first.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def frames(self, clip: list[tf.Tensor]) -> list[tf.Tensor]:
         return gpipe(self.network.plan, clip, training=True)
+
+
+def _trained_batch_norm(network: VideoNetwork) -> list[str]:
+    """Return the names of the batch norm layers that use the statistics of a batch in training."""
+    layers = {id(layer): layer for node in network.graph.nodes for layer in node.layers}
+    kind = keras.layers.BatchNormalization
+    return [x.name for x in layers.values() if isinstance(x, kind) and x.trainable]

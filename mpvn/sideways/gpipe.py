@@ -5,12 +5,13 @@
             run its frame of this unit   backward   every frame back; a subnetwork is computed again
                                                     from its inputs
 
-With a device for each subnetwork, they work on different frames at the same time. Gradients equal
-back-propagation on single frames, the baseline of *Skip-Sideways* (CVPR 2021). The forward passes
-run in the order that `mpvn.sideways.schedule` draws.
+With a device for each subnetwork, they work on different frames at the same time. Without batch
+norm, gradients equal back-propagation on single frames, the baseline of *Skip-Sideways* (CVPR
+2021). The forward passes run in the order that `mpvn.sideways.schedule` draws.
 
 What it does not do well: batch norm takes its statistics over each micro-batch, one frame of each
-clip of the batch. The graph grows with the clip. In the backward pass, TensorFlow respects that a
+clip of the batch; for those of all frames, every batch norm would have to wait for the last frame,
+and nothing would run in parallel. The graph grows with the clip. In the backward pass, TensorFlow respects that a
 subnetwork waits for the next one, but chooses itself in which order frames come; the schedule draws
 the reverse order.
 """

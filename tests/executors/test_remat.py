@@ -12,6 +12,7 @@ from random_weights import randomize
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
+from mpvn.executors.segment import segments
 
 CUTS = ["second", "third"]
 STEPS = 4
@@ -29,6 +30,18 @@ def forward_model() -> keras.Model:
     return keras.Model(frame, layers.Add(name="sum")([skip, x]))
 
 
+def unit_model() -> keras.Model:
+    """Return a model of three units that looks into the future, so it is one subnetwork."""
+    frame = keras.Input((4, 4, 2), name="frame")
+    x = layers.Conv2D(3, 3, padding="same", name="a.conv")(frame)
+    skip = x = layers.BatchNormalization(momentum=0.5, name="a.norm")(x)
+    x = keras_layers.TemporalConv3D(3, 3, temporal_padding="symmetric", name="b.conv")(x)
+    x = layers.Dropout(0.4, seed=7, name="b.dropout")(x)
+    x = layers.BatchNormalization(momentum=0.5, name="b.norm")(x)
+    x = layers.Conv2D(3, 1, activation="tanh", name="c.conv")(x)
+    return keras.Model(frame, layers.Add(name="c.sum")([skip, x]))
+
+
 def feedback_model() -> keras.Model:
     frame = keras.Input((4, 4, 2), name="frame")
     back = keras_layers.Feedback("sum", (4, 4, 3), name="back")(frame)
@@ -41,6 +54,8 @@ def feedback_model() -> keras.Model:
 
 CASES: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
     "layerwise, pipelined": (forward_model, {"boundaries": CUTS}, "layerwise"),
+    "layerwise, units": (unit_model, {}, "layerwise"),
+    "layerwise, without units": (forward_model, {}, "layerwise"),
     "layerwise, clocks": (forward_model, {"boundaries": CUTS, "clocks": [1, 2, 2]}, "layerwise"),
     "unroll, sequential": (forward_model, {}, "unroll"),
     "unroll, clocks": (forward_model, {"boundaries": CUTS, "clocks": [1, 2, 2]}, "unroll"),
@@ -61,14 +76,14 @@ def forward_and_back(net: VideoNetwork) -> dict[str, list[np.ndarray]]:
     """Return all results of a training step from a random state."""
     rng = np.random.default_rng(5)
     clip = tf.constant(rng.normal(size=(2, STEPS, 4, 4, 2)), net.compute_dtype)
-    state = {name: value for name, value in net.initial_state(2).items() if name != "step"}
-    names = sorted(state)
-    past = [tf.constant(rng.normal(size=state[n].shape), state[n].dtype) for n in names]
+    specs = net.plan.histories.specs
+    names = sorted(specs)
+    past = [tf.constant(rng.normal(size=(2, *specs[n].shape[1:])), specs[n].dtype) for n in names]
     weights = [variable.value for variable in net.trainable_variables]
     with tf.GradientTape() as tape:
         tape.watch([clip, *past])
-        begin = dict(zip(names, past, strict=True)) | {"step": tf.zeros([2], tf.int64)}
-        outputs, after = net.run(clip, begin, training=True)
+        before = dict(zip(names, past, strict=True))
+        (outputs,), after = net.run_clip([clip], before, number=0, training=True)
         ends = [after[name] for name in names]
         loss = tf.add_n([tf.reduce_sum(tf.sin(tf.cast(x, tf.float32))) for x in [outputs, *ends]])
     gradients = tape.gradient(loss, [clip, *past, *weights], unconnected_gradients="zero")
@@ -106,6 +121,28 @@ def test_mixed_precision(case: str) -> None:
     largest = max(np.abs(gradient.astype(np.float32)).max() for gradient in expected)
     for ours, theirs in zip(results, expected, strict=True):
         assert np.abs(ours.astype(np.float32) - theirs.astype(np.float32)).max() < 0.02 * largest
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "expected"),
+    [
+        (unit_model, {}, ["a.conv", "b.conv", "c.conv"]),
+        (unit_model, {"clocks": {"c.sum": 2}}, ["a.conv", "b.conv", "c.conv"]),
+        (forward_model, {}, ["first", "dropout"]),  # 7 nodes without units
+        (forward_model, {"boundaries": CUTS}, ["first", "second", "dropout", "third"]),
+    ],
+)
+def test_segments_begin_at_units_and_boundaries(
+    build: Callable[[], keras.Model], options: dict, expected: list[str]
+) -> None:
+    """A network of one subnetwork used to be one segment, which saves nothing.
+
+    All of its activations were computed again at once (*Skip-Sideways*, supplement, section 4).
+    """
+    plan = Plan(build(), **options)
+    runs = segments(plan)
+    assert [nodes[0].name for nodes in runs] == expected
+    assert [node.name for nodes in runs for node in nodes] == list(plan.nodes)
 
 
 @keras.saving.register_keras_serializable(package="tests")
