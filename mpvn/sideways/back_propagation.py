@@ -2,8 +2,8 @@
 
 The plan's delays are left out: each frame goes forward through the whole frame model and back, as
 on one device. `GPipeTrainer` computes the same gradients by a pipeline, except through batch norm,
-whose statistics are those of a micro-batch there. With `realtime`, frames
-arrive while a network of D subnetworks, one step each, takes one of them there and back:
+whose statistics are those of a micro-batch there. With `realtime`, frames arrive while a network of
+D subnetworks, one step each, takes one of them there and back:
 
     D = 3     frame      0  1  2  3  4  5  6  7  8 ...
               trained    0  .  .  .  .  5  .  .  .          the other 2 (D - 1) are never seen

@@ -11,9 +11,9 @@ norm, gradients equal back-propagation on single frames, the baseline of *Skip-S
 
 What it does not do well: batch norm takes its statistics over each micro-batch, one frame of each
 clip of the batch; for those of all frames, every batch norm would have to wait for the last frame,
-and nothing would run in parallel. The graph grows with the clip. In the backward pass, TensorFlow respects that a
-subnetwork waits for the next one, but chooses itself in which order frames come; the schedule draws
-the reverse order.
+and nothing would run in parallel. The graph grows with the clip. In the backward pass, TensorFlow
+respects that a subnetwork waits for the next one, but chooses itself in which order frames come;
+the schedule draws the reverse order.
 """
 
 import itertools

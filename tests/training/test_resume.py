@@ -181,6 +181,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:GPipe. batch norm")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_trainers_resume_from_a_checkpoint(
     variant: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
