@@ -74,7 +74,7 @@ def test_the_latency_may_be_set_or_derived() -> None:
     for changes, latency in (
         ({}, 0),
         ({"training__trainer": "bp"}, 2),
-        ({"training__trainer": "gpipe", "model__options__batch_norm": False}, 2),
+        ({"training__trainer": "gpipe", "model__options__norm": "group"}, 2),
         ({"training__trainer": "sideways"}, 2),
         ({"training__trainer": "sideways", "task__latency": 0}, 0),
         ({"task__latency": 1}, 1),
