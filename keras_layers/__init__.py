@@ -19,6 +19,7 @@ from keras_layers.subnetwork_cell import SubnetworkCell
 from keras_layers.temporal import TemporalLayer
 from keras_layers.temporal_conv import TemporalConv3D
 from keras_layers.temporal_pooling import TemporalAveragePooling3D, TemporalMaxPooling3D
+from keras_layers.temporal_relation import TemporalRelation
 from keras_layers.temporal_shift import TemporalShift
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "TemporalConv3D",
     "TemporalLayer",
     "TemporalMaxPooling3D",
+    "TemporalRelation",
     "TemporalShift",
 ]

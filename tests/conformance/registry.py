@@ -270,6 +270,9 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.TemporalMaxPooling3D((2, 2, 2), (1, 2, 2)), ONE, trained=False
         )
     },
+    "keras_layers.TemporalRelation": {
+        "three frames": Case(lambda: keras_layers.TemporalRelation(2, 3, hidden=4), VECTORS)
+    },
     "keras_layers.TemporalShift": {
         "causal": Case(lambda: keras_layers.TemporalShift("causal", 2), ONE, trained=False),
         "symmetric": Case(lambda: keras_layers.TemporalShift(divisor=2), ONE, trained=False),
