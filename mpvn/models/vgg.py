@@ -1,8 +1,8 @@
 """VGG-8 (*Sideways*, section 4.2), VGG-16 and 3D VGG (*Skip-Sideways*, supplement).
 
 VGG-8 is the spatial network of *Two-Stream Convolutional Networks* (2014) with batch norm, one
-layer per unit. VGG-16 has two layers per unit. 3D VGG is VGG-16 with convolutions that read three
-frames, symmetric or causal.
+layer per unit. VGG-16 has two layers per unit. 3D VGG is VGG-16 with 3x3x3 convolutions and 3x3x3
+pools of stride (1, 2, 2), symmetric or causal.
 """
 
 import functools
@@ -100,14 +100,17 @@ def vgg16(
         classes: Number of classes (51: HMDB51).
         norm: Normalization of the convolutions: `"batch"`, `"group"`, or None.
         dropout: Rate of the dropout after each of the first two dense layers.
-        temporal_kernel: The number of frames that every convolution reads.
+        temporal_kernel: The number of frames that every convolution and pool reads. Above 1, pools
+            read 3x3 pixels, as in 3D VGG, otherwise 2x2.
         temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork.
         block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
             channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
-            224x224, without otherwise. They are inflated so that a frame's output equals the image
-            network's. Needs `norm=None`.
+            224x224, without otherwise. Needs `norm=None`. With `temporal_kernel=1`, a frame's output
+            equals the image network's. Above 1, the weights are inflated, so that convolutions
+            start from the present frame alone; but outputs differ from the image network's,
+            because the pools read more pixels and frames than its own.
         width: Factor for all channels but the classes.
         name: Name of the model.
 
@@ -140,10 +143,10 @@ def vgg16(
 
 
 vgg_3d = functools.partial(vgg16, temporal_kernel=3, temporal_padding="symmetric", name="vgg_3d")
-"""3D VGG: `vgg16` with 3x3x3 convolutions, for whole clips and one subnetwork."""
+"""3D VGG: `vgg16` with 3x3x3 convolutions and pools, for whole clips and one subnetwork."""
 
 causal_vgg_3d = functools.partial(vgg_3d, temporal_padding="causal", name="causal_vgg_3d")
-"""Causal 3D VGG, which can stream."""
+"""Causal 3D VGG, which can stream; with 2x3x3 kernels, `temporal_kernel=2`."""
 
 
 def _vgg16_convolutions(
@@ -154,6 +157,7 @@ def _vgg16_convolutions(
     width: float,
 ) -> keras.KerasTensor:
     """Five blocks of convolutions with a pool after each, as units of two convolutions."""
+    pool_size = 2 if temporal_kernel == 1 else 3
     layer = 0
     for stage, (filters, count) in enumerate(VGG16, 1):
         for number in range(1, count + 1):
@@ -170,7 +174,14 @@ def _vgg16_convolutions(
             )
             x = norm_relu(x, part, norm=norm)
             layer += 1
-        x = max_pool(x, 2, f"{unit}.block{stage}_pool", strides=2)
+        x = max_pool(
+            x,
+            pool_size,
+            f"{unit}.block{stage}_pool",
+            strides=2,
+            temporal_size=temporal_kernel,
+            temporal_padding=temporal_padding,
+        )
     return x
 
 
