@@ -70,7 +70,9 @@ class Answers:
             WriteError: the table cannot be written.
         """
         scores = self._task.step_scores(outputs).numpy()
-        if self._steps >= self._task.first_step:
+        if self._task.only_last:
+            self._counted, self._sum = 1, scores
+        elif self._steps >= self._task.first_step:
             self._counted += 1
             self._sum += scores
         self._steps += 1
@@ -88,7 +90,8 @@ class Answers:
         shares = self._task.shares(self._sum / self._counted).numpy()
         best = np.argsort(-shares, kind="stable")[:_NAMED]
         named = ", ".join(f"{self._task.names[n]} {100 * shares[n]:.1f} %" for n in best)
-        return f"answer: {named} (mean of {self._counted} frames)"
+        of = "the last frame" if self._task.only_last else f"mean of {self._counted} frames"
+        return f"answer: {named} ({of})"
 
 
 def answers_of(trained: "Trained | None", path: str | None) -> Answers | None:

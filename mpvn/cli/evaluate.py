@@ -1,4 +1,4 @@
-"""`mpvn eval`: evaluate one run, or several runs and their fusion."""
+"""`mpvn eval`: evaluate one run, several runs and their fusion, or compare their early answers."""
 
 import argparse
 import pathlib
@@ -14,6 +14,8 @@ from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
 if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
     from mpvn.training import Experiment
 
 EXAMPLES = """\
@@ -21,6 +23,7 @@ mpvn eval runs/rendered_keypoints
 mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2
 mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
 mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
+mpvn eval runs/tsn runs/trn runs/tsm --early early.svg
 mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5
 mpvn eval runs/jester --submission jester.csv --config.data.evaluation.split=test"""
 
@@ -33,8 +36,9 @@ def add_parser(commands: Commands) -> None:
         "runs",
         metavar="RUN",
         nargs="+",
-        help="the folder of a run; with --views, several runs are evaluated, each with its own "
-        "config, and fused: RGB and optical flow, or clips of 8 and 16 frames",
+        help="the folder of a run. Several runs are evaluated, each with its own config: with "
+        "--views, they are fused (RGB and optical flow, or clips of 8 and 16 frames); with "
+        "--early, they share a figure",
     )
     protocol = parser.add_mutually_exclusive_group()
     protocol.add_argument(
@@ -78,13 +82,19 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and print and write the metrics."""
     several = len(arguments.runs) > 1 or arguments.fusion_weights
-    if several and not arguments.views:
-        raise Mistake("several runs are fused by their scores for views. Add --views.")
+    compared = arguments.early is not None and not arguments.fusion_weights
+    if several and not (arguments.views or compared):
+        raise Mistake(
+            "several runs are fused by their scores for views, or compared by their early answers. "
+            "Add --views, or --early without --fusion-weights."
+        )
     if several and arguments.activations:
         raise Mistake("--activations takes one run. Evaluate that run alone.")
     import_tensorflow()
     with as_mistakes():
-        if several:
+        if several and compared:
+            _compare_early(arguments)
+        elif several:
             _evaluate_together(arguments)
         else:
             _evaluate_one(arguments)
@@ -139,22 +149,57 @@ def _metrics(
     curve = evaluate_early(experiment, checkpoint)
     write_atomically(arguments.early, early_recognition_figure({experiment.network.name: curve}))
     print(f"written to {arguments.early}")
+    return _early_metrics(curve)
+
+
+def _early_metrics(curve: dict[int, float]) -> dict[str, float]:
     return {f"accuracy at {percent} %": accuracy for percent, accuracy in curve.items()}
 
 
-def _evaluate_together(arguments: argparse.Namespace) -> None:
-    from mpvn.training import RunFolder, as_json, build, evaluate_ensemble, override
+def _compare_early(arguments: argparse.Namespace) -> None:
+    from mpvn.report.early_recognition import early_recognition_figure
+    from mpvn.training import as_json, build, evaluate_early
     from mpvn.training.build.task import check_labels
+
+    configs, checkpoints = _several(arguments)
+    curves: dict[str, dict[int, float]] = {}
+    for run, config, checkpoint in zip(arguments.runs, configs, checkpoints, strict=True):
+        experiment = build(config, to_train=False)
+        check_labels(experiment.task, experiment.evaluation.videos)
+        curves[run] = evaluate_early(experiment, checkpoint)
+        print(run)
+        print_metrics(_early_metrics(curves[run]))
+    write_atomically(arguments.early, early_recognition_figure(curves))
+    print(f"written to {arguments.early}")
+    if arguments.json:
+        rows = zip(curves.items(), configs, strict=True)
+        runs = [
+            {"run": run, "config": as_json(config), "metrics": _early_metrics(curve)}
+            for (run, curve), config in rows
+        ]
+        write_json(arguments.json, {"runs": runs})
+
+
+def _several(arguments: argparse.Namespace) -> tuple[list["ConfigDict"], list[pathlib.Path]]:
+    """Return the config and the checkpoint of each run; check what is to be written."""
+    from mpvn.training import RunFolder, as_json, override
     from mpvn.training.run_folder import flat
 
-    weights = _weights(arguments.fusion_weights, len(arguments.runs))
     folders = [RunFolder(run) for run in arguments.runs]
     configs = [override(folder.config(), arguments.overrides) for folder in folders]
     for config in configs:
         check_paths(arguments, flat(as_json(config), "config."))
         predictions.check_wanted(arguments, config.data.name)
+    return configs, [getattr(folder, arguments.checkpoint) for folder in folders]
+
+
+def _evaluate_together(arguments: argparse.Namespace) -> None:
+    from mpvn.training import as_json, build, evaluate_ensemble
+    from mpvn.training.build.task import check_labels
+
+    weights = _weights(arguments.fusion_weights, len(arguments.runs))
+    configs, checkpoints = _several(arguments)
     experiments = [build(config, to_train=False) for config in configs]
-    checkpoints = [getattr(folder, arguments.checkpoint) for folder in folders]
     videos = experiments[0].evaluation.videos
     if not predictions.are_wanted(arguments):
         check_labels(experiments[0].task, videos)

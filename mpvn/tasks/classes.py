@@ -11,6 +11,7 @@ from mpvn.tasks.recognition import Scores
 from mpvn.tasks.task import Batch, Task, check_count, frames_of, size, step_weights
 
 Average = Literal["logits", "probabilities"]
+Answer = Literal["mean", "last"]
 
 
 class ClassTask(Task):
@@ -20,11 +21,14 @@ class ClassTask(Task):
         classes: number of classes, at least 2.
         average: what to average over the steps of a clip: `"logits"` or `"probabilities"`.
         names: names of the classes, for pictures; by default, their numbers.
+        answer: the answer for a clip: `"mean"` over its steps; or `"last"`, that of its last step,
+            for networks that relate the frames of a clip themselves, such as TRN. Then no other
+            step counts, in the loss neither.
         **kwargs: arguments of `Task`.
 
     Attributes:
         recognition: the class of the scores of videos.
-        classes, average, names: the arguments.
+        classes, average, names, answer: the arguments.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -37,17 +41,21 @@ class ClassTask(Task):
         classes: int,
         average: Average = "logits",
         names: Sequence[str] = (),
+        answer: Answer = "mean",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_count("classes", classes, 2)
         check_average(average)
+        check_answer(answer)
         if names and len(names) != classes:
             raise ValueError(
                 f"Expected {classes} names, one per class. Received: {len(names)} names"
             )
         self.classes = classes
         self.average = average
+        self.answer = answer
+        self.only_last = answer == "last"
         self.names = tuple(names) or tuple(f"class {number}" for number in range(classes))
 
     @abc.abstractmethod
@@ -70,9 +78,9 @@ class ClassTask(Task):
 
     def clip_scores(self, outputs: Any) -> tf.Tensor:
         """Return the scores `[B, classes]` of clips: means of the logits `[B, T, classes]`, or of
-        their probabilities, over the steps that count."""
+        their probabilities, over the steps that count; with the answer `"last"`, one step."""
         scores = self.step_scores(outputs)
-        weights = step_weights(size(scores, 1), self.first_step, self.skip_last)
+        weights = step_weights(size(scores, 1), self.first_step, self.skip_last, self.only_last)
         return mean_over_steps(scores, weights[None])
 
     def step_scores(self, outputs: Any) -> tf.Tensor:
@@ -135,6 +143,12 @@ def check_average(average: str) -> None:
     """Raise ValueError unless `average` is an `Average`."""
     if average not in ("logits", "probabilities"):
         raise ValueError(f'average must be "logits" or "probabilities". Received: {average!r}')
+
+
+def check_answer(answer: str) -> None:
+    """Raise ValueError unless `answer` is an `Answer`."""
+    if answer not in ("mean", "last"):
+        raise ValueError(f'answer must be "mean" or "last". Received: {answer!r}')
 
 
 def check_outputs(outputs: tf.Tensor, classes: int) -> None:

@@ -1,7 +1,8 @@
 """Early recognition: accuracy against the observed share of a video.
 
 *Temporal Shift Module* (online recognition): after each frame, the prediction of an online network
-is the mean over the frames so far.
+is the mean over the frames so far. A network that relates the frames itself, such as TRN, predicts
+with its newest output instead.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mpvn.tasks.classes import Average, check_average
+from mpvn.tasks.classes import Answer, Average, check_answer, check_average
 from mpvn.tasks.recognition import among_top
 from mpvn.tasks.task import check_count
 
@@ -25,6 +26,7 @@ def online_accuracy(
     *,
     top: int = 1,
     average: Average = "logits",
+    answer: Answer = "mean",
 ) -> dict[int, float]:
     """Compute the accuracy after each observed share of the videos.
 
@@ -35,6 +37,7 @@ def online_accuracy(
             up: 10 % of 15 frames are 2 frames.
         top: number of predicted classes; ties count as wrong, as in `ClipAccuracy`.
         average: what to average over the frames, as in `ClipAccuracy`.
+        answer: `"mean"` over the frames so far, or the output of the `"last"` one.
 
     Returns:
         Share of correct videos, by percent.
@@ -45,14 +48,17 @@ def online_accuracy(
     arrays = [np.asarray(video_logits, np.float64) for video_logits in logits]
     _check(arrays, labels, percents, top)
     check_average(average)
+    check_answer(answer)
     shares = np.array(percents)
     correct = np.zeros(len(shares))
     for array, label in zip(arrays, labels, strict=True):
         scores = tf.nn.softmax(array).numpy() if average == "probabilities" else array
         observed = -(-len(array) * shares // 100)  # [P], rounded up
-        # cumulative sums [T, classes] -> means after the observed frames [P, classes]
-        means = scores.cumsum(axis=0)[observed - 1] / observed[:, None]
-        correct += among_top(means, np.full(len(shares), label), top).numpy()
+        # [T, classes] -> answers after the observed frames [P, classes]
+        answers = scores[observed - 1]
+        if answer == "mean":
+            answers = scores.cumsum(axis=0)[observed - 1] / observed[:, None]
+        correct += among_top(answers, np.full(len(shares), label), top).numpy()
     return dict(zip(percents, (correct / len(arrays)).tolist(), strict=True))
 
 

@@ -22,6 +22,7 @@ class CountedSteps(keras.metrics.Metric):
     Args:
         skip_first: number of steps at the start of a clip that do not count.
         skip_last: number of steps at the end of a clip that do not count.
+        only_last: whether the last of the other steps counts alone.
         name: as in Keras.
         dtype: dtype of the sums.
 
@@ -35,6 +36,7 @@ class CountedSteps(keras.metrics.Metric):
         self,
         skip_first: int = 0,
         skip_last: int = 0,
+        only_last: bool = False,
         name: str | None = None,
         dtype: str = "float32",
     ) -> None:
@@ -43,10 +45,11 @@ class CountedSteps(keras.metrics.Metric):
         check_count("skip_last", skip_last, 0)
         self.skip_first = skip_first
         self.skip_last = skip_last
+        self.only_last = only_last
 
     def weights(self, outputs: tf.Tensor) -> tf.Tensor:
         """Return float32 `[B, T]`: 1 for each step of outputs `[B, T, ...]` that counts, else 0."""
-        weights = step_weights(size(outputs, 1), self.skip_first, self.skip_last)
+        weights = step_weights(size(outputs, 1), self.skip_first, self.skip_last, self.only_last)
         return tf.tile(weights[None], [size(outputs, 0), 1])
 
     def add(self, y_true: tf.Tensor, y_pred: tf.Tensor, weights: tf.Tensor) -> None:
@@ -69,8 +72,12 @@ class CountedSteps(keras.metrics.Metric):
         self.add(tf.convert_to_tensor(y_true), y_pred, weights)
 
     def get_config(self) -> dict[str, Any]:
-        steps = {"skip_first": self.skip_first, "skip_last": self.skip_last}
-        return {**super().get_config(), **steps}
+        return {
+            **super().get_config(),
+            "skip_first": self.skip_first,
+            "skip_last": self.skip_last,
+            "only_last": self.only_last,
+        }
 
 
 class StepMetric(CountedSteps):

@@ -42,6 +42,7 @@ class Task(abc.ABC):
 
     Attributes:
         ahead: number of frames between a frame and its target.
+        only_last: whether the last step of a clip is the only one that counts.
         legend: one sentence that explains a `picture`.
         latency: the argument.
         first_step: the first step that counts.
@@ -58,6 +59,7 @@ class Task(abc.ABC):
     """
 
     ahead: int = 0
+    only_last: bool = False
     legend: str = ""
 
     def __init__(self, latency: int = 0, first_informed_step: int = 0) -> None:
@@ -118,7 +120,11 @@ class Task(abc.ABC):
     @property
     def steps(self) -> dict[str, Any]:
         """The steps that count, as arguments of a `StepMetric`."""
-        return {"skip_first": self.first_step, "skip_last": self.skip_last}
+        return {
+            "skip_first": self.first_step,
+            "skip_last": self.skip_last,
+            "only_last": self.only_last,
+        }
 
     @tf.autograph.experimental.do_not_convert
     def prepare(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -139,7 +145,7 @@ class Task(abc.ABC):
         """Prepare a batch on the clock of the frames: at step t, the target of frame t.
 
         For trainers that delay the targets themselves, and for joining clips.
-        Returns and raises as `prepare`, without the latency.
+        Returns and raises as `prepare`, without the latency. All steps count, despite `only_last`.
         """
         frames = frames_of(batch)
         frame_targets, checks = self.targets(batch)
@@ -168,7 +174,7 @@ class Task(abc.ABC):
         )
         checks = _enough_steps(steps, self.first_step + self.skip_last + 1, reason)
         source = tf.maximum(tf.range(steps) - self.latency, 0)
-        counted = step_weights(steps, self.first_step, 0)
+        counted = step_weights(steps, self.first_step, 0, self.only_last)
         late = tf.gather(weights, source, axis=1) * counted
         with tf.control_dependencies(checks):
             frames = tf.identity(frames)
@@ -238,10 +244,16 @@ def _with_mean_one(weights: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(weights, tf.reduce_mean(weights, axis=1, keepdims=True))
 
 
-def step_weights(steps: int | tf.Tensor, skip_first: int, skip_last: int) -> tf.Tensor:
-    """Return float32 `[T]`: 1 for each of the `steps` steps that counts, else 0."""
-    time = tf.range(steps)
-    return tf.cast((time >= skip_first) & (time < steps - skip_last), tf.float32)
+def step_weights(
+    steps: int | tf.Tensor, skip_first: int, skip_last: int, only_last: bool = False
+) -> tf.Tensor:
+    """Return float32 `[T]`: 1 for each of the `steps` steps that counts, else 0.
+
+    With `only_last`, of these steps the last one counts alone.
+    """
+    time, end = tf.range(steps), steps - skip_last
+    counts = (time >= skip_first) & (time < end)
+    return tf.cast(counts & (time == end - 1) if only_last else counts, tf.float32)
 
 
 def entry(batch: Batch, name: str, rank: int) -> tf.Tensor:

@@ -149,7 +149,8 @@ def evaluate_early(
 ) -> dict[int, float]:
     """Compute the accuracy after 10, 20, ..., 100 percent of the steps of each video.
 
-    The prediction at a step is the mean of the outputs so far, without the steps that do not count.
+    The prediction at a step is the mean of the outputs so far, without the steps before the first
+    that counts; with `config.task.options.answer` `"last"`, it is the output of that step.
     Videos are those of `evaluate`: whole videos or clips.
 
     Args:
@@ -172,7 +173,7 @@ def evaluate_early(
     for batch in tqdm.tqdm(experiment.evaluation.arrays(), unit="batch", dynamic_ncols=True):
         logits += list(run(tf.constant(batch["frames"]))[:, task.first_step :].numpy())
         labels += batch["label"].tolist()
-    return online_accuracy(logits, labels, average=task.average)
+    return online_accuracy(logits, labels, average=task.average, answer=task.answer)
 
 
 def action_task(experiment: Experiment) -> ActionRecognition:

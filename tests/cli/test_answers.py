@@ -1,4 +1,4 @@
-"""The table of answers when it cannot be written to its end."""
+"""The answer for a video, and the table of answers when it cannot be written to its end."""
 
 import pathlib
 from collections.abc import Callable
@@ -9,6 +9,20 @@ import pytest
 from mpvn.cli.answers import Answers
 from mpvn.files import WriteError
 from mpvn.tasks import ActionRecognition
+
+
+def test_the_answer_is_the_mean_or_the_last_step() -> None:
+    steps = np.log([[0.8, 0.2], [0.8, 0.2], [0.25, 0.75]]).astype("float32")
+    texts = []
+    for task in (ActionRecognition(2), ActionRecognition(2, answer="last")):
+        answers = Answers(task)
+        for step in steps:
+            answers(0.0, None, step)
+        texts.append(str(answers))
+    assert texts == [
+        "answer: class 0 63.6 %, class 1 36.4 % (mean of 3 frames)",
+        "answer: class 1 75.0 %, class 0 25.0 % (the last frame)",
+    ]
 
 
 @pytest.mark.parametrize("size", [10, 100], ids=["in the header", "in a row"])

@@ -88,6 +88,26 @@ def test_weights_and_skipped_steps_select_steps(metric: type, logits: np.ndarray
     assert no_step.result() == 0
 
 
+def test_the_last_step_answers_alone(logits: np.ndarray, batch: dict[str, np.ndarray]) -> None:
+    """In the loss, in every metric with and without weights, and in the scores of clips."""
+    task = ActionRecognition(7, answer="last", latency=1)
+    _, targets, weights = task.prepare(batch)
+    assert weights.numpy().tolist() == [[0, 0, 0, 0, 5]] * 40
+    last = softmax(logits[:, -1])
+    losses = -np.log(last[np.arange(40), batch["label"]])
+    np.testing.assert_allclose(task.loss(targets, logits, weights), losses.mean(), rtol=1e-5)
+    right = np.mean(last.argmax(-1) == batch["label"])
+    expected = {"accuracy": right, "clip_top1": right, "cross_entropy": losses.mean()}
+    for given in (None, weights):
+        for metric in task.metrics():
+            copy = type(metric).from_config(metric.get_config())
+            copy.update_state(targets, logits, given)
+            if metric.name in expected:
+                np.testing.assert_allclose(copy.result(), expected[metric.name], rtol=1e-5)
+    np.testing.assert_allclose(task.clip_scores(logits), logits[:, -1], rtol=1e-6)
+    assert list(task.pictures(np.zeros((5, 8, 8, 3)), logits[0], targets[0])) == [4]
+
+
 def test_weights_can_exclude_whole_clips(logits: np.ndarray) -> None:
     labels = np.tile(logits.mean(axis=1).argmax(-1)[:, None], (1, 5))
     labels[20:] = (labels[20:] + 1) % 7
@@ -137,6 +157,8 @@ def test_invalid_arguments_and_outputs_raise() -> None:
         ActionRecognition(1)
     with pytest.raises(ValueError, match='"logits" or "probabilities". Received: \'mean\''):
         ActionRecognition(5, average="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='answer must be "mean" or "last". Received: \'first\''):
+        ActionRecognition(5, answer="first")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"of 5 classes. .* \(2, 3, 4\). .* with classes=5"):
         LabelCrossEntropy(5)(np.zeros((2, 3)), np.zeros((2, 3, 4)))
 

@@ -39,6 +39,12 @@ def test_means_of_logits_and_of_probabilities_can_differ() -> None:
     assert online_accuracy([logits], [1], (100,), average="probabilities") == {100: 1}
 
 
+def test_a_network_that_relates_frames_answers_with_its_newest_output() -> None:
+    seen = (33, 34, 67, 75)  # of FADING: 1 2 3 3 frames; of LATE: 2 2 3 3
+    curve = online_accuracy([FADING, LATE], [1, 2], seen, answer="last")
+    assert curve == {33: 0.5, 34: 1, 67: 1, 75: 1}
+
+
 def test_equal_logits_for_all_classes_are_never_right() -> None:
     assert online_accuracy([np.zeros((5, 3))], [0], (50, 100)) == {50: 0, 100: 0}
 
@@ -67,3 +73,5 @@ def test_invalid_options_raise() -> None:
         online_accuracy([SURE], [0], top=0)
     with pytest.raises(ValueError, match='"logits" or "probabilities". Received: \'mean\''):
         online_accuracy([SURE], [0], average="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='"mean" or "last". Received: \'newest\''):
+        online_accuracy([SURE], [0], answer="newest")  # type: ignore[arg-type]

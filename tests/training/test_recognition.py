@@ -124,6 +124,13 @@ def test_networks_that_cannot_answer_are_refused() -> None:
             call(other)
 
 
+def test_trainers_that_learn_at_every_step_do_not_take_the_last_answer_alone() -> None:
+    changed = config(**{"training.trainer": "bp"})
+    changed.task.options = {"answer": "last"}
+    with pytest.raises(ValueError, match="answer: 'last' leaves.*trainer=None. Received: bp"):
+        build(changed)
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -144,5 +151,9 @@ def test_the_command_evaluates_by_views_and_early(
     assert "accuracy at 10 % " in printed
     assert "accuracy at 100 %" in printed
     ET.parse(figure)
+    assert cli.main(["eval", folder, f"{folder}/", "--early", str(figure)]) == 0
+    texts = {text.text for text in ET.parse(figure).iter("{http://www.w3.org/2000/svg}text")}
+    assert {folder, f"{folder}/"} <= texts
+    assert capsys.readouterr().out.count("accuracy at 100 %") == 2
     assert cli.main(["eval", folder, "--views", "--config.views.crops=3"]) == cli.EXIT_MISTAKE
     assert "size=None is the whole frame" in capsys.readouterr().err

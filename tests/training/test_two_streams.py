@@ -201,9 +201,9 @@ def test_the_command_evaluates_several_runs_and_all_together(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rgb", "flow"], "several runs are fused by their scores for views. Add --views"),
+        (["rgb", "flow"], "several runs are fused by their scores for views, or compared"),
         (["rgb", "--fusion-weights", "1"], "Add --views"),
-        (["rgb", "flow", "--early", "early.svg"], "Add --views"),
+        (["rgb", "flow", "--early", "early.svg", "--fusion-weights", "1,2"], "Add --views"),
         (["rgb", "flow", "--views", "--activations", "seen"], "--activations takes one run"),
         (["rgb", "flow", "--views", "--fusion-weights", "1,2,3"], "Expected 2 weights"),
         (

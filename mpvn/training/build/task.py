@@ -23,7 +23,7 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
         network: the network, which says when it answers.
 
     Raises:
-        ValueError: there is no such task, or an option does not fit.
+        ValueError: there is no such task, or an option does not fit it or the trainer.
     """
     name = config.task.name
     if name not in TASKS:
@@ -33,12 +33,19 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
         (given["names"],) = map(tuple, names.values())
     if "joints" in names:
         given["frame_size"] = (config.model.size, config.model.size)
-    return TASKS[name](
+    task = TASKS[name](
         **given,
         **config.task.options,
         latency=task_latency(config, network.plan),
         first_informed_step=network.first_informed_step if config.task.mask_uninformed else 0,
     )
+    if task.only_last and config.training.trainer:
+        raise ValueError(
+            "config.task.options.answer: 'last' leaves all steps but the last one of a clip without"
+            " a target. Expected config.training.trainer=None. Received: "
+            f"{config.training.trainer}, which learns at every step"
+        )
+    return task
 
 
 def output_names(config: ConfigDict, videos: VideoSet) -> Names:
