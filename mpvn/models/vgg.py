@@ -107,10 +107,10 @@ def vgg16(
             channels of the input.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.VGG16`: with its classifier if there are 1000 classes and frames of
-            224x224, without otherwise. Needs `norm=None`. With `temporal_kernel=1`, a frame's output
-            equals the image network's. Above 1, the weights are inflated, so that convolutions
-            start from the present frame alone; but outputs differ from the image network's,
-            because the pools read more pixels and frames than its own.
+            224x224, without otherwise. Needs `norm=None`. If `temporal_kernel` is 1, a frame's
+            output equals the image network's. Above 1, the weights are inflated, so that
+            convolutions start from the present frame alone; but outputs differ from the image
+            network's, because the pools read more pixels and frames than its own.
         width: Factor for all channels but the classes.
         name: Name of the model.
 
