@@ -30,12 +30,12 @@ def sent_sideways(
     sent: tf.Tensor,
     delay: int = 1,
     start: int = 1,
-    factor: tf.Tensor | None = None,
+    scale: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Return `received`; send its gradient to `sent`, as late as `received` came.
 
         forward    received[t] = sent[t - delay]
-        backward   g_sent[t] = factor * g_received[t - delay]   for t >= start, else 0
+        backward   g_sent[t] = scale[t] * g_received[t - delay]   for t >= start, else 0
 
     Args:
         received: `[B, T, ...]`, `sent` as the reader sees it, however it was computed.
@@ -43,7 +43,8 @@ def sent_sideways(
         delay: steps from producer to reader and back, 0 or 1.
         start: first step, from 0, at which the producer learns; at least `delay`. The steps before
             are the paper's mask, see `keras_layers.sideways_rules`.
-        factor: scalar on the gradient, or None.
+        scale: factors on the gradient that is sent at each step, `[B, T]` or `[1, T]`, or None. A
+            factor of 0 also stops NaN.
 
     Returns:
         `[B, T, ...]`.
@@ -55,11 +56,19 @@ def sent_sideways(
             steps = tf.shape(gradient)[1]
             masked = tf.zeros_like(gradient[:, :start])
             later = tf.concat([masked, gradient[:, start - delay : steps - delay]], axis=1)
-            return None, later if factor is None else later * tf.cast(factor, later.dtype)
+            return None, later if scale is None else _scaled(later, scale)
 
         return tf.identity(received), backward
 
     return cross(received, sent)
+
+
+def _scaled(gradient: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Multiply `gradient` `[B, T, ...]` by `scale` `[B, T]`, where 0 stops NaN."""
+    # [B, T] -> [B, T, 1, ...]
+    axes = [1] * (len(gradient.shape) - 2)
+    scale = tf.reshape(tf.cast(scale, gradient.dtype), [*tf.unstack(tf.shape(scale)), *axes])
+    return tf.where(scale != 0, gradient * scale, tf.zeros_like(gradient))
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")

@@ -38,9 +38,10 @@ class Sideways(keras.layers.Layer):
 
     With D modules, the output at step t belongs to frame `t - D + 1` (with shortcuts, also to later
     ones), so delay targets that change over time by `D - 1` steps. The loss should be a mean over
-    steps. Each module's gradient is then the mean over the steps at which it learns, module
-    i = 0 .. D - 1 from step `2D - 2 - i` (from 0) on. On a clip of identical frames it equals the
-    gradient that back-propagation gives for one frame.
+    steps, without weights but 1, and 0 before step `D - 1`: the layer does not see them, while
+    `mpvn.VideoNetwork` follows any sample weights. Each module's gradient is then the mean over the
+    steps at which it learns, module i = 0 .. D - 1 from step `2D - 2 - i` (from 0) on. On a clip of
+    identical frames it equals the gradient that back-propagation gives for one frame.
 
     Args:
         modules: Keras layers or models, each from frames `[B, ...]` to frames, of known sizes.

@@ -67,22 +67,19 @@ def check_clip(steps: int | tf.Tensor, first_steps: Sequence[int], module: str) 
         raise ValueError(f"{expected} Received: clips of {steps} frames. {remedy}")
 
 
-def mean_factor(steps: Any, first_step: int, from_step: int = 0) -> tf.Tensor:
-    """Return the factor from one mean over steps to another, later one.
+def mean_factor(steps: Any, first_step: int) -> tf.Tensor:
+    """Return the factor from the mean over all steps to the mean over the later ones.
 
     A loss is a mean over all steps of a clip. A module's gradient is the mean over those steps at
     which the module learns.
 
     Args:
         steps: frames of the clip, an int or a scalar integer tensor.
-        first_step: the new mean is over the steps from this one on.
-        from_step: the given mean is over the steps from this one on; 0 for a loss.
+        first_step: the step from which the module learns.
 
     Returns:
         Float64 scalar.
     """
     # At least one step: a clip in inference may be shorter than the masks.
-    given, wanted = (
-        tf.cast(tf.maximum(steps - first, 1), tf.float64) for first in (from_step, first_step)
-    )
+    given, wanted = (tf.cast(tf.maximum(steps - first, 1), tf.float64) for first in (0, first_step))
     return given / wanted

@@ -17,7 +17,7 @@ from mpvn.export import export_network
 from mpvn.graph.calls import get_mask, set_mask
 from mpvn.placement import place
 from mpvn.plan import Plan
-from mpvn.sideways.rules import SidewaysRules
+from mpvn.sideways.rules import SidewaysRules, weighted
 from mpvn.state import zero_slots
 from mpvn.stateful import StatefulModel
 
@@ -50,9 +50,9 @@ class VideoNetwork(StatefulModel):
         gradient: `"exact"` is back-propagation. With `"sideways"`, subnetworks send gradients one
             step later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR
             2020, section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's
-            gradient is the mean over the steps at which it learns, if the loss is a mean over all
-            steps. It needs whole clips of at least 2D - 1 frames for D subnetworks, and runs layer
-            by layer.
+            gradient is the mean over the steps at which it learns. In `fit` it is that of
+            `SidewaysTrainer(network, latency=0)`, whatever the sample weights. It needs whole clips
+            of at least 2D - 1 frames for D subnetworks, and runs layer by layer.
         start: what the memories of a stream hold before its first step. `"zeros"`: zeros, as in the
             papers. `"primed"`: what the frame model computes for the first frame, as if that frame
             had always been there; then outputs mean something from the first step on. The first
@@ -225,6 +225,16 @@ class VideoNetwork(StatefulModel):
 
     # --- training ---------------------------------------------------------------------------
 
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, sample_weight = _with_steps(data)
+        with weighted(sample_weight):
+            return super().train_step((x, y, sample_weight))
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, data: Any) -> dict[str, Any]:
+        return super().test_step(_with_steps(data))
+
     def compute_loss(
         self,
         x: Any = None,
@@ -313,6 +323,19 @@ class VideoNetwork(StatefulModel):
         )
         plan = Plan.from_config(frame_model, config.pop("plan"))
         return cls(frame_model, plan, **config)
+
+
+def _with_steps(data: Any) -> tuple[Any, Any, Any]:
+    """Return clips, targets and weights, those of whole clips `[B]` as `[B, 1]`.
+
+    Keras would broadcast them along the last axis of a loss `[B, T]`.
+    """
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        weights = keras.tree.map_structure(
+            lambda w: w[:, None] if w is not None and w.shape.rank == 1 else w, weights
+        )
+    return x, y, weights
 
 
 def _writes_legacy_file() -> bool:

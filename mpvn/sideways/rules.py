@@ -18,10 +18,17 @@ What it does not do: layers that look back in time, slow clocks and feedback, wh
 not cover.
 """
 
+import contextlib
+import contextvars
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from keras_layers.boundary import sent_sideways
-from keras_layers.sideways_rules import check_clip, mean_factor
+from keras_layers.sideways_rules import check_clip
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
 
@@ -56,6 +63,40 @@ def _fault(fault: str, names: list[str]) -> list[str]:
         return []
     more = ", ..." if len(names) > 3 else ""
     return [f"{fault} ({', '.join(map(repr, names[:3]))}{more})"]
+
+
+_WEIGHTS: contextvars.ContextVar[list[tf.Tensor] | None] = contextvars.ContextVar(
+    "weights", default=None
+)
+
+
+@contextlib.contextmanager
+def weighted(sample_weight: Any) -> Iterator[None]:
+    """Within this context, gradients are means over the steps that count: of other weight than 0.
+
+    A loss sends gradients of weighted steps, but not the weights, on which means depend.
+
+    Args:
+        sample_weight: that of the loss: None, `[B]`, `[B, T]`, or a structure of such tensors, one
+            for each output. A step counts if it counts for any output.
+    """
+    weights = [tf.convert_to_tensor(w) for w in keras.tree.flatten(sample_weight) if w is not None]
+    token = _WEIGHTS.set(weights or None)
+    try:
+        yield
+    finally:
+        _WEIGHTS.reset(token)
+
+
+def _batch_and_steps(weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
+    """Return the sizes of the first two axes of `[B, T, ...]`; 1 for the steps of `[B]`."""
+    sizes = tf.shape(weights)
+    return sizes[0], sizes[1] if weights.shape.rank > 1 else 1
+
+
+def _mean_steps(counts: tf.Tensor) -> tf.Tensor:
+    """Return the number of steps that count in `[B, T]`, a mean over the clips."""
+    return tf.reduce_mean(tf.reduce_sum(counts, axis=1))
 
 
 class SidewaysRules:
@@ -114,9 +155,9 @@ class SidewaysRules:
     ) -> tf.Tensor:
         """Return `value`, with a gradient that goes to `ticks` by Sideways.
 
-        The loss should be a mean over all steps. Each subnetwork's gradient then becomes the mean
-        over the steps at which it learns. Weights of mean 1 that leave out the first n of T steps,
-        like those of `mpvn.tasks`, make all gradients T / (T - n) times as large.
+        The loss is Keras's, a weighted sum divided by the number of all steps. Each subnetwork's
+        gradient becomes the mean over the steps at which it learns from a step that counts; see
+        `weighted`.
 
         Args:
             value: `[B, T, ...]`, `ticks` as the reader sees them.
@@ -128,9 +169,30 @@ class SidewaysRules:
         if source is None or source == target or not value.dtype.is_floating:
             return value
         delay = self._plan.delay(producer, reader) if reader else 0
-        from_step = 0 if target is None else self.first_steps[target]
-        factor = mean_factor(tf.shape(value)[1], self.first_steps[source], from_step)
-        return sent_sideways(value, ticks, delay, self.first_steps[source], factor)
+        gate = self._gate(source, value)
+        given = self._counted(value) if target is None else self._gate(target, value)
+        scale = gate * tf.math.divide_no_nan(_mean_steps(given), _mean_steps(gate))
+        return sent_sideways(value, ticks, delay, self.first_steps[source], scale)
+
+    def _gate(self, subnetwork: int, value: tf.Tensor) -> tf.Tensor:
+        """Return float64 `[B, T]`: 1 at each step at which a subnetwork learns, else 0.
+
+        It learns at step t if the loss of step `t - lag` counted, and a frame had reached it.
+        """
+        counted, steps = self._counted(value), tf.shape(value)[1]
+        informed = tf.cast(tf.range(steps) >= self.first_output, counted.dtype)
+        late = tf.pad(counted * informed, [[0, 0], [self.lags[subnetwork], 0]])
+        return late[:, :steps]
+
+    def _counted(self, value: tf.Tensor) -> tf.Tensor:
+        """Return float64 `[B, T]` or `[1, T]`: 1 for each step of `value` that counts, else 0."""
+        weights, ones = _WEIGHTS.get(), tf.ones((1, tf.shape(value)[1]), tf.float64)
+        if weights is None:
+            return ones
+        # [B, T, ...] -> [B, T, n]; [B] -> [B, 1, 1]
+        nonzero = [tf.reshape(w != 0, (*_batch_and_steps(w), -1)) for w in weights]
+        counts = [tf.reduce_any(each, axis=-1) for each in nonzero]
+        return tf.cast(functools.reduce(tf.logical_or, counts), tf.float64) * ones
 
     def _subnetwork(self, node: Node | None) -> int | None:
         return None if node is None else self._plan.subnetwork(node)

@@ -258,8 +258,6 @@ def test_every_trainer_takes_the_step_of_single_frames(
     batch: list = [clip, targets]
     if trainer is None and network.first_informed_step:
         batch.append(np.float64(np.arange(STEPS) >= 2)[None].repeat(2, 0) * STEPS / (STEPS - 2))
-        if network.gradient == "sideways":
-            batch[2] *= (STEPS - 2) / STEPS  # its mean is over the steps that learn
     received = steps_of(trainer(network) if trainer else network, network, *batch)
     assert_close(received, expected)
 
@@ -289,8 +287,7 @@ def test_a_loss_need_not_be_defined_where_it_does_not_count(
     expected = tape.gradient(loss, [v.value for v in network.trainable_variables])
     batch = [clip, targets]
     if trainer is None:
-        weights = np.float64(np.arange(STEPS) >= 2)[None].repeat(2, 0)
-        batch.append(weights if gradient == "sideways" else weights * STEPS / (STEPS - 2))
+        batch.append(np.float64(np.arange(STEPS) >= 2)[None].repeat(2, 0) * STEPS / (STEPS - 2))
     received = steps_of(trainer(network) if trainer else network, network, *batch, loss=length)
     assert_close(received, expected)
 

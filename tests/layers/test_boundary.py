@@ -44,14 +44,19 @@ def test_no_gradient_is_sent_before_the_start(start: int, rng: np.random.Generat
 
 
 def test_without_delay_gradients_are_masked_and_scaled(rng: np.random.Generator) -> None:
+    """A factor of 0 stops a gradient that is not finite."""
+    scale = [[1.0, 1.0, 3.0, 0.0, 4.0], [1.0, 1.0, 3.0, 3.0, 0.0]]
     upstream = rng.normal(size=(2, 5, 3))
     clip = tf.ones((2, 5, 3), tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(clip)
-        received = sent_sideways(clip, clip, delay=0, start=2, factor=tf.constant(3.0))
+        received = sent_sideways(clip, clip, delay=0, start=2, scale=tf.constant(scale))
+    upstream[1, 4] = np.nan
     sent = tape.gradient(received, clip, tf.constant(upstream))
     np.testing.assert_array_equal(sent[:, :2], 0)
-    np.testing.assert_array_equal(sent[:, 2:], 3 * upstream[:, 2:])
+    np.testing.assert_array_equal(sent[0, 2:], np.array([[3], [0], [4]]) * upstream[0, 2:])
+    np.testing.assert_array_equal(sent[1, 2:4], 3 * upstream[1, 2:4])
+    np.testing.assert_array_equal(sent[1, 4], 0)
 
 
 def test_integers_are_delayed_without_a_cast() -> None:

@@ -1,5 +1,6 @@
 """`VideoNetwork(gradient="sideways")`: fit, XLA, files, changes of the option, errors."""
 
+import itertools
 import pathlib
 from typing import Any
 
@@ -10,10 +11,20 @@ import reference_sideways as reference
 import tensorflow as tf
 from keras import layers
 from random_weights import randomize
-from sideways_networks import WIDTH, assert_close, dense_modules, fit, module_weights, network
+from sideways_networks import (
+    WIDTH,
+    assert_close,
+    dense_modules,
+    fit,
+    module_weights,
+    network,
+    set_modules,
+)
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
+from mpvn.sideways.sideways_trainer import SidewaysTrainer
+from mpvn.tasks import Autoencoding
 
 
 @pytest.fixture
@@ -38,6 +49,52 @@ def test_fit_takes_the_step_of_the_reference(moving: tuple, rng: np.random.Gener
     for index in range(6):
         step = before[index] - module_weights(net, 3)[index]
         np.testing.assert_allclose(step, 0.5 * expected.mean(index // 2)[index % 2], 1e-4)
+
+
+def trained_once(model: Any, net: VideoNetwork, *batch: Any) -> list[np.ndarray]:
+    """Return the weights of four fixed modules after one update of `model`, a form of `net`."""
+    set_modules(net.frame_model, dense_modules(4, np.random.default_rng(2)))
+    model.train_on_batch(*batch)
+    return module_weights(net, 4)
+
+
+def test_fit_follows_sample_weights_like_the_trainer(moving: tuple) -> None:
+    """Gradients were too large where steps had no weight: means were over all steps.
+
+    With shortcuts, a module may receive a gradient that counts together with one that does not.
+    """
+    modules = dense_modules(4, np.random.default_rng(2))
+    stepwise = network(modules, (2, 3))
+    clips = network(modules, (2, 3), gradient="sideways")
+    trainer = SidewaysTrainer(stepwise, latency=0)
+    for model in (trainer, clips):
+        model.compile(keras.optimizers.SGD(0.5), keras.losses.MeanSquaredError(dtype="float64"))
+    updated = []
+    for weights in (
+        [[1, 1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 1, 1]],
+        [[0, 0, 0, 1, 1, 0, 1, 1, 1], [0, 0, 0, 1, 0, 0, 1, 0, 0]],
+        [[0.3, 0, 0, 0.5, 2, 0, 0.1, 3, 1], [1, 1, 1, 1, 0.2, 1, 0, 0.7, 1]],
+        [0.25, 3],  # of whole clips
+        [0, 1.5],
+    ):
+        given = np.array(weights, "float32")
+        ours = trained_once(clips, clips, *moving, given)
+        assert_close(ours, trained_once(trainer, stepwise, *moving, given))
+        updated.append(ours[0])
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in itertools.combinations(updated, 2))
+
+
+def test_the_weights_of_a_task_are_means_over_steps_that_count(moving: tuple) -> None:
+    """With the first 3 of 9 steps masked, gradients were 9 / 6 times too large."""
+    late = Autoencoding(latency=3).late(*moving, tf.ones((2, 9)))
+    stepwise, clips = (
+        network(dense_modules(4, np.random.default_rng(2)), **options)
+        for options in ({}, {"gradient": "sideways"})
+    )
+    for model, arrays in ((SidewaysTrainer(stepwise), moving), (clips, late)):
+        model.compile(keras.optimizers.SGD(0.5), keras.losses.MeanSquaredError(dtype="float64"))
+        fit(model, *arrays)
+    assert_close(module_weights(clips, 4), module_weights(stepwise, 4), rtol=1e-6)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
