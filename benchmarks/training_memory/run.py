@@ -116,7 +116,7 @@ def measure(
     values = {name: ast.literal_eval(text) for name, text in texts.items()}
     loaded = load_frame_model(model, size, options=values)
     frame_model = loaded.model
-    plan = mpvn.Plan(frame_model, subnetworks, partition=loaded.partition)
+    plan = mpvn.Plan(frame_model, subnetworks, **loaded.plan_defaults)
     network = mpvn.VideoNetwork(frame_model, plan, executor=executor, rematerialize=rematerialize)
     step = training_step(network)
     clips = [tf.random.normal((batch, frames, *tensor.shape[1:])) for tensor in frame_model.inputs]

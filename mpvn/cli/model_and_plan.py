@@ -43,9 +43,15 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="clock rates (default: from the model's temporal strides)",
     )
     group.add_argument(
-        "--phases", metavar="aligned|chain|0,1,...", help="default: chain, aligned for 1 subnetwork"
+        "--phases",
+        metavar="aligned|chain|0,1,...",
+        help="default: aligned for published networks and for 1 subnetwork, else chain",
     )
-    group.add_argument("--head", metavar="NODE", help="the first node of the head")
+    group.add_argument(
+        "--head",
+        metavar="NODE|UNIT",
+        help="start of a fresh head, which reads all subnetworks without delay (default: none)",
+    )
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -114,15 +120,15 @@ def _model_file(name: str) -> str:
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
     from mpvn.plan import Plan
 
-    return Plan(
-        loaded.model,
-        arguments.subnetworks,
-        boundaries=arguments.boundaries and arguments.boundaries.split(","),
-        partition=arguments.partition or loaded.partition,
-        clocks=None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
-        phases=_integers_or_text(arguments.phases),
-        head=arguments.head,
-    )
+    options = {
+        "subnetworks": arguments.subnetworks,
+        "boundaries": arguments.boundaries and arguments.boundaries.split(","),
+        "partition": arguments.partition,
+        "clocks": None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
+        "phases": _integers_or_text(arguments.phases),
+        "head": arguments.head,
+    }
+    return Plan(loaded.model, **loaded.plan_arguments(options))
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -1,8 +1,8 @@
 """Heads: from the features of a network to its predictions, always in float32.
 
-By default, their nodes are called `head.part`, so `Plan(model, n, partition="units")` recognizes
-them as the head, which runs at every step, in sequence with the units that it reads (*Massively
-Parallel Video Networks*, section 4).
+By default, their nodes are called `head.part`. In the published plans they belong to the last
+subnetwork, so the maps of other subnetworks reach them one step late (*Massively Parallel Video
+Networks*, section 3.1). With `Plan(model, n, head="head")` they read all maps without delay.
 """
 
 import math

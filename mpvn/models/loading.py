@@ -14,7 +14,7 @@ import numpy as np
 from mpvn.cell import NetworkCell
 from mpvn.graph.reading import read_graph
 from mpvn.models.applications import Prepare, application_builders, preprocessing
-from mpvn.models.published import PUBLISHED
+from mpvn.models.published import PLAN, PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
@@ -42,14 +42,14 @@ class LoadedModel:
         model: A functional Keras model, or another kind of model in the file.
         prepare: Scales frames uint8 `[..., H, W, 3]` to the model's input, float32.
         plan: The saved plan, if the file contains a `VideoNetwork`.
-        partition: Default `partition` of its plans; see `Plan`.
+        plan_defaults: Default arguments of its plans; see `Plan`.
         start: How memories start; see `VideoNetwork`.
     """
 
     model: keras.Model
     prepare: Prepare
     plan: Plan | None = None
-    partition: str = "equal"
+    plan_defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     start: str = "zeros"
 
     @property
@@ -75,6 +75,11 @@ class LoadedModel:
             ValueError: If the model cannot run by the plan.
         """
         return VideoNetwork(self.model, plan, start=self.start)
+
+    def plan_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `Plan`: `options`, with the defaults in place of None."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return {**self.plan_defaults, **given}
 
     def over_clips(self) -> keras.Model:
         """Return the model with an input in -1..1, the range of clips for training.
@@ -182,7 +187,7 @@ def _build_published(
         options["weights"] = weights
         if architecture.application and not pixels:
             prepare = preprocessing(getattr(keras.applications, architecture.application))
-    return LoadedModel(_build(architecture.build, shape, options), prepare, partition="units")
+    return LoadedModel(_build(architecture.build, shape, options), prepare, plan_defaults=PLAN)
 
 
 def _check_weights(name: str, weights: str) -> None:

@@ -45,18 +45,24 @@ class Architecture:
     torchvision: str | None = None
 
     def plan(self, model: keras.Model, subnetworks: int = 1, **options: Any) -> Plan:
-        """Return the published plan of `model`: cut between units, with the paper's clocks.
+        """Return the published plan of `model`: `PLAN`, with the clocks of its temporal strides.
 
         Args:
             model: Built by `build`.
             subnetworks: Number of subnetworks, published or not, up to the number of units.
-            **options: Other arguments of `Plan`.
+            **options: Other arguments of `Plan`. Our improvements are `phases="chain"`, with which
+                values wait less between subnetworks, and `head="head"`, a head that reads the
+                other units without delay.
 
         Raises:
             PlanError: If there are fewer units than subnetworks, or the options do not fit.
         """
-        return Plan(model, subnetworks, partition="units", **options)
+        return Plan(model, subnetworks, **{**PLAN, **options})
 
+
+PLAN: Mapping[str, Any] = MappingProxyType({"partition": "units", "phases": "aligned"})
+"""Arguments of `Plan` in the papers: cut between units, phases as in the pseudo-code (*Massively
+Parallel Video Networks*, figure 11), the head in the last subnetwork (section 3.1)."""
 
 _MPVN = "Massively Parallel Video Networks"
 _TSM = "Temporal Shift Module"

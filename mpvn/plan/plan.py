@@ -34,8 +34,7 @@ class Plan(Schedule):
         partition: how to divide the model into `subnetworks`. `"equal"`: the same number of nodes
             each. `"balanced"`: minimize the multiply-adds per step of the most expensive
             subnetwork. `"units"`: the same number of units each, where nodes named `unit.part` form
-            a unit (the published networks use such names, and the papers divide them so); the head
-            counts as a unit.
+            a unit (the published networks use such names, and the papers divide them so).
         clocks: when nodes compute. None: at every step, except for temporal strides of the model.
             `"auto"`: see `mpvn.plan.partition.auto_rates`. A sequence: one rate per subnetwork. A
             mapping: rates by node name; other nodes inherit the smallest rate of their inputs,
@@ -47,13 +46,15 @@ class Plan(Schedule):
             node name; other nodes use the default.
         devices: one device string per subnetwork, such as `"/GPU:0"`, or None. The head runs on the
             device of the last subnetwork.
-        head: name of the first node of the head. From there on, in plan order, nodes tick at every
-            step and read without delay. With `"units"`, the default is the unit named `head`.
+        head: name of the first node, or of the unit, of a fresh head. From there on, in plan order,
+            nodes tick at every step and read without delay, so the outputs are fresher, but every
+            step waits for all subnetworks and then for the head. Default: none; the last nodes
+            belong to the last subnetwork, as in the paper (section 3.1).
 
     Attributes:
         graph: nodes and tensors of the frame model.
         boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
-        head: name of the first node of the head, or None.
+        head: name of the first node of the fresh head, or None.
         devices: device of each subnetwork; None lets TensorFlow choose.
         feedback: index of the node that each feedback node reads, by the index of the latter.
 

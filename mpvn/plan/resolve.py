@@ -26,7 +26,7 @@ from mpvn.plan.partition import (
     lowest_rate,
 )
 from mpvn.plan.schedule import Schedule
-from mpvn.plan.units import HEAD_UNIT, units
+from mpvn.plan.units import units
 
 
 class PlanError(ValueError):
@@ -83,8 +83,8 @@ class _Resolver:
         self._graph = graph
         self.faults: list[str] = []
         self._units = units(graph.names)
-        if head is None and partition == "units" and HEAD_UNIT in self._units:
-            head = graph.names[self._units[HEAD_UNIT]]
+        if head in self._units:
+            head = graph.names[self._units[head]]
         self.head = head
         head_start = None if head is None else self._index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
@@ -174,7 +174,8 @@ class _Resolver:
                 f"to divide: {', '.join(body)}. Received: {subnetworks}"
             )
         else:
-            count = len(body) + (self._body < len(self._graph.nodes))  # the head counts as a unit
+            # A fresh head counts as a unit, so that it does not move the boundaries.
+            count = len(body) + (self._body < len(self._graph.nodes))
             starts = list(body.values())
             return [starts[unit] for unit in equal_starts(count, subnetworks)]
         return [0]

@@ -21,7 +21,7 @@ class Schedule:
     Attributes:
         graph: nodes and tensors of the frame model.
         boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
-        head: name of the first node of the head, or None.
+        head: name of the first node of the fresh head, or None; see `Plan`.
         devices: device of each subnetwork; None lets TensorFlow choose.
         node_subnetworks: subnetwork of each node, in plan order; `subnetworks` for the head.
         node_clocks: clock of each node, in plan order.

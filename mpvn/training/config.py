@@ -146,8 +146,8 @@ def _plan() -> dict[str, Any]:
         "subnetworks": 1,
         "partition": optional(str),  # None: units for published networks, else equal
         "clocks": optional(str),  # auto; None: those of the model's temporal strides
-        "phases": optional(str),  # aligned or chain; None: the plan's default
-        "head": optional(str),  # first node of the head
+        "phases": optional(str),  # aligned or chain; None: aligned for published networks
+        "head": optional(str),  # first node, or unit, of a fresh head; None: no fresh head
     }
 
 

@@ -31,7 +31,7 @@ from mpvn.network import VideoNetwork
 from mpvn.outputs import with_outputs
 from mpvn.plan import Plan
 from mpvn.plan.partition import equal_starts
-from mpvn.plan.units import units
+from mpvn.plan.units import HEAD_UNIT, units
 
 LAYERS = 3
 """Number of layers to compare by default."""
@@ -166,7 +166,8 @@ def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
 
     Where nodes are not named by unit, each node is a unit.
     """
-    body = [node.name for node in plan.graph.nodes if plan.subnetwork(node) < plan.subnetworks]
+    head = plan.nodes.index(plan.head) if plan.head else units(plan.nodes).get(HEAD_UNIT)
+    body = plan.nodes[:head]
     starts = [*(units(body).values() or range(len(body))), len(body)]
     ends = [starts[first] - 1 for first in equal_starts(len(starts) - 1, count)[1:]] + [-1]
     return tuple(dict.fromkeys(body[end] for end in ends))

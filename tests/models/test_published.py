@@ -21,7 +21,7 @@ def test_every_network_builds_by_name_with_its_plans(name: str) -> None:
     """In mixed precision, in which outputs must be float32 still."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     loaded = load_frame_model(name, size=64, options={"width": 0.05})
-    assert loaded.partition == "units"
+    assert loaded.plan_defaults["partition"] == "units"
     assert loaded.model.name == name
     assert loaded.model.output.dtype == "float32"
     assert any(layer.compute_dtype == "bfloat16" for layer in loaded.model.layers)

@@ -53,12 +53,23 @@ def test_equal_partitions_count_nodes_and_balanced_partitions_count_work() -> No
 UNITS = ("stem.a", "b1.a", "b1.b", "b2.a", "b2.b", "b2.c", "plain", "b3.a", "head.a", "head.b")
 
 
-def test_units_stay_whole_and_the_head_counts_as_one() -> None:
+def test_units_stay_whole_and_the_head_belongs_to_the_last_subnetwork() -> None:
+    """The model has five units; the fifth is the head (*MPVN*, section 3.1)."""
+    model = unit_model(*UNITS)
+    plan = Plan(model, 3, partition="units")
+    assert plan.boundaries == ("b1.a", "b3.a")
+    assert plan.head is None
+    assert [plan.subnetwork_of[name] for name in UNITS] == [0, 1, 1, 1, 1, 1, 1, 2, 2, 2]
+    assert Plan(model, 5, partition="units").boundaries == ("b1.a", "b2.a", "b3.a", "head.a")
+
+
+def test_a_fresh_head_can_be_a_unit_and_counts_as_one() -> None:
     """The model has five units. The fifth is the head, which belongs to no subnetwork."""
     model = unit_model(*UNITS)
-    assert Plan(model, 2, partition="units").boundaries == ("b2.a",)
-    assert Plan(model, 3, partition="units").boundaries == ("b1.a", "b3.a")
-    plan = Plan(model, 4, partition="units")
+    fresh = {"partition": "units", "head": "head"}
+    assert Plan(model, 2, **fresh).boundaries == ("b2.a",)
+    assert Plan(model, 3, **fresh).boundaries == ("b1.a", "b3.a")
+    plan = Plan(model, 4, **fresh)
     assert plan.boundaries == ("b1.a", "b2.a", "b3.a")
     assert plan.head == "head.a"
     assert [plan.subnetwork_of[name] for name in UNITS] == [0, 1, 1, 2, 2, 2, 2, 3, 4, 4]

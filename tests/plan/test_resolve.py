@@ -61,7 +61,8 @@ def test_a_plan_rejects(options: dict, message: str, model: keras.Model) -> None
 def test_a_plan_rejects_more_subnetworks_than_units_and_lists_the_units() -> None:
     message = "expected 1 to 3, because the model has 3 units to divide: stem, b1, b2. Received: 4"
     with pytest.raises(PlanError, match=re.escape(message)):
-        Plan(unit_model("stem.a", "b1.a", "b1.b", "b2.a", "head.a"), 4, partition="units")
+        model = unit_model("stem.a", "b1.a", "b1.b", "b2.a", "head.a")
+        Plan(model, 4, partition="units", head="head")
 
 
 def test_a_plan_rejects_units_of_a_model_without_units(model: keras.Model) -> None:

@@ -101,7 +101,7 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "feedbacks and head": lambda: Plan(two_loops(), 2, head="mean"),
     "temporal": lambda: Plan(causal((3, 1), (2, 2), (2, 1)), 2),
     "merging": lambda: Plan(merging(), boundaries=["a_relu", "b"]),
-    "units": lambda: Plan(unit_model(), 3, partition="units", clocks=[1, 2, 3]),
+    "units": lambda: Plan(unit_model(), 3, partition="units", clocks=[1, 2, 3], head="head"),
     "MobileNetV2": lambda: Plan(application("MobileNetV2"), 4, clocks="auto"),
     "DenseNet121": lambda: Plan(
         multi_scale(application("DenseNet121")), 4, clocks=[1, 2, 4, 8], head="features"

@@ -38,10 +38,9 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = config.training.batch_norm_momentum or layer.momentum
     _freeze(frame_model, config.model.frozen)
-    plan = {**config.plan, "partition": config.plan.partition or loaded.partition}
     return VideoNetwork(
         frame_model,
-        Plan(frame_model, **plan),
+        Plan(frame_model, **loaded.plan_arguments(config.plan)),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
         start=config.model.start,
