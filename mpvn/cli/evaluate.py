@@ -5,7 +5,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from mpvn.cli import predictions
+from mpvn.cli import drawings, predictions
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
@@ -25,6 +25,7 @@ mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
 mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
 mpvn eval runs/tsn runs/trn runs/tsm --early early.svg
 mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5
+mpvn eval runs/tsm runs/tsn --views --cost cost.svg --activations maps --highlight 20
 mpvn eval runs/jester --submission jester.csv --config.data.evaluation.split=test"""
 
 
@@ -57,11 +58,7 @@ def add_parser(commands: Commands) -> None:
         metavar="W,W,...",
         help="several runs: the weight of each run's scores (default: equal weights)",
     )
-    parser.add_argument(
-        "--activations",
-        metavar="FOLDER",
-        help="actions: also write class activation maps of three videos",
-    )
+    drawings.add_arguments(parser)
     predictions.add_arguments(parser)
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     parser.add_argument("--json", metavar="FILE", help="also write config and metrics as JSON")
@@ -73,6 +70,7 @@ def add_parser(commands: Commands) -> None:
             "--json": JSON,
             "--early": SVG,
             "--activations": PICTURES,
+            "--cost": SVG,
             "--predictions": TABLE,
             "--submission": TABLE,
         },
@@ -82,17 +80,19 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and print and write the metrics."""
     several = len(arguments.runs) > 1 or arguments.fusion_weights
+    only_drawn = _asks_for_activations_alone(arguments)
     compared = arguments.early is not None and not arguments.fusion_weights
-    if several and not (arguments.views or compared):
+    if several and not (arguments.views or compared or only_drawn):
         raise Mistake(
-            "several runs are fused by their scores for views, or compared by their early answers. "
-            "Add --views, or --early without --fusion-weights."
+            "several runs are fused by their scores for views, or compared by their early answers "
+            "or activations. Add --views, --early without --fusion-weights, or --activations alone."
         )
-    if several and arguments.activations:
-        raise Mistake("--activations takes one run. Evaluate that run alone.")
+    drawings.check(arguments)
     import_tensorflow()
     with as_mistakes():
-        if several and compared:
+        if several and only_drawn:
+            _draw(arguments)
+        elif several and compared:
             _compare_early(arguments)
         elif several:
             _evaluate_together(arguments)
@@ -101,16 +101,41 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate_one(arguments: argparse.Namespace) -> None:
-    from mpvn.training import RunFolder, as_json, build, evaluate_clips, evaluate_views, override
+def _asks_for_activations_alone(arguments: argparse.Namespace) -> bool:
+    others = ("views", "early", "fusion_weights", "json", "cost")
+    asked = predictions.are_wanted(arguments) or any(getattr(arguments, name) for name in others)
+    return bool(arguments.activations) and not asked
+
+
+def _build(
+    arguments: argparse.Namespace,
+) -> "tuple[list[ConfigDict], list[Experiment], list[pathlib.Path]]":
+    """Return the configs of the runs, their networks, and their checkpoints."""
+    from mpvn.training import RunFolder, as_json, build, override
     from mpvn.training.run_folder import flat
 
-    folder = RunFolder(*arguments.runs)
-    config = override(folder.config(), arguments.overrides)
-    check_paths(arguments, flat(as_json(config), "config."))
-    predictions.check_wanted(arguments, config.data.name)
-    experiment = build(config, to_train=False)
-    checkpoint = getattr(folder, arguments.checkpoint)
+    folders = [RunFolder(run) for run in arguments.runs]
+    configs = [override(folder.config(), arguments.overrides) for folder in folders]
+    for config in configs:
+        check_paths(arguments, flat(as_json(config), "config."))
+        predictions.check_wanted(arguments, config.data.name)
+    experiments = [build(config, to_train=False) for config in configs]
+    return configs, experiments, [getattr(folder, arguments.checkpoint) for folder in folders]
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from mpvn.training.evaluation import load_weights
+
+    _, experiments, checkpoints = _build(arguments)
+    for experiment, checkpoint in zip(experiments, checkpoints, strict=True):
+        load_weights(experiment, checkpoint)
+    drawings.write_activations(arguments, dict(zip(arguments.runs, experiments, strict=True)))
+
+
+def _evaluate_one(arguments: argparse.Namespace) -> None:
+    from mpvn.training import as_json, evaluate_clips, evaluate_views
+
+    (config,), (experiment,), (checkpoint,) = _build(arguments)
     if predictions.are_wanted(arguments):
         scores = (evaluate_views if arguments.views else evaluate_clips)(experiment, checkpoint)
         metrics = predictions.known_metrics(scores)
@@ -126,11 +151,9 @@ def _evaluate_one(arguments: argparse.Namespace) -> None:
         )
     if arguments.json:
         write_json(arguments.json, {"config": as_json(config), "metrics": metrics})
-    if arguments.activations:
-        from mpvn.report.activation_maps import write_activations
-
-        for path in write_activations(experiment, arguments.activations):
-            print(f"written to {path}")
+    (run,) = arguments.runs
+    drawings.write_cost(arguments, {run: experiment}, {run: metrics})
+    drawings.write_activations(arguments, {run: experiment})
 
 
 def _metrics(
@@ -158,13 +181,12 @@ def _early_metrics(curve: dict[int, float]) -> dict[str, float]:
 
 def _compare_early(arguments: argparse.Namespace) -> None:
     from mpvn.report.early_recognition import early_recognition_figure
-    from mpvn.training import as_json, build, evaluate_early
+    from mpvn.training import as_json, evaluate_early
     from mpvn.training.build.task import check_labels
 
-    configs, checkpoints = _several(arguments)
+    configs, experiments, checkpoints = _build(arguments)
     curves: dict[str, dict[int, float]] = {}
-    for run, config, checkpoint in zip(arguments.runs, configs, checkpoints, strict=True):
-        experiment = build(config, to_train=False)
+    for run, experiment, checkpoint in zip(arguments.runs, experiments, checkpoints, strict=True):
         check_labels(experiment.task, experiment.evaluation.videos)
         curves[run] = evaluate_early(experiment, checkpoint)
         print(run)
@@ -178,50 +200,41 @@ def _compare_early(arguments: argparse.Namespace) -> None:
             for (run, curve), config in rows
         ]
         write_json(arguments.json, {"runs": runs})
-
-
-def _several(arguments: argparse.Namespace) -> tuple[list["ConfigDict"], list[pathlib.Path]]:
-    """Return the config and the checkpoint of each run; check what is to be written."""
-    from mpvn.training import RunFolder, as_json, override
-    from mpvn.training.run_folder import flat
-
-    folders = [RunFolder(run) for run in arguments.runs]
-    configs = [override(folder.config(), arguments.overrides) for folder in folders]
-    for config in configs:
-        check_paths(arguments, flat(as_json(config), "config."))
-        predictions.check_wanted(arguments, config.data.name)
-    return configs, [getattr(folder, arguments.checkpoint) for folder in folders]
+    drawings.write_activations(arguments, dict(zip(arguments.runs, experiments, strict=True)))
 
 
 def _evaluate_together(arguments: argparse.Namespace) -> None:
-    from mpvn.training import as_json, build, evaluate_ensemble
+    from mpvn.training import as_json, evaluate_ensemble
     from mpvn.training.build.task import check_labels
 
     weights = _weights(arguments.fusion_weights, len(arguments.runs))
-    configs, checkpoints = _several(arguments)
-    experiments = [build(config, to_train=False) for config in configs]
+    configs, experiments, checkpoints = _build(arguments)
     videos = experiments[0].evaluation.videos
     if not predictions.are_wanted(arguments):
         check_labels(experiments[0].task, videos)
     results, fused = evaluate_ensemble(experiments, checkpoints, weights)
+    each = [result.metrics() if fused.labels is not None else {} for result in results]
     if fused.labels is not None:
-        for run, result in zip(arguments.runs, results, strict=True):
+        for run, metrics in zip(arguments.runs, each, strict=True):
             print(run)
-            print_metrics(result.metrics())
+            print_metrics(metrics)
     print(f"fused, weights {', '.join(f'{weight:g}' for weight in weights)}")
-    metrics = predictions.known_metrics(fused)
-    print_metrics(metrics)
+    together = predictions.known_metrics(fused)
+    print_metrics(together)
     for reason in fused.skipped.values():
         print(f"skipped: {reason}", file=sys.stderr)
     predictions.write_predictions(arguments, configs[0].data.name, videos, fused)
     if arguments.json:
-        rows = zip(arguments.runs, configs, results, strict=True)
+        rows = zip(arguments.runs, configs, each, strict=True)
         runs = [
-            {"run": run, "config": as_json(config), "metrics": result.metrics() if metrics else {}}
-            for run, config, result in rows
+            {"run": run, "config": as_json(config), "metrics": metrics}
+            for run, config, metrics in rows
         ]
-        summary = {"runs": runs, "fusion_weights": weights, "metrics": metrics}
-        write_json(arguments.json, summary)
+        write_json(arguments.json, {"runs": runs, "fusion_weights": weights, "metrics": together})
+    by_run = dict(zip(arguments.runs, experiments, strict=True))
+    points = {**dict(zip(arguments.runs, each, strict=True)), "fused": together}
+    drawings.write_cost(arguments, by_run, points)
+    drawings.write_activations(arguments, by_run)
 
 
 def _weights(text: str | None, runs: int) -> list[float]:

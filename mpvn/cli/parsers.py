@@ -50,3 +50,15 @@ def rate(text: str) -> float | Fraction:
     if not int(denominator):
         raise ValueError(text)
     return Fraction(int(numerator), int(denominator))
+
+
+def percentage(text: str) -> float:
+    """Return the number that `text` states, above 0 and at most 100.
+
+    Raises:
+        ValueError: It states none.
+    """
+    number = float(text)
+    if not 0 < number <= 100:
+        raise ValueError(text)
+    return number

@@ -84,3 +84,14 @@ def costs_by_step(schedule: Schedule, node_costs: Sequence[int]) -> tuple[tuple[
         for step in range(clock.phase, schedule.period, clock.rate):
             rows[step][schedule.column(node)] += cost
     return tuple(tuple(row) for row in rows)
+
+
+def cost_of_clip(step_costs: Sequence[int], frames: int) -> int:
+    """Return the multiply-adds of the first `frames` steps.
+
+    Args:
+        step_costs: multiply-adds of each step of a period.
+        frames: number of steps.
+    """
+    periods, rest = divmod(frames, len(step_costs))
+    return periods * sum(step_costs) + sum(step_costs[:rest])

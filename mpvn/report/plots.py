@@ -1,4 +1,4 @@
-"""Plots of measurements: lines with markers, and the curves of a run."""
+"""Plots of measurements: lines with markers, circles by area, and the curves of a run."""
 
 import math
 import statistics
@@ -19,6 +19,10 @@ _HANDLE = 60
 """Width in pixels of the line and the space beside a name in a legend."""
 _MAX_MARKERS = 60
 """Longer curves are drawn without markers."""
+_LARGEST_RADIUS = 28
+"""Radius in pixels of the largest circle."""
+_LOG_X_FROM = 10
+"""Circles stand on a log axis if the largest x is more than this many times the smallest."""
 _NOT_METRICS = {"step", "split", "seconds", "loss", "learning_rate"}  # Keys of a row.
 
 
@@ -47,6 +51,18 @@ class Point(NamedTuple):
         """
         low, high = min(values), max(values)
         return cls(x, min(max(statistics.fmean(values), low), high), low, high, label)
+
+
+class Circle(NamedTuple):
+    """A point that is drawn as a circle.
+
+    Attributes:
+        point: The center, and the text beside it.
+        area: A positive number. The areas of circles are in proportion to it.
+    """
+
+    point: Point
+    area: float
 
 
 def lines_figure(
@@ -83,6 +99,36 @@ def lines_figure(
         _set_ticks(axes, xs, log_x=log_x, log_y=log_y)
         axes.margins(x=0.07, y=0.12)
         _add_legend(axes)
+    return drawn.to_svg(f"{y} against {x}")
+
+
+def circles_figure(circles: Sequence[Circle], x: str, y: str) -> str:
+    """Return SVG with circles, the largest at the back.
+
+    Args:
+        circles: The circles. Error bars show the range of points with `low < high`.
+        x: Name of the x axis, with its unit.
+        y: Name of the y axis, with its unit.
+
+    Raises:
+        ValueError: If there are no circles, or a circle cannot be drawn. The message lists all
+            faults.
+    """
+    _check_areas(circles)
+    xs = [circle.point.x for circle in circles]
+    log_x = 0 < _LOG_X_FROM * min(xs) < max(xs)
+    series = {f"circle {number}": [circle.point] for number, circle in enumerate(circles)}
+    _check(series, log_x, log_y=False)
+    largest = max(circle.area for circle in circles)
+    with drawing(360) as drawn:
+        axes = drawn.figure.subplots()
+        for number, (point, area) in sorted(enumerate(circles), key=lambda each: -each[1].area):
+            radius = _LARGEST_RADIUS * math.sqrt(area / largest)
+            _draw_circle(axes, point, radius, category(number)[0])
+        axes.set(xlabel=x, ylabel=y)
+        axes.set_xscale("log" if log_x else "linear")
+        _set_ticks(axes, log_x=log_x)
+        axes.margins(x=0.15, y=0.25)
     return drawn.to_svg(f"{y} against {x}")
 
 
@@ -151,7 +197,7 @@ def _check(series: Mapping[str, Sequence[Point]], log_x: bool, log_y: bool) -> N
                     f"{name!r}: Expected positive numbers on a log axis. Received: {point}"
                 )
     if faults:
-        raise ValueError("Cannot draw lines.\n" + "\n".join(f"  - {f}" for f in faults))
+        raise ValueError("Cannot draw a figure.\n" + "\n".join(f"  - {f}" for f in faults))
 
 
 def _draw_line(axes: Axes, index: int, name: str, points: Sequence[Point]) -> None:
@@ -165,6 +211,24 @@ def _draw_line(axes: Axes, index: int, name: str, points: Sequence[Point]) -> No
     for point in points:
         position, offset = (point.x, point.y), (7, 6)
         axes.annotate(point.label, position, offset, textcoords="offset points", size=svg.SMALL)
+
+
+def _check_areas(circles: Sequence[Circle]) -> None:
+    wrong = [circle for circle in circles if not 0 < circle.area < math.inf]
+    if wrong or not circles:
+        expected = "positive areas" if wrong else "at least one circle"
+        raise ValueError(f"Cannot draw circles. Expected {expected}. Received: {wrong or 'none'}.")
+
+
+def _draw_circle(axes: Axes, point: Point, radius: float, color: str) -> None:
+    """Draw a circle, `radius` in pixels, with its range and its text to the right of it."""
+    if point.low != point.high:
+        errors = [[point.y - point.low], [point.high - point.y]]
+        axes.errorbar(point.x, point.y, errors, fmt="none", ecolor=color, elinewidth=1.2)
+    area = (2 * radius) ** 2  # Matplotlib's measure: that of the square around the circle.
+    axes.scatter(point.x, point.y, area, color, alpha=0.7, linewidths=0)
+    position, offset = (point.x, point.y), (radius + 4, -4)
+    axes.annotate(point.label, position, offset, textcoords="offset points", size=svg.SMALL)
 
 
 def _values(

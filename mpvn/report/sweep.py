@@ -7,6 +7,9 @@
 - Accuracy against speed (figure 10; the paper shows the speed-up).
 - The table of all settings (table 1).
 
+If networks differ in cost: accuracy against multiply-adds, with the numbers of parameters as areas
+(*Temporal Shift Module*, figure 5).
+
 Points are means over seeds; error bars are their ranges.
 """
 
@@ -17,6 +20,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mpvn.report.cost import Cost, Network, cost_figure
 from mpvn.report.page import Figure, write_report
 from mpvn.report.plots import Point, lines_figure
 
@@ -25,8 +29,11 @@ Row = Mapping[str, Any]
 SUBNETWORKS, LATENCY, SEED = "plan.subnetworks", "task.latency", "seed"
 SPEED = "frames/s"
 REAL_TIME = "_realtime"  # end of the names of metrics in real time
-PLAN_COLUMNS = (SPEED, "clock_speedup", "parallel_bound", "information_latency")
+COST = ("multiply_adds", "parameters")
+PLAN_COLUMNS = (SPEED, "clock_speedup", "parallel_bound", "information_latency", *COST)
 """Columns that depend on the plan and not on the learned weights."""
+LOWER_IS_BETTER = ("loss", "mse")
+"""Main metrics whose best value is the lowest."""
 
 
 def write_sweep_report(
@@ -47,13 +54,16 @@ def write_sweep_report(
     settings = [key for key in keys if key != SEED]
     metric = main_metric(rows[0], keys)
     table = [_table_row(group, settings) for group in _grouped(rows, settings).values()]
-    best = (min if metric == "loss" else max)(table, key=lambda row: row[metric])
+    best = (min if metric in LOWER_IS_BETTER else max)(table, key=lambda row: row[metric])
     seeds = f", {len({row[SEED] for row in rows})} seeds" if SEED in keys else ""
     best_setting = ", ".join(f"{_readable(key)} {best[key]}" for key in settings)
+    speed = "of a network that cannot stream"
+    if best[SPEED] is not None:
+        speed = f"at {best[SPEED]:.0f} frames per second on this machine"
     lead = (
         f"{len(rows)} runs in {len(table)} settings{seeds}. "
         f"Best {_readable(metric)}: {best[metric]:.3f} ({best_setting or 'the only setting'}), "
-        f"at {best[SPEED]:.0f} frames per second on this machine."
+        f"{speed}."
     )
     notes = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
     figures = list(sweep_figures(rows, keys))
@@ -81,8 +91,11 @@ def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
     settings = [key for key in keys if key != SEED]
     metric = main_metric(rows[0], keys)
     varying = [key for key in settings if len({row[key] for row in rows}) > 1]
-    if varying:
-        by_speed = _lines(rows, SPEED, metric, [k for k in settings if k != SUBNETWORKS], varying)
+    streaming = [row for row in rows if row[SPEED] is not None]
+    if varying and streaming:
+        by_speed = _lines(
+            streaming, SPEED, metric, [k for k in settings if k != SUBNETWORKS], varying
+        )
         yield Figure(
             lines_figure(by_speed, "frames per second, streaming", _readable(metric)),
             f"{_readable(metric).capitalize()} against speed on this machine.",
@@ -95,13 +108,34 @@ def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
                 lines_figure(lines, "parallel subnetworks", _readable(name), log_x=True),
                 f"{_readable(name).capitalize()} against the number of parallel subnetworks.",
             )
-        yield _speed_figure(rows, [key for key in others if key != LATENCY])
+        if streaming:
+            yield _speed_figure(streaming, [key for key in others if key != LATENCY])
     if LATENCY in varying:
         lines = _lines(rows, LATENCY, "loss", [key for key in settings if key != LATENCY])
         yield Figure(
             lines_figure(lines, "prediction latency, steps", "loss"),
             "Loss against prediction latency.",
         )
+    if len({tuple(row[key] for key in COST) for row in rows}) > 1:
+        yield _cost_figure(rows, settings, varying, metric)
+
+
+def _cost_figure(
+    rows: Sequence[Row], settings: Sequence[str], varying: Sequence[str], metric: str
+) -> Figure:
+    networks = [
+        Network(
+            _setting(group[0], varying),
+            Cost(*(group[0][key] for key in COST)),
+            [row[metric] for row in group],
+        )
+        for group in _grouped(rows, settings).values()
+    ]
+    return Figure(
+        cost_figure(networks, _readable(metric), "clip"),
+        f"{_readable(metric).capitalize()} against the multiply-adds of a training clip. Areas are "
+        "in proportion to the numbers of parameters.",
+    )
 
 
 def _speed_figure(rows: Sequence[Row], by: Sequence[str]) -> Figure:
@@ -163,7 +197,7 @@ def _table_row(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
         if key in settings or key == SEED:
             continue
         values = [other[key] for other in group]
-        row[key] = statistics.fmean(values)
+        row[key] = None if None in values else statistics.fmean(values)
         if len(group) > 1 and key not in PLAN_COLUMNS:
             row[f"{key}, range"] = max(values) - min(values)
     return row

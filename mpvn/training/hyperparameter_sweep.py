@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 from mpvn.files import write_atomically
 from mpvn.network import VideoNetwork
+from mpvn.plan.cost import cost_of_clip
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
 from mpvn.training.json_files import read_json
@@ -200,9 +201,10 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
     """Add the speed of each network on this machine, and figures of its plan, to the rows.
 
     The new columns are `frames/s` (streaming, batch size 1, median over rounds in which the
-    networks take turns), `clock_speedup` and `parallel_bound` (from multiply-adds), and
-    `information_latency` (slowest path, in steps). Networks with the same architecture and plan
-    are measured once.
+    networks take turns; None for networks that look into the future, which cannot stream),
+    `clock_speedup` and `parallel_bound` (from multiply-adds), `information_latency` (slowest path,
+    in steps), `multiply_adds` (of a training clip), and `parameters`. Networks with the same
+    architecture and plan are measured once.
     """
     keys = [
         json.dumps([as_json(cell.config)[part] for part in ("model", "plan")]) for cell in cells
@@ -211,14 +213,17 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
     for key, cell in zip(keys, cells, strict=True):
         if key not in networks:
             networks[key] = build(cell.config, to_train=False).network
-    speeds = stream_speeds(list(networks.values()), rounds)
-    speed_of = dict(zip(networks, speeds, strict=True))
-    for row, key in zip(rows, keys, strict=True):
+    streaming = {key: network for key, network in networks.items() if network.plan.causal}
+    speeds = stream_speeds(list(streaming.values()), rounds)
+    speed_of = dict(zip(streaming, speeds, strict=True))
+    for row, key, cell in zip(rows, keys, cells, strict=True):
         plan = networks[key].plan
-        row["frames/s"] = speed_of[key]
+        row["frames/s"] = speed_of.get(key)
         row["clock_speedup"] = plan.clock_speedup
         row["parallel_bound"] = 1 / plan.balance_bound
         row["information_latency"] = plan.information_latency[1]
+        row["multiply_adds"] = cost_of_clip(plan.step_costs, cell.config.clip.frames)
+        row["parameters"] = plan.graph.model.count_params()
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

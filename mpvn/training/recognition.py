@@ -112,7 +112,8 @@ def evaluate_ensemble(
     """
     weights = fusion_weights(len(experiments), weights)
     for experiment in experiments[1:]:
-        _check_comparable(experiments[0], experiment)
+        check_same_videos(experiments[0], experiment)
+        _check_averages(experiments[0], experiment)
     each = [
         evaluate_views(experiment, checkpoint, batch_size)
         for experiment, checkpoint in zip(experiments, checkpoints, strict=True)
@@ -120,22 +121,30 @@ def evaluate_ensemble(
     return each, fuse(each, weights)
 
 
-def _check_comparable(first: Experiment, second: Experiment) -> None:
-    """Raise ValueError if the scores of two networks cannot be fused."""
+def check_same_videos(first: Experiment, second: Experiment) -> None:
+    """Check that two networks are evaluated on the same videos, with the same classes.
+
+    Raises:
+        ValueError: they differ.
+    """
     videos, others = first.evaluation.videos, second.evaluation.videos
     if videos.classes != others.classes:
         raise ValueError(
-            "Networks can be fused only if they have the same classes. Received: "
+            "Networks can be compared only if they have the same classes. Received: "
             f"{videos.name} with {len(videos.classes)} classes and {others.name} with "
             f"{len(others.classes)}"
         )
     names = [[video.name for video in each.videos] for each in (videos, others)]
     if names[0] != names[1]:
         raise ValueError(
-            "Networks can be fused only if they are evaluated on the same videos. Received: "
+            "Networks can be compared only if they are evaluated on the same videos. Received: "
             f"different videos, {len(names[0])} of {videos.name} and {len(names[1])} of "
             f"{others.name}. Use the same config.data.path and config.data.evaluation"
         )
+
+
+def _check_averages(first: Experiment, second: Experiment) -> None:
+    """Raise ValueError if two networks have scores of different kinds."""
     averages = class_task(first).average, class_task(second).average
     if averages[0] != averages[1]:
         raise ValueError(

@@ -1,23 +1,14 @@
-"""Class activation maps: their mean is the logit for every plan; colors and sizes of pictures."""
-
-import pathlib
+"""Class activation maps: their mean is the logit for every plan."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from ml_collections import ConfigDict
-from PIL import Image
 from random_weights import randomize
 
 import mpvn
 from keras_layers import TemporalShift
-from mpvn import cli
-from mpvn.data import VideoReader
-from mpvn.report.activation_maps import ActivationMapper, overlay, strip, write_activations
-from mpvn.report.theme import ramp
-from mpvn.training import RunFolder, base_config, build
-from mpvn.training.checkpoint import save_checkpoint
+from mpvn.report.activation_maps import ActivationMapper
 
 CLASSES = 5
 
@@ -95,85 +86,3 @@ def test_other_classifiers_are_rejected(wrong: str) -> None:
     network = mpvn.VideoNetwork(keras.Model(frame, layers.Dense(CLASSES, name="logits")(x)))
     with pytest.raises(ValueError, match=r"one Dense layer .* ends with .*logits \(Dense\)"):
         ActivationMapper(network)
-
-
-# --- pictures -----------------------------------------------------------------------------------
-
-
-def color(name: str) -> np.ndarray:
-    return np.array(list(bytes.fromhex(name[1:])))
-
-
-def test_minimum_of_a_clip_is_dark_and_maximum_is_light() -> None:
-    """Frames of 8x12 are enlarged 28 times; the gray frame stays visible below the colors."""
-    maps = np.zeros((2, 2, 3), "float32")
-    maps[0, 0, 0], maps[1, 1, 2] = -3.0, 5.0
-    frames = np.zeros((2, 8, 12, 3), np.uint8)
-    pictures = overlay(frames, maps)
-    assert pictures.shape == (2, 224, 336, 3)
-    assert pictures.dtype == np.uint8
-    dark, light = color(ramp(256)[0]), color(ramp(256)[-1])
-    np.testing.assert_allclose(pictures[0, 0, 0], 0.6 * dark, atol=1)
-    np.testing.assert_allclose(pictures[1, -1, -1], 0.6 * light, atol=1)
-    between = pictures[1, 0, 0].astype(int)
-    assert np.abs(between - 0.6 * dark).max() > 10
-    assert np.abs(between - 0.6 * light).max() > 10
-    white = overlay(np.full_like(frames, 255), maps).astype(int)
-    np.testing.assert_allclose(white - pictures, 0.4 * 255, atol=1)
-
-
-def test_constant_map_is_dark(rng: np.random.Generator) -> None:
-    frames = rng.uniform(-1, 1, (1, 224, 224, 3))
-    flat = overlay(frames, np.full((1, 7, 7), 2.0, "float32")).astype(float)
-    tint = flat - 0.6 * color(ramp(256)[0])
-    assert np.abs(tint - tint[..., :1]).max() < 1.01  # Gray apart from the dark color.
-
-
-def test_strip_spans_the_first_to_the_last_picture() -> None:
-    pictures = np.stack([np.full((4, 5, 3), n, np.uint8) for n in range(9)])
-    row = strip(pictures, max_count=3)
-    assert row.shape == (4, 3 * 5 + 2 * 2, 3)
-    assert row[0, :, 0].tolist() == [*5 * [0], 255, 255, *5 * [4], 255, 255, *5 * [8]]
-    assert strip(pictures[:2]).shape == (4, 12, 3)
-
-
-# --- of a run -----------------------------------------------------------------------------------
-
-
-def run_config(**changes: object) -> ConfigDict:
-    config = base_config()
-    config.data.train = {"count": 8, "frames": 12}
-    config.data.evaluation = {"count": 5, "frames": 12}
-    config.clip.frames, config.clip.sampling, config.clip.evaluated = 4, "segments", None
-    config.task.name = "action"
-    config.model.name, config.model.size = "simple_cnn", 32
-    config.model.options = {"width": 0.1}
-    config.training.batch_size = 2
-    config.update_from_flattened_dict(changes)
-    return config
-
-
-def test_command_writes_strips_and_videos(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
-) -> None:
-    run, folder = RunFolder(tmp_path / "run"), tmp_path / "maps" / "run"
-    run.start(run_config())
-    experiment = build(run.config())
-    save_checkpoint(run.best, experiment.network, experiment.optimizers, {"step": 0})
-    assert cli.main(["eval", str(run.path), "--activations", str(folder)]) == 0
-    printed = capsys.readouterr().out
-    names = [f"{number}.{suffix}" for number in range(3) for suffix in ("mp4", "png")]
-    assert sorted(path.name for path in folder.iterdir()) == names
-    assert all(f"written to {folder / name}" in printed for name in names)
-    with Image.open(folder / "0.png") as picture:
-        assert picture.size == (4 * 224 + 3 * 2, 224)
-    with VideoReader(folder / "2.mp4") as video:
-        shapes = [frame.shape for frame in video]
-    assert shapes == 4 * [(224, 224, 3)]
-
-
-def test_other_tasks_are_rejected(tmp_path: pathlib.Path) -> None:
-    changes = {"task.name": "autoencoding", "model.name": "autoencoder"}
-    experiment = build(run_config(**changes))
-    with pytest.raises(ValueError, match="Expected config.task.name=action. Received: Autoencod"):
-        write_activations(experiment, tmp_path)

@@ -114,6 +114,8 @@ def test_figures_and_tables_show_means_over_seeds(tmp_path: pathlib.Path) -> Non
                 "clock_speedup": 1.0,
                 "parallel_bound": float(subnetworks),
                 "information_latency": subnetworks - 1,
+                "multiply_adds": 1,
+                "parameters": 1,
             }
         )
     assert main_metric(rows[0], keys) == "pck_10"

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 from typing import Any
 
 import keras
@@ -198,13 +199,31 @@ def test_the_command_evaluates_several_runs_and_all_together(
     assert stored["metrics"] == pytest.approx(fuse(recognitions, [1, 1.5, 1]).metrics())
 
 
+def test_the_command_draws_activations_and_costs_of_several_runs(
+    runs: dict[str, RunFolder], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    paths = [str(folder.path) for folder in runs.values()]
+    seen, cost = tmp_path / "seen", tmp_path / "cost.svg"
+    assert cli.main(["eval", *paths, "--activations", str(seen), "--highlight", "20"]) == 0
+    assert sorted(path.name for path in seen.glob("*.png")) == ["0.png", "1.png", "2.png"]
+    assert "top1" not in capsys.readouterr().out
+    assert cli.main(["eval", *paths[::2], "--views", "--cost", str(cost)]) == 0
+    circles = re.findall(r">((?:rgb|long|fused), [\d.]+) M<", cost.read_text())
+    parameters = {name: float(number) for name, number in (text.split(", ") for text in circles)}
+    assert parameters["fused"] == pytest.approx(2 * parameters["rgb"], rel=0.01)
+    assert parameters["long"] == parameters["rgb"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["rgb", "flow"], "several runs are fused by their scores for views, or compared"),
         (["rgb", "--fusion-weights", "1"], "Add --views"),
         (["rgb", "flow", "--early", "early.svg", "--fusion-weights", "1,2"], "Add --views"),
-        (["rgb", "flow", "--views", "--activations", "seen"], "--activations takes one run"),
+        (["rgb", "flow", "--activations", "seen", "--json", "a.json"], "Add --views"),
+        (["rgb", "flow", "--cost", "cost.svg", "--activations", "seen"], "Add --views"),
+        (["rgb", "--cost", "cost.svg"], "all views of a video. Add --views"),
+        (["rgb", "--highlight", "20"], "Add --activations FOLDER"),
         (["rgb", "flow", "--views", "--fusion-weights", "1,2,3"], "Expected 2 weights"),
         (
             ["rgb", "flow", "--views", "--fusion-weights", "1,x"],
