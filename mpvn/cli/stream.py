@@ -181,6 +181,7 @@ def _open(
             size=loaded.size,
             shorter_side=trained.shorter_side if trained else None,
             fps=shown_fps(arguments.fps, trained),
+            stride=trained.stride if trained and arguments.fps is None else 1,
             strict=not arguments.skip_damage,
             stream=arguments.stream_index,
             live=arguments.live,

@@ -37,7 +37,10 @@ def trained_network(model: str, network: "VideoNetwork") -> "Trained | None":
 
 
 def shown_fps(chosen: float | None, trained: "Trained | None") -> float | None:
-    """Return the rate to which videos are brought: as chosen, or as in evaluation of the run."""
+    """Return the rate to which videos are brought: as chosen, or as in evaluation of the run.
+
+    With a rate of the run, every `trained.stride`-th of these frames is shown.
+    """
     return chosen if chosen is not None or trained is None else trained.fps
 
 
@@ -53,8 +56,13 @@ def remarks_on_rate(trained: "Trained", model: str, video: str, shown: float | N
     remarks = []
     if trained.fps is not None:
         remarks.append(
-            f"{model}: frames are shown at {trained.fps:g} per second, as in its run (--fps sets "
-            "another rate)"
+            f"{model}: frames are shown at {trained.fps / trained.stride:g} per second, as in its "
+            "run (--fps sets another rate)"
+        )
+    elif trained.stride > 1:
+        remarks.append(
+            f"{model}: one of {trained.stride} frames is shown, as in its run (--fps sets another "
+            "rate)"
         )
     rate = trained.trained_fps
     if rate and shown and abs(shown / rate - 1) > _SAME:

@@ -118,6 +118,11 @@ class Task(abc.ABC):
         return max(self.ahead - self.latency, 0)
 
     @property
+    def fewest_frames(self) -> int:
+        """Number of frames of the shortest clip with a step that counts."""
+        return self.first_step + self.skip_last + 1
+
+    @property
     def steps(self) -> dict[str, Any]:
         """The steps that count, as arguments of a `StepMetric`."""
         return {
@@ -172,7 +177,7 @@ class Task(abc.ABC):
             f"prediction latency {self.latency}, targets {self.ahead} frames ahead, and first step "
             f"that counts {self.first_step}"
         )
-        checks = _enough_steps(steps, self.first_step + self.skip_last + 1, reason)
+        checks = _enough_steps(steps, self.fewest_frames, reason)
         source = tf.maximum(tf.range(steps) - self.latency, 0)
         counted = step_weights(steps, self.first_step, 0, self.only_last)
         late = tf.gather(weights, source, axis=1) * counted

@@ -65,11 +65,10 @@ class RunData:
     def of(config: ConfigDict, names: Names, training: VideoSet, evaluation: VideoSet) -> "RunData":
         """Return what the run of a config knows about its data."""
         clip, size = config.clip, config.model.size
-        strides = {"consecutive": clip.stride, "dense": clip.window // clip.frames}
         return RunData(
             {kind: list(each) for kind, each in names.items()},
             clip.fps or _frame_rate(training.videos),
-            strides.get(clip.sampling),
+            frame_stride(clip),
             (size, size),
             clip.shorter_side,
             training.channels,
@@ -118,6 +117,18 @@ class RunData:
                     "can start from the weights of this one if it is finished "
                     "(config.model.initial)"
                 )
+
+
+def frame_stride(clip: ConfigDict) -> int | None:
+    """Return the distance of the frames of a clip; None if clips spread over whole videos.
+
+    Training, evaluation of whole videos, and streams share it.
+
+    Args:
+        clip: `config.clip`.
+    """
+    strides = {"consecutive": clip.stride, "dense": clip.window // clip.frames}
+    return strides.get(clip.sampling)
 
 
 def check_names(stored: Names, current: Names, owner: str) -> None:

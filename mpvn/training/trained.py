@@ -10,6 +10,7 @@ import dataclasses
 from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.task import build_task
+from mpvn.training.run_data import frame_stride
 from mpvn.training.run_folder import RunFolder
 
 
@@ -19,6 +20,7 @@ class Trained:
 
     Attributes:
         fps: frames per second to which evaluation brings videos; None if they keep theirs.
+        stride: distance of the frames that evaluation takes, in frames at that rate.
         shorter_side: shorter side to which it resizes their frames before it crops the center; None
             if it crops the largest part.
         trained_fps: frames per second of the training clips; None if they have no common rate.
@@ -26,6 +28,7 @@ class Trained:
     """
 
     fps: float | None
+    stride: int
     shorter_side: int | None
     trained_fps: float | None
     task: Task
@@ -44,6 +47,7 @@ class Trained:
         data, config = folder.data, folder.config()
         if data is None:
             return None
-        rate = data.fps / data.stride if data.fps and data.stride else None
+        stride = frame_stride(config.clip)
+        rate = data.fps / stride if data.fps and stride else None
         task = build_task(config, data.names, network)
-        return Trained(config.clip.fps, config.clip.shorter_side, rate, task)
+        return Trained(config.clip.fps, stride or 1, config.clip.shorter_side, rate, task)

@@ -122,15 +122,22 @@ def test_another_rate_is_the_choice_of_the_user(
 def test_a_run_without_a_rate_keeps_that_of_the_video_and_says_so(
     videos: pathlib.Path, run: RunFolder, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
+    """Every other frame is trained on, evaluated and shown; streams showed all of them."""
     config = run.config()
     config.clip.fps, config.clip.stride = None, 2
     own = untrained_run(tmp_path / "run", config)
-    result = stream(source(videos, "hop"), own.path, "--output", tmp_path / "a.mp4")
-    assert len(result.frames) == 45
-    message = "trained on clips of 6.25 frames per second.*shown at 12.5, as in evaluation"
+    evaluation = build(config, to_train=False).evaluation
+    for name, count in (("jump", 22), ("walk", 86)):
+        result = stream(source(videos, name), own.path, "--output", tmp_path / "a.mp4")
+        (video,) = (video for video in evaluation.videos.videos if f"/{name}" in video.name)
+        taken = evaluation.sampling.indices(video.timeline, np.random.default_rng()).tolist()
+        assert taken == list(range(0, count, 2))
+        expected = video.read_framed(taken, Cropped((16, 16), shorter_side=20)).frames
+        np.testing.assert_array_equal(result.frames, expected)
+    message = "one of 2 frames is shown.*trained on clips of 6.25.*shown at 12.5, as in evaluation"
     assert_in_order(message, capsys.readouterr().err)
     with av.open(str(tmp_path / "a.mp4")) as container:
-        assert len(list(container.decode(video=0))) == 45
+        assert len(list(container.decode(video=0))) == 43
 
 
 @pytest.mark.usefixtures("short_par_densenet")

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from small_runs import small_config
 
-from mpvn.data.clips.sampling import Consecutive, Dense, Segments
+from mpvn.data.clips.sampling import Consecutive, Dense, Segments, Whole
+from mpvn.training.build import build
 from mpvn.training.build.clips import build_pipeline, build_views
 from mpvn.training.build.videos import build_videos
 
@@ -36,6 +38,38 @@ def test_clips_are_random_in_training_and_central_in_evaluation(
     views = build_views(changes)
     assert views.sampling == evaluation
     assert (views.clips, views.crops, views.size, views.scale) == (3, 5, (24, 24), 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, Whole(250)),
+        ({"clip__fps": 5.0, "clip__stride": 3}, Whole(250, 5.0, 3, least=8)),
+        (
+            {"clip__sampling": "dense", "clip__window": 24, "clip__evaluated": 40},
+            Whole(40, None, 4),
+        ),
+        ({"clip__sampling": "segments", "clip__short": "hold"}, Whole(250, short="hold")),
+    ],
+)
+def test_whole_videos_are_evaluated_at_the_rate_of_the_training_clips(
+    changes: dict, whole: Whole
+) -> None:
+    """`clip.stride` changed training only."""
+    made = small_config(**changes)
+    videos = build_videos(made, "train")
+    assert build_pipeline(made, videos, training=False, least=whole.least).sampling == whole
+
+
+def test_a_video_with_too_few_frames_for_an_answer_is_completed() -> None:
+    """With 8 frames at a stride of 4, two are left; three subnetworks answer at step 2."""
+    shorter = {"clip__frames": 2, "clip__stride": 4, "plan__subnetworks": 3}
+    experiment = build(
+        small_config(**shorter, clip__short="loop", training__trainer="bp"), to_train=False
+    )
+    (batch,) = experiment.evaluation.dataset(batches=1)
+    np.testing.assert_array_equal(batch["frames"][0, 2], batch["frames"][0, 0])
+    assert batch["frames"].shape[1] == experiment.task.fewest_frames == 3
 
 
 @pytest.mark.parametrize(

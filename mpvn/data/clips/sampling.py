@@ -210,23 +210,30 @@ class Segments:
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """All frames of the video, up to a maximum: evaluation in *Massively Parallel Video Networks*.
+    """The whole video, up to a maximum: evaluation in *Massively Parallel Video Networks*.
 
     Attributes:
         max_frames: Maximum number of frames. Longer videos are cut at the end.
         fps: As in `Consecutive`.
+        stride: As in `Consecutive`.
+        least: Minimum number of frames. Shorter videos are completed as `short` says.
+        short: As in `Consecutive`.
 
     Raises:
-        ValueError: `max_frames` is out of range.
+        ValueError: An attribute is out of range.
     """
 
     max_frames: int = 250
     fps: float | None = None
+    stride: int = 1
+    least: int = 1
+    short: str = "error"
 
     frames = None
 
     def __post_init__(self) -> None:
-        _check_positive(max_frames=self.max_frames)
+        _check_positive(max_frames=self.max_frames, stride=self.stride, least=self.least)
+        _check_choices(self.short)
 
     def indices(self, timeline: Timeline, rng: np.random.Generator) -> Indices:
         return self.clips(timeline, 1)[0]
@@ -234,7 +241,10 @@ class Whole:
     def clips(self, timeline: Timeline, count: int) -> Indices:
         if count != 1:
             raise ValueError(f"count: expected 1 clip of a whole video. Received: {count!r}.")
-        return _brought_to(self.fps, timeline)[None, : self.max_frames]  # [T] -> [1, T]
+        frames = _brought_to(self.fps, timeline)[:: self.stride][: self.max_frames]
+        if len(frames) < self.least:
+            frames = frames[_shorten(np.arange(self.least), self.least, len(frames), self.short)]
+        return frames[None]  # [T] -> [1, T]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,7 +308,7 @@ def _check_positive(**counts: int) -> None:
             raise ValueError(f"{name}: expected an int of at least 1. Received: {count!r}.")
 
 
-def _check_choices(short: str, place: str) -> None:
+def _check_choices(short: str, place: str = "center") -> None:
     if short not in SHORT:
         raise ValueError(f"short: expected one of {', '.join(SHORT)}. Received: {short!r}.")
     if place not in ("random", "center"):

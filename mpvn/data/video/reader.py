@@ -12,6 +12,7 @@ the package lists all modules; limitations are listed in each.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import weakref
@@ -76,6 +77,7 @@ class VideoReader:
             the first frame, is at most `n / fps` seconds: frames are repeated or dropped, never
             blended. None returns every source frame. A folder of images has no timestamps: `fps` is
             its frame rate (25 by default) and nothing is dropped, unless `image_fps` is given.
+        stride: Return every `stride`-th of these frames, from the first.
         strict: Whether damaged data raises an error. If False, the frames that decode are returned,
             with one `RuntimeWarning` per iteration.
         timeout: Seconds to wait for a stream or camera to open, and for its next data. None waits
@@ -92,10 +94,10 @@ class VideoReader:
 
     Raises:
         VideoError: The source is missing, empty, unreadable, damaged or without video; there is no
-            such `stream`; `size`, `shorter_side` or `fps` is not positive; or `shorter_side` is
-            too short for `size`, or given without it. While iterating: a frame's size differs from
-            the first although `size` is None; a stream stopped, and did not come back;
-            a pipe is read again; damaged data if `strict`.
+            such `stream`; `size`, `shorter_side`, `fps` or `stride` is not positive; or
+            `shorter_side` is too short for `size`, or given without it. While iterating: a frame's
+            size differs from the first although `size` is None; a stream stopped, and did not come
+            back; a pipe is read again; damaged data if `strict`.
 
     Warns:
         RuntimeWarning: While iterating: a live source was lost, and came back; damaged data unless
@@ -114,6 +116,7 @@ class VideoReader:
         fps: float | Fraction | None = None,
         *,
         shorter_side: int | None = None,
+        stride: int = 1,
         strict: bool = False,
         timeout: float | None = None,
         options: Mapping[str, str] | None = None,
@@ -127,6 +130,7 @@ class VideoReader:
         self._shorter_side = _checked_shorter_side(shorter_side, size)
         self._rate = None if fps is None else frame_rate(fps)
         self._image_rate = self._rate if image_fps is None else frame_rate(image_fps)
+        self._stride = _checked_stride(stride)
         self._strict = strict
         self._timeout = timeout
         self._options = dict(options or {})
@@ -166,9 +170,12 @@ class VideoReader:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second: the argument `fps`, or the source's average; None if unknown."""
+        """Frames per second that are returned: of the argument `fps`, or of the source on average.
+
+        None if unknown.
+        """
         rate = self._rate or self._source_rate
-        return None if rate is None else float(rate)
+        return None if rate is None else float(rate / self._stride)
 
     @property
     def duration(self) -> float | None:
@@ -178,11 +185,11 @@ class VideoReader:
     @property
     def frame_count(self) -> int | None:
         """Number of frames in one iteration, as stated by the source; None if unknown."""
-        if self._resample_rate is None:
-            return self._source_count
-        if self._source_duration is None:
-            return None
-        return math.ceil(self._source_duration * self._resample_rate)
+        count = self._source_count
+        if self._resample_rate is not None:
+            duration = self._source_duration
+            count = None if duration is None else math.ceil(duration * self._resample_rate)
+        return None if count is None else math.ceil(count / self._stride)
 
     def __iter__(self) -> Iterator[Frame]:
         for _, frame in self.timed():
@@ -203,7 +210,7 @@ class VideoReader:
         if self._resample_rate is not None:
             pictures = resample(pictures, self._resample_rate)
         try:
-            for picture in pictures:
+            for picture in itertools.islice(pictures, 0, None, self._stride):
                 yield float(picture.time), picture.pixels
                 self._require_open()
             self._require_open()
@@ -288,6 +295,12 @@ def _checked_shorter_side(length: int | None, size: tuple[int, int] | None) -> i
             f"and size {size}."
         )
     return length
+
+
+def _checked_stride(stride: int) -> int:
+    if not isinstance(stride, int) or stride < 1:
+        raise VideoError(f"stride: expected an int of at least 1. Received: {stride!r}.")
+    return stride
 
 
 def _checked_seconds(name: str, value: float) -> float:

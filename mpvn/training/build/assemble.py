@@ -68,7 +68,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         names,
         length,
         build_pipeline(config, train, training=True),
-        build_pipeline(config, held_out, training=False),
+        build_pipeline(config, held_out, training=False, least=task.fewest_frames),
         prepare_batches(task, clip.montage, clip.interleaved, delayed=trainer is None),
         _prepare_evaluation(config, task),
         build_views(config),

@@ -15,26 +15,31 @@ from mpvn.data.video_set import VideoSet
 from mpvn.tasks import Task
 from mpvn.tasks.task import Batch
 from mpvn.training.options import unknown
+from mpvn.training.run_data import frame_stride
 
 Prepare = Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 """From a batch to frames `[B, T, H, W, C]`, targets `[B, T, ...]` and weights `[B, T]`."""
 
 
-def build_pipeline(config: ConfigDict, videos: VideoSet, training: bool) -> ClipPipeline:
+def build_pipeline(
+    config: ConfigDict, videos: VideoSet, training: bool, least: int = 1
+) -> ClipPipeline:
     """Return clips of `videos`.
 
     Args:
         config: the config.
         videos: the data set.
         training: True for random clips; False for whole videos or central clips, cropped in the
-            center, out of frames of the same size.
+            center, out of frames of the same size, at the same frame rate.
+        least: frames that whole videos must have for a step to count. Shorter ones are completed as
+            `config.clip.short` says.
     """
     size = (config.model.size, config.model.size)
     batch_size = config.training.batch_size * config.clip.montage
     if training:
         sampling = _sampling(config, "random")
     elif config.clip.evaluated:
-        sampling, batch_size = Whole(config.clip.evaluated, config.clip.fps), 1
+        sampling, batch_size = _whole(config.clip, least), 1
     else:
         sampling = _sampling(config, "center")
     augmentation = config.augmentation if training else {}
@@ -74,6 +79,11 @@ def prepare_batches(
         return task.late(*joined) if delayed else joined
 
     return prepare
+
+
+def _whole(clip: ConfigDict, least: int) -> Whole:
+    """Return whole videos at the frame rate of the training clips."""
+    return Whole(clip.evaluated, clip.fps, frame_stride(clip) or 1, least, clip.short)
 
 
 def _sampling(config: ConfigDict, place: Any) -> MultiClipSampling:

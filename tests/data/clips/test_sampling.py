@@ -134,6 +134,17 @@ def test_whole_videos_are_cut_at_the_maximum() -> None:
     assert clips(Whole(), 3, 1) == [[0, 1, 2]]
 
 
+def test_whole_videos_at_a_stride() -> None:
+    """The maximum counts the frames that are taken; a video that is too short is completed."""
+    assert indices(Whole(stride=3), 8) == [0, 3, 6]
+    assert indices(Whole(max_frames=2, stride=3), 8) == [0, 3]
+    assert indices(Whole(fps=12.5, stride=2), 9) == [0, 4, 8]
+    assert indices(Whole(stride=3, least=5, short="loop"), 8) == [0, 3, 6, 0, 3]
+    assert indices(Whole(stride=3, least=5, short="hold"), 8) == [0, 3, 6, 6, 6]
+    with pytest.raises(ValueError, match="at least 5 frames. Received: 3 frames"):
+        indices(Whole(stride=3, least=5), 8)
+
+
 # --- several clips as one ---------------------------------------------------------------------
 
 

@@ -47,6 +47,22 @@ def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
         gc.enable()
 
 
+def test_every_third_frame_at_the_rate_of_the_source_and_at_another(clip: Path) -> None:
+    with VideoReader(clip, stride=3) as video:
+        assert (video.fps, video.frame_count) == (pytest.approx(25 / 3), 10)
+        for _ in range(2):
+            assert indices(video) == list(range(0, 30, 3))
+    with VideoReader(clip, fps=12.5, stride=3) as video:
+        assert (video.fps, video.frame_count) == (pytest.approx(12.5 / 3), 5)
+        times, frames = zip(*video.timed(), strict=True)
+    assert (indices(frames), times) == (
+        [0, 6, 12, 18, 24],
+        pytest.approx([0, 0.24, 0.48, 0.72, 0.96]),
+    )
+    with pytest.raises(VideoError, match="stride: expected an int of at least 1. Received: 0"):
+        VideoReader(clip, stride=0)
+
+
 def test_iterating_again_restarts(clip: Path) -> None:
     with VideoReader(clip) as video:
         iterator = iter(video)
