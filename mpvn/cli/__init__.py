@@ -7,6 +7,7 @@
     mpvn train            train a network from a config
     mpvn eval RUN         evaluate a trained network, also under another plan; or fuse several runs
     mpvn sweep            train or evaluate a grid of runs; plot accuracy against speed
+    mpvn compare SWEEP    plot accuracy against speed-up of several sweeps, in one picture
     mpvn demo             train a network, make it parallel, stream a video, write a report
 
 Each command is one module with two functions: `add_parser` declares the flags and `run` executes
@@ -25,7 +26,7 @@ from typing import NoReturn
 
 from absl import logging
 
-from mpvn.cli import demo, evaluate, export, models, plan, stream, sweep, train
+from mpvn.cli import compare, demo, evaluate, export, models, plan, stream, sweep, train
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
 from mpvn.signals import on_stop
@@ -34,7 +35,7 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 
-COMMANDS = (plan, stream, export, models, train, evaluate, sweep, demo)
+COMMANDS = (plan, stream, export, models, train, evaluate, sweep, compare, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,17 +2,23 @@
 
 import argparse
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import Output, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 
+if TYPE_CHECKING:
+    from mpvn.training.grids import Grid
+
 EXAMPLES = """\
 mpvn sweep --config configs/rendered_keypoints.py --grid plan.subnetworks=1,4 \
 --grid task.latency=0,2 --grid seed=0,1,2
 mpvn sweep --config configs/par_densenet_pose.py --config.data.path=VIDEOS
-mpvn sweep --rewire runs/rendered_keypoints --grid plan.subnetworks=1,2,4,8"""
+mpvn sweep --config configs/rendered_keypoints.py --grid figure_6_right --grid seed=0,1,2
+mpvn sweep --rewire runs/sequential --grid plan.subnetworks=1,2,4,8
+mpvn sweep --rewire runs/sequential runs/parallel --grid plan.subnetworks=1,2,4,8"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,16 +27,23 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "sweep", run, summary, EXAMPLES)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", metavar="FILE", help="a file of configs/, to train")
-    source.add_argument("--rewire", metavar="RUN", help="a run, to evaluate under other plans")
+    source.add_argument(
+        "--rewire",
+        metavar="RUN",
+        nargs="+",
+        help="runs, to evaluate under other plans without training: of sequential networks under "
+        "parallel plans, and the reverse",
+    )
     parser.add_argument(
         "--grid",
         action="append",
         default=[],
-        metavar="KEY=VALUE,VALUE",
-        help="the values of a config key; may be repeated (default: get_grid() of the config)",
+        metavar="KEY=VALUE,VALUE or NAME",
+        help="the values of a config key, or a grid of the config, get_grid_NAME(); may be "
+        "repeated, for their product (default: get_grid() of the config)",
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", help="default: sweeps/ and the name of the config or run"
+        "--output", metavar="FOLDER", help="default: sweeps/ and the name of the config or runs"
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default: 1)")
     parser.set_defaults(takes_overrides=True)
@@ -40,31 +53,53 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the missing cells of the grid, and write the table and the report."""
-    source = arguments.rewire or arguments.config
-    if source is None:
+    sources = arguments.rewire or [arguments.config]
+    if sources == [None]:
         raise Mistake(
             "mpvn sweep needs a source. Add --config FILE to train, or --rewire RUN to evaluate a "
             "run under other plans."
         )
-    arguments.output = arguments.output or str(pathlib.Path("sweeps", pathlib.Path(source).stem))
+    name = "+".join(pathlib.Path(source).stem for source in sources)
+    arguments.output = arguments.output or str(pathlib.Path("sweeps", name))
     check_paths(arguments)
     import_tensorflow()
     from mpvn.report.sweep import write_sweep_report
-    from mpvn.training import hyperparameter_sweep
+    from mpvn.training import hyperparameter_sweep as sweep
+    from mpvn.training.grids import changed_keys
     from mpvn.training.lock import FolderLock
 
     with as_mistakes():
-        options = dict(_grid_key(text) for text in arguments.grid)
-        grid = options or hyperparameter_sweep.default_grid(source)
+        grid = _grid(arguments)
         folder = pathlib.Path(arguments.output)
-        cells = hyperparameter_sweep.grid_cells(folder, source, grid, arguments.overrides)
+        if arguments.rewire:
+            cells = sweep.rewired_cells(folder, arguments.rewire, grid, arguments.overrides)
+        else:
+            cells = sweep.grid_cells(folder, arguments.config, grid, arguments.overrides)
+        axes = list(cells[0].labels)
         with FolderLock(folder, "sweep"):
-            hyperparameter_sweep.run_cells(cells, arguments.jobs)
-            rows = hyperparameter_sweep.collect(cells, grid)
-            hyperparameter_sweep.add_speeds(rows, cells)
-            hyperparameter_sweep.write_rows(folder / hyperparameter_sweep.RESULTS, rows)
-            print(f"written to {write_sweep_report(folder / 'report.html', rows, list(grid))}")
+            sweep.run_cells(cells, arguments.jobs)
+            keys = dict.fromkeys([*axes, *changed_keys(grid), sweep.SUBNETWORKS, "seed"])
+            rows = sweep.collect(cells, keys)
+            sweep.add_speeds(rows, cells)
+            sweep.write_results(folder, axes, rows)
+            print(f"written to {write_sweep_report(folder / 'report.html', rows, axes)}")
     return 0
+
+
+def _grid(arguments: argparse.Namespace) -> "Grid":
+    """Return the product of the grids that are given, or the default of the config."""
+    from mpvn.training.grids import config_grid
+
+    source = arguments.config or arguments.rewire[0]
+    if not arguments.grid:
+        return config_grid(source)
+    grid: dict[str, Any] = {}
+    for text in arguments.grid:
+        if arguments.config and text.isidentifier():
+            grid |= config_grid(source, text)
+        else:
+            grid |= dict([_grid_key(text)])
+    return grid
 
 
 def _grid_key(text: str) -> tuple[str, list[str]]:

@@ -1,10 +1,10 @@
 """The report of a sweep: figures and tables as in *Massively Parallel Video Networks*, section 4.
 
 - Accuracy and loss against the number of parallel subnetworks (figure 6; for rewired networks that
-  are not trained, figure 8 left).
+  are not trained, figure 8 left: "Seq. weights" and "Par. weights").
 - Throughput against the number of subnetworks (tables 2 to 4).
 - Loss against prediction latency (figure 8 right).
-- Accuracy against speed (figure 10; the paper shows the speed-up).
+- Accuracy against speed (figure 10 has the speed-up: `mpvn.report.speed_up`).
 - The table of all settings (table 1).
 
 If networks differ in cost: accuracy against multiply-adds, with the numbers of parameters as areas
@@ -44,7 +44,7 @@ def write_sweep_report(
     Args:
         path: The HTML file to write.
         rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
-        keys: Keys of the grid.
+        keys: The axes of the grid: keys of the config, with a dot, and names.
 
     Raises:
         ValueError: If there are no rows.
@@ -55,15 +55,15 @@ def write_sweep_report(
     metric = main_metric(rows[0], keys)
     table = [_table_row(group, settings) for group in _grouped(rows, settings).values()]
     best = (min if metric in LOWER_IS_BETTER else max)(table, key=lambda row: row[metric])
-    seeds = f", {len({row[SEED] for row in rows})} seeds" if SEED in keys else ""
-    best_setting = ", ".join(f"{_readable(key)} {best[key]}" for key in settings)
+    number = len({row.get(SEED) for row in rows})
+    seeds = f", {number} seeds" if number > 1 or SEED in keys else ""
     speed = "of a network that cannot stream"
     if best[SPEED] is not None:
         speed = f"at {best[SPEED]:.0f} frames per second on this machine"
     lead = (
         f"{len(rows)} runs in {len(table)} settings{seeds}. "
-        f"Best {_readable(metric)}: {best[metric]:.3f} ({best_setting or 'the only setting'}), "
-        f"{speed}."
+        f"Best {_readable(metric)}: {best[metric]:.3f} "
+        f"({_setting(best, settings) or 'the only setting'}), {speed}."
     )
     notes = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
     figures = list(sweep_figures(rows, keys))
@@ -73,12 +73,13 @@ def write_sweep_report(
 def main_metric(row: Row, keys: Sequence[str]) -> str:
     """Return the first metric by name that is not a loss, or `"loss"` if there is none."""
     losses = ("loss", "cross_entropy", "distance")
-    metrics = [
-        name
-        for name in sorted(row)
-        if name not in (*keys, *PLAN_COLUMNS, *losses) and not name.endswith(REAL_TIME)
-    ]
-    return metrics[0] if metrics else "loss"
+    names = [name for name in sorted(_measured(row, keys)) if not name.endswith(REAL_TIME)]
+    return next((name for name in names if name not in (*PLAN_COLUMNS, *losses)), "loss")
+
+
+def _measured(row: Row, keys: Sequence[str]) -> list[str]:
+    """Return the columns that are no settings: no axis, and no key of the config."""
+    return [name for name in row if name not in (*keys, SEED) and "." not in name]
 
 
 def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
@@ -86,16 +87,15 @@ def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
 
     Args:
         rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
-        keys: Keys of the grid.
+        keys: The axes of the grid.
     """
     settings = [key for key in keys if key != SEED]
     metric = main_metric(rows[0], keys)
     varying = [key for key in settings if len({row[key] for row in rows}) > 1]
     streaming = [row for row in rows if row[SPEED] is not None]
     if varying and streaming:
-        by_speed = _lines(
-            streaming, SPEED, metric, [k for k in settings if k != SUBNETWORKS], varying
-        )
+        others = [key for key in settings if key != SUBNETWORKS]
+        by_speed = _lines(streaming, SPEED, metric, others, varying)
         yield Figure(
             lines_figure(by_speed, "frames per second, streaming", _readable(metric)),
             f"{_readable(metric).capitalize()} against speed on this machine.",
@@ -177,8 +177,7 @@ def _lines(
             label = _setting(similar[0], [key for key in labels if key not in by])
             mean_x = statistics.fmean(row[x] for row in similar)
             points.append(Point.of(mean_x, [row[y] for row in similar], label))
-        name = ", ".join(f"{_readable(key)} {v}" for key, v in zip(by, values, strict=True))
-        lines[name] = sorted(points)
+        lines[_setting(dict(zip(by, values, strict=True)), by)] = sorted(points)
     return lines
 
 
@@ -193,9 +192,7 @@ def _table_row(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
     """Return the means over the seeds of one setting, and the range of each metric."""
     first = group[0]
     row: dict[str, Any] = {key: first[key] for key in settings}
-    for key in first:
-        if key in settings or key == SEED:
-            continue
+    for key in _measured(first, settings):
         values = [other[key] for other in group]
         row[key] = None if None in values else statistics.fmean(values)
         if len(group) > 1 and key not in PLAN_COLUMNS:
@@ -204,7 +201,10 @@ def _table_row(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _setting(row: Row, keys: Sequence[str]) -> str:
-    return ", ".join(f"{_readable(key)} {row[key]}" for key in keys)
+    """Return the values of `keys` in words. Names of an axis speak for themselves."""
+    return ", ".join(
+        f"{_readable(key)} {row[key]}" if "." in key else str(row[key]) for key in keys
+    )
 
 
 def _readable(key: str) -> str:

@@ -161,9 +161,8 @@ class HeatmapCrossEntropy(keras.losses.Loss):
     *Massively Parallel Video Networks* (section 4.2) weights the pixels of keypoints by 10, and
     does not say how a pixel beside a joint counts. Here a pixel with the target g, between 0 and 1,
     has the weight 1 + 9g, for both terms of its cross-entropy. The `pos_weight` of TensorFlow's
-    `weighted_cross_entropy_with_logits` would weight the term of g alone. Losses are therefore
-    not comparable with those of the paper's figure 6; their order, and their ratios to the loss of
-    the sequential network, are.
+    `weighted_cross_entropy_with_logits` would weight the term of g alone. So compare losses with
+    each other, not with the axis of the paper's figure 6.
 
     Args:
         joints: number of joints.

@@ -7,7 +7,6 @@ processes. Stopped runs resume, and finished ones are not started again.
 import concurrent.futures
 import dataclasses
 import functools
-import itertools
 import json
 import os
 import pathlib
@@ -25,14 +24,18 @@ from mpvn.network import VideoNetwork
 from mpvn.plan.cost import cost_of_clip
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
+from mpvn.training.grids import Grid, choices
 from mpvn.training.json_files import read_json
-from mpvn.training.overrides import call_of_config, config_functions, load_config, override
+from mpvn.training.overrides import load_config, override
 from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
-Grid = Mapping[str, Sequence[Any]]
-"""Values to try, by dotted key of a config."""
-
 RESULTS = "results.json"
+
+SUBNETWORKS = "plan.subnetworks"
+"""Key that every row has: speeds are relative to those of one subnetwork."""
+
+WEIGHTS = "weights"
+"""Label of rewired networks: how their weights were trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +47,13 @@ class Cell:
         source: a config file to train; or the folder of a run, whose network is evaluated with
             another plan.
         overrides: `"--config.key=value"`.
+        labels: what names the run in a report, by axis.
     """
 
     folder: pathlib.Path
     source: pathlib.Path
     overrides: tuple[str, ...]
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def rewired(self) -> bool:
@@ -95,39 +100,71 @@ class Cell:
         return [*start, "train", *place, *self.overrides]
 
 
-def default_grid(config: str | os.PathLike) -> Grid:
-    """Return the grid of a config file, from its function `get_grid()`.
-
-    Raises:
-        ValueError: the file has no such function, or cannot be run.
-    """
-    functions = config_functions(config) if os.path.isfile(config) else {}
-    if "get_grid" not in functions:
-        raise ValueError(
-            f"{os.fspath(config)} has no get_grid(). Expected values to try, such as "
-            "--grid plan.subnetworks=1,2,4 --grid seed=0,1,2"
-        )
-    return call_of_config(config, functions["get_grid"])
-
-
 def grid_cells(
     folder: str | os.PathLike,
     source: str | os.PathLike,
     grid: Grid,
     overrides: Sequence[str] = (),
+    labels: Mapping[str, Any] | None = None,
 ) -> list[Cell]:
-    """Return one cell for each combination of the grid's values, in a folder named after them.
+    """Return one cell for each point of the grid, in a folder named after it.
+
+    Args:
+        folder: where the folders of the cells are.
+        source: as of `Cell`.
+        grid: what to vary.
+        overrides: changes of all cells.
+        labels: further labels of all cells.
 
     Raises:
-        ValueError: there is no such key, or a value has the wrong type.
+        ValueError: there is no such key, a value has the wrong type, or as in `choices`.
     """
     cells = []
-    for values in itertools.product(*grid.values()):
-        chosen = [f"{key}={value}" for key, value in zip(grid, values, strict=True)]
-        options = (*overrides, *(f"--config.{choice}" for choice in chosen))
-        cell = Cell(pathlib.Path(folder, ",".join(chosen)), pathlib.Path(source), options)
+    for choice in choices(grid):
+        name = ",".join(f"{axis}={label}" for axis, label in choice.labels.items())
+        changes = (f"--config.{key}={value}" for key, value in choice.changes.items())
+        every = {**(labels or {}), **choice.labels}
+        options = (*overrides, *changes)
+        cell = Cell(pathlib.Path(folder, name), pathlib.Path(source), options, every)
         _ = cell.config  # checks keys and values before anything runs
         cells.append(cell)
+    return cells
+
+
+def rewired_cells(
+    folder: str | os.PathLike,
+    runs: Sequence[str | os.PathLike],
+    grid: Grid,
+    overrides: Sequence[str] = (),
+) -> list[Cell]:
+    """Return the cells that evaluate the networks of runs under other plans, without training.
+
+    Their label `WEIGHTS` is that of figure 8 of *Massively Parallel Video Networks*: "Seq.
+    weights" of a network that was trained with one subnetwork, else "Par. weights", with the number
+    of subnetworks where it differs between the runs.
+
+    Args:
+        folder: where the folders of the cells are; with several runs, in folders of their names.
+        runs: folders of runs.
+        grid: what to vary, such as `{"plan.subnetworks": (1, 4)}`.
+        overrides: changes of all cells.
+
+    Raises:
+        ValueError: two runs have the same name, there is no run, or as in `grid_cells`.
+    """
+    names = [pathlib.Path(run).resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Cannot rewire runs of the same name. Expected different ones. Received: {names}"
+        )
+    trained = [RunFolder(run).config().plan.subnetworks for run in runs]
+    several = len(set(trained) - {1}) > 1
+    cells = []
+    for run, name, number in zip(runs, names, trained, strict=True):
+        parallel = f"Par. weights, {number} subnetworks" if several else "Par. weights"
+        labels = {WEIGHTS: "Seq. weights" if number == 1 else parallel}
+        place = pathlib.Path(folder, name) if len(runs) > 1 else folder
+        cells += grid_cells(place, run, grid, overrides, labels)
     return cells
 
 
@@ -191,10 +228,16 @@ def _call(
 # --- results ------------------------------------------------------------------------------------
 
 
-def collect(cells: Iterable[Cell], grid: Grid) -> list[dict[str, Any]]:
-    """Return a row for each cell that is done: its values of the grid's keys, and its metrics."""
-    done = [(cell, flat(cell.config.to_dict())) for cell in cells if cell.done]
-    return [{**{key: values[key] for key in grid}, **cell.result} for cell, values in done]
+def collect(cells: Iterable[Cell], keys: Iterable[str]) -> list[dict[str, Any]]:
+    """Return a row for each cell that is done: its values of `keys`, and its metrics.
+
+    Args:
+        cells: the cells.
+        keys: labels of the cells, or keys of their configs.
+    """
+    keys = list(keys)
+    done = [(cell, {**cell.labels, **flat(cell.config.to_dict())}) for cell in cells if cell.done]
+    return [{**{key: values[key] for key in keys}, **cell.result} for cell, values in done]
 
 
 def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:
@@ -226,6 +269,31 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
         row["parameters"] = plan.graph.model.count_params()
 
 
-def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as JSON, one per line."""
-    write_atomically(path, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+def write_results(
+    folder: str | os.PathLike, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the rows of a sweep as JSON, one per line, and the names of its axes."""
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    text = f'{{"axes": {json.dumps(list(axes))}, "rows": [\n{lines}\n]}}\n'
+    write_atomically(pathlib.Path(folder, RESULTS), text)
+
+
+def read_results(folder: str | os.PathLike) -> list[dict[str, Any]]:
+    """Return the rows of a finished sweep.
+
+    Raises:
+        ValueError: the folder has no results of a sweep, or they are damaged.
+    """
+    path = pathlib.Path(folder, RESULTS)
+    if not path.is_file():
+        raise ValueError(
+            f"{os.fspath(folder)}: expected the folder of a finished sweep. Received: a folder "
+            f"without {RESULTS}. Run mpvn sweep to its end"
+        )
+    stored = read_json(path)
+    if not isinstance(stored.get("rows"), list):
+        raise ValueError(
+            f"{path}: expected the results of a sweep. Received: another file, or one of another "
+            "version. Run mpvn sweep again, which does not train finished runs again"
+        )
+    return stored["rows"]

@@ -1,16 +1,22 @@
 """Hyper-parameter sweeps: run in processes, resumed, rewired, measured, drawn."""
 
 import contextlib
-import json
 import pathlib
 from typing import IO
 
+import keras
+import numpy as np
 import pytest
+from small_runs import small_config, untrained_run
 
 from mpvn import cli
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
 from mpvn.report.sweep import main_metric, sweep_figures, write_sweep_report
-from mpvn.training import RunFolder, hyperparameter_sweep
-from mpvn.training.hyperparameter_sweep import Cell, collect, default_grid, grid_cells, run_cells
+from mpvn.training import Experiment, RunFolder, build, hyperparameter_sweep
+from mpvn.training.grids import changed_keys, config_grid
+from mpvn.training.hyperparameter_sweep import Cell, collect, grid_cells, read_results, run_cells
+from mpvn.training.run_folder import flat
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def test_a_sweep_trains_in_processes_resumes_and_reports(
     arguments = ["sweep", "--config", str(config_file), "--output", str(folder), "--jobs", "2"]
     arguments += [f"--config.training.{key}=2" for key in ("steps", "evaluate_every")]
     assert run(*arguments) == 0
-    rows = json.loads((folder / "results.json").read_text())
+    rows = read_results(folder)
     assert [(row["plan.subnetworks"], row["seed"]) for row in rows] == [(1, 0), (3, 0)]
     for row in rows:
         cell = RunFolder(folder / f"plan.subnetworks={row['plan.subnetworks']},seed=0")
@@ -66,13 +72,38 @@ def test_a_sweep_trains_in_processes_resumes_and_reports(
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_sweep_rewires_a_trained_network(trained: RunFolder, tmp_path: pathlib.Path) -> None:
-    best = min(row["loss"] for row in trained.rows() if row["split"] == "evaluation")
+def test_a_sweep_rewires_sequential_and_parallel_networks(
+    trained: RunFolder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figure 8 left: each frame model under the other plan, with the loss of its outputs."""
+    monkeypatch.setattr(hyperparameter_sweep, "stream_speeds", lambda networks, _: [9.0, 8.0])
+    config = small_config(plan__subnetworks=6)
+    parallel = untrained_run(tmp_path / "parallel", config)
+    runs = [str(trained.path), str(parallel.path)]
     output, grid = tmp_path / "rewired", ["--grid", "plan.subnetworks=1,6"]
-    assert run("sweep", "--rewire", str(trained.path), *grid, "--output", str(output)) == 0
-    same, other = json.loads((output / "results.json").read_text())
-    assert same["loss"] == pytest.approx(best, rel=1e-5)
-    assert other["loss"] != pytest.approx(best, rel=1e-5)
+    assert run("sweep", "--rewire", *runs, *grid, "--output", str(output)) == 0
+    rows = read_results(output)
+    seen = [(row["weights"], row["plan.subnetworks"]) for row in rows]
+    assert seen == [(f"{kind}. weights", number) for kind in ("Seq", "Par") for number in (1, 6)]
+    best = min(row["loss"] for row in trained.rows() if row["split"] == "evaluation")
+    assert rows[0]["loss"] == pytest.approx(best, rel=1e-5)
+    experiment = build(config, to_train=False)
+    for row, folder, number in ((rows[1], trained, 6), (rows[2], parallel, 1)):
+        assert row["loss"] == pytest.approx(loss_under(experiment, folder, number), rel=1e-5)
+    assert len({round(row["loss"], 4) for row in rows}) == 4
+    page = (output / "report.html").read_text()
+    assert "Seq. weights" in page and "Par. weights" in page and "4 runs in 4 settings" in page
+    twice = run("sweep", "--rewire", runs[0], runs[0], *grid, "--output", str(output))
+    assert twice == cli.EXIT_MISTAKE
+
+
+def loss_under(experiment: Experiment, folder: RunFolder, subnetworks: int) -> float:
+    """Return the mean loss over the evaluation videos of a run's frame model under a plan."""
+    model = keras.saving.load_model(folder.network).frame_model
+    network = VideoNetwork(model, Plan(model, subnetworks, partition="units"))
+    clips = experiment.evaluation.dataset().map(experiment.prepare_evaluation)
+    losses = [experiment.task.loss(target, network(clip), weight) for clip, target, weight in clips]
+    return float(np.mean(losses))
 
 
 @pytest.mark.usefixtures("in_process")
@@ -85,7 +116,39 @@ def test_a_run_with_another_config_is_not_done(
     assert not longer.done
     with pytest.raises(ValueError, match="1 of 1 runs failed:\n.*other values of training.steps"):
         run_cells([longer])
-    assert [row["seed"] for row in collect([first, longer], {"seed": (0,)})] == [0]
+    assert [row["seed"] for row in collect([first, longer], ["seed"])] == [0]
+
+
+def test_a_grid_is_a_product_of_values_and_of_named_changes(
+    tmp_path: pathlib.Path, config_file: pathlib.Path
+) -> None:
+    """The rows of a table are no product of keys. Their names are those of the folders."""
+    network = {"first": {"plan.subnetworks": 2, "clip.frames": 7}, "second": {"seed": 5}}
+    cells = grid_cells(tmp_path, config_file, {"network": network, "task.latency": (0, "2")})
+    names = [f"network={name},task.latency={latency}" for name in network for latency in (0, 2)]
+    assert [cell.folder.name for cell in cells] == names
+    keys = ("plan.subnetworks", "clip.frames", "seed", "task.latency")
+    seen = [[flat(cell.config.to_dict())[key] for key in keys] for cell in cells]
+    assert seen == [[2, 7, 0, 0], [2, 7, 0, 2], [1, 6, 5, 0], [1, 6, 5, 2]]
+    assert changed_keys({"network": network, "task.latency": (0, 2)}) == [*keys]
+    for fault, grid in {
+        "not a key of the config": {"seed": {"a": {}}},
+        "has no dot": {"a.b": {"c": {}}},
+        "without '/', ',' and '='. Received: 'a,b'": {"network": {"a,b": {}}},
+        "config.seed on two axes": {"network": {"a": {"seed": 1}}, "seed": (0, 1)},
+        "no values on the axis 'seed'": {"seed": ()},
+    }.items():
+        with pytest.raises(ValueError, match=fault):
+            grid_cells(tmp_path, config_file, grid)
+
+
+def test_a_config_has_several_grids(config_file: pathlib.Path) -> None:
+    text = config_file.read_text() + "def get_grid_table_1():\n    return {'seed': (3,)}\n"
+    config_file.write_text(text)
+    assert config_grid(config_file) == {"plan.subnetworks": (1, 3), "seed": (0,)}
+    assert config_grid(config_file, "table_1") == {"seed": (3,)}
+    with pytest.raises(ValueError, match="has no grid 'tabel_1'.*Did you mean 'table_1'"):
+        config_grid(config_file, "tabel_1")
 
 
 def test_a_sweep_refuses(tmp_path: pathlib.Path, config_file: pathlib.Path) -> None:
@@ -94,7 +157,7 @@ def test_a_sweep_refuses(tmp_path: pathlib.Path, config_file: pathlib.Path) -> N
     bare = tmp_path / "bare.py"
     bare.write_text("def get_config(): pass\n")
     with pytest.raises(ValueError, match=r"has no get_grid\(\). Expected values to try"):
-        default_grid(bare)
+        config_grid(bare)
     assert run("sweep") == cli.EXIT_MISTAKE
     assert run("sweep", "--config", str(config_file), "--grid", "seed") == cli.EXIT_MISTAKE
 
@@ -125,5 +188,16 @@ def test_figures_and_tables_show_means_over_seeds(tmp_path: pathlib.Path) -> Non
     page = path.read_text()
     assert "0.565" in page  # mean pck_10 of the last setting, the best
     assert "8 runs in 4 settings, 2 seeds" in page
+    named = [
+        {
+            **row,
+            "network": f"row {row['seed']}",
+            "frames/s": row["frames/s"] if row["seed"] else None,
+        }
+        for row in rows[:2]
+    ]
+    page = write_sweep_report(path, named, ["network"]).read_text()
+    assert "Best pck 10: 0.510 (row 1), at 10 frames per second" in page
+    assert "row 0" in page and "task.latency" not in page
     with pytest.raises(ValueError, match="at least one row"):
         write_sweep_report(path, [], keys)

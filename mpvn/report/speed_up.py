@@ -1,0 +1,81 @@
+"""Accuracy against speed-up, both relative to the sequential network, for several sweeps.
+
+*Massively Parallel Video Networks*, figure 10: recognition and keypoints in one picture. The
+accuracy of keypoints is the inverse of the loss.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mpvn.report.plots import Point, lines_figure
+
+Row = Mapping[str, Any]
+
+SUBNETWORKS, SPEED, SEED, LOSS = "plan.subnetworks", "frames/s", "seed", "loss"
+
+ACCURACIES = ("clip_top1", "clip_map")
+"""Metrics of recognition. Sweeps of other tasks are compared by the inverse of their loss."""
+
+
+def speed_up_figure(sweeps: Mapping[str, Sequence[Row]]) -> str:
+    """Return SVG with a line for each sweep, from its sequential network at (1, 1) on.
+
+    A sweep whose settings vary in more than subnetworks and seeds has a line for each setting, with
+    a sequential network of its own. Points are means over seeds, with their range and the number of
+    subnetworks. Networks that cannot stream have no speed, and are left out.
+
+    Args:
+        sweeps: The rows of each sweep, as `mpvn.training.hyperparameter_sweep.read_results` returns
+            them, by name.
+
+    Raises:
+        ValueError: If a sweep has no network that streams, or a line has no sequential network.
+    """
+    lines: dict[str, list[Point]] = {}
+    for sweep, rows in sweeps.items():
+        streaming = [row for row in rows if row[SPEED]]
+        if not streaming:
+            raise ValueError(
+                f"{sweep}: expected networks with a speed ({SPEED}). Received: {len(rows)} rows "
+                "without one"
+            )
+        for setting, group in _by_setting(streaming):
+            name = f"{sweep}, {setting}" if setting else sweep
+            lines[name] = list(_points(name, group))
+    return lines_figure(lines, "speed-up", "accuracy or 1 / loss, relative to sequential")
+
+
+def _points(name: str, rows: Sequence[Row]) -> Iterator[Point]:
+    """Yield the points of a line, by number of subnetworks."""
+    groups: dict[int, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row[SUBNETWORKS]):
+        groups.setdefault(row[SUBNETWORKS], []).append(row)
+    if 1 not in groups:
+        raise ValueError(
+            f"{name}: expected a row of the sequential network, {SUBNETWORKS}=1, which others are "
+            f"compared with. Received: {', '.join(map(str, groups))}. Add it to the grid"
+        )
+    speed, accuracy = (statistics.fmean(map(f, groups[1])) for f in (_speed, _accuracy))
+    for number, group in groups.items():
+        speed_up = statistics.fmean(map(_speed, group)) / speed
+        yield Point.of(speed_up, [_accuracy(row) / accuracy for row in group], str(number))
+
+
+def _by_setting(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the rows of each setting of the other keys that vary, with the setting in words."""
+    keys = {key for row in rows for key in row if "." in key or key == "weights"} - {SUBNETWORKS}
+    varying = [key for key in sorted(keys) if len({str(row.get(key)) for row in rows}) > 1]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        values = (f"{key.rpartition('.')[2].replace('_', ' ')} {row.get(key)}" for key in varying)
+        groups.setdefault(", ".join(values), []).append(row)
+    yield from groups.items()
+
+
+def _speed(row: Row) -> float:
+    return row[SPEED]
+
+
+def _accuracy(row: Row) -> float:
+    return next((row[name] for name in ACCURACIES if name in row), 1 / row[LOSS])
