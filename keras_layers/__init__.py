@@ -10,8 +10,10 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from keras_layers.boundary import Boundary
+from keras_layers.conv_recurrent import TemporalConvGRU2D, TemporalConvLSTM2D
 from keras_layers.feedback import Feedback
 from keras_layers.non_local import NonLocal
+from keras_layers.recurrent import RecurrentLayer
 from keras_layers.shortcut_merge import ShortcutMerge
 from keras_layers.sideways import Sideways
 from keras_layers.space_to_depth import DepthToSpace, SpaceTimeToDepth, SpaceToDepth
@@ -27,6 +29,7 @@ __all__ = [
     "DepthToSpace",
     "Feedback",
     "NonLocal",
+    "RecurrentLayer",
     "ShortcutMerge",
     "Sideways",
     "SpaceTimeToDepth",
@@ -34,6 +37,8 @@ __all__ = [
     "SubnetworkCell",
     "TemporalAveragePooling3D",
     "TemporalConv3D",
+    "TemporalConvGRU2D",
+    "TemporalConvLSTM2D",
     "TemporalLayer",
     "TemporalMaxPooling3D",
     "TemporalRelation",

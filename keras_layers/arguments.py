@@ -29,18 +29,20 @@ def check_padding(padding: str) -> None:
         raise ValueError(f"Invalid padding. Expected 'same' or 'valid'. Received: {padding!r}")
 
 
-def output_size(
-    size: int | None, kernel: int, stride: int, padding: str, dilation: int = 1
-) -> int | None:
+def output_size(size: Any, kernel: int, stride: int, padding: str, dilation: int = 1) -> Any:
     """Return the output size of a convolution or pooling along one spatial axis.
 
+    Args:
+        size: Size of the input: an int, None if it is unknown, or a scalar tensor.
+        kernel, stride, padding, dilation: As in Keras, along this axis.
+
     Raises:
-        ValueError: If the kernel is larger than the input.
+        ValueError: If the kernel is larger than the input, and that is known.
     """
     if size is None:
         return None
     border = 0 if padding == "same" else dilation * (kernel - 1)
-    if size <= border:
+    if isinstance(size, int) and size <= border:
         raise ValueError(
             f"The kernel is larger than the frame. Expected a frame of at least {border + 1} "
             f"pixels. Received: {size}"

@@ -18,6 +18,9 @@ import keras_layers
 
 Shape = tuple[int, int, int]
 
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+"""Parameters of nodes that are weights, in the order of their layers' variables."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -156,6 +159,30 @@ class Builder:
         }
         return self._compute(Node(name, kind, (x,), params))
 
+    def recurrent(
+        self,
+        kind: str,
+        name: str,
+        x: str,
+        filters: int,
+        size: int = 1,
+        strides: int = 1,
+        padding: str = "same",
+        use_bias: bool = True,
+    ) -> str:
+        """Add a recurrent convolution; `kind` is `"conv_gru"` or `"conv_lstm"`."""
+        width = filters * {"conv_gru": 3, "conv_lstm": 4}[kind]
+        kernel, bias = self._weights((size, size), x, width, use_bias)
+        recurrent = self.rng.normal(size=(size, size, filters, width))
+        params = {
+            "kernel": kernel,
+            "recurrent_kernel": recurrent * 1.5 / math.sqrt(size * size * filters),
+            "bias": bias,
+            "strides": (strides, strides),
+            "padding": padding,
+        }
+        return self._compute(Node(name, kind, (x,), params))
+
     def feedback(self, name: str, x: str, source: str, shape: Shape) -> str:
         """Add a node that returns the value of `source`, a later node, at the previous step."""
         return self._append(Node(name, "feedback", (x,), {"source": source, "shape": shape}), shape)
@@ -223,8 +250,8 @@ def to_keras(network: Network, name: str = "network") -> keras.Model:
         parents = [tensors[parent] for parent in node.parents]
         tensors[node.name] = layer(parents if node.kind in ("add", "concat") else parents[0])
         if "kernel" in node.params and node.name == node.layer:
-            bias = node.params["bias"]
-            layer.set_weights([node.params["kernel"], *([] if bias is None else [bias])])
+            weights = [node.params.get(name) for name in WEIGHTS]
+            layer.set_weights([weight for weight in weights if weight is not None])
     inputs = [tensors[node.name] for node in network.inputs]
     outputs = [tensors[output] for output in network.outputs]
     return keras.Model(_structure(inputs), _structure(outputs), name=name)
@@ -257,6 +284,19 @@ def _layer(node: Node) -> keras.Layer:
                 use_bias=p["bias"] is not None,
                 name=node.layer,
             )
+        case "conv_gru" | "conv_lstm":
+            cls = {
+                "conv_gru": keras_layers.TemporalConvGRU2D,
+                "conv_lstm": keras_layers.TemporalConvLSTM2D,
+            }[node.kind]
+            return cls(
+                p["recurrent_kernel"].shape[2],
+                p["kernel"].shape[:2],
+                strides=p["strides"],
+                padding=p["padding"],
+                use_bias=p["bias"] is not None,
+                name=node.layer,
+            )
         case "maxpool" | "avgpool" | "temporal_max" | "temporal_avg":
             pools = {
                 "maxpool": keras.layers.MaxPooling2D,
@@ -283,7 +323,7 @@ def map_weights(
     changed = []
     for node in nodes:
         params = dict(node.params)
-        for weight in ("kernel", "bias"):
+        for weight in WEIGHTS:
             if params.get(weight) is not None:
                 params[weight] = change(f"{scope}{node.layer}/{weight}", params[weight])
         if node.kind == "model":
@@ -302,7 +342,7 @@ def variables_by_name(
         if node.kind == "model":
             inner = variables_by_name(layer, node.params["nodes"], f"{scope}{node.layer}/")
             named.update(inner)
-        for weight in ("kernel", "bias"):
+        for weight in WEIGHTS:
             if node.params.get(weight) is not None:
                 named[f"{scope}{node.layer}/{weight}"] = getattr(layer, weight)
     return named

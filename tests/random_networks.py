@@ -15,11 +15,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 from network_data import Builder, Network
-from reference import Node, flatten, resolve
+from reference import RECURRENT_KINDS, Node, flatten, resolve
 
 RATES = (1, 2, 3, 4)
 LARGEST_PERIOD = 12  # of the drawn rates; a temporal stride may double it
-UNARY_KINDS = ("conv", "activation", "pool", "temporal_conv", "temporal_pool")
+UNARY_KINDS = ("conv", "activation", "pool", "temporal_conv", "temporal_pool", "recurrent")
 
 
 @st.composite
@@ -59,7 +59,7 @@ def _draw_node(draw: st.DrawFn, net: Builder, suffix: str) -> None:
     shareable = [
         node.name
         for node in net.nodes
-        if node.kind in ("conv", "temporal_conv")
+        if node.kind in ("conv", "temporal_conv", *RECURRENT_KINDS)
         and node.name == node.layer
         and net.shapes[node.parents[0]][-1] == net.shapes[x][-1]
         and min(net.shapes[x][:2]) >= 3
@@ -135,6 +135,10 @@ def _draw_unary(draw: st.DrawFn, net: Builder, x: str, kind: str, suffix: object
                 activation,
                 use_bias,
             )
+        case "recurrent":
+            kind = draw(st.sampled_from(RECURRENT_KINDS))
+            name = f"{kind}{suffix}"
+            return net.recurrent(kind, name, x, filters, size, strides, padding, use_bias)
         case "temporal_pool":
             pool_kind = draw(st.sampled_from(["temporal_max", "temporal_avg"]))
             name = f"{pool_kind}{suffix}"

@@ -11,6 +11,8 @@ neither TensorFlow nor the package, keeps every value, and states each rule of t
 - the head reads this step's value of everything;
 - a temporal layer of kernel ``k`` sees the last ``k`` ticks of its producer that are visible over
   its edge, newest last, with zeros before the start, whatever its own clock;
+- a recurrent layer reads, besides its input, what it computed at its own previous tick, zeros at
+  its first one;
 - a feedback node takes, at its ticks, the value that its source held after the previous step.
 
 Limits: it is slow, it never frees a value, and it does not check what a plan must check.
@@ -27,6 +29,7 @@ import numpy as np
 Array = np.ndarray
 
 TEMPORAL_KINDS = ("temporal_conv", "temporal_max", "temporal_avg")
+RECURRENT_KINDS = ("conv_gru", "conv_lstm")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Node:
             layer ``"conv:1"``, inside a nested model ``"outer/conv"``.
         kind: one of ``"input"``, ``"conv"``, ``"relu"``, ``"tanh"``, ``"add"``, ``"concat"``,
             ``"maxpool"``, ``"avgpool"``, ``"upsample"``, ``"temporal_conv"``, ``"temporal_max"``,
-            ``"temporal_avg"``, ``"feedback"`` or ``"model"``.
+            ``"temporal_avg"``, ``"conv_gru"``, ``"conv_lstm"``, ``"feedback"`` or ``"model"``.
         parents: names of the producers, in the order in which the layer takes them.
         params: weights and settings, by kind (see `compute`). A ``"model"`` has ``nodes`` (the
             first is its input, of any name) and ``output``.
@@ -148,6 +151,7 @@ class Interpreter:
         self.previous = copy.deepcopy(self.values)
         # All ticks of every node so far, as (time, value), oldest first.
         self.ticks: dict[str, list[tuple[int, Array]]] = {node.name: [] for node in self.nodes}
+        self.memories: dict[str, list[Array] | None] = dict.fromkeys(self.kinds)
 
     def step(self, frames: Mapping[str, Array]) -> dict[str, Array]:
         """Advance by one step.
@@ -165,6 +169,8 @@ class Interpreter:
                     value = np.asarray(frames[node.name], np.float64)
                 elif node.kind == "feedback":
                     value = self.read_feedback(node)
+                elif node.kind in RECURRENT_KINDS:
+                    value = self.remember(node)
                 else:
                     value = compute(node, [self.read(node, parent) for parent in node.parents])
                 self.values[node.name] = value
@@ -195,6 +201,13 @@ class Interpreter:
     def read_feedback(self, node: Node) -> Array:
         """Return the value that the node's source held after the previous step."""
         return self.previous[node.params["source"]]
+
+    def remember(self, node: Node) -> Array:
+        """Advance the memory of a recurrent node by one tick, and return its output."""
+        (parent,) = node.parents
+        memory = recur(node, self.read(node, parent), self.memories[node.name])
+        self.memories[node.name] = memory
+        return memory[0]
 
     def read_window(self, node: Node, parent: str) -> list[Array]:
         """Return the last ticks of the parent that are visible over the edge, newest last."""
@@ -279,7 +292,31 @@ def compute(node: Node, values: list[Any]) -> Array:
                 pool(x, p["size"][1:], p["strides"][1:], p["padding"], reduce) for x in values[0]
             ]
             return reduce(pooled, axis=0)
+        case "conv_gru" | "conv_lstm":
+            return recur(node, values[0], None)[0]
     raise ValueError(f"{node.name!r} has an unknown kind. Received: kind={node.kind!r}")
+
+
+def recur(node: Node, x: Array, memory: list[Array] | None) -> list[Array]:
+    """Apply a recurrent layer to `x` and its `memory`, the output first; None is zeros."""
+    p = node.params
+    filters = p["recurrent_kernel"].shape[2]
+    given = conv(x, p["kernel"], p["strides"], p["padding"])
+    if p["bias"] is not None:
+        given = given + p["bias"]
+    gate = lambda y, number: y[..., number * filters : (number + 1) * filters]  # noqa: E731
+    again = lambda y: conv(y, p["recurrent_kernel"], (1, 1), "same")  # noqa: E731
+    sigmoid = lambda y: 1 / (1 + np.exp(-y))  # noqa: E731
+    zeros = np.zeros((*given.shape[:3], filters))
+    if node.kind == "conv_gru":
+        (h,) = memory or [zeros]
+        update, reset = (sigmoid(gate(given, n) + gate(again(h), n)) for n in (0, 1))
+        new = np.tanh(gate(given, 2) + gate(again(reset * h), 2))
+        return [update * h + (1 - update) * new]
+    h, c = memory or [zeros, zeros]
+    y = given + again(h)
+    c = sigmoid(gate(y, 1)) * c + sigmoid(gate(y, 0)) * np.tanh(gate(y, 2))
+    return [sigmoid(gate(y, 3)) * np.tanh(c), c]
 
 
 ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {

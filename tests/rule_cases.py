@@ -176,6 +176,30 @@ def temporal_pooling_counts_the_zeros_before_the_start() -> Case:
 
 
 @case
+def memory_of_its_own_ticks() -> Case:
+    """A recurrent layer reads its own previous tick, at any clock, not its input's."""
+    net = Builder(seed=24)
+    a = net.conv("a", net.input("frame", FRAME), 2)
+    gru = net.recurrent("conv_gru", "gru", a, 2, size=3)
+    lstm = net.recurrent("conv_lstm", "lstm", a, 3, size=2, strides=2)
+    plan = settings(("lstm",), {"gru": 2, "lstm": 3}, {"gru": 1, "lstm": 2})
+    return Case(net.build(gru, lstm), plan, batch_size=3, steps=9, phase=7, cuts=(1, 5))
+
+
+@case
+def memories_of_a_shared_layer_and_of_nested_models() -> Case:
+    net, inner = Builder(seed=25), Builder(seed=26)
+    frame = net.input("frame", FRAME)
+    twice = net.recurrent("conv_lstm", "twice", frame, 2)
+    again = net.call_again("twice", net.temporal_conv("window", twice, 2, window=3))
+    memory = inner.recurrent("conv_gru", "memory", inner.input("x", FRAME), 2, padding="valid")
+    outer = net.nested("outer", again, inner, memory)
+    clocks = {"twice": 1, "window": 2, "twice:1": 2, "outer/memory": 2}
+    plan = settings(("window", "outer/memory"), clocks, {"window": 1, "twice:1": 1})
+    return Case(net.build(net.concat("both", outer, twice), again), plan, steps=6)
+
+
+@case
 def feedback_within_a_subnetwork() -> Case:
     net = Builder(seed=9)
     frame = net.input("frame", FRAME)

@@ -12,7 +12,7 @@ class FrameRun(Run):
     """The tensors `[B, ...]` of one frame while it is being computed.
 
     A temporal layer sees the frame at all ticks of its window. A feedback node has no past and is
-    zero.
+    zero, and a recurrent layer starts from an empty memory.
 
     Args:
         plan: which nodes there are, and where they run.

@@ -5,9 +5,9 @@
         ticks = node(inputs)                              [B*n, ...] -> [B, n, ...]
 
 A boundary is then a shift by one step along time, a clock a selection of ticks, a temporal layer a
-stack of shifted copies. Values and gradients are those of `unroll`, except that batch norm in
-training takes its statistics over all ticks of the clip, not over each step. Feedback is not
-possible.
+stack of shifted copies. A recurrent layer goes through its ticks in a loop of its own. Values and
+gradients are those of `unroll`, except that batch norm in training takes its statistics over all
+ticks of the clip, not over each step. Feedback is not possible.
 
 A reader looks up values in the *sequence* of a tensor: the slots from before the clip, then the
 ticks in the clip. So a clip can continue from a state, and a long clip can run in chunks.
@@ -146,6 +146,8 @@ class _ClipRun(Run):
     def _call(self, node: Node, count: int | tf.Tensor) -> list[tf.Tensor]:
         """Return the outputs `[B, n, ...]` of `node` at all its `count` ticks."""
         inputs = self._inputs(node)
+        if node.memory:  # all inputs before step 0 are defined for it: no call is cut
+            return node.call(inputs, self.training)
         cut = self._clock(node).count(self._cut_before[node.index] - self._number)
         if cut <= 0:
             return self._call_at(node, count, inputs)
@@ -167,11 +169,16 @@ class _ClipRun(Run):
         return [unfold_time(output, self._batch, count) for output in outputs]
 
     def _inputs(self, node: Node) -> list[tf.Tensor]:
-        """Return what `node` reads at its ticks, or its window, oldest first, `[B, n, ...]`."""
+        """Return what `node` reads at its ticks, or its window, oldest first, `[B, n, ...]`.
+
+        A recurrent layer also reads its memory before the clip, `[B, ...]`.
+        """
         clock = self._clock(node)
         reads = self.edges(node)
         if not node.temporal:
-            return [self.seen(read, node) for read in reads]
+            memory = [read.held.slots[-1] for read in reads[len(node.inputs) :] if read.held]
+            inputs = [self.seen(read, node) for read in reads[: len(node.inputs)]]
+            return [*inputs, *(self.values[before(slot)] for slot in memory)]
         (read,) = reads
         layer, window = node.temporal, []
         if read.past:

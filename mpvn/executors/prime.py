@@ -6,8 +6,9 @@
 
 Then the outputs mean something from the first step on, and no layer sees zeros that come from no
 frame. (*Massively Parallel Video Networks* starts from zeros; this is our option.) Without
-feedback, a primed stream is one whose first frame was repeated for long enough before it. A
-feedback node reads zeros while memories are primed.
+feedback and recurrent layers, a primed stream is one whose first frame was repeated for long enough
+before it. A feedback node reads zeros while memories are primed. A recurrent layer starts as if it
+had seen that frame once: its memory is one tick old, not the limit of many, which may not exist.
 
 In training, batch norm takes the statistics of the first frames for their own normalization, as it
 does for a step. Priming changes no variable and adds no loss: a frame counts once, when its step

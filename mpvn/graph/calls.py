@@ -20,6 +20,8 @@ from keras.src.backend import get_keras_mask as get_mask
 from keras.src.backend import set_keras_mask
 from keras.src.backend.common import global_state
 
+from keras_layers.recurrent import RecurrentLayer
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
@@ -48,26 +50,35 @@ class Call:
         """Run the operation.
 
         Args:
-            values: the tensors among the arguments, then their masks.
+            values: the tensors among the arguments, then their masks; for a recurrent layer, its
+                input, then its memory, which is empty if it is left out.
             training: the network's training mode.
 
         Returns:
-            The outputs, then their masks.
+            The outputs, then their masks; for a recurrent layer, its memory after the call.
         """
         tensors, masks = values[: len(self.masks)], values[len(self.masks) :]
         outputs = self.run(tensors, masks, training)
         results = [get_mask(outputs[position]) for position in self.masked_outputs]
-        for tensor in (*tensors, *outputs):
-            if not isinstance(tensor, keras.KerasTensor):  # symbolic tensors keep their masks
+        if not _symbolic(tensors):  # symbolic tensors keep their masks
+            for tensor in (*tensors, *outputs):
                 set_mask(tensor, None)
         return [*map(_cast, outputs, self.dtypes), *results]
 
     def run(self, tensors: list, masks: list, training: bool | None) -> list:
-        """Return the outputs as the operation returns them, with masks attached."""
+        """Return the outputs as the operation returns them, with masks attached.
+
+        Args:
+            tensors: the tensors among the arguments.
+            masks: their masks, or the memory of a recurrent layer.
+            training: the network's training mode.
+        """
         for tensor, position in zip(tensors, self.masks, strict=True):
             set_mask(tensor, None if position is None else masks[position])
         ids = map(id, self.arguments.keras_tensors)
         args, kwargs = self.arguments.fill_in(dict(zip(ids, tensors, strict=True)))
+        if isinstance(self.operation, RecurrentLayer) and not _symbolic(tensors):
+            args, kwargs = ([*tensors, *masks],), {}  # in a list, so that the memory is returned
         training = self.training if training is None else training
         if training is not None and takes_training(self.operation):
             kwargs = {**kwargs, "training": training}
@@ -136,6 +147,11 @@ def set_mask(tensor: Any, mask: Any) -> None:
     """Attach the implicit `mask` to `tensor`, or remove it if `mask` is None."""
     if mask is not None or get_mask(tensor) is not None:
         set_keras_mask(tensor, mask)
+
+
+def _symbolic(tensors: list) -> bool:
+    """Return whether a call on `tensors` becomes a part of a functional model."""
+    return any(isinstance(tensor, keras.KerasTensor) for tensor in tensors)
 
 
 def _cast(value: Any, dtype: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_layers.feedback import Feedback
+from keras_layers.recurrent import RecurrentLayer
 from keras_layers.temporal import TemporalLayer, is_temporal
 from mpvn.graph.calls import get_mask, set_mask
 from mpvn.graph.structures import match_inputs
@@ -45,7 +46,8 @@ class Node:
         name: name of the layer; `name:1` for its second call; `outer/name` within a nested model.
         operation: the Keras layer or operation.
         inputs: indices of the tensors that it reads, then of their masks.
-        outputs: indices of the tensors that it outputs, then of their masks.
+        outputs: indices of the tensors that it outputs, then of their masks, or of the rest of its
+            memory.
         symbolic_outputs: Keras's symbolic outputs, to build other models on.
         _call: runs the operation, see `call`.
         constants: the arguments of the call that are not tensors of the model.
@@ -63,6 +65,7 @@ class Node:
     def call(self, values: list, training: bool | None = None) -> list:
         """Run the operation on `values`, one per entry of `inputs`; return one per output.
 
+        Values of `memory` may follow; without them, the node starts from an empty memory.
         As in Keras's functional models, a `training` that is not None overrides the value with
         which the operation was called when the model was built.
         """
@@ -100,6 +103,14 @@ class Node:
     def temporal_stride(self) -> int:
         """Ticks of its input per tick of the node."""
         return self.temporal.temporal_stride if self.temporal else 1
+
+    @property
+    def memory(self) -> tuple[int, ...]:
+        """Indices of the tensors that the node reads as they were at its previous tick: its own.
+
+        Only a recurrent layer has any.
+        """
+        return self.outputs if isinstance(self.operation, RecurrentLayer) else ()
 
     @property
     def feedback_source(self) -> str | None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from keras_layers.feedback import Feedback
-from keras_layers.temporal import is_temporal
+from keras_layers.recurrent import RecurrentLayer
 from mpvn.graph.calls import Call, trace
 from mpvn.graph.data import Graph, Node, Tensor
 from mpvn.graph.masks import may_create_masks
+from mpvn.graph.memory import reads_past
 
 
 @dataclasses.dataclass
@@ -74,8 +74,10 @@ class Drafts:
             outputs: shapes and dtypes of its outputs, as Keras declared them.
 
         Returns:
-            The indices of its outputs.
+            The indices of `outputs`. A recurrent layer gets more, for the rest of its memory.
         """
+        declared = len(outputs)
+        outputs = [*outputs, *self._hidden(draft, declared)]
         draft.index = len(self._drafts)
         if self._may_differ(draft, outputs):
             call = self._call(draft)
@@ -85,7 +87,7 @@ class Drafts:
             name = f"{draft.name}#{number}" if number else draft.name
             draft.outputs.append(self._add_tensor(tensor, name, draft.index))
         self._drafts.append(draft)
-        return draft.outputs
+        return draft.outputs[:declared]
 
     def spec(self, index: int) -> keras.KerasTensor:
         """Return the shape and dtype of a tensor, with an open batch axis."""
@@ -105,7 +107,7 @@ class Drafts:
             given: the structure of its outputs.
         """
         for draft in sorted(self._drafts, key=lambda draft: draft.order):
-            if not (is_temporal(draft.operation) or isinstance(draft.operation, Feedback)):
+            if not reads_past(draft.operation):
                 self._add_masks(draft)
         masks = [self._mask_of[t] if t in self._attached else None for t in outputs]
         unique = list(dict.fromkeys(mask for mask in masks if mask is not None))
@@ -120,6 +122,15 @@ class Drafts:
             given,
             tuple(None if mask is None else positions[mask] for mask in masks),
         )
+
+    def _hidden(self, draft: Draft, declared: int) -> list[keras.KerasTensor]:
+        """Return what a recurrent layer remembers besides its `declared` outputs."""
+        layer = draft.operation
+        shape = self.spec(draft.inputs[0]).shape if draft.inputs else ()
+        if not isinstance(layer, RecurrentLayer) or len(shape) != layer.frame_rank:
+            return []
+        shapes = layer.compute_memory_shapes(shape)[declared:]
+        return [keras.KerasTensor(shape, layer.compute_dtype) for shape in shapes]
 
     def _add_tensor(self, tensor: keras.KerasTensor, name: str, producer: int | None) -> int:
         index = len(self._tensors)

@@ -1,7 +1,8 @@
-"""Finds layers that remember earlier frames in variables: stateful RNNs, counters, running means.
+"""Which layers read the past of a stream, and which remember it in variables, as none should.
 
-Each stream has its own past, and a layer has one set of variables for all of them. So what a frame
-gives must not depend on the frames that the layer saw before. Random seeds are no memory, nor are
+Each stream has its own past, and a layer has one set of variables for all of them. So a stateful
+RNN, a counter or a running mean is refused: what a frame gives must not depend on the frames that
+the layer saw before. Random seeds are no memory, nor are
 variables that change but that no output depends on, such as those of a metric.
 """
 
@@ -11,9 +12,17 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_layers.feedback import Feedback
+from keras_layers.recurrent import RecurrentLayer
+from keras_layers.temporal import is_temporal
 from mpvn.graph.probe import close
 
 Values = Iterable[tuple[keras.Variable, Any]]
+
+
+def reads_past(operation: object) -> bool:
+    """Return whether `operation` needs earlier values of its stream, which executors keep."""
+    return isinstance(operation, (Feedback, RecurrentLayer)) or is_temporal(operation)
 
 
 class TrialScope(keras.StatelessScope):

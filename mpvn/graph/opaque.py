@@ -14,8 +14,7 @@ from typing import Any
 import keras
 from keras.src import backend
 
-from keras_layers.feedback import Feedback
-from keras_layers.temporal import is_temporal
+from mpvn.graph.memory import reads_past
 from mpvn.graph.nesting import functional_graph
 
 _announced: weakref.WeakSet = weakref.WeakSet()
@@ -86,7 +85,7 @@ def symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
 
 def refuse_memory(model: keras.Model) -> None:
     """Raise an error if `model`, which is one node, has layers that need past frames."""
-    layers = [x.name for x in model._flatten_layers() if is_temporal(x) or isinstance(x, Feedback)]
+    layers = [layer.name for layer in model._flatten_layers() if reads_past(layer)]
     if layers:
         raise ValueError(
             f"{type(model).__name__} {model.name!r} has a call of its own, so mpvn cannot give its "

@@ -17,6 +17,7 @@ import keras
 
 from mpvn.graph.batch_axis import BatchAxis, find_batch_axis
 from mpvn.graph.data import Graph, Node
+from mpvn.graph.memory import reads_past
 
 
 class RegionOperation(keras.Operation):
@@ -109,7 +110,8 @@ def _refuse_variables(graph: Graph, axis: BatchAxis) -> None:
             "Expected a frame model that remembers nothing in variables, because each stream has "
             f"its own past. Received: {graph.model.name!r}, where {name!r} changes at inference: "
             f"{', '.join(paths)}. Build it without (an RNN with stateful=False), and give frames a "
-            "past with keras_layers.Feedback or a temporal layer."
+            "past with a recurrent layer (keras_layers.TemporalConvLSTM2D, TemporalConvGRU2D, or a "
+            "RecurrentLayer of your own), a temporal layer, or keras_layers.Feedback."
         )
 
 
@@ -127,7 +129,7 @@ def _inner_ancestors(graph: Graph, axis: BatchAxis, output: int) -> list[Node]:
 
 def _refuse_memory(group: list[Node]) -> None:
     for node in group:
-        if node.temporal or node.feedback_source:
+        if reads_past(node.operation):
             raise ValueError(
                 f"The layer {node.name!r} remembers earlier frames of each stream. Expected an "
                 f"input with one row per stream. Received: it lies between {group[0].name!r} and "

@@ -43,8 +43,8 @@ _FRAME = Ages((0,), (0,))
 def node_ages(schedule: Schedule) -> list[Ages | None]:
     """Return the ages of each node's value; None for nodes that depend on feedback alone.
 
-    Feedback edges do not count: information that comes through feedback is older than information
-    that comes straight from a frame, and its age has no bound.
+    Feedback edges and memories of recurrent layers do not count: information that comes through
+    them is older than information that comes straight from a frame, and its age has no bound.
     """
     ages: list[Ages | None] = []
     for node in schedule.graph.nodes:
@@ -170,8 +170,11 @@ def _arrival(
 
 
 def receptive_field(schedule: Schedule) -> int | None:
-    """Return the number of frames that an output can see, oldest to newest; None with feedback."""
-    if schedule.has_feedback:
+    """Return the number of frames that an output can see, oldest to newest; None if unbounded.
+
+    Feedback and recurrent layers have no bound.
+    """
+    if schedule.has_feedback or any(node.memory for node in schedule.graph.nodes):
         return None
     # reach[node][step]: ages of the oldest and of the newest frame that the node has seen
     reach: list[list[tuple[int, int]]] = []
@@ -204,7 +207,7 @@ def ticks_read(schedule: Schedule) -> list[frozenset[int]]:
     """Return, for each node, the steps of a period at which it computes a value that is read.
 
     A tick is read if an output, or a tick that is itself read, uses its value before the next tick
-    replaces it. Sources of feedback are read at every tick.
+    replaces it. Sources of feedback and recurrent layers are read at every tick.
     """
     ticks: list[set[int]] = [set() for _ in schedule.graph.nodes]
 
@@ -219,6 +222,8 @@ def ticks_read(schedule: Schedule) -> list[frozenset[int]]:
             mark(schedule.graph.producer(tensor), step, 1)
         for source in schedule.feedback.values():
             mark(schedule.graph.nodes[source], step, 1)
+        for node in schedule.graph.nodes:
+            mark(node if node.memory else None, step, 1)
     for node in reversed(schedule.graph.nodes):
         for step in sorted(ticks[node.index]):
             for producer in schedule.graph.sources(node):

@@ -68,9 +68,10 @@ def is_defined_at_zeros(graph: Graph, node: Node) -> bool:
     """Return whether `node` has finite values and gradients where inputs are zero.
 
     Each of the inputs may be zero while others are not. A node that cannot be tried out counts as
-    defined: its gradients are then exact, and NaN would show.
+    defined: its gradients are then exact, and NaN would show. So does a recurrent layer, which has
+    to be defined at zeros, because its memory starts there.
     """
-    if all(is_total(call.operation) for call in node.calls):
+    if node.memory or all(is_total(call.operation) for call in node.calls):
         return True
     tensors = [graph.tensors[index] for index in node.inputs]
     random = np.random.default_rng(0)

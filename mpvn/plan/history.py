@@ -1,7 +1,8 @@
 """The values that a schedule keeps from one step to the next, and how each edge reads them.
 
 There is one kind of history: the last ticks of a tensor. A reader across a boundary or on another
-clock needs one tick; a temporal layer needs the ticks of its window. Histories have a fixed depth,
+clock needs one tick; a temporal layer needs the ticks of its window; a recurrent layer needs its
+own previous tick. Histories have a fixed depth,
 and all readers that need the whole tensor share one history.
 """
 
@@ -112,7 +113,10 @@ class Histories:
         return [history for node in nodes for t in node.outputs for history in self.of(t)]
 
     def reads(self, node: Node) -> list[Read]:
-        """Return how `node` reads its inputs. A feedback node reads its source instead."""
+        """Return how `node` reads its inputs, then its memory.
+
+        A feedback node reads its source instead.
+        """
         return self._reads[node.index]
 
     def output_read(self, tensor: int) -> Read:
@@ -146,7 +150,7 @@ class Histories:
             delay = schedule.delay(producer, node)
             seen = _seen(schedule.clock(producer), schedule.clock(node), delay)
             edges.append((tensor, seen, node.window))
-        return edges
+        return edges + [(tensor, Seen.DELAYED, 1) for tensor in node.memory]
 
     def _held(self, tensor: int, seen: Seen) -> History | None:
         return None if seen is Seen.FRESH else self._by_key[tensor, None]

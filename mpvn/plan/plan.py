@@ -217,7 +217,10 @@ class Plan(Schedule):
 
     @property
     def receptive_field(self) -> int | None:
-        """Number of frames that an output can see, oldest to newest; None with feedback."""
+        """Number of frames that an output can see, oldest to newest.
+
+        None, without a bound, with feedback or recurrent layers.
+        """
         return age.receptive_field(self)
 
     # --- cost -------------------------------------------------------------------------------

@@ -274,15 +274,26 @@ class _Resolver:
     def _check_node(self, node: Node) -> None:
         if self.node_subnetworks[node.index] < len(self.starts):
             self._check_rate(node)
-        if node.temporal and len(node.inputs) != 1:
+        if (node.temporal or node.memory) and len(node.inputs) != 1:
             self._fault(
                 f"{node.name!r} looks back in time, so it must have one input. "
                 f"Received: {len(node.inputs)} inputs"
             )
+        elif node.memory:
+            self._check_memory(node)
         if node.temporal and node.temporal.lookahead and len(self.starts) > 1:
             self._fault(
                 f"{node.name!r} looks into the future (symmetric temporal padding), which needs a "
                 'plan with 1 subnetwork. Use 1 subnetwork, or temporal_padding="causal"'
+            )
+
+    def _check_memory(self, node: Node) -> None:
+        shape = self._graph.tensors[node.inputs[0]].shape
+        rank = node.operation.frame_rank - 1
+        if len(shape) != rank:
+            self._fault(
+                f"{node.name!r} is recurrent, so it must read the maps of one frame. Expected an "
+                f"input of rank {rank}, without the batch axis. Received: the shape {shape}"
             )
 
     def _check_rate(self, node: Node) -> None:

@@ -19,7 +19,7 @@ def summary(plan: Plan) -> dict[str, str]:
     for name, ages in plan.ages.items():
         properties[f"age of {name}"] = f"mean {ages.mean:.1f}, worst {ages.worst} steps"
     properties |= {
-        "temporal receptive field": "unbounded (feedback)"
+        "temporal receptive field": f"unbounded ({'feedback' if plan.has_feedback else 'memory'})"
         if field is None
         else count(field, "frame"),
         "multiply-adds, without clocks": f"{total / 1e6:,.1f} M per frame",

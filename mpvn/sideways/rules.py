@@ -14,8 +14,8 @@ A chain of three, `gradient of the loss at frame | Jacobian at frame`, frames co
 With a primed start, a frame has reached every output before step 0. What is left to wait for is the
 gradient's way back: subnetworks 2, 1, 0 of the chain learn from steps 0, 1, 2 on.
 
-What it does not do: layers that look back in time, slow clocks and feedback, which the papers do
-not cover.
+What it does not do: layers that look back in time or are recurrent, slow clocks and feedback, which
+the papers do not cover.
 """
 
 import contextlib
@@ -46,7 +46,9 @@ def check_frame_by_frame(plan: Plan, method: str) -> None:
     nodes = plan.graph.nodes
     faults = [
         *_fault("feedback", [node.name for node in nodes if node.feedback_source]),
-        *_fault("memory of past frames", [node.name for node in nodes if node.temporal]),
+        *_fault(
+            "memory of past frames", [node.name for node in nodes if node.temporal or node.memory]
+        ),
         *(f"clock rate {clock.rate}" for clock in plan.distinct_clocks if clock.rate > 1),
     ]
     if faults:

@@ -171,6 +171,15 @@ def temporal_unrolled() -> mpvn.VideoNetwork:
     return network
 
 
+def recurrent_maps() -> mpvn.VideoNetwork:
+    frame = keras.Input(FRAME)
+    x = layers.Conv2D(2, 3, 2, activation="tanh")(frame)
+    x = keras_layers.TemporalConvLSTM2D(2, 1)(x)
+    model = keras.Model(frame, layers.GlobalAveragePooling2D()(x))
+    plan = mpvn.Plan(model, 2, clocks=[1, 2])
+    return mpvn.VideoNetwork(model, plan, executor="layerwise", rematerialize=True)
+
+
 def symmetric() -> mpvn.VideoNetwork:
     frame = keras.Input(FRAME)
     x = keras_layers.TemporalConv3D(3, 3, temporal_padding="symmetric")(frame)
@@ -222,6 +231,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.NonLocal(2, 3, (1, 2), temporal_padding="symmetric"), ONE
         ),
     },
+    "keras_layers.RecurrentLayer": "abstract; one of a user: tests/layers/test_recurrent.py",
     "keras_layers.ShortcutMerge": "takes a list of maps: tests/layers/test_sideways.py",
     "keras_layers.Sideways": {
         "chain": Case(sideways_chain, ONE),
@@ -262,6 +272,12 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
             lambda: keras_layers.TemporalConv3D(3, 2, dilation_rate=2, use_bias=False), ONE
         ),
     },
+    "keras_layers.TemporalConvGRU2D": {
+        "strided": Case(lambda: keras_layers.TemporalConvGRU2D(3, (2, 3), (2, 1)), ONE)
+    },
+    "keras_layers.TemporalConvLSTM2D": {
+        "valid": Case(lambda: keras_layers.TemporalConvLSTM2D(2, 3, padding="valid"), ONE)
+    },
     "keras_layers.TemporalLayer": {
         "subclass": Case(lambda: Difference(3, temporal_stride=2), ONE, trained=False)
     },
@@ -289,6 +305,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
         "clocked": Case(clocked, ONE),
         "temporal": Case(temporal, ONE),
         "temporal unrolled": Case(temporal_unrolled, ONE),
+        "recurrent": Case(recurrent_maps, ONE),
         "symmetric": Case(symmetric, ONE),
         "feedback": Case(feedback, ONE),
         "two ends": Case(two_ends, TWO),

@@ -163,6 +163,24 @@ class PartialWindow(Interpreter):
         return seen[-node.window :] or [np.zeros_like(self.values[parent])]
 
 
+class Forgetting(Interpreter):
+    """Wrong: a recurrent layer starts from zeros at every tick."""
+
+    def remember(self, node: Node) -> Array:
+        self.memories[node.name] = None
+        return super().remember(node)
+
+
+class OneMemory(Interpreter):
+    """Wrong: the calls of a recurrent layer share one memory."""
+
+    def remember(self, node: Node) -> Array:
+        self.memories[node.name] = self.memories.get(node.layer)
+        value = super().remember(node)
+        self.memories[node.layer] = self.memories[node.name]
+        return value
+
+
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -242,6 +260,9 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ),
     ("feedback late", "feedback_within_a_subnetwork", read_by(FeedbackTwoStepsOld)),
     ("feedback late", "feedback_across_boundaries_and_rates", read_by(FeedbackTwoStepsOld)),
+    ("no memory", "memory_of_its_own_ticks", read_by(Forgetting)),
+    ("one memory", "memories_of_a_shared_layer_and_of_nested_models", read_by(OneMemory)),
+    ("rate 2 for 3 of a memory", "memory_of_its_own_ticks", clocked("lstm", 2, 0)),
     ("head delayed", "head_in_sequence", headless),
     ("started at step 0", "a_stream_that_starts_at_a_phase", started_at_zero),
 ]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import keras
 
 from mpvn.graph.data import Node, Tensor
+from mpvn.graph.memory import reads_past
 from mpvn.plan import Plan
 from mpvn.plan.clock import EVERY_STEP, Clock
 from mpvn.plan.units import UNIT_SEPARATOR
@@ -93,7 +94,7 @@ def bars_and_links(plan: Plan) -> tuple[list[Bar], list[Link]]:
 def _shares_bar(plan: Plan, node: Node) -> bool:
     """Return whether `node` only normalizes, activates, reshapes or pads the output of one node."""
     producer = plan.graph.producer(node.inputs[0]) if len(node.inputs) == 1 else None
-    if producer is None or node.temporal or node.feedback_source or plan.node_costs[node.index]:
+    if producer is None or reads_past(node.operation) or plan.node_costs[node.index]:
         return False
     if _group(plan, node) != _group(plan, producer):
         return False

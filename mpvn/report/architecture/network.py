@@ -111,6 +111,7 @@ def _description(plan: Plan, bar: Bar) -> str:
     place = "head" if bar.subnetwork == plan.subnetworks else f"subnetwork {bar.subnetwork}"
     window = max(node.window for node in bar.nodes)
     sees = f", sees {count(window, 'tick')}" if window > 1 else ""
+    sees += ", remembers its last tick" * any(node.memory for node in bar.nodes)
     work = f"{bar.cost:,} multiply-adds"
     return f"{names}\n{shape}, {work}\n{place}, {clock_phrases(bar.clock)[0]}{sees}"
 
