@@ -13,6 +13,7 @@ as two clips: over whole clips, the layer computes and masks out half of the sco
 import math
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from keras_layers.arguments import output_size, standardize_pair
@@ -99,7 +100,8 @@ class NonLocal(TemporalLayer):
         query = ops.reshape(query, (shape[0], -1, filters))  # [B, H, W, f] -> [B, H*W, f]
         keys, values, mask = ops.split(embedded, [filters, 2 * filters], axis=-1)
         scores = ops.matmul(query, ops.swapaxes(keys, 1, 2))  # [B, H*W, k*h*w]
-        weights = ops.softmax(scores - _MASK * (1 - ops.swapaxes(mask, 1, 2)), axis=-1)
+        # TensorFlow's softmax: that of Keras warns where there is one key, as in maps of one block.
+        weights = tf.nn.softmax(scores - _MASK * (1 - ops.swapaxes(mask, 1, 2)), axis=-1)
         return ops.reshape(ops.matmul(weights, values), shape)  # [B, H*W, f] -> [B, H, W, f]
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:

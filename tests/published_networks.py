@@ -20,10 +20,20 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], int]] = {
     "inception": ("par_inception", {"joints": 5}, 10),
     "inception, feedback": ("par_inception", {"joints": 5, "feedback": True}, 5),
     "i3d, causal": ("i3d_inception", {"classes": 6, "temporal_padding": "causal"}, 5),
-    "resnet, 3x3x3": ("i3d_resnet50_3x3x3", {"temporal_padding": "causal", "classes": 6}, 6),
     "resnet, replace": (
         "i3d_resnet50_replace",
         {"temporal_padding": "causal", "classes": 6, "layout": "keras"},
+        4,
+    ),
+    "resnet, 3x1x1, non-local": (
+        "i3d_resnet50_3x1x1",
+        {
+            "temporal_padding": "causal",
+            "temporal_strides": (1, 1, 2),
+            "classes": 6,
+            "non_local": True,
+            "frames": 4,
+        },
         4,
     ),
     "simple_cnn": ("simple_cnn", {"classes": 6}, 6),

@@ -84,14 +84,15 @@ def max_pool(
     temporal_size: int = 1,
     temporal_stride: int = 1,
     temporal_padding: str = "causal",
+    padding: str = "same",
 ) -> keras.KerasTensor:
-    """Apply max pooling with padding "same", over time too if a temporal argument is above 1."""
+    """Apply max pooling, over time too if a temporal argument is above 1."""
     if temporal_size == temporal_stride == 1:
-        return layers.MaxPooling2D(size, strides, padding="same", name=name)(x)
+        return layers.MaxPooling2D(size, strides, padding=padding, name=name)(x)
     return keras_layers.TemporalMaxPooling3D(
         (temporal_size, size, size),
         (temporal_stride, strides, strides),
-        padding="same",
+        padding=padding,
         temporal_padding=temporal_padding,
         name=name,
     )(x)

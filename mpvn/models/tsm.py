@@ -19,12 +19,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_layers.non_local import NonLocal
 from keras_layers.temporal import TEMPORAL_PADDINGS
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models import mobilenet, resnet
 from mpvn.models.heads import action_head
-from mpvn.models.norms import check_norm_of_weights, normalize
+from mpvn.models.norms import check_norm_of_weights
 from mpvn.models.parts import check_frame
 from mpvn.models.surgery.shift import DEEP_STAGE, PLACEMENTS
 from mpvn.models.torch.load import class_count, import_torch
@@ -96,7 +95,7 @@ def tsm_resnet(
         channels, block_groups = _channels(block, groups, group_width, width)
         x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups, norm=norm)
         if non_local and block.stage in (3, 4) and block.index % 2 == 0:
-            x = non_local_block(x, block.unit, frames, temporal_padding, norm)
+            x = resnet.non_local_block(x, block.unit, frames, temporal_padding, norm)
     return _classifier(frame, x, classes, weights, dropout, name)
 
 
@@ -139,36 +138,6 @@ def tsm_mobilenet_v2(
         x = mobilenet.inverted_residual(shortcut if residual else None, x, block, outer, norm)
     x = resnet.convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6, norm=norm)
     return _classifier(frame, x, classes, weights, dropout, name)
-
-
-def non_local_block(
-    x: keras.KerasTensor,
-    unit: str,
-    frames: int,
-    temporal_padding: str = "symmetric",
-    norm: str = "batch",
-) -> keras.KerasTensor:
-    """Add to `x` a non-local operation over all positions of the neighboring frames.
-
-    Args:
-        x: `[B, H, W, C]`.
-        unit: The unit of the layers, which starts their names.
-        frames, temporal_padding: See `keras_layers.NonLocal`.
-        norm: See `normalize`.
-
-    Returns:
-        `[B, H, W, C]`. Before training this equals `x`: the norm's gamma starts at zero.
-    """
-    y = NonLocal(frames=frames, temporal_padding=temporal_padding, name=f"{unit}.nl")(x)
-    y = layers.Conv2D(x.shape[-1], 1, name=f"{unit}.nl_conv")(y)
-    y = normalize(
-        y,
-        f"{unit}.nl_{resnet.norm_name(norm)}",
-        norm,
-        epsilon=resnet.LAYOUTS["torch"],
-        gamma_initializer="zeros",
-    )
-    return layers.Add(name=f"{unit}.nl_add")([x, y])
 
 
 @dataclasses.dataclass(frozen=True)

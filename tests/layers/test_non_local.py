@@ -125,6 +125,15 @@ def test_a_frame_attends_only_to_the_frames_of_its_window_in_every_executor(
             np.testing.assert_allclose(outputs, expected[:, time], rtol=1e-4, atol=1e-5)
 
 
+def test_a_single_key_gets_all_the_weight(rng: np.random.Generator) -> None:
+    """Keras once warned of its softmax over one value, as in maps of one block of pixels."""
+    layer = NonLocal(filters=3)
+    frames = rng.normal(size=(2, 2, 2, 4)).astype("float32")
+    outputs = layer(frames)
+    values = np.max(np.asarray(layer.g(frames)), axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(outputs, np.broadcast_to(values, outputs.shape), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

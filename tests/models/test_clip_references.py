@@ -82,3 +82,54 @@ def test_3d_vgg(name: str, kernel: int, rng: np.random.Generator) -> None:
     model = small_model(name, width=0.05, temporal_kernel=kernel, classes=5)
     clip = rng.normal(size=(1, 5, 32, 32, 3)).astype("float32")
     assert_close(logits(model, clip), vgg_3d(model, clip, kernel, "causal" in name).numpy())
+
+
+# --- I3D on ResNet-50 -----------------------------------------------------------------------------
+
+
+def i3d_resnet50(
+    model: keras.Model, clip: np.ndarray, strides: Size, causal: bool, conv5_strides: int
+) -> tf.Tensor:
+    """*Non-local Neural Networks*, table 1, with any temporal strides; PyTorch's layout."""
+    reference = Reference(model, causal)
+    first, second, third = strides
+    x = reference.convolve(tf.constant(clip), "stem.conv", 2, first)
+    x = tf.nn.relu(reference.apply(x, "stem.bn"))
+    x = reference.pool(x, (3 if second > 1 else 1, 3, 3), (second, 2, 2))
+    for stage, count in ((2, 3), (3, 4), (4, 6), (5, 3)):
+        for number in range(1, count + 1):
+            unit = f"conv{stage}_block{number}"
+            stride = {2: 1, 5: conv5_strides}.get(stage, 2) if number == 1 else 1
+            shortcut = x
+            if number == 1:
+                shortcut = reference.convolve(x, f"{unit}.0_conv", stride)
+                shortcut = reference.apply(shortcut, f"{unit}.0_bn")
+            for part in (1, 2, 3):
+                x = reference.convolve(x, f"{unit}.{part}_conv", stride if part == 2 else 1)
+                x = reference.apply(x, f"{unit}.{part}_bn")
+                x = tf.nn.relu(x if part < 3 else x + shortcut)
+        if stage == 2 and third > 1:
+            x = reference.pool(x, (3, 1, 1), (third, 1, 1))
+    return reference.apply(tf.reduce_mean(x, axis=(2, 3)), "head.logits")
+
+
+@pytest.mark.parametrize(
+    ("variant", "strides", "causal", "conv5_strides"),
+    [
+        ("3x3x3", (2, 1, 2), False, 2),
+        ("3x1x1", (2, 2, 2), False, 2),
+        ("3x1x1", (1, 1, 2), True, 1),
+    ],
+)
+def test_i3d_resnet50(
+    variant: str, strides: Size, causal: bool, conv5_strides: int, rng: np.random.Generator
+) -> None:
+    options = {"temporal_padding": "causal"} if causal else {}
+    if strides == (1, 1, 2):
+        options |= {"temporal_strides": strides, "conv5_strides": conv5_strides}
+    model = small_model(f"i3d_resnet50_{variant}", width=0.05, classes=5, **options)
+    clip = rng.normal(size=(1, 11, 32, 32, 3)).astype("float32")
+    expected = i3d_resnet50(model, clip, strides, causal, conv5_strides).numpy()
+    period = int(np.prod(strides))
+    assert expected.shape[1] == -(-11 // period)
+    assert_close(logits(model, clip)[:, ::period], expected)

@@ -46,13 +46,22 @@ def load_each_file_once() -> None:
         yield
 
 
-@pytest.mark.parametrize("variant", ["3x3x3", "3x1x1", "replace"])
+@pytest.mark.parametrize(
+    ("variant", "strides"), [("3x3x3", None), ("3x1x1", (1, 1, 1)), ("replace", None)]
+)
 def test_i3d_resnet50_with_image_weights_is_resnet50_on_each_frame(
-    variant: str, resnet: tuple[keras.Model, pathlib.Path], rng: np.random.Generator
+    variant: str,
+    strides: tuple[int, int, int] | None,
+    resnet: tuple[keras.Model, pathlib.Path],
+    rng: np.random.Generator,
 ) -> None:
+    """With temporal strides, whose pools mix frames, on a video of one repeated image."""
     image, path = resnet
-    model = i3d_resnet50((64, 64, 3), variant=variant, classes=1000, weights=path)
+    options = {"variant": variant, "temporal_strides": strides}
+    model = i3d_resnet50((64, 64, 3), classes=1000, weights=path, **options)
     clip = rng.normal(size=(1, 2, 64, 64, 3)).astype("float32")
+    if mpvn.Plan(model).period > 1:
+        clip = np.repeat(clip[:, :1], 2, axis=1)
     outputs = np.asarray(mpvn.VideoNetwork(model)(clip))
     expected = np.stack([image(clip[:, time]) for time in range(2)], axis=1)
     np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-3 * np.std(expected))

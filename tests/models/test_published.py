@@ -92,6 +92,12 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
         {"heatmap_size": (12, 12), "feedback": True},
         "Expected heatmaps of 16x16, 32x32, and so on",
     ),
+    "temporal strides": (
+        "i3d_resnet50_3x1x1",
+        {"temporal_strides": (2, 2)},
+        r"three temporal_strides.*Received: \(2, 2\)",
+    ),
+    "no stride": ("i3d_resnet50_3x1x1", {"conv5_strides": 0}, "at least 1.*conv5_strides=0"),
     "variant": ("i3d_resnet50_3x3x3", {"variant": "2x2x2"}, "3x3x3, 3x1x1, replace"),
     "weights of another layout": (
         "i3d_resnet50_3x3x3",
