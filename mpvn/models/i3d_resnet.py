@@ -198,7 +198,10 @@ class _Network:
             x,
             x,
             block,
-            tuple(scale_channels(n * block.channels, self._width) for n in (1, 4)),
+            (
+                scale_channels(block.channels, self._width),
+                scale_channels(4 * block.channels, self._width),
+            ),
             strides=conv5_strides if block.first and block.stage == 5 else None,
             temporal_kernels=self._variant.temporal_kernels(block),
             temporal_padding=self._temporal_padding,

@@ -1,4 +1,4 @@
-"""The building blocks of the ResNets of I3D and TSM: stem, bottleneck and non-local blocks, a table.
+"""The building blocks of the ResNets of I3D and TSM: stem, bottleneck blocks, non-local blocks.
 
 Two ResNet-50s have the same shapes. In PyTorch's, the 3x3 convolution has the stride and no
 convolution has a bias. In that of `keras.applications`, the first 1x1 convolution has the stride
