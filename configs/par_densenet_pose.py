@@ -20,7 +20,7 @@ INCEPTION = sibling(__file__, "par_inception_pose")
 def get_config() -> ConfigDict:
     config = INCEPTION.get_config()
     config.model.name = "par_densenet"
-    config.model.options = {"clocks": True, "temporal_kernel": 1, "feedback": False}
+    config.model.options = {"clocks": True, "temporal_kernel": 1, "feedback": None}
     config.optimizer.learning_rate = 1.0
     config.optimizer.boundaries = (100_000,)
     config.training.steps = 150_000

@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
     config.distillation.distance, config.distillation.weight = "sum", 1.0
     config.model.name = "par_inception"
     config.model.size = 224
-    config.model.options = {"clocks": True, "temporal_filters": True, "feedback": False}
+    config.model.options = {"clocks": True, "temporal_filters": True, "feedback": None}
     config.optimizer.learning_rate = 0.1
     config.optimizer.schedule = "steps"
     config.optimizer.boundaries = (35_000, 55_000)

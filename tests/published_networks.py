@@ -13,12 +13,12 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], int]] = {
     "densenet, actions": ("par_densenet", {"classes": 6}, 14),
     "densenet, temporal, feedback": (
         "par_densenet",
-        {"joints": 5, "temporal_kernel": 2, "temporal_filters": "all", "feedback": True},
+        {"joints": 5, "temporal_kernel": 2, "temporal_filters": "all", "feedback": "head_input"},
         7,
     ),
     "densenet, no clocks": ("par_densenet", {"clocks": False, "temporal_kernel": 2}, 2),
     "inception": ("par_inception", {"joints": 5}, 10),
-    "inception, feedback": ("par_inception", {"joints": 5, "feedback": True}, 5),
+    "inception, feedback": ("par_inception", {"joints": 5, "feedback": "heatmaps"}, 5),
     "i3d, causal": ("i3d_inception", {"classes": 6, "temporal_padding": "causal"}, 5),
     "resnet, replace": (
         "i3d_resnet50_replace",

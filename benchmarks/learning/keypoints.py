@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
         "width": 0.125,
         "clocks": False,
         "temporal_kernel": 1,
-        "feedback": False,
+        "feedback": None,
     }
     config.optimizer.schedule = "cosine"
     config.training.batch_size = 4

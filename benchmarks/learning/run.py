@@ -88,7 +88,7 @@ def keypoint_settings() -> Iterator[Setting]:
     # Networks with feedback must be unrolled. For comparison, the same network without feedback.
     unrolled = {"plan.subnetworks": 8, "training.executor": "unroll"}
     yield Setting("feedback", "unrolled,subnetworks=8", unrolled)
-    feedback = {"plan.subnetworks": 8, "model.options.feedback": True}
+    feedback = {"plan.subnetworks": 8, "model.options.feedback": "heatmaps"}
     yield Setting("feedback", "feedback,subnetworks=8", feedback)
 
 

@@ -12,31 +12,50 @@ import keras
 from keras import layers
 
 import keras_layers
-from mpvn.models.parts import convolution
+from mpvn.models.parts import average_pool, convolution
 from mpvn.plan.units import HEAD_UNIT
 
-LOGITS = f"{HEAD_UNIT}.logits"
-"""Name of the node that computes the heatmaps. Feedback reads them by this name."""
+HEAD_INPUT, LOGITS = f"{HEAD_UNIT}.join", f"{HEAD_UNIT}.logits"
+"""Names of the nodes of the keypoint head that feedback reads: what its convolution reads, and the
+heatmaps."""
 
 JOINTS = 17
 """Default number of heatmaps: the joints of COCO."""
 
 
 def action_head(
-    features: keras.KerasTensor, classes: int, dropout: float = 0.0, unit: str = HEAD_UNIT
+    features: keras.KerasTensor,
+    classes: int,
+    dropout: float = 0.0,
+    unit: str = HEAD_UNIT,
+    *,
+    temporal_size: int = 1,
+    temporal_padding: str = "causal",
 ) -> keras.KerasTensor:
-    """Compute class scores from a map: mean over space, dropout, a dense layer.
+    """Compute class scores from a map: mean over space and time, dropout, a dense layer.
 
     Args:
         features: `[B, h, w, C]`.
         classes: Number of classes, at least 1.
         dropout: Fraction of the features to drop in training.
         unit: Unit of the layers.
+        temporal_size, temporal_padding: The ticks of `features` that the mean is over; see
+            `keras_layers.TemporalAveragePooling3D`.
 
     Returns:
         Logits `[B, classes]`, float32.
     """
-    x = layers.GlobalAveragePooling2D(name=f"{unit}.mean")(features)
+    if temporal_size == 1:
+        x = layers.GlobalAveragePooling2D(name=f"{unit}.mean")(features)
+    else:
+        x = average_pool(
+            features,
+            tuple(features.shape[1:3]),
+            f"{unit}.mean",
+            temporal_size=temporal_size,
+            temporal_padding=temporal_padding,
+        )
+        x = layers.Flatten(name=f"{unit}.flatten")(x)
     if dropout:
         x = layers.Dropout(dropout, name=f"{unit}.dropout")(x)
     return layers.Dense(classes, dtype="float32", name=f"{unit}.logits")(x)
@@ -47,6 +66,7 @@ def keypoint_head(
     joints: int,
     size: tuple[int, int] | None = None,
     temporal_kernel: int = 1,
+    temporal_padding: str = "causal",
 ) -> keras.KerasTensor:
     """Compute heatmaps from maps of several scales: upsample, concatenate, convolve 3x3.
 
@@ -57,7 +77,8 @@ def keypoint_head(
         features: Maps `[B, h, w, C]` of any sizes, by the name of their unit.
         joints: Number of heatmaps, at least 1.
         size: Height and width of the heatmaps. Defaults to those of the largest map.
-        temporal_kernel: Number of frames that the convolution sees.
+        temporal_kernel, temporal_padding: The frames that the convolution reads; see
+            `keras_layers.TemporalConv3D`.
 
     Returns:
         Logits `[B, *size, joints]`, float32.
@@ -75,44 +96,58 @@ def keypoint_head(
             f"{2 * high}x{2 * wide}. Received: {size[0]}x{size[1]}"
         )
     upsampled = [_upsample(map_, size, unit) for unit, map_ in features.items()]
-    joined = layers.Concatenate(name=f"{HEAD_UNIT}.join")(upsampled)
-    name = f"{HEAD_UNIT}.convolution"
-    logits = convolution(joined, joints, 3, name, temporal_kernel=temporal_kernel, use_bias=True)
+    logits = convolution(
+        layers.Concatenate(name=HEAD_INPUT)(upsampled),
+        joints,
+        3,
+        f"{HEAD_UNIT}.convolution",
+        temporal_kernel=temporal_kernel,
+        temporal_padding=temporal_padding,
+        use_bias=True,
+    )
     return layers.Activation("linear", dtype="float32", name=LOGITS)(logits)
 
 
-def previous_heatmaps(
-    anchor: keras.KerasTensor, joints: int, size: tuple[int, int] | None, unit: str
+def join_feedback(
+    anchor: keras.KerasTensor,
+    feedback: str,
+    channels: int,
+    size: tuple[int, int] | None,
+    unit: str,
 ) -> keras.KerasTensor:
-    """Feed the heatmaps of the previous step back to an earlier layer (section 3.2).
+    """Join to a map what the keypoint head computed at the previous step (section 3.2).
 
     Args:
-        anchor: Map `[B, h, w, C]` that the layer reads besides the heatmaps.
-        joints: As in `keypoint_head`.
+        anchor: Map `[B, h, w, C]`.
+        feedback: `"heatmaps"`: the tanh of the logits; or `"head_input"`: the joined maps that the
+            head's convolution reads.
+        channels: Number of heatmaps, or of the channels that the head's convolution reads.
         size: Height and width of the heatmaps. Defaults to those of `anchor`.
         unit: Unit of the layers.
 
     Returns:
-        Tanh of the logits, averaged to the size of `anchor`: `[B, h, w, joints]`. Zeros before the
-        first heatmaps.
+        `anchor` and what is fed back, averaged to its size: `[B, h, w, C + channels]`. Before the
+        head has computed, zeros are fed back.
 
     Raises:
         ValueError: If `size` is not a multiple of the size of `anchor`.
     """
     height, width = anchor.shape[1:3]
     size = (height, width) if size is None else size
-    x = keras_layers.Feedback(LOGITS, (*size, joints), name=f"{unit}.feedback")(anchor)
-    x = layers.Activation("tanh", name=f"{unit}.feedback_tanh")(x)
-    if size == (height, width):
-        return x
     if size[0] % height or size[1] % width:
         raise ValueError(
             f"Cannot feed heatmaps back to maps of {height}x{width}. Expected heatmaps of "
             f"{height}x{width}, {2 * height}x{2 * width}, and so on. "
             f"Received: {size[0]}x{size[1]}"
         )
-    factors = (size[0] // height, size[1] // width)
-    return layers.AveragePooling2D(factors, name=f"{unit}.feedback_pool")(x)
+    source = LOGITS if feedback == "heatmaps" else HEAD_INPUT
+    x = keras_layers.Feedback(source, (*size, channels), name=f"{unit}.feedback")(anchor)
+    if feedback == "heatmaps":
+        x = layers.Activation("tanh", name=f"{unit}.feedback_tanh")(x)
+    if size != (height, width):
+        factors = (size[0] // height, size[1] // width)
+        x = layers.AveragePooling2D(factors, name=f"{unit}.feedback_pool")(x)
+    return layers.Concatenate(name=f"{unit}.feedback_join")([anchor, x])
 
 
 def image_head(

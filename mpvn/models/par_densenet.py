@@ -1,22 +1,27 @@
 """Par-DenseNet, the deep network of *Massively Parallel Video Networks* (appendix D, table 5).
 
 A DenseNet of 54 layers for keypoints or actions: a 7x7 stem, dense blocks of 4, 8, 8 and 6
-miniblocks, and a head that reads all scales. Each pool is also a temporal stride, so the blocks
-tick every 2, 4, 8 and 16 frames. A miniblock reads each earlier miniblock of its block directly,
-not through one growing tensor. So a connection that crosses a boundary is delayed by one step only.
+miniblocks, and a head that reads all scales. The pool of the stem runs at frame rate. The head
+reads it directly, so heatmaps follow every frame. A temporal pool of two frames feeds the first
+block, and pools between the blocks are temporal strides of 2, so the blocks tick every 2, 4, 8 and
+16 frames. A miniblock reads each earlier miniblock of its block directly, not through one growing
+tensor. So a connection that crosses a boundary is delayed by one step only.
 
-The paper is silent or contradicts itself in two places:
+The paper contradicts itself in three places:
 
-- The pool of the stem and the three average pools all have a temporal stride of 2 here: the paper's
+- Table 5 prints no temporal stride for AvgPool_1. Here it is 2, as for the other pools: the paper's
   count of 86 miniblocks in 16 frames requires it.
-- The 19,584 weights of the 17 heatmaps fit a 3x3 convolution of 128 channels: the skips' 4 x 16,
-  and the 64 of the stem, whose map has the size of the heatmaps.
+- The 19,584 weights of the 17 heatmaps fit a 3x3 convolution of 128 channels: the 64 of the stem's
+  pool, whose map has the size of the heatmaps, and the skips' 4 x 16. So `Logits` does not read
+  what is fed back.
+- Feedback is of the heatmaps in section 3.2, and of the input to `Logits` in the caption of
+  table 5. Both are options.
 """
 
 import keras
 from keras import layers
 
-from mpvn.models.heads import JOINTS, action_head, keypoint_head, previous_heatmaps
+from mpvn.models.heads import JOINTS, action_head, join_feedback, keypoint_head
 from mpvn.models.parts import (
     average_pool,
     check_frame,
@@ -33,6 +38,9 @@ MINIBLOCKS = (4, 8, 8, 6)
 TRANSITIONS = (168, 340, 426)
 """Channels between the blocks."""
 
+POOLED_FRAMES = (1, 2, 2)
+"""Frames that the average pool after each block but the last reads: its size along time."""
+
 STEM, BOTTLENECK, GROWTH, SKIP = 64, 256, 64, 16
 """Channels of the stem, of a miniblock's 1x1 and 3x3 convolutions, and of a skip to the head."""
 
@@ -47,8 +55,9 @@ def par_densenet(
     classes: int | None = None,
     temporal_kernel: int = 1,
     temporal_filters: str = "3x3",
+    temporal_padding: str = "causal",
     clocks: bool = True,
-    feedback: bool = False,
+    feedback: str | None = None,
     heatmap_size: tuple[int, int] | None = None,
     dropout: float = 0.0,
     norm: str = "batch",
@@ -64,9 +73,13 @@ def par_densenet(
         temporal_kernel: The number of frames that temporal filters read: 1, or 2 (section 3.2).
         temporal_filters: The convolutions that are temporal filters: `"3x3"`, those of the
             miniblocks, or `"all"` but the first.
-        clocks: Whether pools are temporal strides of 2.
-        feedback: Whether the first block also reads the tanh of the previous step's heatmaps
-            (section 3.2).
+        temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork: the
+            non-causal network of table 1.
+        clocks: Whether the pools before and between the blocks are temporal strides of 2. Without,
+            pools do not read time at all: with `temporal_kernel=1` the network sees single frames.
+        feedback: What the blocks also read of the previous step, joined to the pool of the stem:
+            `"heatmaps"`, their tanh (section 3.2), or `"head_input"`, the maps that the head's
+            convolution reads (table 5).
         heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
         dropout: Rate of the dropout before the classifier.
         norm: Normalization before each ReLU: `"batch"` or `"group"`.
@@ -80,23 +93,25 @@ def par_densenet(
     Raises:
         ValueError: If options contradict each other, or a frame or heatmap size does not divide.
     """
-    check_task(name, joints, classes, feedback)
+    check_task(name, joints, classes, feedback, temporal_padding)
     check_frame(input_shape, REDUCTION, name)
     kernels = _temporal_kernels(name, temporal_kernel, temporal_filters)
+    network = _DenseNet(kernels, temporal_padding, clocks, norm, width)
     frame = keras.Input(input_shape, name="frame")
-    stem = _stem(frame, scale_channels(STEM, width), clocks, norm)
-    block_input = [stem]
+    stem = x = network.stem(frame)
     if feedback:
-        block_input.append(previous_heatmaps(stem, joints or JOINTS, heatmap_size, "block1_1"))
-    maps = _dense_blocks(block_input, kernels, clocks, norm, width)
+        channels = {
+            "heatmaps": joints or JOINTS,
+            "head_input": stem.shape[-1] + len(MINIBLOCKS) * network.scaled(SKIP),
+        }
+        x = join_feedback(stem, feedback, channels[feedback], heatmap_size, "stem")
+    maps = network.blocks(x)
     if classes is not None:
         *_, last = maps.values()
         return keras.Model(frame, action_head(last, classes, dropout), name=name)
     skips = {"stem": stem}
-    for unit, map_ in maps.items():
-        channels = scale_channels(SKIP, width)
-        skips[unit] = convolution(map_, channels, 1, f"{unit}.skip", temporal_kernel=kernels[0])
-    heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size, kernels[0])
+    skips |= {unit: network.convolved(x, SKIP, 1, f"{unit}.skip") for unit, x in maps.items()}
+    heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size, kernels[0], temporal_padding)
     return keras.Model(frame, heatmaps, name=name)
 
 
@@ -108,52 +123,90 @@ def _temporal_kernels(name: str, temporal_kernel: int, temporal_filters: str) ->
     return (temporal_kernel if temporal_filters == "all" else 1, temporal_kernel)
 
 
-def _stem(frame: keras.KerasTensor, channels: int, clocks: bool, norm: str) -> keras.KerasTensor:
-    x = convolution(frame, channels, 7, "stem.conv7x7", strides=2)
-    x = norm_relu(x, "stem.conv7x7", norm=norm)
-    return max_pool(x, 3, "stem.pool", strides=2, temporal_stride=2 if clocks else 1)
+class _DenseNet:
+    """The layers of a DenseNet, with the options that all of them share.
 
+    Args:
+        kernels: Frames that the 1x1 and the 3x3 convolutions read.
+        padding: `"causal"` or `"symmetric"`, along time.
+        clocks, norm, width: See `par_densenet`.
+    """
 
-def _dense_blocks(
-    features: list[keras.KerasTensor],
-    kernels: tuple[int, int],
-    clocks: bool,
-    norm: str,
-    width: float,
-) -> dict[str, keras.KerasTensor]:
-    """The normalized features of each block, by its last unit."""
-    maps: dict[str, keras.KerasTensor] = {}
-    for block, count in enumerate(MINIBLOCKS, 1):
-        unit = f"block{block}_{count}"
-        for number in range(1, count + 1):
-            miniblock = f"block{block}_{number}"
-            features = [*features, _miniblock(features, miniblock, kernels, norm, width)]
-        x = maps[unit] = norm_relu(
-            _joined(features, f"{unit}.features"), f"{unit}.features", norm=norm
+    def __init__(
+        self, kernels: tuple[int, int], padding: str, clocks: bool, norm: str, width: float
+    ) -> None:
+        self._kernels = {1: kernels[0], 3: kernels[1]}
+        self._padding = padding
+        self._clocks = clocks
+        self._norm = norm
+        self._width = width
+
+    def scaled(self, channels: int) -> int:
+        return scale_channels(channels, self._width)
+
+    def stem(self, frame: keras.KerasTensor) -> keras.KerasTensor:
+        """Apply the first convolution and pool, at frame rate: `[B, H / 4, W / 4, 64]`."""
+        x = convolution(frame, self.scaled(STEM), 7, "stem.conv7x7", strides=2)
+        return max_pool(self._norm_relu(x, "stem.conv7x7"), 3, "stem.pool", strides=2)
+
+    def blocks(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        """Apply the dense blocks to the stem. Return the features of each, by its last unit."""
+        if self._clocks:
+            x = self._temporal_pool(x)
+        maps: dict[str, keras.KerasTensor] = {}
+        for block, count in enumerate(MINIBLOCKS, 1):
+            unit, features = f"block{block}_{count}", [x]
+            for number in range(1, count + 1):
+                features = [*features, self._miniblock(features, f"block{block}_{number}")]
+            x = maps[unit] = self._norm_relu(
+                _joined(features, f"{unit}.features"), f"{unit}.features"
+            )
+            if block < len(MINIBLOCKS):
+                x = self._transition(x, block, unit)
+        return maps
+
+    def convolved(
+        self, x: keras.KerasTensor, channels: int, kernel: int, name: str
+    ) -> keras.KerasTensor:
+        """Apply a convolution, to `channels` times the width multiplier."""
+        return convolution(
+            x,
+            self.scaled(channels),
+            kernel,
+            name,
+            temporal_kernel=self._kernels[kernel],
+            temporal_padding=self._padding,
         )
-        if block < len(MINIBLOCKS):
-            channels = scale_channels(TRANSITIONS[block - 1], width)
-            x = convolution(x, channels, 1, f"{unit}.transition", temporal_kernel=kernels[0])
-            x = average_pool(x, 2, f"{unit}.pool", temporal_stride=2 if clocks else 1)
-            features = [x]
-    return maps
 
+    def _temporal_pool(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return max_pool(
+            x,
+            1,
+            "stem.temporal_pool",
+            temporal_size=2,
+            temporal_stride=2,
+            temporal_padding=self._padding,
+        )
 
-def _miniblock(
-    features: list[keras.KerasTensor],
-    unit: str,
-    kernels: tuple[int, int],
-    norm: str,
-    width: float,
-) -> keras.KerasTensor:
-    x = norm_relu(_joined(features, f"{unit}.join"), f"{unit}.join", norm=norm)
-    x = convolution(
-        x, scale_channels(BOTTLENECK, width), 1, f"{unit}.conv1x1", temporal_kernel=kernels[0]
-    )
-    x = norm_relu(x, f"{unit}.conv1x1", norm=norm)
-    return convolution(
-        x, scale_channels(GROWTH, width), 3, f"{unit}.conv3x3", temporal_kernel=kernels[1]
-    )
+    def _miniblock(self, features: list[keras.KerasTensor], unit: str) -> keras.KerasTensor:
+        x = self._norm_relu(_joined(features, f"{unit}.join"), f"{unit}.join")
+        x = self.convolved(x, BOTTLENECK, 1, f"{unit}.conv1x1")
+        x = self._norm_relu(x, f"{unit}.conv1x1")
+        return self.convolved(x, GROWTH, 3, f"{unit}.conv3x3")
+
+    def _transition(self, x: keras.KerasTensor, block: int, unit: str) -> keras.KerasTensor:
+        x = self.convolved(x, TRANSITIONS[block - 1], 1, f"{unit}.transition")
+        return average_pool(
+            x,
+            2,
+            f"{unit}.pool",
+            temporal_size=POOLED_FRAMES[block - 1] if self._clocks else 1,
+            temporal_stride=2 if self._clocks else 1,
+            temporal_padding=self._padding,
+        )
+
+    def _norm_relu(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return norm_relu(x, name, norm=self._norm)
 
 
 def _joined(features: list[keras.KerasTensor], name: str) -> keras.KerasTensor:

@@ -8,12 +8,17 @@ function here follows its own paper.
 I3D pads a clip by an amount that depends on its length. The symmetric windows here equal I3D's for
 clips of 8n + 1 frames. For clips of 8n frames I3D pads three frames less at the start; use
 `Plan(model, phases=[3])`, which starts three steps later.
+
+The classifier reads the mean over two ticks (AvgPool3d 2x7x7). I3D pools without padding, so a clip
+of n ticks gives n - 1 outputs, and their mean is its prediction. Here the last symmetric window
+also reads a tick after the end of the clip, which is zero. The outputs at the other n - 1 ticks
+are I3D's.
 """
 
 import keras
 from keras import layers
 
-from mpvn.models.heads import JOINTS, action_head, keypoint_head, previous_heatmaps
+from mpvn.models.heads import JOINTS, action_head, join_feedback, keypoint_head
 from mpvn.models.parts import (
     check_frame,
     check_task,
@@ -21,6 +26,7 @@ from mpvn.models.parts import (
     max_pool,
     norm_relu,
     scale_channels,
+    space_to_channels,
 )
 
 Branches = tuple[int, int, int, int, int, int]
@@ -41,11 +47,11 @@ MODULES: dict[str, Branches] = {
 
 I3D_MODULES = MODULES | {"mixed_4e": (112, 144, 288, 32, 64, 64)}
 
-SKIPPED = ("stem", "mixed_3c", "mixed_4f", "mixed_5c")
-"""Units whose maps the keypoint head reads: the last of each size."""
-
 SKIP = 16
-"""Channels of a skip to the head."""
+"""Channels of a skip to the head; the stem and each module have one."""
+
+AVERAGED_TICKS = 2
+"""Ticks of the last module that the classifier reads the mean of."""
 
 REDUCTION = 32
 """Size of the frame divided by the size of the last modules' maps."""
@@ -57,24 +63,28 @@ def par_inception(
     joints: int | None = None,
     classes: int | None = None,
     temporal_filters: bool = True,
+    temporal_padding: str = "causal",
     clocks: bool = True,
-    feedback: bool = False,
+    feedback: str | None = None,
     heatmap_size: tuple[int, int] | None = None,
     dropout: float = 0.0,
     norm: str = "batch",
     width: float = 1.0,
     name: str = "par_inception",
 ) -> keras.Model:
-    """Build a causal frame model; published with 1, 5 and 10 subnetworks.
+    """Build a frame model; published with 1, 5 and 10 subnetworks.
 
     Args:
         input_shape: Height and width of the frames, multiples of 32, and their channels.
         joints: Number of heatmaps; default: 17, without `classes`.
         classes: Number of classes, for a classifier instead of heatmaps.
         temporal_filters: Whether convolutions and pools read 7, 3 and 2 frames, or only the newest.
+        temporal_padding: `"causal"`, or `"symmetric"` for whole clips and one subnetwork: the
+            non-causal network of table 1.
         clocks: Whether the first convolution and two of the pools are temporal strides of 2.
-        feedback: Whether the second convolution also reads the tanh of the previous step's heatmaps
-            (section 3.2).
+        feedback: What the second convolution also reads of the previous step: `"heatmaps"`, their
+            tanh (section 3.2), or `"head_input"`, the maps that the head's convolution reads
+            (table 5).
         heatmap_size: Height and width of the heatmaps; default: a quarter of the frame's.
         dropout: Rate of the dropout before the classifier.
         norm: Normalization before each ReLU: `"batch"` or `"group"`.
@@ -88,22 +98,21 @@ def par_inception(
     Raises:
         ValueError: If options contradict each other, or a frame or heatmap size does not divide.
     """
-    check_task(name, joints, classes, feedback)
+    check_task(name, joints, classes, feedback, temporal_padding)
     check_frame(input_shape, REDUCTION, name)
-    network = _Inception(temporal_filters, clocks, "causal", norm, width)
+    network = _Inception(temporal_filters, clocks, temporal_padding, norm, width)
     frame = keras.Input(input_shape, name="frame")
     x = network.reduced(frame)
+    skip = scale_channels(SKIP, width)
     if feedback:
-        heatmaps = previous_heatmaps(x, joints or JOINTS, heatmap_size, "stem")
-        x = layers.Concatenate(name="stem.feedback_join")([x, heatmaps])
+        channels = {"heatmaps": joints or JOINTS, "head_input": (1 + len(MODULES)) * skip}
+        x = join_feedback(x, feedback, channels[feedback], heatmap_size, "stem")
     maps = network.modules(network.refined(x), MODULES)
     if classes is not None:
-        outputs = action_head(maps["mixed_5c"], classes, dropout)
-    else:
-        channels = scale_channels(SKIP, width)
-        skips = {unit: convolution(maps[unit], channels, 1, f"{unit}.skip") for unit in SKIPPED}
-        outputs = keypoint_head(skips, joints or JOINTS, heatmap_size)
-    return keras.Model(frame, outputs, name=name)
+        return keras.Model(frame, network.scores(maps, classes, dropout), name=name)
+    skips = {unit: convolution(x, skip, 1, f"{unit}.skip") for unit, x in maps.items()}
+    heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size)
+    return keras.Model(frame, heatmaps, name=name)
 
 
 def i3d_inception(
@@ -111,6 +120,7 @@ def i3d_inception(
     *,
     classes: int = 400,
     temporal_padding: str = "symmetric",
+    block: int | tuple[int, int, int] = 1,
     dropout: float = 0.0,
     norm: str = "batch",
     width: float = 1.0,
@@ -122,6 +132,8 @@ def i3d_inception(
         input_shape: Height, width and channels of the frames.
         classes: Number of classes.
         temporal_padding: `"symmetric"`, or `"causal"` for a variant that can stream.
+        block: Moves blocks of `block` x `block` pixels, or of `(frames, height, width)`, into the
+            channels of the input: I3D* of *Skip-Sideways* (supplement, section 4).
         dropout: Rate of the dropout before the classifier.
         norm: Normalization before each ReLU: `"batch"` or `"group"`.
         width: Factor for all channels but the classes.
@@ -129,17 +141,19 @@ def i3d_inception(
 
     Returns:
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. It ticks
-        every 8 frames; the mean over the ticks of a clip is I3D's prediction.
+        every 8 frames (times those of a block). With symmetric padding, the mean over the ticks of
+        a clip but the last is I3D's prediction.
 
     Raises:
-        ValueError: If `temporal_padding` or the frame size is unknown.
+        ValueError: If `temporal_padding` or the frame size is unknown, or `block` does not divide
+            it.
     """
     check_frame(input_shape, 1, name)
     network = _Inception(True, True, temporal_padding, norm, width)
     frame = keras.Input(input_shape, name="frame")
-    maps = network.modules(network.refined(network.reduced(frame)), I3D_MODULES)
-    logits = action_head(maps["mixed_5c"], classes, dropout)
-    return keras.Model(frame, logits, name=name)
+    x = network.reduced(space_to_channels(frame, block, "stem", temporal_padding))
+    maps = network.modules(network.refined(x), I3D_MODULES)
+    return keras.Model(frame, network.scores(maps, classes, dropout), name=name)
 
 
 class _Inception:
@@ -182,6 +196,18 @@ class _Inception:
                 x = self._pool(x, 2, "mixed_4f.5a_pool", 2, self._stride)
             x = maps[unit] = self._module(x, channels, unit)
         return maps
+
+    def scores(
+        self, maps: dict[str, keras.KerasTensor], classes: int, dropout: float
+    ) -> keras.KerasTensor:
+        """Apply the classifier to the last map."""
+        return action_head(
+            maps["mixed_5c"],
+            classes,
+            dropout,
+            temporal_size=AVERAGED_TICKS if self._temporal_filters else 1,
+            temporal_padding=self._padding,
+        )
 
     def _module(self, x: keras.KerasTensor, channels: Branches, unit: str) -> keras.KerasTensor:
         b0 = self._unit(x, channels[0], f"{unit}.b0")

@@ -9,7 +9,11 @@ import keras
 from keras import layers
 
 import keras_layers
+from keras_layers.temporal import check_temporal_padding
 from mpvn.models.norms import normalize
+
+FEEDBACKS = ("heatmaps", "head_input")
+"""What a network can read of its head at the previous step; see `join_feedback`."""
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -99,18 +103,31 @@ def max_pool(
 
 
 def average_pool(
-    x: keras.KerasTensor, size: int, name: str, *, temporal_stride: int = 1
+    x: keras.KerasTensor,
+    size: int | tuple[int, int],
+    name: str,
+    *,
+    temporal_size: int = 1,
+    temporal_stride: int = 1,
+    temporal_padding: str = "causal",
 ) -> keras.KerasTensor:
-    """Average blocks of pixels; with a temporal stride, of one in `temporal_stride` frames."""
-    if temporal_stride == 1:
-        return layers.AveragePooling2D(size, name=name)(x)
+    """Average blocks of `size` pixels, over time too if a temporal argument is above 1."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if temporal_size == temporal_stride == 1:
+        return layers.AveragePooling2D((height, width), name=name)(x)
     return keras_layers.TemporalAveragePooling3D(
-        (1, size, size), (temporal_stride, size, size), name=name
+        (temporal_size, height, width),
+        (temporal_stride, height, width),
+        temporal_padding=temporal_padding,
+        name=name,
     )(x)
 
 
 def space_to_channels(
-    frame: keras.KerasTensor, block: int | tuple[int, int, int], unit: str
+    frame: keras.KerasTensor,
+    block: int | tuple[int, int, int],
+    unit: str,
+    temporal_padding: str = "causal",
 ) -> keras.KerasTensor:
     """Move blocks of pixels, and of frames, into channels.
 
@@ -118,6 +135,7 @@ def space_to_channels(
         frame: `[B, H, W, C]`.
         block: Height and width, or `(time, height, width)`. With 1, the frame stays as it is.
         unit: Unit of the layer.
+        temporal_padding: See `keras_layers.SpaceTimeToDepth`.
 
     Returns:
         `[B, H / height, W / width, C * time * height * width]`.
@@ -127,8 +145,9 @@ def space_to_channels(
         return frame
     if time == 1:
         return keras_layers.SpaceToDepth((height, width), name=f"{unit}.space_to_depth")(frame)
-    layer = keras_layers.SpaceTimeToDepth((time, height, width), name=f"{unit}.space_time_to_depth")
-    return layer(frame)
+    return keras_layers.SpaceTimeToDepth(
+        (time, height, width), temporal_padding, name=f"{unit}.space_time_to_depth"
+    )(frame)
 
 
 def check_frame(input_shape: tuple[int, ...], divisor: int, network: str) -> None:
@@ -148,15 +167,30 @@ def check_frame(input_shape: tuple[int, ...], divisor: int, network: str) -> Non
         )
 
 
-def check_task(network: str, joints: int | None, classes: int | None, feedback: bool) -> None:
-    """Raise a `ValueError` unless the options are for heatmaps only or for classes only."""
+def check_task(
+    network: str,
+    joints: int | None,
+    classes: int | None,
+    feedback: str | None,
+    temporal_padding: str,
+) -> None:
+    """Raise a `ValueError` if options of heatmaps, of classes, and of whole clips contradict."""
+    check_temporal_padding(temporal_padding, network)
     if joints is not None and classes is not None:
         raise ValueError(
             f"Conflicting options of {network!r}. Expected joints (heatmaps) or classes (a "
             f"classifier), not both. Received: joints={joints}, classes={classes}"
         )
-    if feedback and classes is not None:
+    if feedback is None:
+        return
+    if feedback not in FEEDBACKS:
         raise ValueError(
-            f"Conflicting options of {network!r}: only heatmaps can be fed back. "
-            f"Received: feedback=True, classes={classes}"
+            f"Invalid feedback of {network!r}. Expected one of {FEEDBACKS}, or None. "
+            f"Received: {feedback!r}"
+        )
+    if classes is not None or temporal_padding != "causal":
+        raise ValueError(
+            f"Conflicting options of {network!r}. Expected feedback only with heatmaps and "
+            f"temporal_padding='causal'. Received: feedback={feedback!r}, classes={classes}, "
+            f"temporal_padding={temporal_padding!r}"
         )

@@ -128,7 +128,7 @@ def vgg16(
             f"{name}: weights of keras.applications need width=1.0. Received: width={width}"
         )
     frame = keras.Input(input_shape, name="frame")
-    x = space_to_channels(frame, block, "unit1")
+    x = space_to_channels(frame, block, "unit1", temporal_padding)
     x = _vgg16_convolutions(x, norm, temporal_kernel, temporal_padding, width)
     x = layers.Flatten(name="unit7.flatten")(x)
     for part, units in zip(("unit7.fc1", "unit8.fc2"), VGG16_DENSE, strict=True):

@@ -13,14 +13,14 @@ VARIANTS: Mapping[str, list[dict[str, Any]]] = {
         {"clocks": False},
         {"temporal_kernel": 2},
         {"temporal_kernel": 2, "temporal_filters": "all"},
-        {"feedback": True},
+        {"feedback": "heatmaps"},
         {"classes": 400},
     ],
     "par_inception": [
         {},
         {"clocks": False},
         {"temporal_filters": False},
-        {"feedback": True},
+        {"feedback": "heatmaps"},
         {"classes": 400},
     ],
 }

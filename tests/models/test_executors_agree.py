@@ -42,23 +42,47 @@ def test_executors_agree_at_full_size(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("par_densenet", {}), ("par_inception", {"temporal_filters": False})],
-    ids=["densenet", "inception"],
+    ("name", "fed_back", "head_channels"),
+    [
+        ("par_densenet", "heatmaps", 6 + 4 * 2),
+        ("par_densenet", "head_input", 6 + 4 * 2),
+        ("par_inception", "head_input", 10 * 2),
+    ],
 )
-def test_the_heatmaps_of_the_previous_step_are_fed_back(
-    name: str, options: dict[str, Any], rng: np.random.Generator
+def test_the_head_of_the_previous_step_is_fed_back(
+    name: str, fed_back: str, head_channels: int, rng: np.random.Generator
 ) -> None:
     """Against a loop over the frame model, with its feedback as an input."""
-    model = small_model(name, joints=3, feedback=True, clocks=False, **options)
+    options = {"temporal_filters": False} if name == "par_inception" else {}
+    model = small_model(name, joints=3, feedback=fed_back, clocks=False, **options)
     (feedback,) = [layer for layer in model.layers if isinstance(layer, keras_layers.Feedback)]
-    with_input = keras.Model([model.input, feedback.output], model.output)
+    head_input = model.get_layer("head.join").output
+    assert head_input.shape[-1] == head_channels, "the head reads what is fed back"
+    with_input = keras.Model([model.input, feedback.output], [model.output, head_input])
     clip = tf.constant(rng.normal(size=(2, 4, 32, 32, 3)), tf.float32)
-    heatmaps, expected = tf.zeros((2, 8, 8, 3)), []
+    value, expected = tf.zeros((2, 8, 8, feedback.output.shape[-1])), []
     for time in range(4):
-        heatmaps = with_input([clip[:, time], heatmaps])
+        heatmaps, joined = with_input([clip[:, time], value])
+        value = heatmaps if fed_back == "heatmaps" else joined
         expected.append(heatmaps)
     assert_close(np.asarray(mpvn.VideoNetwork(model)(clip)), np.stack(expected, axis=1))
+
+
+@pytest.mark.parametrize("subnetworks", [1, 4])
+def test_par_densenet_sees_every_frame(subnetworks: int, rng: np.random.Generator) -> None:
+    """It once pooled one of two frames before anything read them, so odd frames were lost.
+
+    Through the pool of the stem, odd frames reach the head at once; through the temporal pool, at
+    even steps, too.
+    """
+    model = small_model("par_densenet", joints=3)
+    network = mpvn.VideoNetwork(model, PUBLISHED["par_densenet"].plan(model, subnetworks))
+    clip = rng.normal(size=(1, 20, 32, 32, 3)).astype("float32")
+    replaced = clip.copy()
+    replaced[:, 1::2] = rng.normal(size=(1, 10, 32, 32, 3))
+    outputs, others = np.asarray(network(clip)), np.asarray(network(replaced))
+    changes = np.abs(outputs - others).max(axis=(0, 2, 3, 4))
+    assert (changes[4:] > 1e-3 * np.std(outputs)).all()
 
 
 @keras.saving.register_keras_serializable(package="tests")

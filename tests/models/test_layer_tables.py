@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import pytest
 
+from keras_layers import TemporalLayer
 from mpvn.graph.reading import read_graph
 from mpvn.models import PUBLISHED, par_densenet, par_inception
+from mpvn.models.par_inception import MODULES
 
 
 def kernel_sizes(model: keras.Model) -> dict[str, int]:
@@ -24,8 +26,54 @@ def total(sizes: dict[str, int], pattern: str) -> int:
     return sum(matching)
 
 
-def test_par_densenet_has_the_weights_of_table_5() -> None:
-    sizes = kernel_sizes(par_densenet((64, 64, 3)))
+@pytest.fixture(scope="module")
+def densenet() -> keras.Model:
+    """Par-DenseNet at full size."""
+    return par_densenet()
+
+
+TABLE_5 = {
+    "stem.conv7x7": ((112, 112, 64), (1, 7, 7), (1, 2, 2), 1),
+    "stem.pool": ((56, 56, 64), (1, 3, 3), (1, 2, 2), 1),
+    "stem.temporal_pool": ((56, 56, 64), (2, 1, 1), (2, 1, 1), 2),
+    "block1_4.transition": ((56, 56, 168), (1, 1, 1), (1, 1, 1), 2),
+    "block1_4.pool": ((28, 28, 168), (1, 2, 2), (2, 2, 2), 4),
+    "block2_8.transition": ((28, 28, 340), (1, 1, 1), (1, 1, 1), 4),
+    "block2_8.pool": ((14, 14, 340), (2, 2, 2), (2, 2, 2), 8),
+    "block3_8.transition": ((14, 14, 426), (1, 1, 1), (1, 1, 1), 8),
+    "block3_8.pool": ((7, 7, 426), (2, 2, 2), (2, 2, 2), 16),
+    "block4_6.skip": ((7, 7, 16), (1, 1, 1), (1, 1, 1), 16),
+    "head.convolution": ((56, 56, 17), (1, 3, 3), (1, 1, 1), 1),
+}
+"""Output, kernel (time, height, width), stride, and rate. AvgPool_1's temporal stride is ours."""
+
+
+def test_par_densenet_has_the_layers_of_table_5(densenet: keras.Model) -> None:
+    clock_of = PUBLISHED["par_densenet"].plan(densenet).clock_of
+    for name, expected in TABLE_5.items():
+        layer = densenet.get_layer(name)
+        kernel = layer.pool_size if hasattr(layer, "pool_size") else layer.kernel_size
+        with_time = [(1,) * (3 - len(sizes)) + tuple(sizes) for sizes in (kernel, layer.strides)]
+        row = (layer.output.shape[1:], *with_time, clock_of[name].rate)
+        assert row == expected, name
+
+
+def test_without_clocks_par_densenet_reads_single_frames() -> None:
+    model = par_densenet((32, 32, 3), width=0.05, clocks=False)
+    assert not any(isinstance(layer, TemporalLayer) for layer in model.layers)
+
+
+@pytest.mark.parametrize("build", [par_densenet, par_inception], ids=["densenet", "inception"])
+def test_the_non_causal_network_has_symmetric_windows(build: Callable[..., keras.Model]) -> None:
+    """The first row of table 1. I3D's tests show what a symmetric Inception computes."""
+    model = build((32, 32, 3), classes=5, width=0.05, temporal_padding="symmetric")
+    temporal = [layer for layer in model.layers if isinstance(layer, TemporalLayer)]
+    assert len(temporal) > 3
+    assert {layer.temporal_padding for layer in temporal} == {"symmetric"}
+
+
+def test_par_densenet_has_the_weights_of_table_5(densenet: keras.Model) -> None:
+    sizes = kernel_sizes(densenet)
     assert sizes["stem.conv7x7"] == 9_408
     by_block = {
         "conv1x1": (163_840, 802_816, 1_155_072, 900_096),
@@ -66,6 +114,21 @@ def test_par_inception_has_the_weights_of_table_7() -> None:
         assert total(sizes, rf"{re.escape(unit)}.*") == expected, unit
     assert sum(by_unit.values()) == 12_290_112
     assert sum(sizes.values()) == 12_290_112 + 200 * 1024
+
+
+def test_par_inception_averages_two_ticks_of_7x7_before_the_logits() -> None:
+    model = par_inception(classes=5, width=0.05)
+    pool = model.get_layer("head.mean")
+    assert pool.pool_size == (2, 7, 7)
+    assert pool.temporal_stride == 1
+    assert pool.output.shape[1:3] == (1, 1)
+
+
+def test_every_module_of_par_inception_has_a_skip_to_the_heatmaps() -> None:
+    model = par_inception((64, 64, 3))
+    skips = {layer.name for layer in model.layers if layer.name.endswith(".skip")}
+    assert skips == {f"{unit}.skip" for unit in ("stem", *MODULES)}
+    assert model.get_layer("head.convolution").kernel.shape == (3, 3, 160, 17)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,18 @@ def test_a_network_streams_the_same_after_loading(
 
 INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "two tasks": ("par_densenet", {"joints": 3, "classes": 3}, "joints=3, classes=3"),
-    "feedback of classes": ("par_inception", {"classes": 3, "feedback": True}, "only heatmaps can"),
+    "feedback of classes": (
+        "par_inception",
+        {"classes": 3, "feedback": "heatmaps"},
+        "feedback only with heatmaps.*classes=3",
+    ),
+    "feedback in whole clips": (
+        "par_densenet",
+        {"feedback": "head_input", "temporal_padding": "symmetric"},
+        "temporal_padding='causal'.*'symmetric'",
+    ),
+    "feedback": ("par_densenet", {"feedback": True}, "'heatmaps', 'head_input'.*Received: True"),
+    "padding": ("par_inception", {"temporal_padding": "same"}, "'causal', 'symmetric'"),
     "filters": ("par_densenet", {"temporal_filters": "1x1"}, '"3x3" or "all". Received: .1x1'),
     "heatmap size": (
         "par_densenet",
@@ -89,7 +100,7 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "heatmap size fed back": (
         "par_densenet",
-        {"heatmap_size": (12, 12), "feedback": True},
+        {"heatmap_size": (12, 12), "feedback": "heatmaps"},
         "Expected heatmaps of 16x16, 32x32, and so on",
     ),
     "temporal strides": (
