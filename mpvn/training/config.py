@@ -189,7 +189,10 @@ def _training() -> dict[str, Any]:
         "executor": "auto",
         "rematerialize": False,
         "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16
-        "batch_norm_momentum": optional(float),  # for short runs; None: that of the layers
+        "batch_norm": "trained",  # or frozen, or frozen_but_first (TSN's partial batch norm)
+        # Share of its moving statistics that batch norm keeps in a batch of clips (with a trainer:
+        # in a step). For short runs; None: the momentum of the layers, in a call.
+        "batch_norm_momentum": optional(float),
         "non_finite_patience": 20,  # batches in a row with a NaN or infinite loss that stop a run
         "deterministic": False,  # bit-equal runs, slower
     }

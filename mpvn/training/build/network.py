@@ -9,6 +9,7 @@ from mpvn.models import insert_shortcuts, load_frame_model
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.plan.units import UNIT_SEPARATOR
+from mpvn.training.build.batch_norm import set_batch_norm
 from mpvn.training.options import unknown
 
 
@@ -34,17 +35,16 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
     frame_model = loaded.over_clips()
     if config.model.shortcuts:
         frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
-    for layer in frame_model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = config.training.batch_norm_momentum or layer.momentum
     _freeze(frame_model, config.model.frozen)
-    return VideoNetwork(
+    network = VideoNetwork(
         frame_model,
         Plan(frame_model, **loaded.plan_arguments(config.plan)),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
         start=config.model.start,
     )
+    set_batch_norm(network, config)
+    return network
 
 
 def _freeze(model: keras.Model, names: Sequence[str]) -> None:
