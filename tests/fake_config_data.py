@@ -65,15 +65,25 @@ def hmdb51(root: pathlib.Path) -> list[str]:
     return [f"--config.data.path={root}"]
 
 
-def kinetics400(root: pathlib.Path) -> list[str]:
-    """Write Kinetics-400: all classes, two of them with a video."""
+def kinetics(root: pathlib.Path, classes: int) -> list[str]:
+    """Write Kinetics-400 or -600: all classes, two of them with a video."""
     for split in ("train", "val"):
         rows = ["label,youtube_id,time_start,time_end"]
-        rows += [f"class {number:03d},video{number},0,10" for number in range(400)]
+        rows += [f"class {number:03d},video{number},0,10" for number in range(classes)]
         write(root / f"{split}.csv", "\n".join(rows))
         for number in (0, 7):
             name = f"video{number}_000000_000010.mp4"
             encode(root / split / f"class {number:03d}" / name, 20)
+    return [f"--config.data.path={root}"]
+
+
+def cater(root: pathlib.Path) -> list[str]:
+    """Write CATER: one video for training and one for validation, as long as a clip."""
+    for number, split in enumerate(("train", "val")):
+        name = f"CATER_new_{number:06d}.avi"
+        encode((root / "videos" / name).with_suffix(".mp4"), 64)
+        (root / "videos" / name).with_suffix(".mp4").rename(root / "videos" / name)
+        write(root / "lists" / "localize" / f"{split}.txt", f"{name} {number}")
     return [f"--config.data.path={root}"]
 
 
@@ -134,7 +144,9 @@ def class_folders(root: pathlib.Path) -> list[str]:
 FAKES: dict[str, Callable[[pathlib.Path], list[str]]] = {
     "hmdb51": hmdb51,
     "ucf101": ucf101,
-    "kinetics400": kinetics400,
+    "cater": cater,
+    "kinetics400": lambda root: kinetics(root, 400),
+    "kinetics600": lambda root: kinetics(root, 600),
     "mini_kinetics": mini_kinetics,
     "posetrack": pose_track,
     "something_something_v1": lambda root: folders_of_frames(root, "something-something-v1"),

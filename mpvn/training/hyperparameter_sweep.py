@@ -231,13 +231,15 @@ def _call(
 def collect(cells: Iterable[Cell], keys: Iterable[str]) -> list[dict[str, Any]]:
     """Return a row for each cell that is done: its values of `keys`, and its metrics.
 
+    Options that its network does not have are None.
+
     Args:
         cells: the cells.
         keys: labels of the cells, or keys of their configs.
     """
     keys = list(keys)
     done = [(cell, {**cell.labels, **flat(cell.config.to_dict())}) for cell in cells if cell.done]
-    return [{**{key: values[key] for key in keys}, **cell.result} for cell, values in done]
+    return [{**{key: values.get(key) for key in keys}, **cell.result} for cell, values in done]
 
 
 def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:

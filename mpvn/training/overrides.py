@@ -115,7 +115,8 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         config: as `base_config` returns it.
         overrides: `"--config.key=value"`, as on the command line. Options of the network, the data
             set and the task may be set whether the config lists them or not: setting one keeps the
-            others, and `"--config.model.options={}"` drops them all.
+            others, and `"--config.model.options={}"` drops them all. Another `data.name` drops
+            those of the data set.
 
     Returns:
         The copy.
@@ -140,6 +141,9 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
             _check_key(config, key)
             ordinary.append(argument)
     changed = _parse(copy.deepcopy(config), ordinary)
+    if changed.data.name != config.data.name:  # options of a reader mean nothing to another
+        for split in ("train", "evaluation"):
+            set_option(changed, f"data.{split}", "{}")
     changed.update_from_flattened_dict(dict.fromkeys(missing))
     for key, value in options:  # last: the network's name may have changed
         set_option(changed, key, value)

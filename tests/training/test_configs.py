@@ -1,6 +1,7 @@
 """The files of configs/: they build on tiny fakes in the layouts of the real data sets."""
 
 import pathlib
+import re
 import runpy
 from typing import Any
 
@@ -9,8 +10,9 @@ from fake_config_data import write_data_set
 from ml_collections import ConfigDict
 
 from mpvn.data.sets.registry import needs_path
-from mpvn.training import SidewaysTrainer, as_json, build, load_config, sibling
+from mpvn.training import SidewaysTrainer, as_json, build, load_config, override, sibling
 from mpvn.training.build.videos import build_videos
+from mpvn.training.grids import choices, config_grid
 from mpvn.training.run_folder import flat
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -67,6 +69,24 @@ def test_every_grid_has_keys_that_exist(name: str) -> None:
     for key, values in grid(name).items():
         assert flat(config.to_dict())[key] == values[-1], key
         assert len(set(values)) == len(values) > 1
+
+
+def named_grids() -> list[tuple[str, str]]:
+    """Return configs with the names of the grids that they define, without those of siblings."""
+    defined = ((name, re.findall(r"def get_grid_(\w+)", FILES[name].read_text())) for name in FILES)
+    return [(name, each) for name, names in defined for each in names]
+
+
+@pytest.mark.parametrize(("name", "grid_name"), named_grids())
+def test_every_point_of_a_named_grid_is_a_config(name: str, grid_name: str) -> None:
+    config, points = load_config(FILES[name]), set()
+    for choice in choices(config_grid(FILES[name], grid_name)):
+        changes = [f"--config.{key}={value}" for key, value in choice.changes.items()]
+        changed = flat(as_json(override(config, changes)))
+        points.add(str(sorted(changed.items())))
+        for key, value in choice.changes.items():
+            assert changed[key] == (list(value) if isinstance(value, tuple) else value)
+    assert len(points) == len(list(choices(config_grid(FILES[name], grid_name)))) > 1
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "rendered" in name])

@@ -5,9 +5,11 @@ from typing import Any
 
 import keras
 import pytest
+from fake_config_data import write_data_set
 from small_runs import small_config
 
 from mpvn.training import RunFolder, as_json, base_config, load_config, override
+from mpvn.training.build.videos import build_videos
 from mpvn.training.hyperparameter_sweep import grid_cells
 from mpvn.training.options import _fits, _literal
 
@@ -144,6 +146,31 @@ def test_values_are_literals_and_everything_else_is_a_string() -> None:
 )
 def test_values_fit_annotations(value: Any, kind: Any, fits: bool) -> None:
     assert _fits(value, kind) is fits
+
+
+def test_another_data_set_starts_without_the_options_of_the_first() -> None:
+    """`data.name=kinetics600` kept the fold, or the split, of another reader, and was refused."""
+    path = CONFIGS / "tsm_ucf101_resnet50.py"
+    kept = load_config(path, ["--config.data.name=ucf101", "--config.data.train.fold=2"])
+    assert options(kept, "data.train") == {"split": "train", "fold": 2}
+    assert options(kept, "data.evaluation") == {"split": "test"}
+    for order in (1, -1):
+        other = ["--config.data.name=kinetics600", "--config.data.train.skip_missing=True"]
+        changed = load_config(path, other[::order])
+        assert options(changed, "data.train") == {"skip_missing": True}
+        assert options(changed, "data.evaluation") == {}
+    with pytest.raises(ValueError, match="kinetics600 has no option 'fold'"):
+        load_config(path, ["--config.data.name=kinetics600", "--config.data.train.fold=2"])
+
+
+@pytest.mark.parametrize(("name", "split"), [("cater", "val"), ("ucf101", "test")])
+def test_each_data_set_is_evaluated_on_its_own_split(
+    name: str, split: str, tmp_path: pathlib.Path
+) -> None:
+    data = [*write_data_set(name, tmp_path), f"--config.data.name={name}"]
+    config = load_config(CONFIGS / "class_folders.py", data)
+    for part, expected in (("train", "train"), ("evaluation", split)):
+        assert expected in build_videos(config, part).name.split()
 
 
 # --- other keys ---------------------------------------------------------------------------------

@@ -46,6 +46,24 @@ Each takes the path of the data, then options such as `split`; its docstring lis
 """
 
 
+_HELD_OUT = {
+    "cater": "val",
+    "jester": "val",
+    "kinetics400": "val",
+    "kinetics600": "val",
+    "mini_kinetics": "val",
+    "posetrack": "val",
+    "rendered_figures": "validation",
+    "something_something_v1": "val",
+    "something_something_v2": "val",
+}
+
+
+def held_out_split(name: str) -> str:
+    """Return the split of `SETS[name]` that has labels and is not trained on."""
+    return _HELD_OUT.get(name, "test")
+
+
 def needs_path(name: str) -> bool:
     """Return whether `SETS[name]` reads files, and so takes their path as its first argument."""
     return SETS[name] is not rendered_figures

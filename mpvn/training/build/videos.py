@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data.sets.cached import clips_in_memory, in_memory
 from mpvn.data.sets.flow import optical_flow
-from mpvn.data.sets.registry import SETS, needs_path
+from mpvn.data.sets.registry import SETS, held_out_split, needs_path
 from mpvn.data.video_set import VideoSet
 from mpvn.training.options import unknown
 
@@ -38,16 +38,16 @@ def build_videos(config: ConfigDict, split: str) -> VideoSet:
 
 def _read_videos(config: ConfigDict, split: str) -> VideoSet:
     data, training = config.data, split == "train"
-    options = dict(data.train if training else data.evaluation)
     if data.name not in SETS:
         raise unknown("config.data.name", data.name, SETS)
+    given = data.train if training else data.evaluation
+    options = {"split": "train" if training else held_out_split(data.name), **given}
     if not needs_path(data.name):
         size = (config.model.size, config.model.size)
-        split = "train" if training else "validation"
-        return SETS[data.name](**{"seed": config.seed, "size": size, "split": split, **options})
+        return SETS[data.name](**{"seed": config.seed, "size": size, **options})
     if not data.path:
         raise ValueError(
             f"config.data.path: expected where {data.name} is on disk. Received: None. Add "
             "--config.data.path=FOLDER"
         )
-    return SETS[data.name](data.path, **{"split": "train" if training else "test", **options})
+    return SETS[data.name](data.path, **options)
