@@ -15,10 +15,10 @@ from mpvn import Plan, VideoNetwork
 
 @pytest.fixture(scope="module")
 def network() -> VideoNetwork:
-    """Two slow subnetworks after a fast one, with windows on either side of a boundary."""
+    """Two slow subnetworks after a fast one, with windows and a memory around a boundary."""
     frame = keras.Input((4, 4, 2))
     x = keras_layers.TemporalConv3D(3, (2, 1, 1), activation="tanh", name="first")(frame)
-    x = layers.Conv2D(3, 3, activation="tanh", name="second")(x)
+    x = keras_layers.TemporalConvLSTM2D(3, 3, padding="valid", name="second")(x)
     x = keras_layers.TemporalConv3D(3, (3, 1, 1), name="third")(x)
     model = keras.Model(frame, layers.Flatten()(x))
     plan = Plan(model, boundaries=["second", "third"], clocks=[1, 2, 4])

@@ -83,13 +83,17 @@ def symbolic_outputs(model: keras.Model, inputs: Any) -> Any:
     return outputs
 
 
-def refuse_memory(model: keras.Model) -> None:
-    """Raise an error if `model`, which is one node, has layers that need past frames."""
-    layers = [layer.name for layer in model._flatten_layers() if reads_past(layer)]
+def refuse_memory(operation: keras.Operation) -> None:
+    """Raise an error if `operation`, which is one node, has layers in it that need past frames."""
+    if reads_past(operation) or not isinstance(operation, keras.layers.Layer):
+        return
+    layers = [layer.name for layer in operation._flatten_layers() if reads_past(layer)]
     if layers:
+        model = isinstance(operation, keras.Model)
         raise ValueError(
-            f"{type(model).__name__} {model.name!r} has a call of its own, so mpvn cannot give its "
-            f"layers their past frames: {', '.join(layers)}. {REMEDY}"
+            f"{type(operation).__name__} {operation.name!r} has a call of its own, so mpvn cannot "
+            f"give its layers their past frames: {', '.join(layers)}. "
+            f"{REMEDY if model else 'Call them in the functional model, not in another layer.'}"
         )
 
 

@@ -212,8 +212,7 @@ class _Reader:
         return {key: spec.shape for key, spec in known.items()}
 
     def _add(self, node, arguments, name: str, seen, around: _Around) -> None:
-        if isinstance(node.operation, keras.Model):
-            refuse_memory(node.operation)
+        refuse_memory(node.operation)
         tensors = [
             keras.KerasTensor(around.shapes.get(id(tensor), tensor.shape), tensor.dtype)
             for tensor in node.outputs

@@ -11,6 +11,7 @@ from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.published import PUBLISHED, Architecture
 from mpvn.models.simple_cnn import simple_cnn
 from mpvn.models.surgery.inflate import inflate
+from mpvn.models.surgery.recurrent import insert_recurrent
 from mpvn.models.surgery.shift import insert_temporal_shift, shifted_layers
 from mpvn.models.surgery.shortcuts import insert_shortcuts
 from mpvn.models.surgery.transfer import Transfer, transfer_weights
@@ -43,6 +44,7 @@ __all__ = [
     "image_head",
     "import_torch",
     "inflate",
+    "insert_recurrent",
     "insert_shortcuts",
     "insert_temporal_shift",
     "keypoint_head",

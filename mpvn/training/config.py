@@ -135,6 +135,8 @@ def _model() -> dict[str, Any]:
         "options": {},  # options of the network's builder
         "shortcuts": (),  # offsets of shortcuts between units, such as (3,) for Skip-Sideways
         "merge": "project",  # how shortcuts merge: project or add
+        "recurrent": (),  # units or layers after which a recurrent layer keeps a memory
+        "cell": "gru",  # that of recurrent layers: gru or lstm
         "frozen": (),  # units or layers that are not trained
         "start": "zeros",  # what memories start from: zeros, or primed (by the first frame)
     }

@@ -206,7 +206,17 @@ def over_rows() -> keras.Model:
     return keras.Model(frame, gru(layers.Reshape((2, 2, 5, 2))(frame)))
 
 
+def within_a_layer() -> keras.Model:
+    class Wrapper(layers.Wrapper):
+        def call(self, x: Any) -> Any:
+            return self.layer(x)
+
+    frame = keras.Input(FRAME)
+    return keras.Model(frame, Wrapper(keras_layers.TemporalConvGRU2D(2, 3, name="mine"))(frame))
+
+
 FAULTS = {
+    "a layer around it": (within_a_layer, "past frames: mine. Call them in the functional model"),
     "a call of its own": (in_a_loop_of_its_own, "cannot give its layers their past frames: mine"),
     "stateful": (with_memory_of_keras, "'theirs' changes at inference.*TemporalConvLSTM2D"),
     "list": (of_a_list, "'gru' looks back in time, so it must have one input"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 from ml_collections import ConfigDict
 
-from mpvn.models import insert_shortcuts, load_frame_model
+from mpvn.models import insert_recurrent, insert_shortcuts, load_frame_model
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.plan.units import UNIT_SEPARATOR
@@ -35,6 +35,8 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
     frame_model = loaded.over_clips()
     if config.model.shortcuts:
         frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
+    if config.model.recurrent:
+        frame_model = insert_recurrent(frame_model, config.model.recurrent, config.model.cell)
     _freeze(frame_model, config.model.frozen)
     network = VideoNetwork(
         frame_model,
