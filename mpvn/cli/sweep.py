@@ -82,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
             rows = sweep.collect(cells, keys)
             sweep.add_speeds(rows, cells)
             sweep.write_results(folder, axes, rows)
-            print(f"written to {write_sweep_report(folder / 'report.html', rows, axes)}")
+            page = write_sweep_report(folder / "report.html", rows, axes, sweep.histories(cells))
+            print(f"written to {page}")
     return 0
 
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -98,7 +99,7 @@ def lines_figure(
         xs = {point.x for points in series.values() for point in points}
         _set_ticks(axes, xs, log_x=log_x, log_y=log_y)
         axes.margins(x=0.07, y=0.12)
-        _add_legend(axes)
+        add_legend(axes)
     return drawn.to_svg(f"{y} against {x}")
 
 
@@ -146,8 +147,8 @@ def curves_figure(rows: Iterable[Mapping[str, Any]]) -> str:
     if not rows:
         raise ValueError("Cannot draw curves. Expected at least one row. Received: none.")
     losses = {
-        "training": _values(rows, "loss", {"train"}),
-        "evaluation": _values(rows, "loss", {"evaluation"}),
+        "training": values_by_step(rows, "loss", {"train"}),
+        "evaluation": values_by_step(rows, "loss", {"evaluation"}),
     }
     panels = _panels(rows)
     columns = min(3, len(panels)) or 1
@@ -159,11 +160,8 @@ def curves_figure(rows: Iterable[Mapping[str, Any]]) -> str:
         loss = drawn.figure.add_subplot(grid[0, :], title="loss")
         for index, (name, values) in enumerate(losses.items()):
             _draw_curve(loss, index, name, values)
-        numbers = [value for values in losses.values() for value in values.values()]
-        if numbers and 0 < _LOG_FROM * min(numbers) < max(numbers):
-            loss.set_yscale("log")
-            _set_ticks(loss, log_y=True)
-        _add_legend(loss)
+        set_log_scale(loss)
+        add_legend(loss)
         for index, (name, values) in enumerate(panels.items()):
             cell = grid[1 + index // columns, index % columns]
             axes = drawn.figure.add_subplot(cell, title=name, sharex=loss)
@@ -178,9 +176,11 @@ def _panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     """Return the metrics of evaluation and the learning rate: values by batch, by name."""
     names = dict.fromkeys(name for row in rows if row["split"] == "evaluation" for name in row)
     panels = {
-        name: _values(rows, name, {"evaluation"}) for name in names if name not in _NOT_METRICS
+        name: values_by_step(rows, name, {"evaluation"})
+        for name in names
+        if name not in _NOT_METRICS
     }
-    panels["learning rate"] = _values(rows, "learning_rate")
+    panels["learning rate"] = values_by_step(rows, "learning_rate")
     return {name.replace("_", " "): values for name, values in panels.items() if values}
 
 
@@ -231,7 +231,7 @@ def _draw_circle(axes: Axes, point: Point, radius: float, color: str) -> None:
     axes.annotate(point.label, position, offset, textcoords="offset points", size=svg.SMALL)
 
 
-def _values(
+def values_by_step(
     rows: Sequence[Mapping[str, Any]], key: str, splits: Container[str] = ("train", "evaluation")
 ) -> dict[int, float]:
     """Return the finite values of `key` in the rows of `splits`, by batch."""
@@ -247,12 +247,20 @@ def _draw_curve(axes: Axes, index: int, name: str, values: Mapping[int, float]) 
         line.set(marker=marker, markersize=4)
 
 
+def set_log_scale(axes: Axes) -> None:
+    """Make the y axis of losses logarithmic if they span much."""
+    numbers = [float(y) for line in axes.lines for y in np.asarray(line.get_ydata())]
+    if numbers and 0 < _LOG_FROM * min(numbers) < max(numbers):
+        axes.set_yscale("log")
+        _set_ticks(axes, log_y=True)
+
+
 def _line_style(index: int) -> tuple[str, str]:
     """Return the color and the marker of a line."""
     return category(index)[0], _MARKERS[index % len(_MARKERS)]
 
 
-def _add_legend(axes: Axes) -> None:
+def add_legend(axes: Axes) -> None:
     """Add a legend above the axes, where it hides nothing, if there are several lines."""
     lines, names = axes.get_legend_handles_labels()
     if len(lines) > 1:

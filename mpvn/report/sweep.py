@@ -6,6 +6,7 @@
 - Loss against prediction latency (figure 8 right).
 - Accuracy against speed (figure 10 has the speed-up: `mpvn.report.speed_up`).
 - The table of all settings (table 1).
+- The curves of training of all settings in one picture (*Sideways*, figure 4).
 
 If networks differ in cost: accuracy against multiply-adds, with the numbers of parameters as areas
 (*Temporal Shift Module*, figure 5).
@@ -23,6 +24,7 @@ from typing import Any
 from mpvn.report.cost import Cost, Network, cost_figure
 from mpvn.report.page import Figure, write_report
 from mpvn.report.plots import Point, lines_figure
+from mpvn.report.training_curves import History, Setting, training_curves_figure
 
 Row = Mapping[str, Any]
 
@@ -37,7 +39,10 @@ LOWER_IS_BETTER = ("loss", "mse")
 
 
 def write_sweep_report(
-    path: str | os.PathLike, rows: Sequence[Row], keys: Sequence[str]
+    path: str | os.PathLike,
+    rows: Sequence[Row],
+    keys: Sequence[str],
+    histories: Sequence[History] = (),
 ) -> pathlib.Path:
     """Write the figures and the table of a sweep, and return the path.
 
@@ -45,6 +50,8 @@ def write_sweep_report(
         path: The HTML file to write.
         rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
         keys: The axes of the grid: keys of the config, with a dot, and names.
+        histories: The training of each row, of `mpvn.training.hyperparameter_sweep.histories`; none
+            of networks that were not trained.
 
     Raises:
         ValueError: If there are no rows.
@@ -67,6 +74,8 @@ def write_sweep_report(
     )
     notes = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
     figures = list(sweep_figures(rows, keys))
+    if histories:
+        figures.append(_training_figure(rows, settings, histories, metric))
     return write_report(path, "Sweep", lead, table, figures, notes=notes)
 
 
@@ -118,6 +127,22 @@ def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
         )
     if len({tuple(row[key] for key in COST) for row in rows}) > 1:
         yield _cost_figure(rows, settings, varying, metric)
+
+
+def _training_figure(
+    rows: Sequence[Row], settings: Sequence[str], histories: Sequence[History], metric: str
+) -> Figure:
+    varying = [key for key in settings if len({row[key] for row in rows}) > 1]
+    of_row = {id(row): history for row, history in zip(rows, histories, strict=True)}
+    lines = [
+        Setting(_setting(group[0], varying) or "all runs", values, [of_row[id(r)] for r in group])
+        for values, group in _grouped(rows, varying).items()
+    ]
+    return Figure(
+        training_curves_figure(lines, metric),
+        "Curves of training, means over the seeds. Settings that differ in their last value alone "
+        "share a color.",
+    )
 
 
 def _cost_figure(

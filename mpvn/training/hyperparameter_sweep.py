@@ -242,6 +242,11 @@ def collect(cells: Iterable[Cell], keys: Iterable[str]) -> list[dict[str, Any]]:
     return [{**{key: values.get(key) for key in keys}, **cell.result} for cell, values in done]
 
 
+def histories(cells: Iterable[Cell]) -> list[list[dict[str, Any]]]:
+    """Return the metrics of the training of each cell that is done; [] if none was trained."""
+    return [list(RunFolder(cell.folder).rows()) for cell in cells if cell.done and not cell.rewired]
+
+
 def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: int = 5) -> None:
     """Add the speed of each network on this machine, and figures of its plan, to the rows.
 

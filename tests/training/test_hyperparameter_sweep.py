@@ -64,7 +64,7 @@ def test_a_sweep_trains_in_processes_resumes_and_reports(
         assert row["information_latency"] == row["plan.subnetworks"] - 1
     page = (folder / "report.html").read_text()
     assert "2 runs in 2 settings" in page
-    assert "subnetworks" in page
+    assert "subnetworks" in page and "loss in training" in page
 
     written = [path.stat().st_mtime_ns for path in sorted(folder.rglob("last.npz"))]
     assert run(*arguments) == 0
