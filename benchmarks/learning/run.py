@@ -8,10 +8,12 @@ Each run is a process, two at a time, three seeds per setting; stopped runs resu
 results/TASK.json, tables to README.md, figures beside it.
 """
 
+import itertools
 import pathlib
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).parent
@@ -25,15 +27,24 @@ from mpvn.training.hyperparameter_sweep import Cell, run_cells  # noqa: E402
 METRICS = {"keypoints": "pck_10", "actions": "clip_top1"}
 SMALL = {"training.steps": 2, "data.train.count": 8, "data.evaluation.count": 4}
 
-DISTILLATIONS: dict[str, dict[str, Any]] = {
-    "raw_1": {"distance": "mean", "weight": 1.0},
-    "raw_0.01": {"distance": "mean", "weight": 0.01},
-    "white_1": {"weight": 1.0},
-    "white_0.1": {"weight": 0.1},
-    "init": {},
-    "init_white_0.1": {"weight": 0.1},
+TEACHERS: dict[str, dict[str, Any]] = {
+    "sum_0.01": {"distance": "sum", "weight": 0.01},
+    "sum_0.001": {"distance": "sum", "weight": 0.001},
+    "whitened_0.1": {"distance": "whitened", "weight": 0.1},
 }
-"""Keys of `config.distillation`, by name. Names with "init" start with the teacher's weights."""
+"""Keys of `config.distillation`, by name. The paper's form is "sum"."""
+
+SEQUENTIAL = "subnetworks=1,latency=0"
+PARALLEL = "subnetworks=8,latency=0"
+"""Runs whose weights are rewired."""
+
+CLOSER = ((1, 0), (4, 0), (4, 2), (8, 0), (8, 2))
+"""Subnetworks and latencies that are also trained longer, and with clocks."""
+
+CLOCKS = {"model.options.clocks": True}
+TEMPORAL = {"model.options.temporal_kernel": 2}
+FRESH = {"plan.head": "head"}
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Setting(NamedTuple):
@@ -43,7 +54,7 @@ class Setting(NamedTuple):
         group: Group of rows that it belongs to.
         name: Name of its runs.
         changes: Changes to the config.
-        rewired: Whether to evaluate the sequential network with these changes, instead of training.
+        rewired: Run of the same seed that is evaluated with these changes, instead of training.
         distilled: Whether the sequential network of the same seed is the teacher.
         initial: Whether training starts with the weights of the sequential keypoint network.
     """
@@ -51,54 +62,61 @@ class Setting(NamedTuple):
     group: str
     name: str
     changes: Mapping[str, Any]
-    rewired: bool = False
+    rewired: str | None = None
     distilled: bool = False
     initial: bool = False
 
 
-def _levels(latencies: Sequence[tuple[int, Sequence[int]]]) -> Iterator[Setting]:
-    """Yield numbers of subnetworks by prediction latency; at latency 0 also rewired networks."""
-    for latency, numbers in latencies:
-        for number in numbers:
-            changes = {"plan.subnetworks": number, "task.latency": latency}
-            name = f"subnetworks={number},latency={latency}"
-            yield Setting("trained", name, changes)
-            if number > 1 and not latency:
-                yield Setting("rewired", f"rewired,{name}", changes, rewired=True)
+def _trained(
+    group: str,
+    subnetworks: int,
+    latency: int = 0,
+    label: str = "",
+    changes: Mapping[str, Any] = EMPTY,
+) -> Setting:
+    """Return the setting of a network that is trained with `changes`, which `label` names."""
+    name = f"subnetworks={subnetworks},latency={latency}"
+    changes = {**changes, "plan.subnetworks": subnetworks, "task.latency": latency}
+    return Setting(group, f"{label},{name}" if label else name, changes)
+
+
+def _rewired(weights: str, source: str, numbers: Sequence[int]) -> Iterator[Setting]:
+    """Yield the networks of `numbers` subnetworks with the weights of the run `source`."""
+    for number in numbers:
+        setting = _trained("rewired", number, 0, f"{weights} weights")
+        yield setting._replace(rewired=source)
 
 
 def keypoint_settings() -> Iterator[Setting]:
-    yield from _levels([(0, (1, 2, 4, 8)), (2, (1, 2, 4, 8))])
-    for latency, kinds in ((2, DISTILLATIONS), (0, ("white_0.1", "init"))):
-        for kind in kinds:
-            changes = {f"distillation.{key}": value for key, value in DISTILLATIONS[kind].items()}
-            changes |= {"plan.subnetworks": 8, "task.latency": latency}
-            name = f"teacher={kind},subnetworks=8,latency={latency}"
-            initial = kind.startswith("init")
-            yield Setting("teacher", name, changes, distilled=kind != "init", initial=initial)
-    longer = {"plan.subnetworks": 8, "task.latency": 2, "training.steps": 600}
-    yield Setting("teacher", "long,subnetworks=8,latency=2", longer)
+    for latency, number in itertools.product((0, 2), (1, 2, 4, 8)):
+        yield _trained("trained", number, latency)
+    yield from _rewired("sequential", SEQUENTIAL, (2, 4, 8))
+    yield from _rewired("parallel", PARALLEL, (1, 2, 4))
+    for number, latency in CLOSER:
+        yield _trained("600 updates", number, latency, "long", {"training.steps": 600})
+    for number, latency in CLOSER:
+        yield _trained("clocks", number, latency, "clocks", CLOCKS)
+    chain = {**CLOCKS, "plan.phases": "chain"}
+    yield _trained("clocks", 8, 0, "clocks,chain", chain)
+    yield _trained("clocks", 8, 0, "clocks,chain,fresh head", {**chain, **FRESH})
+    yield _trained("fresh head", 8, 0, "fresh head", FRESH)
     for number in (1, 8):
-        plan = {"plan.subnetworks": number}
-        name = f"temporal,subnetworks={number}"
-        yield Setting("temporal filters", name, {**plan, "model.options.temporal_kernel": 2})
-        yield Setting(
-            "clocks", f"clocks,subnetworks={number}", {**plan, "model.options.clocks": True}
-        )
-    # Networks with feedback must be unrolled. For comparison, the same network without feedback.
-    unrolled = {"plan.subnetworks": 8, "training.executor": "unroll"}
-    yield Setting("feedback", "unrolled,subnetworks=8", unrolled)
-    feedback = {"plan.subnetworks": 8, "model.options.feedback": "heatmaps"}
-    yield Setting("feedback", "feedback,subnetworks=8", feedback)
+        yield _trained("temporal filters", number, 0, "temporal", TEMPORAL)
+    for kind, options in TEACHERS.items():
+        changes = {f"distillation.{key}": value for key, value in options.items()}
+        yield _trained("teacher", 8, 2, kind, changes)._replace(distilled=True)
+    yield _trained("teacher", 8, 2, "weights")._replace(initial=True)
 
 
 def action_settings() -> Iterator[Setting]:
-    for setting in _levels([(0, (1, 2, 4, 8)), (2, (1, 8))]):
-        yield setting._replace(initial=not setting.rewired)
+    for latency, numbers in ((0, (1, 2, 4, 8)), (2, (1, 8))):
+        for number in numbers:
+            yield _trained("trained", number, latency)._replace(initial=True)
+    yield from _rewired("sequential", SEQUENTIAL, (2, 4, 8))
     for number in (1, 8):
-        changes = {"plan.subnetworks": number, "model.options.temporal_kernel": 1}
-        name = f"single frames,subnetworks={number}"
-        yield Setting("temporal filters", name, changes, initial=True)
+        changes = {"model.options.temporal_kernel": 1}
+        setting = _trained("temporal filters", number, 0, "single frames", changes)
+        yield setting._replace(initial=True)
 
 
 SETTINGS = {"keypoints": keypoint_settings, "actions": action_settings}
@@ -106,17 +124,19 @@ SETTINGS = {"keypoints": keypoint_settings, "actions": action_settings}
 
 def cell(task: str, setting: Setting, seed: int, runs: pathlib.Path, small: bool) -> Cell:
     """Return the run of a setting and seed."""
-    teacher = runs / task / f"subnetworks=1,latency=0,seed={seed}"
-    changes = {**setting.changes, **(SMALL if small and not setting.rewired else {})}
-    if not setting.rewired:
-        changes["seed"] = seed
+    changes: dict[str, Any] = {**setting.changes}
+    if setting.rewired:
+        source = runs / task / f"{setting.rewired},seed={seed}"
+    else:
+        source = HERE / f"{task}.py"
+        changes |= {**(SMALL if small else {}), "seed": seed}
     if setting.distilled:
-        changes["teacher"] = teacher
+        changes["teacher"] = runs / task / f"{SEQUENTIAL},seed={seed}"
     if setting.initial:
-        changes["model.initial"] = runs / "keypoints" / teacher.name
+        changes["model.initial"] = runs / "keypoints" / f"{SEQUENTIAL},seed={seed}"
     return Cell(
-        runs / task / f"{setting.name},seed={seed}",
-        teacher if setting.rewired else HERE / f"{task}.py",
+        runs / task / f"{setting.name},seed={seed}".replace(" ", "_"),
+        source,
         tuple(f"--config.{key}={value}" for key, value in changes.items()),
     )
 
@@ -140,12 +160,13 @@ def row(task: str, setting: Setting, cells: Sequence[Cell], sequential: float) -
 
 
 def figure(task: str, done: Measured) -> str:
-    """Plot accuracy against the number of subnetworks, trained and rewired, by latency."""
+    """Plot accuracy against the number of subnetworks, trained by latency, and rewired."""
     lines: dict[str, list[Point]] = {}
     for setting, cells in done:
         if setting.group in ("trained", "rewired"):
             values = [cell.result[METRICS[task]] for cell in cells]
-            name = f"{setting.group}, latency {setting.changes['task.latency']}"
+            latency = f"latency {setting.changes['task.latency']}"
+            name = setting.name.split(",")[0] if setting.rewired else f"trained, {latency}"
             point = Point.of(setting.changes["plan.subnetworks"], values)
             lines.setdefault(name, []).append(point)
     return lines_figure(lines, "parallel subnetworks", METRICS[task].replace("_", " "), log_x=True)
@@ -160,11 +181,11 @@ def main() -> None:
             (setting, [cell(task, setting, seed, runs, options.small) for seed in seeds])
             for setting in SETTINGS[task]()
         ]
-        sequential_runs = measured[0][1]
-        if not options.only_results:
-            run_cells(sequential_runs, options.jobs)  # other runs rewire them or learn from them
+        sources = {setting.name: cells for setting, cells in measured}
+        if not options.only_results:  # other runs rewire these, or learn from them
+            run_cells([*sources[SEQUENTIAL], *sources[PARALLEL]], options.jobs)
         sequential = statistics.fmean(
-            run.result[METRICS[task]] for run in sequential_runs if run.done
+            run.result[METRICS[task]] for run in sources[SEQUENTIAL] if run.done
         )
         done = measure(
             HERE,

@@ -10,6 +10,7 @@ results/SECTION.json, tables to README.md, figures beside it.
 
 import argparse
 import functools
+import itertools
 import pathlib
 import statistics
 import sys
@@ -79,6 +80,7 @@ def autoencoding() -> Iterator[Setting]:
         common = {
             "training.steps": 60,
             "training.evaluate_every": 60,
+            "training.evaluate_realtime": True,
             "optimizer.learning_rate": rate,
         }
         for name, changes in {
@@ -104,23 +106,38 @@ def future_frame() -> Iterator[Setting]:
         yield Setting(name, {**common, **changes})
 
 
-RATES = (12.5, 6.25, 3.125)
-LEARNING_RATES = (0.001, 0.0003)
+NETWORKS = {"Skip-Sideways": {"model.shortcuts": (3,)}, "Sideways": {}}
+"""With shortcuts from the third unit on, and without."""
+
+FRAME_RATES = (12.5, 6.25, 3.125)
+LEARNING_RATES = (0.003, 0.001)
 
 
 def robustness() -> Iterator[Setting]:
-    """Yield frame rates by learning rates; one seed, because only the pattern matters."""
+    """Yield frame rates by learning rates, and clips that are montages; with and without shortcuts.
+
+    A run is trained and evaluated at the same frame rate. All updates are on 8 clips of 32 frames; a
+    montage joins 2 or 3 clips of 16 frames to a clip.
+    """
     common = {"training.steps": 300, "training.evaluate_every": 300}
-    for trainer in ("sideways", "bp"):
-        for fps in RATES:
-            for rate in LEARNING_RATES:
-                changes = {
-                    "training.trainer": trainer,
-                    "data.train.fps": fps,
-                    "data.evaluation.fps": fps,
-                    "optimizer.learning_rate": rate,
-                }
-                yield Setting(f"{trainer}, {fps} fps, rate {rate}", {**common, **changes}, (0,))
+    for fps, rate in itertools.product(FRAME_RATES, LEARNING_RATES):
+        changes = {
+            **common,
+            "data.train.fps": fps,
+            "data.evaluation.fps": fps,
+            "optimizer.learning_rate": rate,
+        }
+        for name, network in NETWORKS.items():
+            yield Setting(f"{name}, {fps} fps, rate {rate}", {**changes, **network})
+    for clips in (2, 3):
+        changes = {
+            **common,
+            "clip.frames": 16,
+            "clip.montage": clips,
+            "training.batch_size": 8 * clips,  # clips before they are joined
+        }
+        for name, network in NETWORKS.items():
+            yield Setting(f"{name}, montage of {clips}", {**changes, **network})
 
 
 class Section(NamedTuple):
@@ -161,22 +178,25 @@ def row(metric: str, setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
     digits = 4 if metric == "mse" else 3
     losses = [cell.result["loss"] for cell in cells]
     mean, value_range = mean_and_range([cell.result[metric] for cell in cells], digits)
-    return {
-        "run": setting.name,
-        metric: mean,
-        "range": value_range,
-        "loss": f"{statistics.fmean(losses):.4f}",
-        "seeds": len(cells),
-    }
+    columns = {"run": setting.name, metric: mean, "range": value_range}
+    late = f"{metric}_realtime"
+    if all(late in cell.result for cell in cells):
+        values = [cell.result[late] for cell in cells]
+        mean, value_range = mean_and_range(values, digits)
+        columns |= {f"{metric}, real time": mean, "its range": value_range}
+    loss = f"{statistics.fmean(losses):.4f}"
+    return {**columns, "loss": loss, "seeds": len(cells)}
 
 
 def robustness_figure(done: Measured) -> str:
-    """Plot accuracy against the frame rate, one line per trainer and learning rate."""
+    """Plot accuracy against the frame rate, one line per network and learning rate."""
     lines: dict[str, list[Point]] = {}
-    for _, (cell,) in done:
-        config, value = cell.config, cell.result["accuracy"]
-        name = f"{config.training.trainer}, rate {config.optimizer.learning_rate}"
-        lines.setdefault(name, []).append(Point(config.data.train.fps, value, value, value))
+    for setting, cells in done:
+        network, *rest = setting.name.split(", ")
+        if len(rest) == 2:
+            values = [cell.result["accuracy"] for cell in cells]
+            fps = cells[0].config.data.train.fps
+            lines.setdefault(f"{network}, {rest[1]}", []).append(Point.of(fps, values))
     return lines_figure(lines, "frames per second", "accuracy", log_x=True)
 
 
