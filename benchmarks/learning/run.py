@@ -43,6 +43,9 @@ CLOSER = ((1, 0), (4, 0), (4, 2), (8, 0), (8, 2))
 
 CLOCKS = {"model.options.clocks": True}
 TEMPORAL = {"model.options.temporal_kernel": 2}
+FEEDBACK = {"model.options.feedback": "heatmaps"}
+GROUP = {"model.options.norm": "group"}
+PRIMED = {"model.start": "primed"}
 FRESH = {"plan.head": "head"}
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -106,6 +109,30 @@ def keypoint_settings() -> Iterator[Setting]:
         changes = {f"distillation.{key}": value for key, value in options.items()}
         yield _trained("teacher", 8, 2, kind, changes)._replace(distilled=True)
     yield _trained("teacher", 8, 2, "weights")._replace(initial=True)
+    yield from _feedback_settings()
+
+
+def _feedback_settings() -> Iterator[Setting]:
+    """Yield ways to train feedback, each beside the same network without, and figure 6 (right)."""
+    for label, changes in {
+        "step by step": {"training.executor": "unroll"},
+        "feedback": FEEDBACK,
+        "primed, step by step": {**PRIMED, "training.executor": "unroll"},
+        "primed, feedback": {**PRIMED, **FEEDBACK},
+        "primed, feedback of the head's input": {**PRIMED, "model.options.feedback": "head_input"},
+    }.items():
+        yield _trained("feedback", 8, 0, label, changes)
+    frozen = {"training.batch_norm": "frozen"}
+    for label, changes in {"": {}, ", feedback": FEEDBACK}.items():
+        setting = _trained("feedback", 8, 0, f"frozen{label}", {**frozen, **changes})
+        yield setting._replace(initial=True)
+    parts = {"clocks": CLOCKS, "temporal": TEMPORAL, "feedback": FEEDBACK}
+    for count in range(len(parts) + 1):
+        for names in itertools.combinations(parts, count):
+            changes = dict(GROUP)
+            for name in names:
+                changes |= parts[name]
+            yield _trained("group norm", 8, 0, ", ".join(["group norm", *names]), changes)
 
 
 def action_settings() -> Iterator[Setting]:

@@ -116,8 +116,8 @@ LEARNING_RATES = (0.003, 0.001)
 def robustness() -> Iterator[Setting]:
     """Yield frame rates by learning rates, and clips that are montages; with and without shortcuts.
 
-    A run is trained and evaluated at the same frame rate. All updates are on 8 clips of 32 frames; a
-    montage joins 2 or 3 clips of 16 frames to a clip.
+    A run is trained and evaluated at the same frame rate. All updates are on 8 clips of 32 frames,
+    or on 8 montages of 2 or 3 clips of 16 frames.
     """
     common = {"training.steps": 300, "training.evaluate_every": 300}
     for fps, rate in itertools.product(FRAME_RATES, LEARNING_RATES):
