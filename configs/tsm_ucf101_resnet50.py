@@ -5,7 +5,7 @@ The data set is at `--config.data.path`, other folds at `--config.data.train.fol
 `--config.model.initial=runs/tsm_kinetics400_resnet50` (with the same `--config.model.weights`), or
 from the authors' checkpoint, `--config.model.weights=FILE.pth`. Clips, views, TSN and online
 networks are as in tsm_something_v1_resnet50.py. Rate, epochs and dropout are those of the authors'
-script for UCF101. The paper freezes batch norm; here it is trained.
+script for UCF101. As there, batch norm is frozen but the first.
 
 Takes: 25 epochs in batches of 64 clips, 8 frames of 224x224 each; the time has not been measured
 here. Expect: the paper's accuracies are not stated here.
@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 0.001
     config.optimizer.boundaries = (10, 20)
     config.training.epochs = 25
+    config.training.batch_norm = "frozen_but_first"
     config.training.checkpoint_every = 50
     return config
 

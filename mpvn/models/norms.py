@@ -11,8 +11,10 @@ import os
 import keras
 from keras import layers
 
-NORMS = ("batch", "group")
-"""Values of the option `norm`."""
+from mpvn.graph.reading import read_graph
+
+NORMS = {"batch": layers.BatchNormalization, "group": layers.GroupNormalization}
+"""Layers by the values of the option `norm`."""
 
 MAX_GROUPS, MIN_GROUP_CHANNELS = 32, 16
 """Most groups, and fewest channels of one of several groups (*Group Normalization*, table 3)."""
@@ -43,12 +45,11 @@ def normalize(
     """
     if norm not in NORMS:
         raise ValueError(
-            f"Invalid norm of layer {name!r}. Expected one of {NORMS}. Received: {norm!r}"
+            f"Invalid norm of layer {name!r}. Expected one of {tuple(NORMS)}. Received: {norm!r}"
         )
-    options = {"epsilon": epsilon, "gamma_initializer": gamma_initializer, "name": name}
-    if norm == "batch":
-        return layers.BatchNormalization(**options)(x)
-    return layers.GroupNormalization(group_count(x.shape[-1]), **options)(x)
+    options = {"groups": group_count(x.shape[-1])} if norm == "group" else {}
+    layer = NORMS[norm](epsilon=epsilon, gamma_initializer=gamma_initializer, name=name, **options)
+    return layer(x)
 
 
 def group_count(channels: int) -> int:
@@ -59,6 +60,15 @@ def group_count(channels: int) -> int:
     """
     limit = max(1, min(MAX_GROUPS, channels // MIN_GROUP_CHANNELS))
     return next(groups for groups in range(limit, 0, -1) if channels % groups == 0)
+
+
+def norms_of(model: keras.Model) -> set[str]:
+    """Return the keys of `NORMS` whose layers `model` has."""
+    return {
+        norm
+        for norm, kind in NORMS.items()
+        if any(isinstance(layer, kind) for layer in read_graph(model).operations)
+    }
 
 
 def check_norm_of_weights(

@@ -52,6 +52,13 @@ def test_another_architecture_cannot_teach(trained: RunFolder) -> None:
         build(config)
 
 
+def test_weights_of_another_normalization_are_refused(trained: RunFolder) -> None:
+    config = small_config(model__initial=str(trained.path))
+    config.model.options.norm = "group"
+    with pytest.raises(ValueError, match="Expected group norm. Received: batch norm"):
+        build(config)
+
+
 def test_the_latency_of_a_trainer_s_run_is_derived_for_the_teacher_too(
     tmp_path: pathlib.Path,
 ) -> None:

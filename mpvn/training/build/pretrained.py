@@ -7,6 +7,7 @@ import keras
 from ml_collections import ConfigDict
 
 from mpvn.models import transfer_weights
+from mpvn.models.norms import norms_of
 from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.task import task_latency
@@ -45,6 +46,13 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: N
             f"config.model.initial: the weights of {run} are for other pixels. Expected frames "
             f"rescaled by {pixels[1] or 'nothing'}. Received: {pixels[0] or 'nothing'}. Use the "
             "config.model.weights and config.model.pixels of that run"
+        )
+    norms = [" and ".join(sorted(norms_of(model))) for model in (source, target)]
+    if all(norms) and norms[0] != norms[1]:
+        raise ValueError(
+            f"config.model.initial: the weights of {run} are for another normalization. Expected "
+            f"{norms[1]} norm. Received: {norms[0]} norm. Set config.model.options.norm to that of "
+            "the run"
         )
     transfer_weights(source, target)
 
