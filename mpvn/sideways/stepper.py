@@ -14,7 +14,8 @@ clips are those of `layerwise` with `SidewaysRules`.
 Each subnetwork has its own gradient tape, under its device, so only what crosses a boundary crosses
 devices.
 
-What it does not do well: batch norm takes its statistics over the batch at each step.
+What it does not do well: batch norm takes its statistics over the batch at each step, also at the
+first steps, which no frame has reached, unless the start is primed.
 """
 
 import dataclasses

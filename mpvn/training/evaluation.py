@@ -66,7 +66,8 @@ def evaluate(
         load_weights(experiment, checkpoint)
     results = _evaluate(experiment, experiment.model, experiment.prepare_evaluation, first)
     if experiment.realtime:
-        late = _evaluate(experiment, *experiment.realtime, first)
+        realtime = experiment.realtime
+        late = _evaluate(experiment, realtime.model, realtime.prepare, first)
         results |= {f"{name}{REAL_TIME}": late[name] for name in late if name != "loss"}
     return results
 

@@ -59,7 +59,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         jit_compile=False,
     )
     model.optimizer.build(network.trainable_variables)
-    clip = config.clip
+    clip, realtime = config.clip, _real_time(config, network, task)
+    least = max(each.fewest_frames for each in (task, realtime.task if realtime else task))
     return Experiment(
         network,
         model,
@@ -68,11 +69,11 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         names,
         length,
         build_pipeline(config, train, training=True),
-        build_pipeline(config, held_out, training=False, least=task.fewest_frames),
+        build_pipeline(config, held_out, training=False, least=least),
         prepare_batches(task, clip.montage, clip.interleaved, delayed=trainer is None),
         _prepare_evaluation(config, task),
         build_views(config),
-        _real_time(config, network, task),
+        realtime,
     )
 
 
@@ -83,7 +84,7 @@ def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTim
     model = RealTime(network, blocked=config.training.realtime)
     late_task = task.in_real_time(model.first_step)
     model.compile(loss=late_task.loss, weighted_metrics=late_task.metrics(), jit_compile=False)
-    return RealTimeEvaluation(model, _prepare_evaluation(config, late_task))
+    return RealTimeEvaluation(late_task, model, _prepare_evaluation(config, late_task))
 
 
 def _prepare_evaluation(config: ConfigDict, task: Task) -> Prepare:

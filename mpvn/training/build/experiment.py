@@ -19,10 +19,12 @@ class RealTimeEvaluation(NamedTuple):
     """What evaluation in real time needs.
 
     Attributes:
+        task: the task without latency.
         model: the compiled model for `evaluate`.
         prepare: converts an evaluation batch to the arguments of `evaluate`.
     """
 
+    task: Task
     model: keras.Model
     prepare: Prepare
 
