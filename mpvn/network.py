@@ -50,8 +50,9 @@ class VideoNetwork(StatefulModel):
         gradient: `"exact"` is back-propagation. With `"sideways"`, subnetworks send gradients one
             step later in time instead of one step earlier, shortcuts included (*Sideways*, CVPR
             2020, section 3; *Skip-Sideways*, CVPR 2021). Values are the same. Each subnetwork's
-            gradient is the mean over the steps at which it learns. In `fit` it is that of
-            `SidewaysTrainer(network, latency=0)`, whatever the sample weights. It needs whole clips
+            gradient is the mean over the steps at which it learns. In `fit` of the network itself
+            it is that of `SidewaysTrainer(network, latency=0)`, whatever the sample weights; a
+            model around the network, or a loop of your own, counts all steps. It needs whole clips
             of at least 2D - 1 frames for D subnetworks, and runs layer by layer.
         start: what the memories of a stream hold before its first step. `"zeros"`: zeros, as in the
             papers. `"primed"`: what the frame model computes for the first frame, as if that frame
