@@ -1,17 +1,16 @@
 """Actions of rendered figures with a narrow Par-Inception.
 
-The small version of par_inception_action.py. The actions come in pairs that are reversals of each
-other: only the order of the frames tells them apart.
+The small version of par_inception_action.py, with its grid (table 1 of the paper). The actions come
+in pairs that are reversals of each other: only the order of the frames tells them apart.
 
 Takes: minutes on two cores. Expect: not measured with this config; see benchmarks/learning.
 """
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
-from mpvn.models import PUBLISHED
-from mpvn.training import base_config
+from mpvn.training import base_config, sibling
+
+get_grid = sibling(__file__, "par_inception_action").get_grid
 
 
 def get_config() -> ConfigDict:
@@ -23,10 +22,3 @@ def get_config() -> ConfigDict:
     config.model.options = {"width": 0.125, "clocks": True, "temporal_filters": True}
     config.training.batch_norm_momentum = 0.9
     return config
-
-
-def get_grid() -> dict[str, tuple[Any, ...]]:
-    return {
-        "plan.subnetworks": PUBLISHED["par_inception"].subnetworks,
-        "model.options.clocks": (True, False),
-    }

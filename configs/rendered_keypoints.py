@@ -1,7 +1,8 @@
 """Keypoints of rendered figures with a narrow Par-DenseNet.
 
 The small version of par_densenet_pose.py. Its grid measures what depth-parallelism costs a network
-that answers at once, and one that may answer two steps late.
+that answers at once, and one that may answer two steps late: figures 6 left and 8 right of the
+paper. `mpvn sweep --grid figure_6_right` varies clocks, temporal filters and feedback.
 
 Takes: 5 minutes on two cores. Expect: not measured with this config; see benchmarks/learning.
 """
@@ -10,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mpvn.training import base_config
+from mpvn.training import base_config, sibling
 
 
 def get_config() -> ConfigDict:
@@ -24,3 +25,8 @@ def get_config() -> ConfigDict:
 
 def get_grid() -> dict[str, tuple[Any, ...]]:
     return {"plan.subnetworks": (1, 2, 4, 8), "task.latency": (0, 2)}
+
+
+def get_grid_figure_6_right() -> dict[str, tuple[Any, ...]]:
+    figure = sibling(__file__, "par_densenet_pose").get_grid_figure_6_right()
+    return {**figure, "plan.subnetworks": (1, 8)}

@@ -1,7 +1,6 @@
 """The files of configs/: they build on tiny fakes in the layouts of the real data sets."""
 
 import pathlib
-import re
 import runpy
 from typing import Any
 
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 from mpvn.data.sets.registry import needs_path
 from mpvn.training import SidewaysTrainer, as_json, build, load_config, override, sibling
 from mpvn.training.build.videos import build_videos
-from mpvn.training.grids import choices, config_grid
+from mpvn.training.grids import Changes, Grid, choices
 from mpvn.training.run_folder import flat
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -20,16 +19,27 @@ FILES = {path.stem: path for path in CONFIGS}
 NARROW = ["--config.model.size=64", "--config.model.options.width=0.125"]
 
 
-def grid(name: str) -> dict[str, tuple[Any, ...]]:
-    return runpy.run_path(str(FILES[name])).get("get_grid", dict)()
+def grids(name: str) -> dict[str, Grid]:
+    """Return the grids of a config, by function."""
+    functions = runpy.run_path(str(FILES[name]))
+    return {key: get() for key, get in functions.items() if key.startswith("get_grid")}
+
+
+def grid(name: str) -> Grid:
+    return grids(name).get("get_grid", {})
 
 
 def fake_data(name: str, root: pathlib.Path) -> list[str]:
     return write_data_set(load_config(FILES[name]).data.name, root)
 
 
+def overrides(changes: Changes) -> list[str]:
+    return [f"--config.{key}={value}" for key, value in changes.items()]
+
+
 def far_end(name: str) -> list[str]:
-    return [f"--config.{key}={values[-1]}" for key, values in grid(name).items()]
+    *_, last = choices(grid(name))
+    return overrides(last.changes)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -63,30 +73,24 @@ def test_the_far_end_of_every_grid_builds(name: str, tmp_path: pathlib.Path) -> 
     assert build(config).network.plan.subnetworks == config.plan.subnetworks
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if grid(name)])
-def test_every_grid_has_keys_that_exist(name: str) -> None:
-    config = load_config(FILES[name], far_end(name))
-    for key, values in grid(name).items():
-        assert flat(config.to_dict())[key] == values[-1], key
-        assert len(set(values)) == len(values) > 1
+def test_the_first_row_of_table_1_looks_into_the_future() -> None:
+    first = next(choices(grid("rendered_actions")))
+    config = load_config(FILES["rendered_actions"], [*NARROW, *overrides(first.changes)])
+    assert not build(config, to_train=False).network.plan.causal
 
 
-def named_grids() -> list[tuple[str, str]]:
-    """Return configs with the names of the grids that they define, without those of siblings."""
-    defined = ((name, re.findall(r"def get_grid_(\w+)", FILES[name].read_text())) for name in FILES)
-    return [(name, each) for name, names in defined for each in names]
-
-
-@pytest.mark.parametrize(("name", "grid_name"), named_grids())
-def test_every_point_of_a_named_grid_is_a_config(name: str, grid_name: str) -> None:
-    config, points = load_config(FILES[name]), set()
-    for choice in choices(config_grid(FILES[name], grid_name)):
-        changes = [f"--config.{key}={value}" for key, value in choice.changes.items()]
-        changed = flat(as_json(override(config, changes)))
-        points.add(str(sorted(changed.items())))
-        for key, value in choice.changes.items():
-            assert changed[key] == (list(value) if isinstance(value, tuple) else value)
-    assert len(points) == len(list(choices(config_grid(FILES[name], grid_name)))) > 1
+@pytest.mark.parametrize("name", [name for name in FILES if grids(name)])
+def test_every_point_of_every_grid_is_a_config(name: str) -> None:
+    config = load_config(FILES[name])
+    for of_function in grids(name).values():
+        points = list(choices(of_function))
+        seen = set()
+        for point in points:
+            changed = flat(as_json(override(config, overrides(point.changes))))
+            seen.add(str(sorted(changed.items())))
+            for key, value in point.changes.items():
+                assert changed[key] == (list(value) if isinstance(value, tuple) else value)
+        assert len(seen) == len(points) > 1
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "rendered" in name])

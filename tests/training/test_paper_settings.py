@@ -1,7 +1,7 @@
 """The configs of the papers have the papers' settings."""
 
+import itertools
 import pathlib
-import runpy
 
 import pytest
 
@@ -9,6 +9,7 @@ from mpvn.models import PUBLISHED
 from mpvn.training import load_config
 from mpvn.training.build.length import training_length
 from mpvn.training.build.optimizer import build_optimizer
+from mpvn.training.grids import choices, config_grid
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -53,12 +54,52 @@ def test_the_settings_of_massively_parallel_video_networks(name: str) -> None:
     network, _, task = name.rpartition("_")
     assert config.model.name == network
     assert config.task.name == {"pose": "keypoints", "action": "action"}[task]
-    grid = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_grid"]()
-    assert grid["plan.subnetworks"] == PUBLISHED[network].subnetworks
-    assert grid["model.options.clocks"] == (True, False)
     filters = "temporal_kernel" if network == "par_densenet" else "temporal_filters"
     assert filters in config.model.options
     assert ("feedback" in config.model.options) == (task == "pose")
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name.endswith("pose")])
+def test_figure_6_left_has_the_published_subnetworks(name: str) -> None:
+    network = name.removesuffix("_pose")
+    assert config_grid(CONFIGS / f"{name}.py") == {
+        "plan.subnetworks": PUBLISHED[network].subnetworks
+    }
+
+
+def test_figure_6_right_varies_clocks_filters_and_feedback() -> None:
+    points = list(choices(config_grid(CONFIGS / "par_densenet_pose.py", "figure_6_right")))
+    assert len(points) == 5 * 2 * 2 * 2
+    keys = ["clocks", "temporal_kernel", "feedback"]
+    seen = {tuple(point.changes[f"model.options.{key}"] for key in keys) for point in points}
+    assert seen == set(itertools.product((True, False), (1, 2), (None, "heatmaps")))
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("par_inception_action", (5, 10)),
+        ("par_densenet_action", (7, 14)),
+        ("rendered_actions", (5, 10)),
+    ],
+)
+def test_table_1_has_clocks_and_temporal_filters(name: str, numbers: tuple[int, int]) -> None:
+    file = CONFIGS / f"{name}.py"
+    rows = {
+        point.labels["network"]: load_config(
+            file, [f"--config.{key}={value}" for key, value in point.changes.items()]
+        )
+        for point in choices(config_grid(file))
+    }
+    semi_parallel, parallel = f"semi-parallel ({numbers[0]})", f"parallel ({numbers[1]})"
+    assert list(rows) == ["non-causal", "sequential", semi_parallel, parallel]
+    assert [config.plan.subnetworks for config in rows.values()] == [1, 1, *numbers]
+    for name, config in rows.items():
+        options = config.model.options
+        assert options.clocks
+        assert options.get("temporal_filters") in (True, "all")
+        assert options.get("temporal_kernel", 2) == 2
+        assert (options.get("temporal_padding") == "symmetric") == (name == "non-causal")
 
 
 @pytest.mark.parametrize("name", SHIFTED)
