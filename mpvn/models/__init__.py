@@ -2,7 +2,7 @@
 
 from mpvn.models.autoencoder import autoencoder
 from mpvn.models.full_res import full_res
-from mpvn.models.heads import action_head, image_head, keypoint_head
+from mpvn.models.heads import action_head, image_head, keypoint_head, relation_head
 from mpvn.models.i3d_resnet import i3d_resnet50
 from mpvn.models.loading import LoadedModel, ModelError, load_frame_model
 from mpvn.models.multi_scale import multi_scale
@@ -19,6 +19,8 @@ from mpvn.models.torch.load import Imported, import_torch
 from mpvn.models.torch.reader import CheckpointError
 from mpvn.models.tsm import (
     non_local_resnet50,
+    trn_mobilenet_v2,
+    trn_resnet50,
     tsm_mobilenet_v2,
     tsm_resnet,
     tsm_resnet50,
@@ -53,6 +55,7 @@ __all__ = [
     "non_local_resnet50",
     "par_densenet",
     "par_inception",
+    "relation_head",
     "shifted_layers",
     "simple_cnn",
     "transfer_weights",
@@ -61,6 +64,8 @@ __all__ = [
     "tsm_resnet101",
     "tsm_resnet50",
     "tsm_resnext101",
+    "trn_mobilenet_v2",
+    "trn_resnet50",
     "vgg16",
     "vgg8",
     "vgg_3d",

@@ -19,6 +19,9 @@ HEAD_INPUT, LOGITS = f"{HEAD_UNIT}.join", f"{HEAD_UNIT}.logits"
 """Names of the nodes of the keypoint head that feedback reads: what its convolution reads, and the
 heatmaps."""
 
+RELATED = 256
+"""Channels of the features that temporal relations read, as in the authors' code of TRN."""
+
 JOINTS = 17
 """Default number of heatmaps: the joints of COCO."""
 
@@ -59,6 +62,38 @@ def action_head(
     if dropout:
         x = layers.Dropout(dropout, name=f"{unit}.dropout")(x)
     return layers.Dense(classes, dtype="float32", name=f"{unit}.logits")(x)
+
+
+def relation_head(
+    features: keras.KerasTensor,
+    classes: int,
+    frames: int,
+    dropout: float = 0.0,
+    unit: str = HEAD_UNIT,
+) -> keras.KerasTensor:
+    """Compute class scores from the maps of several frames and their order (TRN-Multiscale).
+
+    The mean over space and dropout, as in `action_head`; then a dense layer of 256 channels, and
+    `keras_layers.TemporalRelation`.
+
+    Args:
+        features: `[B, h, w, C]`.
+        classes: Number of classes, at least 1.
+        frames: Number of frames that are related, at least 2: those of a clip.
+        dropout: Fraction of the features to drop in training.
+        unit: Unit of the layers.
+
+    Returns:
+        Logits `[B, classes]`, float32. The last step of a clip has seen all its frames.
+    """
+    x = layers.GlobalAveragePooling2D(name=f"{unit}.mean")(features)
+    if dropout:
+        x = layers.Dropout(dropout, name=f"{unit}.dropout")(x)
+    x = layers.Dense(RELATED, name=f"{unit}.features")(x)
+    relation = keras_layers.TemporalRelation(
+        classes, frames, dtype="float32", name=f"{unit}.logits"
+    )
+    return relation(x)
 
 
 def keypoint_head(

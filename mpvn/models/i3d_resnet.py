@@ -13,9 +13,9 @@ convolution, in the pool after it, and in a pool after conv2. The papers print f
 the defaults are those with which multiply-adds and parameters come nearest to them:
 
     TSM, table 10       frames  strides   multiply-adds  printed  parameters  printed
-    3x3x3                 16    (2, 1, 2)     40.8 G      40 G      47.0 M     47.0 M
-    3x1x1                 32    (2, 2, 2)     33.1 G      33 G      28.0 M     29.3 M
-    TSM, table 2
+    3x3x3                 16    (2, 1, 2)     40.9 G      40 G      47.0 M     47.0 M
+    3x1x1                 32    (2, 2, 2)     33.2 G      33 G      28.0 M     29.3 M
+    table 2 (from *Videos as Space-Time Region Graphs*)
     I3D, conv5_strides=1  32    (1, 1, 2)    152.5 G     153 G      28.0 M     28.0 M
 
 `temporal_strides=(1, 1, 1)` keeps the temporal resolution of every stage (TSM, table 11).
@@ -103,20 +103,17 @@ def i3d_resnet50(
         temporal_strides: Of the first convolution, of the pool after it, and of a pool after conv2.
             A pool with a temporal stride reads three frames. Default: those of the table above;
             `"replace"` has none.
-        conv5_strides: Spatial stride of conv5; 1 in *Videos as Space-Time Region Graphs*, the
-            source of I3D and non-local I3D in TSM's table 2.
+        conv5_strides: Spatial stride of conv5; 1 for I3D and non-local I3D in TSM's table 2.
         non_local: Adds a non-local block after every second block of conv3 and conv4.
-        frames: Frames of a clip, all of which each non-local block reads; with causal padding, the
-            newest ones.
+        frames: Frames of a clip, which each non-local block reads; if causal, the newest ones.
         classes: Number of classes.
         temporal_padding: `"symmetric"`, for whole clips and one subnetwork, as in the comparison;
             or `"causal"`, which can stream.
         layout: `"torch"` or `"keras"`; default: `"keras"` with weights, `"torch"` without.
         weights: `"imagenet"` (downloaded by Keras), or a weights file of
             `keras.applications.ResNet50`: with its classifier if there are 1000 classes, without
-            otherwise. They are inflated so that the output for a video of one repeated image equals
-            the image network's; without temporal strides, so does the output for each frame of any
-            video.
+            otherwise. They are inflated: for a video of one repeated image, or without temporal
+            strides for any video, outputs equal those of the image network.
         dropout: Rate of the dropout before the classifier.
         norm: `"batch"`, or `"group"` without weights.
         width: Factor for all channels but the classes.
@@ -136,8 +133,8 @@ def i3d_resnet50(
     check_frame(input_shape, 1, name)
     network = _Network(VARIANTS[variant], temporal_strides, temporal_padding, layout, norm, width)
     frame = keras.Input(input_shape, name="frame")
-    features = network.features(frame, conv5_strides, frames if non_local else None)
-    model = keras.Model(frame, action_head(features, classes, dropout), name=name)
+    x = network.features(frame, conv5_strides, frames if non_local else None)
+    model = keras.Model(frame, action_head(x, classes, dropout), name=name)
     if weights is not None:
         source = load_application("ResNet50", weights, include_top=classes == 1000)
         transfer_weights(source, model, names=_application_name)

@@ -16,6 +16,8 @@ from mpvn.models.par_inception import i3d_inception, par_inception
 from mpvn.models.simple_cnn import simple_cnn
 from mpvn.models.tsm import (
     non_local_resnet50,
+    trn_mobilenet_v2,
+    trn_resnet50,
     tsm_mobilenet_v2,
     tsm_resnet50,
     tsm_resnet101,
@@ -89,6 +91,13 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
                 ("tsm_resnext101", tsm_resnext101, "resnext101_32x8d"),
                 ("tsm_mobilenet_v2", tsm_mobilenet_v2, "mobilenet_v2"),
                 ("non_local_resnet50", non_local_resnet50, "resnet50"),
+            )
+        },
+        **{
+            name: Architecture(build, f"{_TSM}, baseline TRN", (1,), torchvision=source)
+            for name, build, source in (
+                ("trn_resnet50", trn_resnet50, "resnet50"),
+                ("trn_mobilenet_v2", trn_mobilenet_v2, "mobilenet_v2"),
             )
         },
         "simple_cnn": Architecture(simple_cnn, "Sideways", (1, 6)),

@@ -3,7 +3,8 @@
 *Temporal Shift Module for Efficient Video Understanding on Cloud and Edge* (TSM), sections 4 and 5:
 ResNet-50, ResNet-101, ResNeXt-101 and MobileNetV2 with a shift in each residual block (with 101
 layers, in every second one), and ResNet-50 with non-local blocks as well. Without shifts they are
-TSN (*Temporal Segment Networks*), the baseline.
+TSN (*Temporal Segment Networks*), the baseline; without shifts, but with temporal relations as the
+classifier, TRN-Multiscale (*Temporal Relational Reasoning in Videos*), another baseline.
 
 As in PyTorch, the 3x3 convolution has the stride, maps are padded equally on all sides, and no
 convolution has a bias. Like the paper, they start from torchvision's ImageNet weights. Those of
@@ -22,7 +23,7 @@ from keras import layers
 from keras_layers.temporal import TEMPORAL_PADDINGS
 from keras_layers.temporal_shift import TemporalShift
 from mpvn.models import mobilenet, resnet
-from mpvn.models.heads import action_head
+from mpvn.models.heads import action_head, relation_head
 from mpvn.models.norms import check_norm_of_weights
 from mpvn.models.parts import check_frame
 from mpvn.models.surgery.shift import DEEP_STAGE, PLACEMENTS
@@ -46,6 +47,7 @@ def tsm_resnet(
     temporal_padding: str = "symmetric",
     divisor: int = 8,
     placement: str = "residual",
+    relation: bool = False,
     frames: int = 8,
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
@@ -61,12 +63,12 @@ def tsm_resnet(
         depth: 50 or 101.
         groups, group_width: Groups of the 3x3 convolutions, and channels of a group in conv2.
         non_local: Adds a non-local block after every second block of conv3 and conv4, depth 50.
-        shift: False builds TSN.
-        temporal_padding: `"symmetric"` (bi-directional shifts, whole clips) or `"causal"`
-            (uni-directional shifts, which can stream).
+        shift: False builds TSN, or TRN.
+        temporal_padding: `"symmetric"` (bi-directional, whole clips) or `"causal"` (can stream).
         divisor: 1 / divisor of the channels is shifted, in each direction.
         placement: `"residual"` or `"in_place"`; see `insert_temporal_shift`.
-        frames: Frames that a non-local block reads; see `keras_layers.NonLocal`.
+        relation: Classifies the newest `frames` frames together; see `relation_head`.
+        frames: Frames of a clip, which non-local blocks and temporal relations read.
         classes: Number of classes; default: that of the weights, or 400.
         weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`. The
             network then normalizes frames from -1..1 to ImageNet's mean and deviation.
@@ -76,19 +78,18 @@ def tsm_resnet(
         name: Name of the model.
 
     Returns:
-        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. The mean
-        over the frames of a clip is its prediction.
+        A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32. Their mean
+        over a clip is its prediction; with `relation`, those of the last frame are.
 
     Raises:
         ValueError: If an option is out of range, or the weights do not fit.
     """
-    name = name or _resnet_name(depth, groups, non_local, shift)
+    prefix = "non_local" if non_local else _prefix(shift, relation)
+    name = name or f"{prefix}_{'resnet' if groups == 1 else 'resnext'}{depth}"
     _check_depth(name, depth, non_local)
-    check_norm_of_weights(name, norm, "batch", weights)
-    check_frame(input_shape, 1, name)
+    frame = _frame(name, input_shape, norm, weights)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
     every = 2 if max(resnet.STAGES[depth]) >= DEEP_STAGE and placement == "residual" else 1
-    frame = keras.Input(input_shape, name="frame")
     x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width), norm=norm)
     for block in resnet.blocks(depth):
         shortcut, x = shifts.paths(x, block.unit, block.index % every == 0)
@@ -96,13 +97,14 @@ def tsm_resnet(
         x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups, norm=norm)
         if non_local and block.stage in (3, 4) and block.index % 2 == 0:
             x = resnet.non_local_block(x, block.unit, frames, temporal_padding, norm)
-    return _classifier(frame, x, classes, weights, dropout, name)
+    return _classifier(frame, x, classes, weights, dropout, name, frames if relation else None)
 
 
 tsm_resnet50 = functools.partial(tsm_resnet, depth=50)
 tsm_resnet101 = functools.partial(tsm_resnet, depth=101)
 tsm_resnext101 = functools.partial(tsm_resnet, depth=101, groups=32, group_width=8)
 non_local_resnet50 = functools.partial(tsm_resnet, depth=50, non_local=True)
+trn_resnet50 = functools.partial(tsm_resnet, depth=50, shift=False, relation=True)
 
 
 def tsm_mobilenet_v2(
@@ -112,6 +114,8 @@ def tsm_mobilenet_v2(
     temporal_padding: str = "symmetric",
     divisor: int = 8,
     placement: str = "residual",
+    relation: bool = False,
+    frames: int = 8,
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
     dropout: float = 0.0,
@@ -124,11 +128,9 @@ def tsm_mobilenet_v2(
     The arguments, the return value and the errors are those of `tsm_resnet`. The last convolution
     has 1280 channels, or more if `width` is above 1.
     """
-    name = name or f"{'tsm' if shift else 'tsn'}_mobilenet_v2"
-    check_norm_of_weights(name, norm, "batch", weights)
-    check_frame(input_shape, 1, name)
+    name = name or f"{_prefix(shift, relation)}_mobilenet_v2"
+    frame = _frame(name, input_shape, norm, weights)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    frame = keras.Input(input_shape, name="frame")
     x = _normalized(frame) if weights else frame
     x = resnet.convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6, norm=norm)
     for block in mobilenet.blocks():
@@ -137,7 +139,10 @@ def tsm_mobilenet_v2(
         shortcut, x = shifts.paths(x, block.unit, residual and block.expansion > 1)
         x = mobilenet.inverted_residual(shortcut if residual else None, x, block, outer, norm)
     x = resnet.convolved(x, _scaled(1280, max(1.0, width)), 1, "last.", relu=6, norm=norm)
-    return _classifier(frame, x, classes, weights, dropout, name)
+    return _classifier(frame, x, classes, weights, dropout, name, frames if relation else None)
+
+
+trn_mobilenet_v2 = functools.partial(tsm_mobilenet_v2, shift=False, relation=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,9 +180,20 @@ class _Shifts:
         return (y if self.placement == "in_place" else x), y
 
 
-def _resnet_name(depth: int, groups: int, non_local: bool, shift: bool) -> str:
-    prefix = "non_local" if non_local else "tsm" if shift else "tsn"
-    return f"{prefix}_{'resnet' if groups == 1 else 'resnext'}{depth}"
+def _prefix(shift: bool, relation: bool) -> str:
+    return "tsm" if shift else "trn" if relation else "tsn"
+
+
+def _frame(
+    name: str,
+    input_shape: tuple[int, int, int],
+    norm: str,
+    weights: str | os.PathLike | None,
+) -> keras.KerasTensor:
+    """The input of the network `name`, whose options have been checked."""
+    check_norm_of_weights(name, norm, "batch", weights)
+    check_frame(input_shape, 1, name)
+    return keras.Input(input_shape, name="frame")
 
 
 def _check_depth(name: str, depth: int, non_local: bool) -> None:
@@ -205,13 +221,25 @@ def _classifier(
     weights: str | os.PathLike | None,
     dropout: float,
     name: str,
+    related: int | None,
 ) -> keras.Model:
-    """The network from `frame` to logits, with its weights loaded."""
+    """The network from `frame` to logits, with its weights loaded.
+
+    Args:
+        related: Number of frames that are classified together; None for frame by frame.
+    """
     if classes is None:
         classes = class_count(weights) if weights else CLASSES
-    model = keras.Model(frame, action_head(features, classes, dropout), name=name)
+    if related is None:
+        model = keras.Model(frame, action_head(features, classes, dropout), name=name)
+        image = model
+    else:
+        logits = relation_head(features, classes, related, dropout)
+        model = keras.Model(frame, logits, name=name)
+        # The layers below the head, with a classifier that only takes that of the file.
+        image = keras.Model(frame, action_head(features, classes), name=name)
     if weights:
-        import_torch(model, weights, exact=False)
+        import_torch(image, weights, exact=False)
     return model
 
 

@@ -122,6 +122,20 @@ def test_a_baseline_reads_one_frame_at_a_time(name: str) -> None:
     assert shapes[0] == shapes[1]
 
 
+def test_trn_relates_the_features_of_tsn(rng: np.random.Generator) -> None:
+    """The mean over the last map, a dense layer of 256 channels, and the relation of 3 frames."""
+    model = small("trn_resnet50", frames=3)
+    assert model.name == "trn_resnet50"
+    assert mpvn.Plan(model).receptive_field == 3
+    assert small("tsm_mobilenet_v2", relation=True).name == "tsm_mobilenet_v2"
+    clip = rng.normal(size=(1, 4, 32, 32, 3)).astype("float32")
+    means = keras.Model(model.input, model.get_layer("head.mean").output)(clip[0])
+    kernel, bias = model.get_layer("head.features").get_weights()
+    assert kernel.shape[1] == 256
+    expected = model.get_layer("head.logits")((means @ kernel + bias)[None])
+    assert_close(np.asarray(mpvn.VideoNetwork(model)(clip)), expected.numpy())
+
+
 def test_resnet101_shifts_every_second_block() -> None:
     expected = {f"conv{s}_block{b}.1_conv" for s, n in ((2, 3), (3, 4), (4, 23), (5, 3))
                 for b in range(1, n + 1, 2)}  # fmt: skip

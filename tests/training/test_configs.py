@@ -93,6 +93,22 @@ def test_every_point_of_every_grid_is_a_config(name: str) -> None:
         assert len(seen) == len(points) > 1
 
 
+def test_the_corners_of_figure_2b_shift_different_channels_in_different_places() -> None:
+    """*Temporal Shift Module*: from an eighth in the residual branch to all channels in place."""
+    path, shifts = FILES["tsm_rendered_actions"], []
+    points = list(choices(config_grid(path, "figure_2b")))
+    for point in (points[0], points[-1]):
+        changes = [f"--config.{key}={value}" for key, value in point.changes.items()]
+        graph = build(load_config(path, changes)).network.graph
+        shift = graph.by_name["block3.shift"]
+        readers = {node.name for node in graph.nodes if shift in graph.producers(node)}
+        shifts.append((shift.operation.divisor, readers))
+    assert shifts == [
+        (8, {"block3.expand_conv"}),
+        (2, {"block3.expand_conv", "block3.add"}),
+    ]
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if "rendered" in name])
 def test_every_seed_is_evaluated_on_the_same_videos(name: str) -> None:
     configs = [load_config(FILES[name], [f"--config.seed={seed}"]) for seed in (0, 1)]

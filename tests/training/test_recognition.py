@@ -124,6 +124,25 @@ def test_networks_that_cannot_answer_are_refused() -> None:
             call(other)
 
 
+def test_early_answers_of_trn_are_its_outputs_after_the_frames_seen() -> None:
+    """25 % of 4 frames are one, 40 % are 2."""
+    changed = config(**{"model.name": "trn_mobilenet_v2"})
+    changed.model.options = {"width": 0.1, "frames": 4}
+    changed.task.options = {"answer": "last"}
+    experiment = build(changed)
+    correct = np.zeros(5)
+    for batch in experiment.evaluation.arrays():
+        logits = np.asarray(experiment.network(batch["frames"]))
+        for outputs, label in zip(logits, batch["label"], strict=True):
+            correct[1:] += outputs.argmax(-1) == label
+    seen_by_percent = {p: -(-4 * p // 100) for p in range(10, 101, 10)}
+    curve = evaluate_early(experiment)
+    assert curve == pytest.approx({p: correct[seen] / 6 for p, seen in seen_by_percent.items()})
+    changed.model.options.frames = 3
+    with pytest.raises(ValueError, match="see 3 frames. Expected .*at most 3.*Received: 4"):
+        build(changed)
+
+
 def test_trainers_that_learn_at_every_step_do_not_take_the_last_answer_alone() -> None:
     changed = config(**{"training.trainer": "bp"})
     changed.task.options = {"answer": "last"}

@@ -39,12 +39,8 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
         latency=task_latency(config, network.plan),
         first_informed_step=network.first_informed_step if config.task.mask_uninformed else 0,
     )
-    if task.only_last and config.training.trainer:
-        raise ValueError(
-            "config.task.options.answer: 'last' leaves all steps but the last one of a clip without"
-            " a target. Expected config.training.trainer=None. Received: "
-            f"{config.training.trainer}, which learns at every step"
-        )
+    if task.only_last:
+        _check_last(config, network.plan)
     return task
 
 
@@ -88,6 +84,24 @@ def task_latency(config: ConfigDict, plan: Plan) -> int:
     if config.task.latency is not None:
         return config.task.latency
     return plan.information_latency[1] if config.training.trainer else 0
+
+
+def _check_last(config: ConfigDict, plan: Plan) -> None:
+    """Raise ValueError if the last step of a clip cannot answer for it."""
+    if config.training.trainer:
+        raise ValueError(
+            "config.task.options.answer: 'last' leaves all steps but the last one of a clip without"
+            " a target. Expected config.training.trainer=None. Received: "
+            f"{config.training.trainer}, which learns at every step"
+        )
+    seen = plan.receptive_field
+    if seen is not None and seen < config.clip.frames:
+        raise ValueError(
+            "config.task.options.answer: with 'last', the last step of a clip answers for all its "
+            f"frames, but the outputs of this network see {seen} frames. Expected config.clip."
+            f"frames of at most {seen}, or a network that sees more (TRN: "
+            f"config.model.options.frames). Received: {config.clip.frames}"
+        )
 
 
 def _check_kind(config: ConfigDict, videos: VideoSet) -> None:

@@ -152,6 +152,16 @@ def test_a_classifier_is_loaded_for_the_same_number_of_classes(
         import_torch(other, path)
 
 
+def test_trn_takes_all_weights_but_the_classifier(save: Callable) -> None:
+    path = save(torchvision_mobilenet_state())
+    plain = build(tsm_mobilenet_v2, weights=path)
+    model = build(tsm_mobilenet_v2, weights=path, shift=False, relation=True, frames=3)
+    assert model.output_shape == (None, CLASSES)
+    body = plain.get_weights()[:-2]
+    for ours, theirs in zip(model.get_weights()[: len(body)], body, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_non_local_blocks_start_as_the_identity(save: Callable, rng: np.random.Generator) -> None:
     state = with_small_kernels(torchvision_resnet_state())
     plain = build(tsm_resnet, weights=save(state))
