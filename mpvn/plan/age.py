@@ -47,14 +47,15 @@ def node_ages(schedule: Schedule) -> list[Ages | None]:
     them is older than information that comes straight from a frame, and its age has no bound.
     """
     ages: list[Ages | None] = []
+    period = schedule.period  # computed once: it reads all clocks
     for node in schedule.graph.nodes:
         newest, oldest = [], []
-        for step in range(schedule.period):
+        for step in range(period):
             tick = schedule.clock(node).last(step)
             arrivals = []
             for producer in schedule.graph.sources(node):
                 delay = schedule.delay(producer, node)
-                read_at = (tick - delay) % schedule.period
+                read_at = (tick - delay) % period
                 source = _FRAME if producer is None else ages[producer.index]
                 if source is not None:
                     new, old = source.newest, source.oldest
