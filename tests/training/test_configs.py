@@ -95,11 +95,10 @@ def test_every_point_of_every_grid_is_a_config(name: str) -> None:
 
 def test_the_corners_of_figure_2b_shift_different_channels_in_different_places() -> None:
     """*Temporal Shift Module*: from an eighth in the residual branch to all channels in place."""
-    path, shifts = FILES["tsm_rendered_actions"], []
-    points = list(choices(config_grid(path, "figure_2b")))
+    points, shifts = list(choices(grids("tsm_rendered_actions")["get_grid_figure_2b"])), []
     for point in (points[0], points[-1]):
-        changes = [f"--config.{key}={value}" for key, value in point.changes.items()]
-        graph = build(load_config(path, changes)).network.graph
+        config = load_config(FILES["tsm_rendered_actions"], overrides(point.changes))
+        graph = build(config, to_train=False).network.graph
         shift = graph.by_name["block3.shift"]
         readers = {node.name for node in graph.nodes if shift in graph.producers(node)}
         shifts.append((shift.operation.divisor, readers))
