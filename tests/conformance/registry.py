@@ -177,7 +177,7 @@ def recurrent_maps() -> mpvn.VideoNetwork:
     x = keras_layers.TemporalConvLSTM2D(2, 1)(x)
     model = keras.Model(frame, layers.GlobalAveragePooling2D()(x))
     plan = mpvn.Plan(model, 2, clocks=[1, 2])
-    return mpvn.VideoNetwork(model, plan, executor="layerwise", rematerialize=True)
+    return mpvn.VideoNetwork(model, plan, executor="layerwise")
 
 
 def symmetric() -> mpvn.VideoNetwork:
@@ -275,9 +275,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
     "keras_layers.TemporalConvGRU2D": {
         "strided": Case(lambda: keras_layers.TemporalConvGRU2D(3, (2, 3), (2, 1)), ONE)
     },
-    "keras_layers.TemporalConvLSTM2D": {
-        "valid": Case(lambda: keras_layers.TemporalConvLSTM2D(2, 3, padding="valid"), ONE)
-    },
+    "keras_layers.TemporalConvLSTM2D": "in the recurrent network below",
     "keras_layers.TemporalLayer": {
         "subclass": Case(lambda: Difference(3, temporal_stride=2), ONE, trained=False)
     },

@@ -32,7 +32,8 @@ def rebuild(
         values[tensor] = keras.Input(batch_shape=shape, dtype=source.dtype, name=source.name)
     for node in graph.nodes:
         outputs = node.call([read(values, tensor, node) for tensor in node.inputs])
-        values.update(zip(node.outputs, outputs, strict=True))
+        # A functional model knows the output of a recurrent layer, not the rest of its memory.
+        values.update(zip(node.outputs, outputs, strict=not node.memory))
     inputs = keras.tree.pack_sequence_as(
         graph.input_structure, [values[tensor] for tensor in graph.inputs]
     )

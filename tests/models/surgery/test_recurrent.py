@@ -8,6 +8,7 @@ from random_weights import randomize
 
 from mpvn import Plan, VideoNetwork
 from mpvn.models import insert_recurrent
+from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.training import base_config
 from mpvn.training.build.network import build_network
 
@@ -50,6 +51,18 @@ def test_all_readers_of_a_unit_read_its_memory(model: keras.Model) -> None:
     network = VideoNetwork(remembering)
     np.testing.assert_allclose(network(CLIP), expected, rtol=1e-5, atol=1e-5)
     assert Plan(remembering, 2, partition="units").boundaries == ("second.conv",)
+
+
+def test_a_model_with_memories_takes_another_frame_size(model: keras.Model) -> None:
+    remembering = insert_recurrent(model, ["first"], "lstm")
+    randomize(remembering.get_layer("first.sum_memory"), np.random.default_rng(4))
+    larger = with_frame_size(remembering, (6, 5))
+    assert larger.get_layer("first.sum_memory") is remembering.get_layer("first.sum_memory")
+    networks = VideoNetwork(remembering), VideoNetwork(larger)
+    padded = np.pad(CLIP, [[0, 0], [0, 0], [0, 2], [0, 1], [0, 0]])
+    difference = networks[0](CLIP) - networks[1](padded)[:, :, :4, :4]
+    assert not np.any(difference[:, 0, :2, :2])  # the border is out of sight
+    assert np.any(difference[:, 4, :2, :2])  # of one frame, not of the memory
 
 
 def test_a_config_inserts_memories() -> None:
