@@ -1,6 +1,7 @@
 """Frame models: the papers' networks, heads, model surgery, checkpoints, and models by name."""
 
 from mpvn.models.autoencoder import autoencoder
+from mpvn.models.bn_inception import bn_inception, trn_bn_inception
 from mpvn.models.full_res import full_res
 from mpvn.models.heads import action_head, image_head, keypoint_head, relation_head
 from mpvn.models.i3d_resnet import i3d_resnet50
@@ -39,6 +40,7 @@ __all__ = [
     "Transfer",
     "action_head",
     "autoencoder",
+    "bn_inception",
     "causal_vgg_3d",
     "full_res",
     "i3d_inception",
@@ -64,6 +66,7 @@ __all__ = [
     "tsm_resnet101",
     "tsm_resnet50",
     "tsm_resnext101",
+    "trn_bn_inception",
     "trn_mobilenet_v2",
     "trn_resnet50",
     "vgg16",

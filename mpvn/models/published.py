@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from mpvn.models.autoencoder import autoencoder
+from mpvn.models.bn_inception import bn_inception, trn_bn_inception
 from mpvn.models.full_res import full_res
 from mpvn.models.i3d_resnet import i3d_resnet50
 from mpvn.models.par_densenet import par_densenet
@@ -100,6 +101,8 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
                 ("trn_mobilenet_v2", trn_mobilenet_v2, "mobilenet_v2"),
             )
         },
+        "tsn_bn_inception": Architecture(bn_inception, f"{_TSM}, baseline TSN", (1,)),
+        "trn_bn_inception": Architecture(trn_bn_inception, f"{_TSM}, baseline TRN", (1,)),
         "simple_cnn": Architecture(simple_cnn, "Sideways", (1, 6)),
         "vgg8": Architecture(vgg8, "Sideways, Skip-Sideways", (1, 8)),
         "autoencoder": Architecture(autoencoder, "Sideways", (1, 6)),

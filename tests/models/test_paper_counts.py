@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import keras
 import pytest
 
 from keras_layers.pure_call import without_values
@@ -12,6 +13,7 @@ REGION_GRAPHS = {"temporal_strides": (1, 1, 2), "conv5_strides": 1}
 """I3D of *Videos as Space-Time Region Graphs*, which TSM's table 2 cites."""
 
 PRINTED: dict[str, tuple[str, dict[str, Any], int, float, float | None]] = {
+    "table 2, TSN on BN-Inception": ("tsn_bn_inception", {}, 8, 10.7, 16),
     "table 2, TSM": ("tsm_resnet50", {}, 8, 24.3, 33),
     "table 2, I3D": ("i3d_resnet50_3x1x1", REGION_GRAPHS, 32, 28.0, 153),
     # The printed 168 G leave out most of what non-local blocks cost: 233 G by our count.
@@ -41,3 +43,14 @@ def test_counts_of_tsm(row: str) -> None:
     per_clip = sum(plan.step_costs) * frames / plan.period
     if multiply_adds is not None:
         assert per_clip / 1e9 == pytest.approx(multiply_adds, rel=0.025)
+
+
+def test_bn_inception_has_the_parameters_of_the_caffe_model() -> None:
+    """11,295,240 for ImageNet: with biases of convolutions, which batch norm makes redundant."""
+    with without_values():
+        model = PUBLISHED["tsn_bn_inception"].build(classes=1000)
+    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+    trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    assert trained + sum(layer.filters for layer in convolutions) == 11_295_240
+    assert model.get_layer("mixed_3c.join").output.shape[1:] == (14, 14, 576)
+    assert model.get_layer("mixed_5b.join").output.shape[1:] == (7, 7, 1024)
