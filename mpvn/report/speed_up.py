@@ -4,6 +4,7 @@
 accuracy of keypoints is the inverse of the loss.
 """
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,7 +31,8 @@ def speed_up_figure(sweeps: Mapping[str, Sequence[Row]]) -> str:
             them, by name.
 
     Raises:
-        ValueError: If a sweep has no network that streams, or a line has no sequential network.
+        ValueError: If a sweep has no network that streams, a line has no sequential network, or its
+            accuracy is 0 or not finite.
     """
     lines: dict[str, list[Point]] = {}
     for sweep, rows in sweeps.items():
@@ -57,6 +59,11 @@ def _points(name: str, rows: Sequence[Row]) -> Iterator[Point]:
             f"compared with. Received: {', '.join(map(str, groups))}. Add it to the grid"
         )
     speed, accuracy = (statistics.fmean(map(f, groups[1])) for f in (_speed, _accuracy))
+    if not (math.isfinite(accuracy) and accuracy > 0):
+        raise ValueError(
+            f"{name}: expected a sequential network that is right at times, to compare with. "
+            f"Received: a mean accuracy, or 1 / loss, of {accuracy:g}. Train it longer"
+        )
     for number, group in groups.items():
         speed_up = statistics.fmean(map(_speed, group)) / speed
         yield Point.of(speed_up, [_accuracy(row) / accuracy for row in group], str(number))
@@ -78,4 +85,7 @@ def _speed(row: Row) -> float:
 
 
 def _accuracy(row: Row) -> float:
-    return next((row[name] for name in ACCURACIES if name in row), 1 / row[LOSS])
+    known = next((row[name] for name in ACCURACIES if name in row), None)
+    if known is None:
+        return 1 / row[LOSS] if row[LOSS] else math.inf
+    return known
