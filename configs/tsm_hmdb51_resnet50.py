@@ -12,6 +12,7 @@ from mpvn.training import sibling
 
 UCF101 = sibling(__file__, "tsm_ucf101_resnet50")
 get_grid = UCF101.get_grid
+get_grid_table_7 = UCF101.get_grid_table_7
 
 
 def get_config() -> ConfigDict:

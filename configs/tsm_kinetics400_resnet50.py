@@ -22,6 +22,7 @@ from mpvn.training import sibling
 
 SOMETHING = sibling(__file__, "tsm_something_v1_resnet50")
 get_grid = SOMETHING.get_grid
+get_grid_table_7 = SOMETHING.get_grid_table_7
 
 
 def get_config() -> ConfigDict:

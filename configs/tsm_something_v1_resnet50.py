@@ -70,3 +70,7 @@ def get_grid_figure_8() -> dict[str, Any]:
 
 def get_grid() -> dict[str, tuple[Any, ...]]:
     return {"model.options.shift": (True, False), "clip.frames": (8, 16)}
+
+
+def get_grid_table_7() -> dict[str, tuple[Any, ...]]:
+    return {"model.options.temporal_padding": ("symmetric", "causal")}

@@ -17,9 +17,12 @@ from ml_collections import ConfigDict
 
 from mpvn.training import sibling
 
+SOMETHING = sibling(__file__, "tsm_something_v1_resnet50")
+get_grid_table_7 = SOMETHING.get_grid_table_7
+
 
 def get_config() -> ConfigDict:
-    config = sibling(__file__, "tsm_something_v1_resnet50").get_config()
+    config = SOMETHING.get_config()
     config.data.name = "ucf101"
     config.data.evaluation = {"split": "test"}
     config.augmentation.flip = True

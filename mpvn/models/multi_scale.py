@@ -3,7 +3,7 @@
 A classifier alone is a poor video network: with clocks, its output only changes at the rate of its
 slowest layers, and nothing reads what faster layers compute in between. If the head reads every
 scale, the output follows the fastest features while slow features are held, as in the multi-scale
-networks of *Massively Parallel Video Networks* (section 4).
+networks of *Massively Parallel Video Networks* (section 3.1).
 """
 
 import keras

@@ -1,6 +1,6 @@
 """The early-recognition figure: accuracy against the share of the video that was seen.
 
-As in *Temporal Shift Module*, section 5.5.
+As in *Temporal Shift Module*, section 5.5.2.
 """
 
 from collections.abc import Mapping

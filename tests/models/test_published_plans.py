@@ -23,7 +23,7 @@ def miniblocks(model: keras.Model, steps: int) -> int:
 
 
 def test_clocks_leave_86_of_416_miniblocks(densenet: keras.Model) -> None:
-    """*Massively Parallel Video Networks*, section 3.1: in 16 steps."""
+    """*Massively Parallel Video Networks*, section 4.6: in 16 steps."""
     assert miniblocks(densenet, 16) == 86
     assert miniblocks(small_model("par_densenet", clocks=False), 16) == 416
 

@@ -1,15 +1,25 @@
-"""The files of configs/: they build on tiny fakes in the layouts of the real data sets."""
+"""The files of configs/: they train on tiny fakes in the layouts of the real data sets."""
 
+import importlib
 import pathlib
 import runpy
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_config_data import write_data_set
 from ml_collections import ConfigDict
 
 from mpvn.data.sets.registry import needs_path
-from mpvn.training import SidewaysTrainer, as_json, build, load_config, override, sibling
+from mpvn.training import (
+    SidewaysTrainer,
+    as_json,
+    build,
+    evaluate,
+    load_config,
+    override,
+    sibling,
+)
 from mpvn.training.build.videos import build_videos
 from mpvn.training.grids import Changes, Grid, choices
 from mpvn.training.run_folder import flat
@@ -42,19 +52,57 @@ def far_end(name: str) -> list[str]:
     return overrides(last.changes)
 
 
+@pytest.fixture
+def shallow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build one block of each kind: the layers take most of the time of two updates."""
+    units = ("mixed_3b", "mixed_4b", "mixed_5b", "mixed_5c")
+    inception = dict.fromkeys(units, (64, 96, 128, 16, 32, 32))
+    for module, name, depths in (
+        ("par_densenet", "MINIBLOCKS", (1, 1, 1, 1)),
+        ("par_inception", "MODULES", inception),
+        ("resnet", "STAGES", {50: (1, 1, 1, 1)}),
+        ("mobilenet", "STAGES", ((1, 16, 1, 1), (6, 24, 2, 2), (6, 320, 1, 2))),
+    ):
+        monkeypatch.setattr(importlib.import_module(f"mpvn.models.{module}"), name, depths)
+
+
+def small_clips(name: str) -> list[str]:
+    """Return overrides: clips that are long enough for 8 modules, and not longer."""
+    clip = load_config(FILES[name]).clip
+    evaluated = ["--config.clip.evaluated=16"] if clip.evaluated else []
+    return [f"--config.clip.frames={min(16, clip.frames)}", *evaluated]
+
+
+@pytest.mark.usefixtures("shallow_networks")
 @pytest.mark.parametrize("name", FILES)
-def test_every_config_builds(name: str, tmp_path: pathlib.Path) -> None:
-    small = [*NARROW, "--config.training.batch_size=2"]
-    config = load_config(FILES[name], [*fake_data(name, tmp_path), *small])
+def test_every_config_trains_for_two_updates_and_evaluates(
+    name: str, tmp_path: pathlib.Path
+) -> None:
+    small = [*NARROW, "--config.model.size=32", "--config.training.batch_size=2"]
+    data = fake_data(name, tmp_path)
+    config = load_config(FILES[name], [*data, *small, *small_clips(name)])
     experiment = build(config)
     kind = {None: type(experiment.network), "sideways": SidewaysTrainer}[config.training.trainer]
     assert type(experiment.model) is kind
     assert needs_path(config.data.name) == ("rendered" not in name)
-    batch = next(iter(experiment.training.dataset(batches=1).map(experiment.prepare)))
+    batches = experiment.training.dataset(batches=2).map(experiment.prepare)
+    batch = next(iter(batches))
     input_shape = experiment.network.frame_model.input_shape
     assert tuple(batch[0].shape) == (2, config.clip.frames, *input_shape[1:])
-    assert input_shape[1] == 64
+    assert input_shape[1] == 32
     assert experiment.length.steps > 0
+    before = [np.array(weight) for weight in experiment.network.trainable_variables]
+    # Tracing takes longer than two steps, except those of trainers, which are many.
+    experiment.model.run_eagerly = not config.training.trainer
+    experiment.model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0)
+    experiment.model.run_eagerly = True
+    weights = experiment.network.trainable_variables
+    changed = [not np.array_equal(*pair) for pair in zip(before, weights, strict=True)]
+    assert np.mean(changed) > 0.5
+    assert all(np.isfinite(weight).all() for weight in weights)
+    metrics = evaluate(experiment, first=2)
+    assert np.isfinite(metrics["loss"])
+    assert not experiment.training.skipped | experiment.evaluation.skipped
 
 
 def distinct_ends() -> list[str]:
@@ -117,13 +165,15 @@ def test_every_seed_is_evaluated_on_the_same_videos(name: str) -> None:
 
 
 def test_a_config_edits_its_sibling() -> None:
-    """Something-Something V2 is V1 with other data; a flow stream is its RGB stream with flow."""
+    """Data sets share their settings; a flow stream is its RGB stream with flow."""
 
     def keys(name: str) -> dict[str, Any]:
         return flat(as_json(load_config(FILES[name])))
 
     for name, base, changed in (
         ("tsm_something_v2_resnet50", "tsm_something_v1_resnet50", {"data.name"}),
+        ("tsm_jester_resnet50", "tsm_something_v1_resnet50", {"data.name"}),
+        ("tsm_something_v2_resnet50_flow", "tsm_something_v1_resnet50_flow", {"data.name"}),
         ("tsm_hmdb51_resnet50", "tsm_ucf101_resnet50", {"data.name"}),
         (
             "tsm_something_v1_resnet50_flow",
