@@ -97,6 +97,27 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
         values[name] = value
 
 
+def drop_options_of_reader(config: ConfigDict, name: str) -> None:
+    """Drop from `config`, in place, the options that mean nothing to the data set it names now.
+
+    Those of a published data set mean nothing to another, because splits have other names. Readers
+    of one's own videos, which may have no splits, share the options that both take.
+
+    Args:
+        config: names a data set, and has the options of the data set `name`.
+        name: the data set it named before.
+    """
+    if config.data.name == name:
+        return
+    before, now = (_kinds(SETS[each]) if each in SETS else {} for each in (name, config.data.name))
+    own_videos = all(_fits(None, kinds.get("split", str)) for kinds in (before, now))
+    shared = before.keys() & now.keys() if own_videos else set()
+    for group in ("data.train", "data.evaluation"):
+        with config[group].unlocked():
+            for option in set(config[group]) - shared:
+                del config[group][option]
+
+
 def check_options(config: ConfigDict) -> None:
     """Check the options of every group.
 
@@ -135,16 +156,21 @@ def _accepted(config: ConfigDict, group: str) -> _Options | None:
     hidden = _NOT_OPTIONS.get(part, set())
     if part == "data" and needs_path(name):
         hidden = {next(iter(inspect.signature(function).parameters))}
-    parameters = inspect.signature(function).parameters.values()
-    hints = _annotations(function)
-    kinds = {
-        parameter.name: hints.get(parameter.name, _default_kind(parameter.default))
-        for parameter in parameters
-        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in hidden
-    }
+    kinds = {name: kind for name, kind in _kinds(function).items() if name not in hidden}
     # A task passes its `**kwargs` to `Task`, whose arguments are not options.
+    parameters = inspect.signature(function).parameters.values()
     is_open = part != "task" and any(p.kind is p.VAR_KEYWORD for p in parameters)
     return _Options(name, kinds, not is_open)
+
+
+def _kinds(function: Callable) -> dict[str, Any]:
+    """Return the types of the arguments of a function, without `**kwargs`."""
+    hints = _annotations(function)
+    return {
+        parameter.name: hints.get(parameter.name, _default_kind(parameter.default))
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
 
 
 def _network(name: str) -> Callable[..., keras.Model] | None:

@@ -19,7 +19,13 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mpvn.training.config import optional_keys
-from mpvn.training.options import check_options, option_group, set_option, unknown
+from mpvn.training.options import (
+    check_options,
+    drop_options_of_reader,
+    option_group,
+    set_option,
+    unknown,
+)
 from mpvn.training.ranges import check_ranges
 
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
@@ -116,7 +122,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         overrides: `"--config.key=value"`, as on the command line. Options of the network, the data
             set and the task may be set whether the config lists them or not: setting one keeps the
             others, and `"--config.model.options={}"` drops them all. Another `data.name` drops
-            those of the data set.
+            those of the data set, as `drop_options_of_reader`.
 
     Returns:
         The copy.
@@ -141,9 +147,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
             _check_key(config, key)
             ordinary.append(argument)
     changed = _parse(copy.deepcopy(config), ordinary)
-    if changed.data.name != config.data.name:  # options of a reader mean nothing to another
-        for split in ("train", "evaluation"):
-            set_option(changed, f"data.{split}", "{}")
+    drop_options_of_reader(changed, config.data.name)
     changed.update_from_flattened_dict(dict.fromkeys(missing))
     for key, value in options:  # last: the network's name may have changed
         set_option(changed, key, value)

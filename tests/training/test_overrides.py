@@ -159,6 +159,8 @@ def test_another_data_set_starts_without_the_options_of_the_first() -> None:
         changed = load_config(path, other[::order])
         assert options(changed, "data.train") == {"skip_missing": True}
         assert options(changed, "data.evaluation") == {}
+    own = load_config(CONFIGS / "class_folders.py", ["--config.data.name=csv"])
+    assert options(own, "data.evaluation") == {"split": "val"}  # not the fraction
     with pytest.raises(ValueError, match="kinetics600 has no option 'fold'"):
         load_config(path, ["--config.data.name=kinetics600", "--config.data.train.fold=2"])
 

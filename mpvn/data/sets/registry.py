@@ -49,6 +49,7 @@ Each takes the path of the data, then options such as `split`; its docstring lis
 _HELD_OUT = {
     "cater": "val",
     "jester": "val",
+    "keypoint_videos": "val",
     "kinetics400": "val",
     "kinetics600": "val",
     "mini_kinetics": "val",
