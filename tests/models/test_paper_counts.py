@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import pytest
 
+import keras_layers
+
 from keras_layers.pure_call import without_values
 from mpvn.models import PUBLISHED
 
@@ -54,3 +56,13 @@ def test_bn_inception_has_the_parameters_of_the_caffe_model() -> None:
     assert trained + sum(layer.filters for layer in convolutions) == 11_295_240
     assert model.get_layer("mixed_3c.join").output.shape[1:] == (14, 14, 576)
     assert model.get_layer("mixed_5b.join").output.shape[1:] == (7, 7, 1024)
+
+
+def test_non_local_blocks_of_i3d_read_the_whole_clip() -> None:
+    """After blocks 2 and 4 of conv3, and 2, 4 and 6 of conv4, as in the authors' code."""
+    options = {**REGION_GRAPHS, "non_local": True, "frames": 31, "width": 0.1}
+    with without_values():
+        model = PUBLISHED["i3d_resnet50_3x1x1"].build(**options)
+    blocks = {x.name: x.frames for x in model.layers if isinstance(x, keras_layers.NonLocal)}
+    places = ((3, 2), (3, 4), (4, 2), (4, 4), (4, 6))
+    assert blocks == {f"conv{stage}_block{block}.nl": 16 for stage, block in places}
