@@ -17,7 +17,15 @@ MODEL_HELP = (
     "keras.applications name"
 )
 
-_PLAN_OPTIONS = ("subnetworks", "boundaries", "partition", "clocks", "phases", "head")
+_PLAN_OPTIONS = (
+    "subnetworks",
+    "boundaries",
+    "partition",
+    "assignment",
+    "clocks",
+    "phases",
+    "head",
+)
 
 
 def add_model_and_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +42,14 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--boundaries", metavar="A,B,...", help="the first nodes of subnetworks 1..")
     group.add_argument(
         "--partition",
-        choices=["equal", "balanced", "units"],
+        choices=["equal", "balanced", "units", "branches"],
         help="default: units for published networks, else equal",
+    )
+    group.add_argument(
+        "--assignment",
+        metavar="NAME=NUMBER,...",
+        help="subnetworks of nodes, units or beginnings of names, such as "
+        "mixed_3b.b1=1,mixed_3b.b2=2, or a .json file",
     )
     group.add_argument(
         "--clocks",
@@ -119,11 +133,13 @@ def _model_file(name: str) -> str:
 
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
     from mpvn.plan import Plan
+    from mpvn.plan.assignment import parse_assignment
 
     options = {
         "subnetworks": arguments.subnetworks,
         "boundaries": arguments.boundaries and arguments.boundaries.split(","),
         "partition": arguments.partition,
+        "assignment": arguments.assignment and parse_assignment(arguments.assignment),
         "clocks": None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
         "phases": _integers_or_text(arguments.phases),
         "head": arguments.head,

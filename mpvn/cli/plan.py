@@ -19,6 +19,8 @@ mpvn plan par_densenet --subnetworks 14 --figure par_densenet.svg
 mpvn plan par_inception --option classes=400 --option clocks=False
 mpvn plan ResNet50 --subnetworks 4 --partition balanced
 mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned
+mpvn plan par_inception --partition branches
+mpvn plan par_inception --assignment stem=0,mixed=1,mixed_4b.b1=2,head=1
 mpvn plan vgg8 --subnetworks 4 --training 8 --training-figure training.svg"""
 
 
@@ -45,7 +47,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--weights"],
+        reads=["--weights", "--assignment"],
         runs=["MODEL"],
         writes={"--json": JSON, "--figure": SVG, "--training-figure": SVG},
     )
@@ -64,9 +66,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{name:<34} {value}")
     with as_mistakes():
         if arguments.training is not None:
+            _check_chain(plan)
             _print_training_schedules(plan, arguments.training)
         _write_files(plan, arguments)
     return 0
+
+
+def _check_chain(plan: "Plan") -> None:
+    if plan.depth != plan.subnetworks:
+        raise Mistake(
+            "--training draws a chain of subnetworks. Expected a plan whose subnetworks read one "
+            f"another in turn. Received: {plan.subnetworks} subnetworks, of which a frame goes "
+            f"through {plan.depth} at most. Leave out --training."
+        )
 
 
 def _print_training_schedules(plan: "Plan", frames: int) -> None:

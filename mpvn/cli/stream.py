@@ -90,7 +90,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["VIDEO", "--weights"],
+        reads=["VIDEO", "--weights", "--assignment"],
         runs=["--model"],
         writes={"--output": VIDEO, "--answers": TABLE},
     )

@@ -4,7 +4,7 @@
              nodes on clock   nodes on clock   nodes on clock     own values of step t,
              (2, 0) (1, 0)    (2, 1)           (4, 2)             others' of step t-1
 
-    for block in plan:               consecutive nodes of one subnetwork on one clock
+    for block in plan:               nodes of one subnetwork on one clock
         if block.clock ticks at t:   else its slots stay as they are
             compute its nodes from values of this step and from slots before it
             shift their outputs into the slots after it
@@ -66,6 +66,6 @@ def step(
 
 
 def _blocks(plan: Plan) -> list[list[Node]]:
-    """Return the nodes in order, split wherever the subnetwork or the clock changes."""
-    key = lambda node: (plan.subnetwork(node), plan.clock(node))  # noqa: E731
-    return [list(nodes) for _, nodes in itertools.groupby(plan.graph.nodes, key)]
+    """Return the nodes of one subnetwork after the other, split wherever the clock changes."""
+    groups = [itertools.groupby(nodes, plan.clock) for nodes in plan.parts]
+    return [list(nodes) for part in groups for _, nodes in part]

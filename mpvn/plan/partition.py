@@ -101,7 +101,11 @@ def auto_rates(graph: Graph) -> Rates:
 
 
 def chained_offsets(graph: Graph, subnetwork: Sequence[int], parts: int) -> list[int]:
-    """Return the offset of each subnetwork: one step after the latest of those that it reads."""
+    """Return the offset of each subnetwork: one step after the latest of those that it reads.
+
+    Subnetworks of any nodes may read each other in a circle. So only what a subnetwork reads from
+    lower-numbered ones counts.
+    """
     sources: list[set[int]] = [set() for _ in range(parts)]
     for node in graph.nodes:
         part = subnetwork[node.index]
@@ -109,7 +113,8 @@ def chained_offsets(graph: Graph, subnetwork: Sequence[int], parts: int) -> list
             sources[part] |= {subnetwork[p.index] for p in graph.producers(node)} - {part}
     offsets: list[int] = []
     for part in range(parts):
-        offsets.append(1 + max((offsets[source] for source in sources[part]), default=-1))
+        lower = (offsets[source] for source in sources[part] if source < part)
+        offsets.append(1 + max(lower, default=-1))
     return offsets
 
 

@@ -35,15 +35,21 @@ class Plan(Schedule):
             each. `"balanced"`: minimize the multiply-adds per step of the most expensive
             subnetwork. `"units"`: the same number of units each, where nodes named `unit.part` form
             a unit (the published networks use such names, and the papers divide them so).
+            `"branches"`: a subnetwork for each branch, as many as there are.
+        assignment: subnetworks by name, instead of `subnetworks`: of nodes, of units, or of all
+            nodes whose names begin so, such as `{"mixed_3b.b1": 1}`; the longest name counts. Other
+            nodes are in the highest subnetwork of those that they read, or in 0. Subnetworks need
+            not be runs of nodes: the value of any other subnetwork arrives one step late, whatever
+            the order.
         clocks: when nodes compute. None: at every step, except for temporal strides of the model.
             `"auto"`: see `mpvn.plan.partition.auto_rates`. A sequence: one rate per subnetwork. A
             mapping: rates by node name; other nodes inherit the smallest rate of their inputs,
             times their temporal stride.
         phases: at which steps of its period a node ticks. `"aligned"`: all at phase 0 (the paper;
             the default for one subnetwork). `"chain"`: each subnetwork one step after the
-            subnetworks that it reads (the default for several: values wait less, and the cost per
-            step varies less). A sequence: an offset in steps per subnetwork. A mapping: phases by
-            node name; other nodes use the default.
+            lower-numbered subnetworks that it reads (the default for several: values wait less, and
+            the cost per step varies less). A sequence: an offset in steps per subnetwork. A
+            mapping: phases by node name; other nodes use the default.
         devices: one device string per subnetwork, such as `"/GPU:0"`, or None. The head runs on the
             device of the last subnetwork.
         head: name of the first node, or of the unit, of a fresh head. From there on, in plan order,
@@ -53,7 +59,6 @@ class Plan(Schedule):
 
     Attributes:
         graph: nodes and tensors of the frame model.
-        boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
         head: name of the first node of the fresh head, or None.
         devices: device of each subnetwork; None lets TensorFlow choose.
         feedback: index of the node that each feedback node reads, by the index of the latter.
@@ -77,6 +82,7 @@ class Plan(Schedule):
         *,
         boundaries: Sequence[str] | None = None,
         partition: str = "equal",
+        assignment: Mapping[str, int] | None = None,
         clocks: None | str | Sequence[int] | Mapping[str, int] = None,
         phases: None | str | Sequence[int] | Mapping[str, int] = None,
         devices: Sequence[str] | None = None,
@@ -87,6 +93,7 @@ class Plan(Schedule):
             subnetworks=subnetworks,
             boundaries=boundaries,
             partition=partition,
+            assignment=assignment,
             clocks=clocks,
             phases=phases,
             devices=devices,
@@ -169,6 +176,11 @@ class Plan(Schedule):
     def information_latency(self) -> tuple[int, int]:
         """Boundaries from frame to output on the fastest and on the slowest path, in steps."""
         return age.information_latency(self)
+
+    @property
+    def depth(self) -> int:
+        """Number of subnetworks on the slowest path of a frame: D for a chain of D."""
+        return 1 + self.information_latency[1]
 
     @property
     def first_informed_step(self) -> int:

@@ -6,27 +6,31 @@ takes no name. So that a position means the same node, the data also has a finge
 node is and what it reads. It has no names and no sizes.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from mpvn.graph.data import Graph, Node
-from mpvn.plan.resolve import PlanError, resolve
+from mpvn.plan.faults import PlanError
+from mpvn.plan.resolve import resolve
 from mpvn.plan.schedule import Schedule
 
-KEYS = ("boundaries", "head", "rates", "phases", "feedback", "devices", "fingerprint")
+KEYS = ("subnetworks", "head", "rates", "phases", "feedback", "devices", "fingerprint")
+
+_OLD_KEYS = ("boundaries", *KEYS[1:])  # of plans whose subnetworks are runs of nodes
 
 
 def plan_config(schedule: Schedule) -> dict[str, Any]:
     """Return `schedule` as plain data, which JSON can hold.
 
     Returns:
-        A dict: `boundaries` and `head`, positions of nodes; `rates` and `phases`, one per node;
-        `feedback`, pairs of the positions of a feedback node and of the node that it reads;
-        `devices`, one per subnetwork, or None; and `fingerprint`, one string per node.
+        A dict: `subnetworks`, `rates` and `phases`, one per node; `head`, the position of its first
+        node, or None; `feedback`, pairs of the positions of a feedback node and of the node that it
+        reads; `devices`, one per subnetwork, or None; and `fingerprint`, one string per node.
     """
     index = {name: node.index for name, node in schedule.graph.by_name.items()}
     return {
-        "boundaries": [index[name] for name in schedule.boundaries],
+        "subnetworks": list(schedule.node_subnetworks),
         "head": None if schedule.head is None else index[schedule.head],
         "rates": [clock.rate for clock in schedule.node_clocks],
         "phases": [clock.phase for clock in schedule.node_clocks],
@@ -42,22 +46,29 @@ def restore(graph: Graph, config: Mapping[str, Any]) -> Schedule:
     Raises:
         PlanError: `config` belongs to a model of another structure, or is not from `plan_config`.
     """
-    if set(config) != set(KEYS):
+    if set(config) not in (set(KEYS), set(_OLD_KEYS)):
         raise PlanError(
             "Invalid config of a plan. Expected a dict from Plan.get_config(), with the keys "
             f"{', '.join(KEYS)}. Received: the keys {', '.join(map(str, config))}."
         )
     _check_fingerprint(graph, config["fingerprint"])
-    head = config["head"]
     return resolve(
         graph,
-        boundaries=[_name(graph, index) for index in config["boundaries"]],
-        head=None if head is None else _name(graph, head),
+        **_subnetworks(graph, config),
+        head=None if config["head"] is None else _name(graph, config["head"]),
         clocks=_by_name(graph, config["rates"]),
         phases=_by_name(graph, config["phases"]),
         devices=config["devices"],
         feedback={_name(graph, node): _name(graph, source) for node, source in config["feedback"]},
     )
+
+
+def _subnetworks(graph: Graph, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the argument of a plan that says which node is in which subnetwork."""
+    if "boundaries" in config:
+        return {"boundaries": [_name(graph, index) for index in config["boundaries"]]}
+    by_name = _by_name(graph, config["subnetworks"])
+    return {"assignment": dict(itertools.islice(by_name.items(), config["head"]))}
 
 
 def _check_fingerprint(graph: Graph, expected: list[str]) -> None:
@@ -108,7 +119,7 @@ def _by_name(graph: Graph, values: list) -> dict[str, Any]:
     """Return `values`, one per node, by the name of the node."""
     if len(values) != len(graph.nodes):
         raise PlanError(
-            f"Invalid config of a plan. Expected {len(graph.nodes)} rates and phases, one per "
-            f"node. Received: {len(values)}."
+            f"Invalid config of a plan. Expected {len(graph.nodes)} subnetworks, rates and phases, "
+            f"one per node. Received: {len(values)}."
         )
     return dict(zip(graph.names, values, strict=True))

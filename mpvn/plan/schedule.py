@@ -8,6 +8,7 @@ each other and can run in parallel.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping
 
 from mpvn.graph.data import Graph, Node
@@ -20,7 +21,6 @@ class Schedule:
 
     Attributes:
         graph: nodes and tensors of the frame model.
-        boundaries: names of the nodes at which subnetworks 1, 2, ... begin.
         head: name of the first node of the fresh head, or None; see `Plan`.
         devices: device of each subnetwork; None lets TensorFlow choose.
         node_subnetworks: subnetwork of each node, in plan order; `subnetworks` for the head.
@@ -29,7 +29,6 @@ class Schedule:
     """
 
     graph: Graph
-    boundaries: tuple[str, ...]
     head: str | None
     devices: tuple[str | None, ...]
     node_subnetworks: tuple[int, ...]
@@ -39,7 +38,13 @@ class Schedule:
     @property
     def subnetworks(self) -> int:
         """Number of subnetworks, not counting the head."""
-        return len(self.boundaries) + 1
+        return len(self.devices)
+
+    @property
+    def boundaries(self) -> tuple[str, ...]:
+        """Names of the first nodes, in plan order, of subnetworks 1, 2, ..."""
+        first = [self.node_subnetworks.index(part) for part in range(1, self.subnetworks)]
+        return tuple(self.nodes[index] for index in first)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -71,6 +76,21 @@ class Schedule:
     def device(self, node: Node) -> str | None:
         """Return the device of `node`; None lets TensorFlow choose."""
         return self.devices[self.column(node)]
+
+    @functools.cached_property
+    def parts(self) -> tuple[tuple[Node, ...], ...]:
+        """The nodes of each subnetwork, and last of the head if there is one, in plan order."""
+        nodes = sorted(self.graph.nodes, key=self.subnetwork)
+        return tuple(tuple(group) for _, group in itertools.groupby(nodes, self.subnetwork))
+
+    @functools.cached_property
+    def read_by(self) -> tuple[frozenset[int], ...]:
+        """The other subnetworks that each subnetwork, and last the head, reads; not by feedback."""
+        read: list[set[int]] = [set() for _ in range(self.subnetworks + 1)]
+        for node in self.graph.nodes:
+            own = self.subnetwork(node)
+            read[own] |= {self.subnetwork(p) for p in self.graph.producers(node)} - {own}
+        return tuple(map(frozenset, read))
 
     def delay(self, producer: Node | None, consumer: Node) -> int:
         """Return the steps from `producer` to `consumer`: 1 across a boundary, else 0.

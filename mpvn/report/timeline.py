@@ -44,7 +44,8 @@ def timeline_figure(plan: Plan, steps: int) -> str:
     subnetwork works. Its number and color are the newest frame that the last of its working nodes
     has seen, without feedback. Its height is the share of the subnetwork's multiply-adds. A dashed
     box works on no frame: on zeros, because no frame has arrived there yet, or on feedback alone.
-    Lines connect the first use of a frame in one lane to its first use in the next lane.
+    Lines connect the first use of a frame in one lane to its first use in the lane that reads it:
+    of several lanes above that a lane reads, the lowest.
 
     Args:
         plan: The plan.
@@ -71,7 +72,7 @@ def timeline_figure(plan: Plan, steps: int) -> str:
     svg.text(figure, _LEFT - 12, _TOP - 8, "step", "soft", "end", svg.SMALL)
 
     boxes = _boxes(plan, steps)
-    _draw_journeys(figure, boxes, width)
+    _draw_journeys(figure, plan, boxes, width)
     for box in boxes:
         _draw_box(figure, box, width)
 
@@ -124,21 +125,22 @@ def _draw_box(figure: ET.Element, box: _Box, width: float) -> None:
     svg.text(figure, x + width / 2, middle, box.frame, None, "middle", svg.SMALL, fill=text_color)
 
 
-def _draw_journeys(figure: ET.Element, boxes: Sequence[_Box], width: float) -> None:
-    """Draw lines from the first box of a frame in each lane to its first box in the next lane."""
+def _draw_journeys(figure: ET.Element, plan: Plan, boxes: Sequence[_Box], width: float) -> None:
+    """Draw lines to the first box of a frame in each lane, from its first box in a lane above."""
     first: dict[tuple[int, int], _Box] = {}
     for box in boxes:
         if box.frame is not None and box.frame >= 0:
             first.setdefault((box.lane, box.frame), box)
     for (lane, frame), box in first.items():
-        following = first.get((lane + 1, frame))
-        if following and following.step >= box.step:
+        above = [read for read in plan.read_by[lane] if read < lane]
+        before = first.get((max(above), frame)) if above else None
+        if before and before.step <= box.step:
             svg.line(
                 figure,
+                _LEFT + (before.step + 0.5) * width,
+                _TOP + (before.lane + 1) * _LANE - 9,
                 _LEFT + (box.step + 0.5) * width,
                 _TOP + (lane + 1) * _LANE - 9,
-                _LEFT + (following.step + 0.5) * width,
-                _TOP + (lane + 2) * _LANE - 9,
                 "journey",
                 stroke=category(frame)[0],
                 stroke_width=2,

@@ -32,7 +32,8 @@ class BackPropagationTrainer(Trainer):
     Args:
         network: the network of D subnetworks to train; it is evaluated under its plan.
         update_every: as in `Trainer`, counted in frames that are trained on.
-        realtime: whether to train only on every (2D - 1)th frame.
+        realtime: whether to train only on every (2D - 1)th frame. Of subnetworks that work on a
+            frame at the same time, one counts.
         **kwargs: as in `keras.Model`.
 
     Raises:
@@ -54,7 +55,7 @@ class BackPropagationTrainer(Trainer):
     @property
     def frame_stride(self) -> int:
         """Frames of a clip per frame that is trained on."""
-        return round_trip(self.network.plan.subnetworks) if self.realtime else 1
+        return round_trip(self.network.plan.depth) if self.realtime else 1
 
     def updates(self, steps: int) -> int:
         return super().updates(-(-steps // self.frame_stride))

@@ -16,8 +16,6 @@ respects that a subnetwork waits for the next one, but chooses itself in which o
 the schedule draws the reverse order.
 """
 
-import itertools
-
 import tensorflow as tf
 
 from mpvn.executors.frame import FrameRun
@@ -26,7 +24,7 @@ from mpvn.executors.segment import run_segment
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
 from mpvn.sideways import schedule
-from mpvn.sideways.rules import check_frame_by_frame
+from mpvn.sideways.rules import check_frame_by_frame, check_order
 
 
 def gpipe(plan: Plan, clip: list[tf.Tensor], training: bool | None = None) -> list[tf.Tensor]:
@@ -41,10 +39,11 @@ def gpipe(plan: Plan, clip: list[tf.Tensor], training: bool | None = None) -> li
         `[B, T, ...]` for each output of the frame model: at step t, that of frame t.
 
     Raises:
-        ValueError: the plan has feedback, slow clocks, or layers that look back in time; or T is
-            unknown.
+        ValueError: the plan has feedback, slow clocks, or layers that look back in time; or
+            subnetworks read later ones; or T is unknown.
     """
     check_frame_by_frame(plan, "GPipe")
+    check_order(plan, "GPipe")
     if clip[0].shape[1] is None:
         raise ValueError(
             "GPipe puts every frame of a clip into the graph. Expected clips of known length. "
@@ -58,15 +57,14 @@ def gpipe(plan: Plan, clip: list[tf.Tensor], training: bool | None = None) -> li
     for subnetwork, task in schedule.gpipe(plan.subnetworks, len(runs)).passes():
         if not task.backward:  # those follow from automatic differentiation
             for nodes in segments[subnetwork]:
-                run_segment(runs[task.frame - 1], nodes)
+                run_segment(runs[task.frame - 1], [*nodes])
     outputs = [[run.values[now(tensor)] for run in runs] for tensor in plan.graph.outputs]
     return [tf.stack(values, axis=1) for values in outputs]
 
 
-def _segments(plan: Plan) -> list[list[list[Node]]]:
+def _segments(plan: Plan) -> list[list[tuple[Node, ...]]]:
     """Return the segments of each subnetwork; the head is a second segment of the last."""
-    segments: list[list[list[Node]]] = [[] for _ in range(plan.subnetworks)]
-    for _, group in itertools.groupby(plan.graph.nodes, plan.subnetwork):
-        nodes = list(group)
-        segments[plan.column(nodes[0])].append(nodes)
-    return segments
+    return [
+        [nodes for nodes in plan.parts if plan.column(nodes[0]) == part]
+        for part in range(plan.subnetworks)
+    ]

@@ -63,14 +63,14 @@ class RealTime(keras.Model):
         if network.start == "primed":
             return 0
         if self.blocked:
-            return plan.subnetworks - 1
+            return plan.depth - 1
         return max(plan.information_latency[1], network.first_informed_step)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not self.blocked:
             return self.network(inputs, training=training)
         clip = self.network.convert_inputs(inputs, "clip")
-        period = round_trip(self.network.plan.subnetworks)
+        period = round_trip(self.network.plan.depth)
         outputs = single_frames(self.network, [x[:, ::period] for x in clip], training)
         # At step first_step + n * period, the output of frame n * period.
         steps = tf.range(tf.shape(clip[0])[1])

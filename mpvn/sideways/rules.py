@@ -59,6 +59,29 @@ def check_frame_by_frame(plan: Plan, method: str) -> None:
         )
 
 
+def check_order(plan: Plan, method: str) -> None:
+    """Raise an error if the subnetworks are no pipeline: one reads a later one, or a circle.
+
+    Args:
+        plan: the plan to train.
+        method: the name of the training method, for the error message.
+
+    Raises:
+        ValueError: a subnetwork reads a higher-numbered one.
+    """
+    later = [
+        (part, max(read)) for part, read in enumerate(plan.read_by) if max(read, default=-1) > part
+    ]
+    if later:
+        part, read = later[0]
+        raise ValueError(
+            f"{method}: expected subnetworks that read lower-numbered ones only, so that gradients "
+            f"go from each to lower-numbered ones. Received: subnetwork {part} reads subnetwork "
+            f"{read}. Number them in another order, or, if they read each other in a circle, "
+            "divide one of them."
+        )
+
+
 def _fault(fault: str, names: list[str]) -> list[str]:
     """Return the fault with the names of the first three nodes that have it; [] for no nodes."""
     if not names:
@@ -119,11 +142,13 @@ class SidewaysRules:
             `keras_layers.sideways_rules.first_learning_steps`.
 
     Raises:
-        ValueError: the plan has feedback, slow clocks, or layers that look back in time.
+        ValueError: the plan has feedback, slow clocks, or layers that look back in time; or
+            subnetworks read later ones.
     """
 
     def __init__(self, plan: Plan, start: str = "zeros") -> None:
         check_frame_by_frame(plan, "Sideways")
+        check_order(plan, "Sideways")
         self._plan = plan
         self.start = start
         self.first_steps = self._slowest_paths()
@@ -205,9 +230,8 @@ class SidewaysRules:
         # A loss counts once frames have reached all outputs, and so every node before them.
         first_output = 0 if self.start == "primed" else plan.information_latency[1]
         steps = [first_output] * (plan.subnetworks + 1)
-        for node in reversed(plan.graph.nodes):  # readers of a subnetwork come after it
-            for producer in plan.graph.producers(node):
-                source, target = plan.subnetwork(producer), plan.subnetwork(node)
-                if source != target:
-                    steps[source] = max(steps[source], steps[target] + plan.delay(producer, node))
+        for target in reversed(range(plan.subnetworks + 1)):  # readers have higher numbers
+            delay = int(target < plan.subnetworks)  # the head sends without delay
+            for source in plan.read_by[target]:
+                steps[source] = max(steps[source], steps[target] + delay)
         return tuple(steps)

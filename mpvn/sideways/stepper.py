@@ -19,7 +19,6 @@ first steps, which no frame has reached, unless the start is primed.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -104,11 +103,10 @@ class SidewaysStepper:
         self._plan = plan
         self.parts: list[Part] = []
         assigned: set[int] = set()
-        for subnetwork, group in itertools.groupby(plan.graph.nodes, plan.subnetwork):
-            nodes = tuple(group)
+        for nodes in plan.parts:
             variables = [v for v in _trainable(nodes) if id(v) not in assigned]
             assigned |= {id(variable) for variable in variables}
-            lag = self.rules.lags[subnetwork]
+            lag = self.rules.lags[plan.subnetwork(nodes[0])]
             self.parts.append(Part(nodes, tuple(variables), plan.device(nodes[0]), lag))
 
     def initial(self, batch: int | tf.Tensor) -> StepperState:

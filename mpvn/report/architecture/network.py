@@ -1,5 +1,6 @@
 """Draws the network in the architecture figure: bars, arcs, boundaries and feedback."""
 
+import itertools
 import xml.etree.ElementTree as ET
 
 from mpvn.plan import Plan
@@ -44,8 +45,9 @@ def _draw_scale(figure: ET.Element, layout: Layout) -> None:
 
 
 def _draw_boundaries(figure: ET.Element, layout: Layout) -> None:
-    for section in layout.sections:
-        if section.subnetwork and section.subnetwork < layout.plan.subnetworks:
+    subnetworks = range(layout.plan.subnetworks)
+    for before, section in itertools.pairwise(layout.sections):
+        if before.subnetwork is not None and section.subnetwork in subnetworks:
             x, class_ = section.left - GAP / 2, "mark boundary"
             line = svg.line(figure, x, 32, x, layout.bottom, class_, stroke_dasharray="3 3")
             line.set("data-node", layout.bars[section.first].name)
