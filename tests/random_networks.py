@@ -168,12 +168,16 @@ def _close_feedback(draw: st.DrawFn, net: Builder, feedback: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of a plan, as plain data."""
+    """The arguments of a plan, as plain data.
 
-    boundaries: tuple[str, ...]
+    Subnetworks are runs of nodes (`boundaries`) or any sets of nodes (`assignment`).
+    """
+
+    boundaries: tuple[str, ...] | None
     clocks: Mapping[str, int] | Sequence[int] | None
     phases: Mapping[str, int] | Sequence[int] | str | None
     head: str | None = None
+    assignment: Mapping[str, int] | None = None
 
     def plan_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `mpvn.Plan`."""
@@ -182,6 +186,7 @@ class Settings:
             "clocks": self.clocks,
             "phases": self.phases,
             "head": self.head,
+            "assignment": self.assignment,
         }
 
 
@@ -200,7 +205,7 @@ def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Set
     heads = order[max([0, *strided]) + 1 :]
     head = draw(st.sampled_from([None, None, *heads]))
     body = order[: order.index(head)] if head else order
-    begins = draw(st.sets(st.sampled_from(body[1:]), max_size=4)) if body[1:] else set()
+    boundaries, assignment = draw(st.one_of(_runs(body), _any_sets(body)))
     named = draw(st.booleans())  # whether every node gets an explicit rate, or only some
     rates: dict[str, int] = {}
     clocks: dict[str, int] = {}
@@ -221,8 +226,22 @@ def settings_for(draw: st.DrawFn, network: Network, order: Sequence[str]) -> Set
         phases: Any = {name: draw(st.integers(0, rates[name] - 1)) for name in rates}
     else:
         phases = draw(st.sampled_from([None, "aligned", "chain"]))
-    boundaries = tuple(name for name in order if name in begins)
-    return Settings(boundaries, clocks, phases, head)
+    return Settings(boundaries, clocks, phases, head, assignment)
+
+
+@st.composite
+def _runs(draw: st.DrawFn, body: Sequence[str]) -> tuple[tuple[str, ...], None]:
+    """Draw boundaries."""
+    begins = draw(st.sets(st.sampled_from(body[1:]), max_size=4)) if body[1:] else set()
+    return tuple(name for name in body if name in begins), None
+
+
+@st.composite
+def _any_sets(draw: st.DrawFn, body: Sequence[str]) -> tuple[None, dict[str, int]]:
+    """Draw a subnetwork for each node: in no order, and they may read each other in circles."""
+    drawn = [draw(st.integers(0, 3)) for _ in body]
+    numbers = {number: index for index, number in enumerate(sorted(set(drawn)))}
+    return None, {name: numbers[number] for name, number in zip(body, drawn, strict=True)}
 
 
 def lowest_rate(

@@ -17,7 +17,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("folder", metavar="FOLDER", help="the folder to create")
     add_model_and_plan_options(parser)
-    declare_paths(parser, reads=["--weights", "--assignment"], runs=["MODEL"], writes={"FOLDER": NEW_FOLDER})
+    declare_paths(
+        parser, reads=["--weights", "--assignment"], runs=["MODEL"], writes={"FOLDER": NEW_FOLDER}
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -133,13 +133,12 @@ def _model_file(name: str) -> str:
 
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
     from mpvn.plan import Plan
-    from mpvn.plan.assignment import parse_assignment
 
     options = {
         "subnetworks": arguments.subnetworks,
         "boundaries": arguments.boundaries and arguments.boundaries.split(","),
         "partition": arguments.partition,
-        "assignment": arguments.assignment and parse_assignment(arguments.assignment),
+        "assignment": arguments.assignment,
         "clocks": None if arguments.clocks == "none" else _integers_or_text(arguments.clocks),
         "phases": _integers_or_text(arguments.phases),
         "head": arguments.head,

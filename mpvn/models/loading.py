@@ -19,6 +19,7 @@ from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
 from mpvn.plan import Plan
+from mpvn.plan.assignment import parse_assignment
 from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224
@@ -77,8 +78,13 @@ class LoadedModel:
         return VideoNetwork(self.model, plan, start=self.start)
 
     def plan_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of `Plan`: `options`, with the defaults in place of None."""
+        """Return the arguments of `Plan`: `options`, with the defaults in place of None.
+
+        An assignment may be text; see `parse_assignment`.
+        """
         given = {name: value for name, value in options.items() if value is not None}
+        if isinstance(given.get("assignment"), str):
+            given["assignment"] = parse_assignment(given["assignment"])
         return {**self.plan_defaults, **given}
 
     def over_clips(self) -> keras.Model:

@@ -145,8 +145,9 @@ def _model() -> dict[str, Any]:
 def _plan() -> dict[str, Any]:
     """Arguments of `mpvn.Plan`."""
     return {
-        "subnetworks": 1,
+        "subnetworks": optional(int),  # None: 1, or as many as partition or assignment make
         "partition": optional(str),  # None: units for published networks, else equal
+        "assignment": optional(str),  # name=number,... or a .json file; see mpvn.plan.assignment
         "clocks": optional(str),  # auto; None: those of the model's temporal strides
         "phases": optional(str),  # aligned or chain; None: aligned for published networks
         "head": optional(str),  # first node, or unit, of a fresh head; None: no fresh head

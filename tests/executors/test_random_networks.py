@@ -1,4 +1,4 @@
-"""Random networks with random boundaries, clocks, phases, and heads follow the NumPy reference.
+"""Random networks with random subnetworks, clocks, phases, and heads follow the NumPy reference.
 
 The environment variable MPVN_EXAMPLES sets the number of random networks for each law.
 """
@@ -62,9 +62,10 @@ def test_plan_is_as_requested(data: st.DataObject) -> None:
     in_head = order.index(arguments.head) if arguments.head else len(order)
     index = 0
     for position, name in enumerate(order):
-        index += name in arguments.boundaries
+        index += name in (arguments.boundaries or ())
         if position < in_head and name in nodes:
-            assert plan.subnetwork_of[name] == index, name
+            expected = arguments.assignment[name] if arguments.assignment else index
+            assert plan.subnetwork_of[name] == expected, name
     named = arguments.clocks if isinstance(arguments.clocks, dict) else {}
     rates: dict[str, int] = {}
     for node in network.flat:

@@ -22,7 +22,7 @@ REJECTED = {
     "both": ({"subnetworks": 2, "boundaries": ["c1"]}, "either subnetworks or boundaries"),
     "partition": (
         {"subnetworks": 2, "partition": "fair"},
-        "one of equal, balanced, units. Received: 'fair'",
+        "one of equal, balanced, units, branches. Received: 'fair'",
     ),
     "clock list": ({"subnetworks": 3, "clocks": [1, 2]}, r"the 3 subnetworks. Received: \[1, 2"),
     "rate zero": ({"clocks": [0]}, r"a list of rates >= 1.*Received: \[0\]"),
