@@ -70,8 +70,35 @@ def test_plan_of_a_published_network_has_its_units_and_clocks(
     assert mpvn("plan", "par_densenet", "--subnetworks", 14, "--figure", figure) == 0
     printed = capsys.readouterr().out
     assert "subnetworks: 14 · clock rates: 1, 2, 4, 8, 16" in printed
-    assert "2.60 in multiply-adds" in printed
+    assert "2.64 in multiply-adds" in printed
     assert figure.read_text().startswith("<svg")
+
+
+def test_branches_and_assignments_of_a_published_network(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    small = ["--size", 32, "--option", "width=0.05", "--option", "classes=5"]
+    assert mpvn("plan", "par_inception", *small, "--partition", "branches") == 0
+    printed = capsys.readouterr().out
+    assert "subnetworks: 37" in printed
+    assert (
+        "information latency                9 steps (fastest path), 18 steps (slowest)" in printed
+    )
+    assignment = "stem=0,mixed=1,mixed_4b.b1=2,head=1"
+    assert mpvn("plan", "par_inception", *small, "--assignment", assignment) == 0
+    assert "subnetworks: 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--assignment", "conv1"], "assignment: expected NAME=NUMBER,... or a .json.*conv1"),
+        (["--assignment", "c9=1"], "assignment: no node is named 'c9'"),
+        (["--assignment", "conv1=1,conv2=0", "--training", 2], "draws a chain.*2 subnetworks.*through 3"),
+    ],
+)
+def test_mistakes_in_assignments(options: list, message: str, model: pathlib.Path) -> None:
+    assert_mistake(message, "plan", model, *options)
 
 
 def test_options_reach_networks_of_keras_applications(capsys: pytest.CaptureFixture) -> None:

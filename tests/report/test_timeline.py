@@ -95,6 +95,23 @@ def test_frames_travel_down_the_timeline(options: dict, expected: list[str]) -> 
     assert staircase(Plan(chain(2, 3, 4), **options), 6) == expected
 
 
+def test_lines_go_to_the_lane_that_reads() -> None:
+    """Two branches read the stem, and their sum reads both; lines went from lane to lane."""
+    frame = keras.Input((6, 6, 2), name="frame")
+    stem = keras.layers.Conv2D(3, 1, name="stem")(frame)
+    branches = [keras.layers.Conv2D(3, 1, name=name)(stem) for name in ("b1", "b2")]
+    model = keras.Model(frame, keras.layers.Add(name="sum")(branches))
+    plan = Plan(model, assignment={"b1": 1, "b2": 2, "sum": 3})
+    assert staircase(plan, 3) == ["0 1 2", "z 0 1", "z 0 1", "z z 0"]
+    lines = of_class(parsed(timeline_figure(plan, 3)), "journey")
+    height = 38
+    lanes = {
+        (round(float(x.get("y1")) / height), round(float(x.get("y2")) / height)) for x in lines
+    }
+    first = min(start for start, _ in lanes)
+    assert {(a - first, b - first) for a, b in lanes} == {(0, 1), (0, 2), (2, 3)}
+
+
 def test_box_shows_the_frame_and_share_of_the_nodes_that_compute() -> None:
     """At odd steps only the first node computes, on the new frame."""
     plan = Plan(chain(2, 3), clocks={"c1": 2})

@@ -17,7 +17,7 @@ from mpvn.sideways.rules import SidewaysRules
 from mpvn.sideways.sideways_trainer import SidewaysTrainer
 
 DIAMOND = {"module0": 0, "module1": 1, "module2": 2, "merge": 3}
-RATE = 0.1
+RATE = 0.125  # exact in float32
 
 
 def model() -> keras.Model:
