@@ -94,7 +94,10 @@ def test_branches_and_assignments_of_a_published_network(
     [
         (["--assignment", "conv1"], "assignment: expected NAME=NUMBER,... or a .json.*conv1"),
         (["--assignment", "c9=1"], "assignment: no node is named 'c9'"),
-        (["--assignment", "conv1=1,conv2=0", "--training", 2], "draws a chain.*2 subnetworks.*through 3"),
+        (
+            ["--assignment", "conv1=1,conv2=0", "--training", 2],
+            "draws a chain.*2 subnetworks.*through 3",
+        ),
     ],
 )
 def test_mistakes_in_assignments(options: list, message: str, model: pathlib.Path) -> None:
