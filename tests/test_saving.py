@@ -301,7 +301,7 @@ def test_a_plan_for_another_structure_is_refused() -> None:
 def test_a_config_of_something_else_is_refused() -> None:
     model = branches(1)
     config = Plan(model, 2).get_config()
-    with pytest.raises(PlanError, match="with the keys boundaries, .*Received: the keys clocks"):
+    with pytest.raises(PlanError, match="with the keys subnetworks, .*Received: the keys clocks"):
         Plan.from_config(model, {"clocks": {"conv": 1}})
     with pytest.raises(PlanError, match="positions from 0 to 2. Received: 7"):
         Plan.from_config(model, {**config, "boundaries": [7]})

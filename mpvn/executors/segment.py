@@ -1,4 +1,4 @@
-"""Segments: consecutive nodes of one subnetwork, run as a pure function and computed twice.
+"""Segments: nodes of one subnetwork, run as a pure function and computed twice.
 
     nodes      stem.conv stem.pool | b1.conv b1.norm b1.relu | b2.conv b2.norm b2.relu
     kept                 what crosses a bar                   and the weights
@@ -65,7 +65,7 @@ def run_segment(run: Run, nodes: list[Node]) -> None:
 
     Args:
         run: the run that the nodes belong to.
-        nodes: consecutive nodes of one subnetwork.
+        nodes: nodes of one subnetwork in plan order. What they read from others is computed.
 
     Raises:
         ValueError: a layer uses a variable that is not its own, or assigns a trainable one.
