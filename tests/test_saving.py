@@ -304,8 +304,8 @@ def test_a_config_of_something_else_is_refused() -> None:
     with pytest.raises(PlanError, match="with the keys subnetworks, .*Received: the keys clocks"):
         Plan.from_config(model, {"clocks": {"conv": 1}})
     with pytest.raises(PlanError, match="positions from 0 to 2. Received: 7"):
-        Plan.from_config(model, {**config, "boundaries": [7]})
-    with pytest.raises(PlanError, match="3 rates and phases, one per node. Received: 1"):
+        Plan.from_config(model, {**config, "head": 7})
+    with pytest.raises(PlanError, match="3 subnetworks, rates and phases.*Received: 1"):
         Plan.from_config(model, {**config, "rates": [1]})
     with pytest.raises(PlanError, match="below the rate 2"):
         Plan.from_config(model, {**config, "rates": [2, 1, 2]})

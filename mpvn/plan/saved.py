@@ -52,10 +52,11 @@ def restore(graph: Graph, config: Mapping[str, Any]) -> Schedule:
             f"{', '.join(KEYS)}. Received: the keys {', '.join(map(str, config))}."
         )
     _check_fingerprint(graph, config["fingerprint"])
+    head = None if config["head"] is None else _name(graph, config["head"])
     return resolve(
         graph,
         **_subnetworks(graph, config),
-        head=None if config["head"] is None else _name(graph, config["head"]),
+        head=head,
         clocks=_by_name(graph, config["rates"]),
         phases=_by_name(graph, config["phases"]),
         devices=config["devices"],
