@@ -7,7 +7,6 @@ import keras
 import pytest
 
 import keras_layers
-
 from keras_layers.pure_call import without_values
 from mpvn.models import PUBLISHED
 
