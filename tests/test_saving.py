@@ -308,7 +308,7 @@ def test_a_config_of_something_else_is_refused() -> None:
     with pytest.raises(PlanError, match="3 subnetworks, rates and phases.*Received: 1"):
         Plan.from_config(model, {**config, "rates": [1]})
     with pytest.raises(PlanError, match="below the rate 2"):
-        Plan.from_config(model, {**config, "rates": [2, 1, 2]})
+        Plan.from_config(model, {**Plan(model).get_config(), "rates": [2, 1, 2]})
 
 
 # --- files that cannot be loaded ----------------------------------------------------------------

@@ -44,7 +44,8 @@ class Plan(Schedule):
         clocks: when nodes compute. None: at every step, except for temporal strides of the model.
             `"auto"`: see `mpvn.plan.partition.auto_rates`. A sequence: one rate per subnetwork. A
             mapping: rates by node name; other nodes inherit the smallest rate of their inputs,
-            times their temporal stride.
+            times their temporal stride. Except in a mapping, nodes of the unit `head` that read
+            other subnetworks tick at every step.
         phases: at which steps of its period a node ticks. `"aligned"`: all at phase 0 (the paper;
             the default for one subnetwork). `"chain"`: each subnetwork one step after the
             lower-numbered subnetworks that it reads (the default for several: values wait less, and

@@ -15,7 +15,7 @@ from mpvn.plan.division import Division
 from mpvn.plan.faults import Faults, PlanError, is_int, is_list
 from mpvn.plan.partition import Rates, auto_rates, chained_offsets, inherited_rates, lowest_rate
 from mpvn.plan.schedule import Schedule
-from mpvn.plan.units import units
+from mpvn.plan.units import HEAD_UNIT, units
 
 
 def resolve(graph: Graph, **arguments: Any) -> Schedule:
@@ -83,6 +83,8 @@ class _Resolver:
         self._count = len(boundaries) + 1 if is_list(boundaries) else self.parts
         self.node_subnetworks = (*body, *[self.parts] * (len(graph.nodes) - len(body)))
         self._rates = by_node or self._rates_by_subnetwork(clocks)
+        if HEAD_UNIT in starts and not isinstance(clocks, Mapping):
+            self._rates = self._with_head_at_frame_rate(starts[HEAD_UNIT])
         self.node_clocks = self._resolve_clocks(phases)
         self.devices = self._resolve_devices(devices)
         self.feedback = self._resolve_feedback(feedback or {})
@@ -117,6 +119,27 @@ class _Resolver:
         if rates is None:
             return inherited_rates(self._graph, lambda node, inherited: None)
         return tuple((*rates, 1)[subnetwork] for subnetwork in self.node_subnetworks)
+
+    def _with_head_at_frame_rate(self, start: int) -> Rates:
+        """Return the rates, with 1 for what the head unit computes from other subnetworks' maps.
+
+        Such maps change one step after their subnetwork ticks, when the last one may rest.
+
+        Args:
+            start: index of the first node of the head unit.
+        """
+        rates, changed = list(self._rates), set[int]()
+        for node in self._graph.nodes[start:]:
+            if self._reads_late(node) or changed & {p.index for p in self._graph.producers(node)}:
+                changed.add(node.index)
+                rates[node.index] = node.temporal_stride
+        return tuple(rates)
+
+    def _reads_late(self, node: Node) -> bool:
+        """Return whether `node` reads another subnetwork with delay."""
+        subnetwork = self.node_subnetworks[node.index]
+        sources = {self.node_subnetworks[p.index] for p in self._graph.producers(node)}
+        return subnetwork < self.parts and bool(sources - {subnetwork})
 
     def _resolve_clocks(self, phases: Any) -> tuple[Clock, ...]:
         parts = self.parts
@@ -219,7 +242,7 @@ class _Resolver:
                 f"{node.name!r} has a temporal stride of {stride} over an input of rate {lowest}. "
                 f"Expected the rate {lowest * stride}. Received: {rate}"
             )
-        elif rate < lowest:
+        elif rate < lowest and not self._reads_late(node):
             self._faults.add(
                 f"{node.name!r} has clock rate {rate}, below the rate {lowest} of its inputs, so "
                 f"it would repeat its work. Use a rate of at least {lowest}"

@@ -1,6 +1,7 @@
 """Clocks, phases, partitions and heads of plans, and plans as data."""
 
 import json
+from typing import Any
 
 import keras
 import pytest
@@ -80,6 +81,34 @@ def test_units_without_a_head_and_with_a_chosen_head() -> None:
     model = unit_model("a.1", "b.1", "b.2", "c.1", "d.1")
     assert Plan(model, 2, partition="units").boundaries == ("c.1",)
     assert Plan(model, 2, partition="units", head="c.1").boundaries == ("b.1",)
+
+
+def joined_model() -> keras.Model:
+    """A head that reads a stem of rate 2 and a block of rate 4, and ends in a node of its own."""
+    frame = keras.Input((8, 8, 1))
+    stem = layers.Conv2D(1, 1, name="stem.a")(frame)
+    block = layers.Conv2D(1, 1, name="block.a")(stem)
+    joined = layers.Concatenate(name="head.join")([stem, block])
+    return keras.Model(frame, layers.Conv2D(1, 1, name="head.logits")(joined))
+
+
+@pytest.mark.parametrize(
+    ("subnetworks", "clocks", "rates"),
+    [
+        (1, [2], (2, 2, 2, 2)),
+        (2, [2, 4], (2, 4, 1, 1)),
+        (3, [2, 4, 4], (2, 4, 1, 1)),
+        (2, {"stem.a": 2, "block.a": 4}, (2, 4, 2, 2)),
+    ],
+)
+def test_a_head_of_other_subnetworks_maps_ticks_at_every_step(
+    subnetworks: int, clocks: Any, rates: tuple[int, ...]
+) -> None:
+    """Maps that arrive a step late change when the clock of a map would rest the head."""
+    model = joined_model()
+    plan = Plan(model, subnetworks, partition="units", clocks=clocks)
+    assert tuple(clock.rate for clock in plan.node_clocks) == rates
+    assert plan.over(model) == plan
 
 
 def test_the_head_ticks_at_every_step_and_reads_without_delay() -> None:
