@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,8 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
         has_plan_options = any(getattr(arguments, name) is not None for name in _PLAN_OPTIONS)
         if loaded.plan is not None and not has_plan_options:
             return loaded, loaded.plan
+        if loaded.plan is not None:
+            loaded = _with_defaults_of_run(loaded, arguments.model)
         return loaded, _build_plan(loaded, arguments)
 
 
@@ -129,6 +132,17 @@ def _model_file(name: str) -> str:
             f"{folder.network.name}. Go on with its training (mpvn train)"
         )
     return str(folder.network)
+
+
+def _with_defaults_of_run(loaded: "LoadedModel", name: str) -> "LoadedModel":
+    """Return `loaded` with the defaults of plans that its run has in training and evaluation."""
+    from mpvn.models.loading import plan_defaults
+    from mpvn.training import RunFolder
+
+    run = RunFolder.of_model(name)
+    if run is None:
+        return loaded
+    return dataclasses.replace(loaded, plan_defaults=plan_defaults(run.config().model.name))
 
 
 def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":

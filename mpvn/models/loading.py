@@ -193,7 +193,9 @@ def _build_published(
         options["weights"] = weights
         if architecture.application and not pixels:
             prepare = preprocessing(getattr(keras.applications, architecture.application))
-    return LoadedModel(_build(architecture.build, shape, options), prepare, plan_defaults=PLAN)
+    return LoadedModel(
+        _build(architecture.build, shape, options), prepare, plan_defaults=plan_defaults(name)
+    )
 
 
 def _check_weights(name: str, weights: str) -> None:
@@ -232,6 +234,11 @@ def network_builder(name: str) -> Callable[..., keras.Model]:
     """
     key = name.lower()
     return PUBLISHED[key].build if key in PUBLISHED else _application(name)
+
+
+def plan_defaults(name: str) -> Mapping[str, Any]:
+    """Return the default arguments of the plans of the network called `name`."""
+    return PLAN if name.lower() in PUBLISHED else {}
 
 
 def _application(name: str) -> Callable[..., keras.Model]:

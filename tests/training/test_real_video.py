@@ -70,17 +70,7 @@ def test_words_are_memorized_and_recognized_in_a_stream(
         seconds = np.array([float(timeline.seconds(n)) for n in range(len(timeline))])
         assert_evaluated(stream(video, run), video, seconds)
         assert f"answer: {word} " in capsys.readouterr().out
-        options = [
-            "--subnetworks",
-            3,
-            "--clocks",
-            "auto",
-            "--partition",
-            "units",
-            "--phases",
-            "aligned",
-        ]
-        scores = stream(video, run, *options).scores
+        scores = stream(video, run, "--subnetworks", 3, "--clocks", "auto").scores
         np.testing.assert_allclose(scores.mean(axis=0), late[word], rtol=1e-4, atol=1e-4)
 
 
