@@ -64,6 +64,7 @@ class _Resolver:
         devices: Any = None,
         head: Any = None,
         feedback: Mapping[str, str] | None = None,
+        restored: bool = False,
     ) -> None:
         self._graph = graph
         self.faults = self._faults = Faults(graph)
@@ -88,8 +89,10 @@ class _Resolver:
         self.node_clocks = self._resolve_clocks(phases)
         self.devices = self._resolve_devices(devices)
         self.feedback = self._resolve_feedback(feedback or {})
+        # Rates of a saved plan were checked under the names that its model had.
+        fast = starts.get(HEAD_UNIT, len(graph.nodes)) if not restored else 0
         for node in graph.nodes:
-            self._check_node(node)
+            self._check_node(node, node.index >= fast and self._reads_late(node))
 
     # --- arguments --------------------------------------------------------------------------
 
@@ -209,9 +212,10 @@ class _Resolver:
 
     # --- checks of each node ----------------------------------------------------------------
 
-    def _check_node(self, node: Node) -> None:
+    def _check_node(self, node: Node, fast: bool) -> None:
+        """Check a node, which may tick faster than its inputs if it is `fast`."""
         if node.index < self._body:
-            self._check_rate(node)
+            self._check_rate(node, fast)
         if (node.temporal or node.memory) and len(node.inputs) != 1:
             self._faults.add(
                 f"{node.name!r} looks back in time, so it must have one input. "
@@ -234,7 +238,7 @@ class _Resolver:
                 f"input of rank {rank}, without the batch axis. Received: the shape {shape}"
             )
 
-    def _check_rate(self, node: Node) -> None:
+    def _check_rate(self, node: Node, fast: bool) -> None:
         lowest = lowest_rate(self._graph, node, self._rates)
         rate, stride = self._rates[node.index], node.temporal_stride
         if stride > 1 and rate != lowest * stride:
@@ -242,7 +246,7 @@ class _Resolver:
                 f"{node.name!r} has a temporal stride of {stride} over an input of rate {lowest}. "
                 f"Expected the rate {lowest * stride}. Received: {rate}"
             )
-        elif rate < lowest and not self._reads_late(node):
+        elif rate < lowest and not fast:
             self._faults.add(
                 f"{node.name!r} has clock rate {rate}, below the rate {lowest} of its inputs, so "
                 f"it would repeat its work. Use a rate of at least {lowest}"

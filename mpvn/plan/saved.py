@@ -60,6 +60,7 @@ def restore(graph: Graph, config: Mapping[str, Any]) -> Schedule:
         clocks=_by_name(graph, config["rates"]),
         phases=_by_name(graph, config["phases"]),
         devices=config["devices"],
+        restored=True,
         feedback={_name(graph, node): _name(graph, source) for node, source in config["feedback"]},
     )
 

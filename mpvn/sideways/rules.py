@@ -217,7 +217,7 @@ class SidewaysRules:
         if weights is None:
             return ones
         # [B, T, ...] -> [B, T, n]; [B] -> [B, 1, 1]
-        nonzero = [tf.reshape(w != 0, (*_batch_and_steps(w), -1)) for w in weights]
+        nonzero = [tf.reshape(tf.cast(w, tf.bool), (*_batch_and_steps(w), -1)) for w in weights]
         counts = [tf.reduce_any(each, axis=-1) for each in nonzero]
         return tf.cast(functools.reduce(tf.logical_or, counts), tf.float64) * ones
 

@@ -145,7 +145,7 @@ def _model() -> dict[str, Any]:
 def _plan() -> dict[str, Any]:
     """Arguments of `mpvn.Plan`."""
     return {
-        "subnetworks": optional(int),  # None: 1, or as many as partition or assignment make
+        "subnetworks": 1,  # with an assignment, or branches: as many as that makes
         "partition": optional(str),  # None: units for published networks, else equal
         "assignment": optional(str),  # name=number,... or a .json file; see mpvn.plan.assignment
         "clocks": optional(str),  # auto; None: those of the model's temporal strides

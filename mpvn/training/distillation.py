@@ -50,8 +50,8 @@ class Distillation(keras.Model):
     Args:
         student: the network to train.
         teacher: the network to imitate, with layers of the same names and shapes.
-        layers: names of the nodes to compare; default: the last nodes of three units (or of three
-            nodes, if there are no units), evenly spaced.
+        layers: names of the nodes to compare; default: of the nodes that both networks have, the
+            last ones of three units (or of three nodes, if there are no units), evenly spaced.
         weight: weight of the distance in the loss (lambda in the paper, with `distance="sum"`).
         distance: `"sum"`, the paper's form, `"mean"` or `"whitened"`; see the table at the top of
             `mpvn.training.distillation`. Their weights are not comparable.
@@ -108,7 +108,7 @@ class Distillation(keras.Model):
                 f"Received: {student.plan.devices}. Train it unplaced"
             )
         self.autocast = False
-        self.names = tuple(layers) or default_layers(student.plan)
+        self.names = tuple(layers) or default_layers(student.plan, teacher.plan)
         self.weight = weight
         self.distance = distance
         self.lag = lag
@@ -161,13 +161,15 @@ class Distillation(keras.Model):
         raise NotImplementedError("A Distillation is not saved. Save its student instead")
 
 
-def default_layers(plan: Plan, count: int = LAYERS) -> tuple[str, ...]:
+def default_layers(student: Plan, teacher: Plan, count: int = LAYERS) -> tuple[str, ...]:
     """Return the last nodes of `count` evenly spaced units, the last one next to the head.
 
-    Where nodes are not named by unit, each node is a unit.
+    Where nodes are not named by unit, each node is a unit. Nodes that the teacher lacks, such as
+    the temporal pools of a student with clocks, do not count.
     """
-    head = plan.nodes.index(plan.head) if plan.head else units(plan.nodes).get(HEAD_UNIT)
-    body = plan.nodes[:head]
+    names = student.nodes
+    head = names.index(student.head) if student.head else units(names).get(HEAD_UNIT)
+    body = [name for name in names[:head] if name in teacher.nodes]
     starts = [*(units(body).values() or range(len(body))), len(body)]
     ends = [starts[first] - 1 for first in equal_starts(len(starts) - 1, count)[1:]] + [-1]
     return tuple(dict.fromkeys(body[end] for end in ends))

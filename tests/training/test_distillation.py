@@ -49,7 +49,7 @@ def activations(network: VideoNetwork, name: str, clip: np.ndarray) -> np.ndarra
 def test_the_last_layer_of_a_late_chain_equals_the_teacher_s(clip: np.ndarray) -> None:
     """With the teacher's weights and two boundaries: at lag 2, not at 0, 1 or 3."""
     student, teacher = networks(3)
-    last = [default_layers(student.plan)[-1]]
+    last = [default_layers(student.plan, teacher.plan)[-1]]
     by_lag = [distance(Distillation(student, teacher, last, lag=lag), clip) for lag in range(4)]
     assert by_lag[2] < 1e-10
     assert min(by_lag[0], by_lag[1], by_lag[3]) > 0.1
@@ -120,10 +120,15 @@ def test_evaluation_runs_the_student_alone(clip: np.ndarray) -> None:
 
 def test_default_layers_are_evenly_spaced_and_end_at_the_head() -> None:
     model = par_densenet((32, 32, 3), width=0.05)
-    names = default_layers(Plan(model, 4, partition="units"))
+    student = Plan(model, 4, partition="units")
+    names = default_layers(student, student)
     assert [name.split(".")[0] for name in names] == ["block2_4", "block3_5", "block4_6"]
+    without_clocks = Plan(par_densenet((32, 32, 3), width=0.05, clocks=False))
+    assert student.graph.by_name.keys() - without_clocks.graph.by_name.keys()
+    for others in ((student, without_clocks), (without_clocks, student)):
+        assert set(default_layers(*others, count=28)) <= {*others[0].nodes} & {*others[1].nodes}
     stock = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
-    assert len(default_layers(Plan(stock, 2))) == 3
+    assert len(default_layers(Plan(stock, 2), Plan(stock))) == 3
 
 
 def test_a_teacher_that_does_not_fit_is_refused() -> None:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from mpvn.models import insert_recurrent, insert_shortcuts, load_frame_model
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
+from mpvn.plan.assignment import BRANCHES
 from mpvn.plan.units import UNIT_SEPARATOR
 from mpvn.training.build.batch_norm import set_batch_norm
 from mpvn.training.options import unknown
@@ -38,9 +39,12 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
     if config.model.recurrent:
         frame_model = insert_recurrent(frame_model, config.model.recurrent, config.model.cell)
     _freeze(frame_model, config.model.frozen)
+    plan = dict(config.plan)
+    if plan["subnetworks"] == 1 and (plan["assignment"] or plan["partition"] == BRANCHES):
+        plan["subnetworks"] = None  # these ways decide their number
     network = VideoNetwork(
         frame_model,
-        Plan(frame_model, **loaded.plan_arguments(config.plan)),
+        Plan(frame_model, **loaded.plan_arguments(plan)),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
         start=config.model.start,
