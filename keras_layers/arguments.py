@@ -29,6 +29,25 @@ def check_padding(padding: str) -> None:
         raise ValueError(f"Invalid padding. Expected 'same' or 'valid'. Received: {padding!r}")
 
 
+def is_clip(shape: Any, frame_rank: int, layer: str) -> bool:
+    """Return whether `shape` is that of clips `[B, T, ...]`, not of frames `[B, ...]`.
+
+    Args:
+        shape: Shape with the batch axis.
+        frame_rank: Rank of a batch of frames.
+        layer: Name of the layer, for the message.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if len(shape) not in (frame_rank, frame_rank + 1):
+        raise ValueError(
+            f"Invalid input of layer {layer!r}. Expected a batch of frames (rank {frame_rank}) or "
+            f"of clips (rank {frame_rank + 1}). Received: shape={tuple(shape)}"
+        )
+    return len(shape) == frame_rank + 1
+
+
 def output_size(size: Any, kernel: int, stride: int, padding: str, dilation: int = 1) -> Any:
     """Return the output size of a convolution or pooling along one spatial axis.
 

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_layers.arguments import is_clip
 from keras_layers.folding import fold_time, swap_time, unfold_time
 from keras_layers.pure_call import DiscardedUpdates
 
@@ -98,7 +99,7 @@ class RecurrentLayer(keras.layers.Layer):
     def call(self, inputs):
         alone = not isinstance(inputs, (list, tuple))
         frames, *memory = [inputs] if alone else inputs
-        clip = self._is_clip(frames.shape)
+        clip = is_clip(frames.shape, self.frame_rank, self.name)
         memory = memory or self._empty_memory(frames, clip)
         run = self._run_clip if clip else self._run_frame
         memory = run(frames, memory)
@@ -151,22 +152,12 @@ class RecurrentLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> Any:
         shape = first_shape(input_shape)
-        clip = self._is_clip(shape)
+        clip = is_clip(shape, self.frame_rank, self.name)
         frame = (shape[0], *shape[1 + clip :])
         shapes = [
             (size, *shape[1 : 1 + clip], *rest) for size, *rest in self.compute_memory_shapes(frame)
         ]
         return shapes[0] if shape == tuple(input_shape) else shapes
-
-    def _is_clip(self, shape: Any) -> bool:
-        """Return whether `shape` is that of clips. Raise a `ValueError` if it is not of frames."""
-        if len(shape) not in (self.frame_rank, self.frame_rank + 1):
-            raise ValueError(
-                f"Invalid input of layer {self.name!r}. Expected a batch of frames (rank "
-                f"{self.frame_rank}) or of clips (rank {self.frame_rank + 1}). "
-                f"Received: shape={tuple(shape)}"
-            )
-        return len(shape) == self.frame_rank + 1
 
 
 def first_shape(input_shape: Any) -> tuple:

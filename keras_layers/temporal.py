@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_layers.arguments import is_clip
 from keras_layers.folding import fold_time, unfold_time
 
 TEMPORAL_PADDINGS = ("causal", "symmetric")
@@ -142,7 +143,7 @@ class TemporalLayer(keras.layers.Layer):
     def call(self, inputs):
         if isinstance(inputs, (list, tuple)):
             return self.compute(list(inputs))
-        if self._is_clip(inputs.shape):
+        if is_clip(inputs.shape, self.frame_rank, self.name):
             return self._call_clip(inputs)
         past = [ops.zeros_like(self.remember(inputs))] * self.lookback
         future = [ops.zeros_like(self.anticipate(inputs))] * self.lookahead
@@ -174,21 +175,11 @@ class TemporalLayer(keras.layers.Layer):
         return unfold_time(outputs, batch, ticks)  # [B*ticks, ...] -> [B, ticks, ...]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        if not self._is_clip(input_shape):
+        if not is_clip(input_shape, self.frame_rank, self.name):
             return tuple(self.compute_frame_output_shape(tuple(input_shape)))
         batch, time, *frame = input_shape
         ticks = None if time is None else -(-time // self.temporal_stride)
         return (batch, ticks, *self.compute_frame_output_shape((batch, *frame))[1:])
-
-    def _is_clip(self, shape) -> bool:
-        """Return whether `shape` is that of clips. Raise a `ValueError` if it is not of frames."""
-        if len(shape) not in (self.frame_rank, self.frame_rank + 1):
-            raise ValueError(
-                f"Invalid input of layer {self.name!r}. Expected a batch of frames (rank "
-                f"{self.frame_rank}) or of clips (rank {self.frame_rank + 1}). "
-                f"Received: shape={tuple(shape)}"
-            )
-        return len(shape) == self.frame_rank + 1
 
     def get_config(self) -> dict:
         return {

@@ -11,6 +11,7 @@ copies the channels in memory, which takes time in networks whose speed memory b
 import keras
 from keras import ops
 
+from keras_layers.arguments import is_clip
 from keras_layers.folding import fold_time, unfold_time
 from keras_layers.temporal import TemporalLayer, check_temporal_padding
 
@@ -105,7 +106,7 @@ class TemporalShift(TemporalLayer):
 
     def call(self, inputs):
         folded = self.segments and not isinstance(inputs, (list, tuple))
-        if not folded or self._is_clip(inputs.shape):
+        if not folded or is_clip(inputs.shape, self.frame_rank, self.name):
             return super().call(inputs)
         if inputs.shape[0] is not None and inputs.shape[0] % self.segments:
             raise ValueError(
