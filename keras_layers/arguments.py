@@ -1,5 +1,6 @@
 """Checks of arguments, and shape rules, that several layers share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -14,7 +15,9 @@ def standardize_triple(value: int | tuple[int, int, int], name: str) -> tuple[in
 
 
 def _standardize(value: Any, axes: tuple[str, ...], name: str) -> Any:
-    values = (value,) * len(axes) if isinstance(value, int) else tuple(value)
+    if isinstance(value, int):
+        value = (value,) * len(axes)
+    values = tuple(value) if isinstance(value, Iterable) else ()
     if len(values) != len(axes) or any(not isinstance(v, int) or v < 1 for v in values):
         raise ValueError(
             f"Invalid {name}. Expected a positive int, or positive ints ({', '.join(axes)}). "

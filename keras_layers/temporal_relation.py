@@ -43,7 +43,7 @@ class TemporalRelation(TemporalLayer):
         `[B, classes]` or `[B, T, classes]`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the number of channels is unknown.
 
     Example:
         >>> layer = TemporalRelation(classes=5, frames=4)
@@ -70,6 +70,12 @@ class TemporalRelation(TemporalLayer):
         self.tuples = tuples
 
     def build(self, input_shape: tuple) -> None:
+        if input_shape[-1] is None:
+            raise ValueError(
+                f"The number of channels that layer {self.name!r} reads must be known. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+
         def dense(units: int, inputs: int, name: str) -> layers.Dense:
             layer = layers.Dense(units, dtype=self.dtype_policy, name=name)
             layer.build((None, inputs))

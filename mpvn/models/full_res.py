@@ -7,6 +7,7 @@ its input. Blocks of 2x2 pixels are moved into the channels at the input, and ba
 import keras
 
 from mpvn.models.heads import image_head
+from mpvn.models.norms import check_norm
 from mpvn.models.parts import (
     check_frame,
     convolution,
@@ -44,6 +45,9 @@ def full_res(
     Raises:
         ValueError: If the frame size is not a multiple of `block`.
     """
+    check_norm(norm, name)
+    if block < 1:
+        raise ValueError(f"Invalid block of {name!r}. Expected at least 1. Received: {block}")
     check_frame(input_shape, block, name)
     frame = keras.Input(input_shape, name="frame")
     x = space_to_channels(frame, block, "unit1")

@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 import keras_layers
+from keras_layers.arguments import standardize_pair
 from mpvn.models.parts import average_pool, convolution
 from mpvn.plan.units import HEAD_UNIT
 
@@ -122,7 +123,7 @@ def keypoint_head(
         ValueError: If `size` is not a multiple of the size of each map.
     """
     sizes = [(map_.shape[1], map_.shape[2]) for map_ in features.values()]
-    size = max(sizes) if size is None else size
+    size = max(sizes) if size is None else standardize_pair(size, "heatmap_size")
     if any(whole % part for map_ in sizes for whole, part in zip(size, map_, strict=True)):
         high, wide = (math.lcm(*side) for side in zip(*sizes, strict=True))
         raise ValueError(
@@ -146,7 +147,8 @@ def keypoint_head(
 def join_feedback(
     anchor: keras.KerasTensor,
     feedback: str,
-    channels: int,
+    joints: int,
+    joined: int,
     size: tuple[int, int] | None,
     unit: str,
 ) -> keras.KerasTensor:
@@ -156,26 +158,27 @@ def join_feedback(
         anchor: Map `[B, h, w, C]`.
         feedback: `"heatmaps"`: the tanh of the logits; or `"head_input"`: the joined maps that the
             head's convolution reads.
-        channels: Number of heatmaps, or of the channels that the head's convolution reads.
+        joints: Number of heatmaps.
+        joined: Number of the channels that the head's convolution reads.
         size: Height and width of the heatmaps. Defaults to those of `anchor`.
         unit: Unit of the layers.
 
     Returns:
-        `anchor` and what is fed back, averaged to its size: `[B, h, w, C + channels]`. Before the
-        head has computed, zeros are fed back.
+        `anchor` and what is fed back, averaged to its size, along the channels: `[B, h, w, D]`.
+        Before the head has computed, zeros are fed back.
 
     Raises:
         ValueError: If `size` is not a multiple of the size of `anchor`.
     """
     height, width = anchor.shape[1:3]
-    size = (height, width) if size is None else size
+    size = (height, width) if size is None else standardize_pair(size, "heatmap_size")
     if size[0] % height or size[1] % width:
         raise ValueError(
             f"Cannot feed heatmaps back to maps of {height}x{width}. Expected heatmaps of "
             f"{height}x{width}, {2 * height}x{2 * width}, and so on. "
             f"Received: {size[0]}x{size[1]}"
         )
-    source = LOGITS if feedback == "heatmaps" else HEAD_INPUT
+    source, channels = (LOGITS, joints) if feedback == "heatmaps" else (HEAD_INPUT, joined)
     x = keras_layers.Feedback(source, (*size, channels), name=f"{unit}.feedback")(anchor)
     if feedback == "heatmaps":
         x = layers.Activation("tanh", name=f"{unit}.feedback_tanh")(x)

@@ -101,8 +101,7 @@ def i3d_resnet50(
         input_shape: Height, width and channels of the frames.
         variant: `"3x3x3"`, `"3x1x1"` or `"replace"`, as above.
         temporal_strides: Of the first convolution, of the pool after it, and of a pool after conv2.
-            A pool with a temporal stride reads three frames. Default: those of the table above;
-            `"replace"` has none.
+            Pools with one read three frames. Default: as above; `"replace"` has none.
         conv5_strides: Spatial stride of conv5; 1 for I3D and non-local I3D in TSM's table 2.
         non_local: Adds a non-local block after every second block of conv3 and conv4.
         frames: Frames of a clip, which each non-local block reads; if causal, the newest ones.
@@ -229,16 +228,22 @@ def _check_options(
             f"{name}: expected variant to be one of {', '.join(VARIANTS)}, and layout one of "
             f"{', '.join(LAYOUTS)}. Received: variant={variant!r}, layout={layout!r}"
         )
-    if temporal_strides is not None and len(temporal_strides) != 3:
+    if temporal_strides is not None and not _is_triple(temporal_strides):
         raise ValueError(
-            f"{name}: expected three temporal_strides: of the first convolution, of the pool after "
-            f"it, and of the pool after conv2. Received: {temporal_strides}"
+            f"{name}: expected three ints as temporal_strides: of the first convolution, of the "
+            f"pool after it, and of the pool after conv2. Received: {temporal_strides!r}"
         )
     if min(*counts, *(temporal_strides or ())) < 1:
         raise ValueError(
             f"{name}: expected strides and frames of at least 1. Received: "
             f"temporal_strides={temporal_strides}, conv5_strides={counts[0]}, frames={counts[1]}"
         )
+
+
+def _is_triple(values: object) -> bool:
+    if not isinstance(values, (tuple, list)):
+        return False
+    return len(values) == 3 and all(isinstance(value, int) for value in values)
 
 
 def _check_weights(

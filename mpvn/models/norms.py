@@ -43,13 +43,18 @@ def normalize(
     Raises:
         ValueError: If `norm` is unknown.
     """
-    if norm not in NORMS:
-        raise ValueError(
-            f"Invalid norm of layer {name!r}. Expected one of {tuple(NORMS)}. Received: {norm!r}"
-        )
+    check_norm(norm, f"layer {name!r}")
     options = {"groups": group_count(x.shape[-1])} if norm == "group" else {}
     layer = NORMS[norm](epsilon=epsilon, gamma_initializer=gamma_initializer, name=name, **options)
     return layer(x)
+
+
+def check_norm(norm: str | None, owner: str) -> None:
+    """Raise a `ValueError` that names `owner` unless `norm` is a key of `NORMS`."""
+    if norm not in NORMS:
+        raise ValueError(
+            f"Invalid norm of {owner}. Expected one of {tuple(NORMS)}. Received: {norm!r}"
+        )
 
 
 def group_count(channels: int) -> int:

@@ -22,6 +22,7 @@ import keras
 from keras import layers
 
 from mpvn.models.heads import JOINTS, action_head, join_feedback, keypoint_head
+from mpvn.models.norms import check_norm
 from mpvn.models.parts import (
     average_pool,
     check_frame,
@@ -97,21 +98,16 @@ def par_densenet(
     check_frame(input_shape, REDUCTION, name)
     kernels = _temporal_kernels(name, temporal_kernel, temporal_filters)
     network = _DenseNet(kernels, temporal_padding, clocks, norm, width)
+    joints = joints or JOINTS
     frame = keras.Input(input_shape, name="frame")
     stem = x = network.stem(frame)
     if feedback:
-        channels = {
-            "heatmaps": joints or JOINTS,
-            "head_input": stem.shape[-1] + len(MINIBLOCKS) * network.scaled(SKIP),
-        }
-        x = join_feedback(stem, feedback, channels[feedback], heatmap_size, "stem")
+        joined = stem.shape[-1] + len(MINIBLOCKS) * network.scaled(SKIP)
+        x = join_feedback(stem, feedback, joints, joined, heatmap_size, "stem")
     maps = network.blocks(x)
     if classes is not None:
-        *_, last = maps.values()
-        return keras.Model(frame, action_head(last, classes, dropout), name=name)
-    skips = {"stem": stem}
-    skips |= {unit: network.convolved(x, SKIP, 1, f"{unit}.skip") for unit, x in maps.items()}
-    heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size, kernels[0], temporal_padding)
+        return keras.Model(frame, action_head([*maps.values()][-1], classes, dropout), name=name)
+    heatmaps = network.heatmaps(stem, maps, joints, heatmap_size)
     return keras.Model(frame, heatmaps, name=name)
 
 
@@ -135,6 +131,7 @@ class _DenseNet:
     def __init__(
         self, kernels: tuple[int, int], padding: str, clocks: bool, norm: str, width: float
     ) -> None:
+        check_norm(norm, "Par-DenseNet")
         self._kernels = {1: kernels[0], 3: kernels[1]}
         self._padding = padding
         self._clocks = clocks
@@ -164,6 +161,18 @@ class _DenseNet:
             if block < len(MINIBLOCKS):
                 x = self._transition(x, block, unit)
         return maps
+
+    def heatmaps(
+        self,
+        stem: keras.KerasTensor,
+        maps: dict[str, keras.KerasTensor],
+        joints: int,
+        size: tuple[int, int] | None,
+    ) -> keras.KerasTensor:
+        """Apply the head to the stem and to a skip of the features of each block."""
+        skips = {unit: self.convolved(x, SKIP, 1, f"{unit}.skip") for unit, x in maps.items()}
+        scales = {"stem": stem} | skips
+        return keypoint_head(scales, joints, size, self._kernels[1], self._padding)
 
     def convolved(
         self, x: keras.KerasTensor, channels: int, kernel: int, name: str

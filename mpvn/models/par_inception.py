@@ -19,6 +19,7 @@ import keras
 from keras import layers
 
 from mpvn.models.heads import JOINTS, action_head, join_feedback, keypoint_head
+from mpvn.models.norms import check_norm
 from mpvn.models.parts import (
     check_frame,
     check_task,
@@ -101,17 +102,18 @@ def par_inception(
     check_task(name, joints, classes, feedback, temporal_padding)
     check_frame(input_shape, REDUCTION, name)
     network = _Inception(temporal_filters, clocks, temporal_padding, norm, width)
+    joints = joints or JOINTS
     frame = keras.Input(input_shape, name="frame")
     x = network.reduced(frame)
     skip = scale_channels(SKIP, width)
     if feedback:
-        channels = {"heatmaps": joints or JOINTS, "head_input": (1 + len(MODULES)) * skip}
-        x = join_feedback(x, feedback, channels[feedback], heatmap_size, "stem")
+        joined = (1 + len(MODULES)) * skip
+        x = join_feedback(x, feedback, joints, joined, heatmap_size, "stem")
     maps = network.modules(network.refined(x), MODULES)
     if classes is not None:
         return keras.Model(frame, network.scores(maps, classes, dropout), name=name)
     skips = {unit: convolution(x, skip, 1, f"{unit}.skip") for unit, x in maps.items()}
-    heatmaps = keypoint_head(skips, joints or JOINTS, heatmap_size)
+    heatmaps = keypoint_head(skips, joints, heatmap_size)
     return keras.Model(frame, heatmaps, name=name)
 
 
@@ -167,6 +169,7 @@ class _Inception:
     def __init__(
         self, temporal_filters: bool, clocks: bool, padding: str, norm: str, width: float
     ) -> None:
+        check_norm(norm, "Inception-v1")
         self._temporal_filters = temporal_filters
         self._stride = 2 if clocks else 1
         self._padding = padding

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 import keras_layers
+from keras_layers.arguments import standardize_triple
 from keras_layers.temporal import check_temporal_padding
 from mpvn.models.norms import normalize
 
@@ -17,7 +18,13 @@ FEEDBACKS = ("heatmaps", "head_input")
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Return `channels` times the width multiplier `width`, rounded, at least 1."""
+    """Return `channels` times the width multiplier `width`, rounded, at least 1.
+
+    Raises:
+        ValueError: If `width` is not above 0.
+    """
+    if not width > 0:
+        raise ValueError(f"Invalid width. Expected a factor above 0. Received: {width}")
     return max(1, round(channels * width))
 
 
@@ -140,7 +147,9 @@ def space_to_channels(
     Returns:
         `[B, H / height, W / width, C * time * height * width]`.
     """
-    time, height, width = (1, block, block) if isinstance(block, int) else block
+    if isinstance(block, int):
+        block = (1, block, block)
+    time, height, width = standardize_triple(block, "block")
     if (time, height, width) == (1, 1, 1):
         return frame
     if time == 1:
@@ -174,8 +183,12 @@ def check_task(
     feedback: str | None,
     temporal_padding: str,
 ) -> None:
-    """Raise a `ValueError` if options of heatmaps, of classes, and of whole clips contradict."""
+    """Raise a `ValueError` unless options of heatmaps, classes and whole clips fit together."""
     check_temporal_padding(temporal_padding, network)
+    if joints is not None and joints < 1:
+        raise ValueError(
+            f"Invalid joints of {network!r}. Expected at least 1, or None. Received: {joints}"
+        )
     if joints is not None and classes is not None:
         raise ValueError(
             f"Conflicting options of {network!r}. Expected joints (heatmaps) or classes (a "

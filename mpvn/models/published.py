@@ -47,12 +47,13 @@ class Architecture:
     application: str | None = None
     torchvision: str | None = None
 
-    def plan(self, model: keras.Model, subnetworks: int = 1, **options: Any) -> Plan:
+    def plan(self, model: keras.Model, subnetworks: int | None = None, **options: Any) -> Plan:
         """Return the published plan of `model`: `PLAN`, with the clocks of its temporal strides.
 
         Args:
             model: Built by `build`.
             subnetworks: Number of subnetworks, published or not, up to the number of units.
+                Default: 1, unless the options decide it, as an assignment does.
             **options: Other arguments of `Plan`. Our improvements are `phases="chain"`, with which
                 values wait less between subnetworks, and `head="head"`, a head that reads the
                 other units without delay.

@@ -118,7 +118,7 @@ def convolved(
 
 def norm_name(norm: str) -> str:
     """Return the part of a layer's name that stands for `norm`: `"bn"`, as in PyTorch, or "gn"."""
-    return f"{norm[:1]}n"
+    return "gn" if norm == "group" else "bn"
 
 
 def stem(

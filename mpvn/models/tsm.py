@@ -84,15 +84,13 @@ def tsm_resnet(
     Raises:
         ValueError: If an option is out of range, or the weights do not fit.
     """
-    prefix = "non_local" if non_local else _prefix(shift, relation)
-    name = name or f"{prefix}_{'resnet' if groups == 1 else 'resnext'}{depth}"
+    name = name or _resnet_name(shift, relation, non_local, groups, depth)
     _check_depth(name, depth, non_local)
     frame = _frame(name, input_shape, norm, weights)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    every = 2 if max(resnet.STAGES[depth]) >= DEEP_STAGE and placement == "residual" else 1
     x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width), norm=norm)
     for block in resnet.blocks(depth):
-        shortcut, x = shifts.paths(x, block.unit, block.index % every == 0)
+        shortcut, x = shifts.paths(x, block.unit, block.index % shifts.spacing(depth) == 0)
         channels, block_groups = _channels(block, groups, group_width, width)
         x = resnet.bottleneck(shortcut, x, block, channels, groups=block_groups, norm=norm)
         if non_local and block.stage in (3, 4) and block.index % 2 == 0:
@@ -170,6 +168,11 @@ class _Shifts:
                 f"placement={self.placement!r}"
             )
 
+    def spacing(self, depth: int) -> int:
+        """Return 2 if only every second block of a ResNet is shifted, as in the paper, else 1."""
+        deep = max(resnet.STAGES[depth]) >= DEEP_STAGE
+        return 2 if deep and self.placement == "residual" else 1
+
     def paths(
         self, x: keras.KerasTensor, unit: str, shifted: bool
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -178,6 +181,11 @@ class _Shifts:
             return x, x
         y = TemporalShift(self.temporal_padding, self.divisor, name=f"{unit}.shift")(x)
         return (y if self.placement == "in_place" else x), y
+
+
+def _resnet_name(shift: bool, relation: bool, non_local: bool, groups: int, depth: int) -> str:
+    prefix = "non_local" if non_local else _prefix(shift, relation)
+    return f"{prefix}_{'resnet' if groups == 1 else 'resnext'}{depth}"
 
 
 def _prefix(shift: bool, relation: bool) -> str:

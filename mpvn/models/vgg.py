@@ -11,6 +11,7 @@ import os
 import keras
 from keras import layers
 
+from keras_layers.temporal import check_temporal_padding
 from mpvn.models.applications import load_application
 from mpvn.models.norms import check_norm_of_weights
 from mpvn.models.parts import (
@@ -118,8 +119,8 @@ def vgg16(
         A functional model from a frame `[B, H, W, C]` to logits `[B, classes]`, float32.
 
     Raises:
-        ValueError: If the frame size is unknown or not divided by `block`, or the weights do not
-            fit.
+        ValueError: If the frame size is unknown or not divided by `block`, another option is
+            invalid, or the weights do not fit.
     """
     check_frame(input_shape, 1, name)
     check_norm_of_weights(name, norm, None, weights)
@@ -157,6 +158,7 @@ def _vgg16_convolutions(
     width: float,
 ) -> keras.KerasTensor:
     """Five blocks of convolutions with a pool after each, as units of two convolutions."""
+    check_temporal_padding(temporal_padding, "VGG-16")
     pool_size = 2 if temporal_kernel == 1 else 3
     layer = 0
     for stage, (filters, count) in enumerate(VGG16, 1):

@@ -16,7 +16,8 @@ import collections
 import itertools
 import json
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from mpvn.graph.data import Graph, Node
 from mpvn.plan.units import UNIT_SEPARATOR
@@ -39,7 +40,9 @@ def nodes_named(name: str, nodes: Collection[str]) -> list[str]:
         return [name]
     inside = (f"{name}{UNIT_SEPARATOR}", f"{name}/")
     return [node for node in nodes if node.startswith(inside)] or [
-        node for node in nodes if node.startswith(name) and not _cuts_number(node, len(name))
+        node
+        for node in nodes
+        if name and node.startswith(name) and not _cuts_number(node, len(name))
     ]
 
 
@@ -87,16 +90,36 @@ def parse_assignment(text: str) -> dict[str, int]:
         text: `NAME=NUMBER,NAME=NUMBER,...`, or the path of a .json file that holds an object.
 
     Raises:
-        ValueError: it is neither, or the file cannot be read.
+        ValueError: it is neither, the file cannot be read, or a name appears twice.
     """
     expected = f"assignment: expected NAME=NUMBER,... or a .json file. Received: {text!r}"
     try:
-        if text.endswith(".json"):
-            return dict(json.loads(pathlib.Path(text).read_text()))
-        pairs = [part.rpartition("=") for part in text.split(",")]
-        return {name.strip(): int(number) for name, _, number in pairs}
-    except (OSError, ValueError, TypeError) as fault:
+        if not text.endswith(".json"):
+            return _unique(map(_pair, text.split(",")))
+        content = json.loads(pathlib.Path(text).read_text(), object_pairs_hook=_unique)
+        if not isinstance(content, dict):
+            raise ValueError(f"the file holds no object, but {content!r}")
+        return content
+    except (OSError, ValueError) as fault:
         raise ValueError(f"{expected} ({fault})") from fault
+
+
+def _pair(text: str) -> tuple[str, int]:
+    """Return the name and the number of NAME=NUMBER."""
+    name, _, number = text.rpartition("=")
+    if not name.strip():
+        raise ValueError(f"{text!r} has no name")
+    return name.strip(), int(number)
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs of a name and a value as a dict; raise ValueError if a name appears twice."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"{name!r} appears twice")
+        values[name] = value
+    return values
 
 
 def _inherited(graph: Graph, node: Node, subnetworks: Sequence[int]) -> int:

@@ -45,8 +45,8 @@ class Division:
                 f"Received: {partition!r}"
             )
         named = {name: value for name, value in ways.items() if value is not None}
-        if not named and partition == BRANCHES:
-            named = {"partition": partition}
+        if partition == BRANCHES:
+            named["partition"] = partition
         if subnetworks is not None and named:
             named = {"subnetworks": subnetworks, **named}
         if len(named) > 1:

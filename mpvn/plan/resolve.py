@@ -126,16 +126,19 @@ class _Resolver:
     def _with_head_at_frame_rate(self, start: int) -> Rates:
         """Return the rates, with 1 for what the head unit computes from other subnetworks' maps.
 
-        Such maps change one step after their subnetwork ticks, when the last one may rest.
+        Such maps change one step after their subnetwork ticks, when the last one may rest. A node
+        with a temporal stride counts ticks of its input, so it keeps its rate.
 
         Args:
             start: index of the first node of the head unit.
         """
         rates, changed = list(self._rates), set[int]()
         for node in self._graph.nodes[start:]:
-            if self._reads_late(node) or changed & {p.index for p in self._graph.producers(node)}:
+            stride = node.temporal_stride
+            late = stride == 1 and self._reads_late(node)
+            if late or changed & {p.index for p in self._graph.producers(node)}:
                 changed.add(node.index)
-                rates[node.index] = node.temporal_stride
+                rates[node.index] = 1 if late else stride * lowest_rate(self._graph, node, rates)
         return tuple(rates)
 
     def _reads_late(self, node: Node) -> bool:

@@ -87,6 +87,11 @@ def test_multiply_adds_count_all_tuples() -> None:
     assert layer.multiply_adds((3,), (5,)) == 6 * (3 * (6 + 5) + 3 * (9 + 5) + 12 + 5)
 
 
+def test_the_number_of_channels_must_be_known() -> None:
+    with pytest.raises(ValueError, match=r"'related' reads must be known.*\(None, None\)"):
+        TemporalRelation(classes=3, name="related")(keras.Input((None,)))
+
+
 @pytest.mark.parametrize("arguments", [{"frames": 1}, {"classes": 0}, {"hidden": 0}, {"tuples": 0}])
 def test_invalid_arguments_are_refused(arguments: dict) -> None:
     name, value = next(iter(arguments.items()))

@@ -63,6 +63,20 @@ def test_pretrained_weights_are_refused_with_group_norm(name: str) -> None:
         PUBLISHED[name].build((32, 32, 3), norm="group", weights="weights.h5")
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_norm_means_biases_or_is_refused(name: str) -> None:
+    """Without both, some networks once had neither norms nor biases."""
+    build = PUBLISHED[name].build
+    with without_values():
+        if inspect.signature(build).parameters["norm"].annotation is str:
+            with pytest.raises(ValueError, match="Invalid norm of .*Received: None"):
+                build((32, 32, 3), width=0.02, norm=None)
+        else:
+            model = build((32, 32, 3), width=0.02, norm=None)
+            assert not norms_of(model)
+            assert all(getattr(layer, "use_bias", True) for layer in model.layers)
+
+
 def test_an_unknown_norm_is_refused() -> None:
     with pytest.raises(ValueError, match="Expected one of .'batch', 'group'.*Received: 'layer'"):
         small_model("simple_cnn", norm="layer")

@@ -106,8 +106,26 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "temporal strides": (
         "i3d_resnet50_3x1x1",
         {"temporal_strides": (2, 2)},
-        r"three temporal_strides.*Received: \(2, 2\)",
+        r"three ints as temporal_strides.*Received: \(2, 2\)",
     ),
+    "one temporal stride": ("i3d_resnet50_3x1x1", {"temporal_strides": 2}, "three.*Received: 2"),
+    "no joints": ("par_densenet", {"joints": 0}, "joints of 'par_densenet'.*1.*Received: 0"),
+    "no heatmap size": ("par_inception", {"heatmap_size": (0, 0)}, r"heatmap_size.*\(0, 0\)"),
+    "long heatmap size": (
+        "par_densenet",
+        {"heatmap_size": (16, 16, 3), "feedback": "heatmaps"},
+        "heatmap_size.*16, 3",
+    ),
+    "fractional heatmap size": (
+        "par_inception",
+        {"heatmap_size": 16.0, "feedback": "heatmaps"},
+        "heatmap_size.*16.0",
+    ),
+    "block of two": ("vgg8", {"block": (2, 2)}, r"Invalid block.*time, height.*\(2, 2\)"),
+    "no block": ("full_res", {"block": 0}, "Invalid block of 'full_res'.*Received: 0"),
+    "padding without filters": ("vgg16", {"temporal_padding": "same"}, "'causal', 'symmetric'"),
+    "width": ("par_densenet", {"width": 0}, "Invalid width. Expected a factor above 0"),
+    "negative width": ("vgg8", {"width": -1.0}, "Invalid width.*Received: -1.0"),
     "no stride": ("i3d_resnet50_3x1x1", {"conv5_strides": 0}, "at least 1.*conv5_strides=0"),
     "variant": ("i3d_resnet50_3x3x3", {"variant": "2x2x2"}, "3x3x3, 3x1x1, replace"),
     "weights of another layout": (
@@ -123,7 +141,7 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_rejects_options(case: str) -> None:
     name, options, message = INVALID[case]
     with pytest.raises(ValueError, match=message):
-        PUBLISHED[name].build((64, 64, 3), width=0.05, **options)
+        PUBLISHED[name].build((64, 64, 3), **{"width": 0.05, **options})
 
 
 @pytest.mark.parametrize(

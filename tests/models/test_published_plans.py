@@ -15,6 +15,15 @@ def densenet() -> keras.Model:
     return par_densenet()
 
 
+def test_options_may_decide_the_number_of_subnetworks() -> None:
+    model = small_model("simple_cnn")
+    architecture = PUBLISHED["simple_cnn"]
+    assert architecture.plan(model, assignment={"conv3": 1}).subnetworks == 2
+    assert architecture.plan(model, partition="branches").subnetworks == 1
+    assert architecture.plan(model, boundaries=["conv3.conv"]).subnetworks == 2
+    assert architecture.plan(model).subnetworks == 1
+
+
 def miniblocks(model: keras.Model, steps: int) -> int:
     """The number of miniblocks that run in `steps` steps."""
     clock_of = PUBLISHED["par_densenet"].plan(model).clock_of

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -96,6 +97,11 @@ REJECTED = {
     "subnetworks": ({"assignment": {}, "subnetworks": 2}, "either subnetworks or assignment"),
     "boundaries": ({"assignment": {}, "boundaries": ["end.conv"]}, "boundaries or assignment"),
     "branches": ({"partition": "branches", "subnetworks": 2}, "subnetworks or partition, not both"),
+    "branches too": (
+        {"partition": "branches", "assignment": {"end": 1}},
+        "either assignment or partition, not both.*partition='branches'",
+    ),
+    "empty name": ({"assignment": {"": 0}}, "no node is named ''"),
     "devices": ({"assignment": {"end": 1}, "devices": ["/CPU:0"]}, "each of the 2 subnetworks"),
 }
 
@@ -205,9 +211,31 @@ def test_text_states_an_assignment(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(expected))
     assert parse_assignment(str(path)) == expected
-    for text in ("stem", "stem=a", "", str(tmp_path / "none.json")):
-        with pytest.raises(ValueError, match="assignment: expected NAME=NUMBER,... or a .json"):
-            parse_assignment(text)
-    path.write_text("[1]")
-    with pytest.raises(ValueError, match="or a .json file"):
-        parse_assignment(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "fault"),
+    [
+        ("stem", None, "'stem' has no name"),
+        ("stem=a", None, "invalid literal"),
+        ("1", None, "'1' has no name"),
+        ("stem=0, =1", None, "' =1' has no name"),
+        ("stem=1,stem=2", None, "'stem' appears twice"),
+        ("", None, "'' has no name"),
+        ("none.json", None, "No such file"),
+        ("plan.json", "{", "Expecting property name"),
+        ("plan.json", "1", "holds no object, but 1"),
+        ("plan.json", '["ab", "cd"]', "holds no object"),  # once read as the pairs a=b and c=d
+        ("plan.json", '{"stem": 0, "stem": 1}', "'stem' appears twice"),
+    ],
+)
+def test_another_text_is_refused(
+    text: str, content: str | None, fault: str, tmp_path: pathlib.Path
+) -> None:
+    if text.endswith(".json"):
+        text = str(tmp_path / text)
+    if content is not None:
+        pathlib.Path(text).write_text(content)
+    expected = f"assignment: expected NAME=NUMBER,... or a .json file.*{re.escape(fault)}"
+    with pytest.raises(ValueError, match=expected):
+        parse_assignment(text)

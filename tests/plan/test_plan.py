@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from small_models import chain, unit_model
 
+from keras_layers import TemporalMaxPooling3D
 from mpvn import Clock, Plan, PlanError
 
 # --- clocks and phases --------------------------------------------------------------------------
@@ -109,6 +110,20 @@ def test_a_head_of_other_subnetworks_maps_ticks_at_every_step(
     plan = Plan(model, subnetworks, partition="units", clocks=clocks)
     assert tuple(clock.rate for clock in plan.node_clocks) == rates
     assert plan.over(model) == plan
+
+
+def test_a_temporal_stride_in_the_head_counts_ticks_of_its_input() -> None:
+    """Such heads were refused: their rates no longer were those of their inputs."""
+    model = joined_model()
+    pool = TemporalMaxPooling3D((2, 1, 1), name="head.pool")
+    last = layers.Conv2D(1, 1, name="head.last")
+    for end, clocks, rates in (
+        (model.get_layer("block.a").output, [2, 4, 8], (2, 4, 8, 8)),
+        (model.output, [2, 4], (2, 4, 1, 1, 2, 2)),
+    ):
+        ending = keras.Model(model.input, last(pool(end)))
+        plan = Plan(ending, len(clocks), partition="units", clocks=clocks)
+        assert tuple(clock.rate for clock in plan.node_clocks) == rates
 
 
 def test_the_head_ticks_at_every_step_and_reads_without_delay() -> None:

@@ -56,6 +56,16 @@ def test_a_batch_of_clips_moves_statistics_once_in_every_executor(
         np.testing.assert_allclose(norm.moving_variance, 0.9, rtol=1e-5, err_msg=norm.name)
 
 
+@pytest.mark.parametrize("executor", ["unroll", "layerwise"])
+def test_a_batch_norm_that_is_called_twice_moves_as_much(executor: str) -> None:
+    frame, norm = keras.Input((4, 4, 2)), layers.BatchNormalization(center=False)
+    model = keras.Model(frame, norm(norm(frame)))
+    subject = VideoNetwork(model, Plan(model), executor=executor)
+    set_batch_norm(subject, config(batch_norm_momentum=0.9))
+    subject(np.zeros((2, FRAMES, 4, 4, 2), "float32"), training=True)
+    np.testing.assert_allclose(norm.moving_variance, 0.9, rtol=1e-5)
+
+
 def test_the_momentum_may_be_zero_or_that_of_the_layers() -> None:
     subject = network()
     set_batch_norm(subject, config())

@@ -84,8 +84,7 @@ def folder(
         for path in paths[name]
     ]
     warn_of_similar_names(title, classes)
-    present = [name for name in classes if paths[name]]
-    warn_of_missing_classes(title, classes, present, _SINGLE_VIDEOS)
+    warn_of_missing_classes(title, classes, [x for x in classes if paths[x]], _SINGLE_VIDEOS)
     return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))
 
 

@@ -88,13 +88,10 @@ def table(
     videos = _read_videos(path, rows, labels, split)
     title = title_of(path.stem, split)
     warn_of_similar_names(title, names)
-    occurring = {names[number] for number in numbers}
-    warn_of_missing_classes(
-        title,
-        [name for name in names if name in occurring],
-        {names[number] for video in videos for number in numbers_of(video.label)},
-        "They are in other splits only. Divide their videos among the splits.",
-    )
+    occurring = [names[number] for number in sorted(set(numbers))]
+    present = {names[number] for video in videos for number in numbers_of(video.label)}
+    remedy = "They are in other splits only. Divide their videos among the splits."
+    warn_of_missing_classes(title, occurring, present, remedy)
     mirrored = mirrored_labels(names, mirror)
     return VideoSet(title, videos, names, mirrored, multi_label=bool(separator))
 

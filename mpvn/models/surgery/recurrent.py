@@ -23,7 +23,7 @@ CELLS = {"gru": TemporalConvGRU2D, "lstm": TemporalConvLSTM2D}
 
 def insert_recurrent(
     model: keras.Model,
-    after: Sequence[str],
+    after: str | Sequence[str],
     cell: str = "gru",
     kernel_size: int | tuple[int, int] = 3,
     *,
@@ -36,8 +36,8 @@ def insert_recurrent(
 
     Args:
         model: A functional model over one frame. It is not changed.
-        after: Names of nodes whose output is a map `[H, W, C]`, or of units, meaning their last
-            nodes; for example the last units of subnetworks.
+        after: Name or names of nodes whose output is a map `[H, W, C]`, or of units, meaning their
+            last nodes; for example the last units of subnetworks.
         cell: `"gru"` or `"lstm"`.
         kernel_size: Int, or `(height, width)`, of the recurrent layers' kernels.
         name: Name of the new model. Defaults to the name of `model` with `_recurrent` appended.
@@ -79,8 +79,9 @@ def _remembered(
     return layers.Add(name=f"{name}_sum", **options)([value, memory(value)])
 
 
-def _ends(graph: Graph, after: Sequence[str]) -> list[Node]:
+def _ends(graph: Graph, after: str | Sequence[str]) -> list[Node]:
     """Return the nodes that `after` names."""
+    after = [after] if isinstance(after, str) else after
     nodes = dict(graph.by_name)
     if units(graph.names):
         for node in graph.nodes:  # the last node of a unit stays

@@ -53,5 +53,5 @@ def _ticks(network: VideoNetwork, config: ConfigDict) -> dict[layers.BatchNormal
         count = max(1, plan.clock(node).count(frames)) if by_step else 1
         for layer in node.layers:
             if isinstance(layer, layers.BatchNormalization):
-                counts[layer] = counts.get(layer, 0) + count if by_step else 1
+                counts[layer] = counts.get(layer, 0) + count
     return counts

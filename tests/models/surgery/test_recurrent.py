@@ -38,6 +38,10 @@ def test_an_untrained_memory_changes_nothing(model: keras.Model) -> None:
         assert remembering.get_layer("first.conv") is model.get_layer("first.conv")
 
 
+def test_one_place_may_be_a_name_alone(model: keras.Model) -> None:
+    assert insert_recurrent(model, "first").get_layer("first.sum_memory")
+
+
 def test_all_readers_of_a_unit_read_its_memory(model: keras.Model) -> None:
     remembering = insert_recurrent(model, ["first"], kernel_size=(1, 2))
     memory = remembering.get_layer("first.sum_memory")
