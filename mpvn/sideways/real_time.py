@@ -72,9 +72,10 @@ class RealTime(keras.Model):
         clip = self.network.convert_inputs(inputs, "clip")
         period = round_trip(self.network.plan.depth)
         outputs = single_frames(self.network, [x[:, ::period] for x in clip], training)
-        # At step first_step + n * period, the output of frame n * period.
+        # At step D - 1 + n * period, the output of frame n * period. Before, that of frame 0, which
+        # a primed network has from its first step on.
         steps = tf.range(tf.shape(clip[0])[1])
-        newest = tf.maximum(steps - self.first_step, 0) // period
+        newest = tf.maximum(steps - (self.network.plan.depth - 1), 0) // period
         held = [tf.gather(x, newest, axis=1) for x in outputs]
         return self.network.graph.pack_outputs(held)
 

@@ -200,7 +200,8 @@ class SidewaysTrainer(Trainer):
 
     def _apply(self, gradients: list[list[tf.Tensor]], learned: tf.Tensor) -> None:
         """Update the subnetworks that have learned."""
-        self.optimizer.iterations.assign_add(1)
+        # `iterations` is a quotient if gradients are accumulated.
+        self.optimizer._iterations.assign_add(1)
         rate = self.optimizer.learning_rate
         parts = zip(self._stepper.parts, self._part_optimizers, gradients, strict=True)
         for index, (part, optimizer, of_part) in enumerate(parts):

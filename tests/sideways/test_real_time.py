@@ -7,6 +7,7 @@ import pytest
 from random_weights import randomize
 from small_runs import small_config
 
+from mpvn.network import VideoNetwork
 from mpvn.sideways.real_time import RealTime
 from mpvn.training import build, evaluate
 
@@ -66,3 +67,13 @@ def test_a_blocked_network_reads_no_other_frame(measured: Any) -> None:
     read = np.isin(np.arange(14), BLOCKED)[:, None, None, None]
     answers = RealTime(experiment.network, blocked=True)(np.where(read, clips, np.nan))
     np.testing.assert_allclose(answers[:, 2:], outputs[:, BLOCKED], rtol=1e-4, atol=1e-5)
+
+
+def test_a_primed_network_is_late_all_the_same(measured: Any) -> None:
+    """The first frame fills its subnetworks before step 0, and the next frames take their time."""
+    experiment, clips, outputs = measured
+    network = VideoNetwork(experiment.network.frame_model, experiment.network.plan, start="primed")
+    model = RealTime(network, blocked=True)
+    assert model.first_step == 0
+    answers = np.asarray(model(clips, training=False))
+    np.testing.assert_allclose(answers, outputs[:, [0, 0, *BLOCKED]], rtol=1e-4, atol=1e-5)

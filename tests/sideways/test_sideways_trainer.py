@@ -98,6 +98,23 @@ def test_targets_belong_to_the_frames_of_the_outputs(
     assert_close(module_weights(net, 4)[::2], [module.kernel for module in modules])
 
 
+def test_an_optimizer_accumulates_gradients_of_clips(
+    moving: tuple, rng: np.random.Generator
+) -> None:
+    modules = dense_modules(2, rng)
+    once, twice = network(modules), network(modules)
+    fit(sideways_trainer(once), *moving)
+    trainer = SidewaysTrainer(twice)
+    halves = keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    trainer.compile(halves, keras.losses.MeanSquaredError(dtype="float64"))
+    before = module_weights(twice, 2)
+    fit(trainer, *moving)
+    assert_close(module_weights(twice, 2), before)
+    fit(trainer, *moving)
+    assert_close(module_weights(twice, 2), module_weights(once, 2))
+    assert int(halves.iterations) == 1
+
+
 # --- the other forms of Sideways ----------------------------------------------------------------
 
 

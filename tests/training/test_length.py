@@ -1,8 +1,11 @@
 """The length of training, in batches or in epochs."""
 
+import itertools
 import pathlib
 
+import keras
 import pytest
+import tensorflow as tf
 from ml_collections import ConfigDict
 from small_runs import small_config
 
@@ -15,6 +18,17 @@ def rates(config: ConfigDict, length: Length, updates: int, per_batch: int = 1) 
     """Return the learning rate at each of the first updates."""
     schedule = build_optimizer(config, length, per_batch)._learning_rate
     return [float(schedule(number)) for number in range(updates)]
+
+
+def changes(config: ConfigDict, length: Length, batches: int) -> list[float]:
+    """Return how far each of the first batches moves a weight whose gradients are 1."""
+    optimizer, weight = build_optimizer(config, length), keras.Variable(0.0)
+    optimizer.build([weight])
+    positions = [0.0]
+    for _ in range(batches):
+        optimizer.apply([tf.constant(1.0)], [weight])
+        positions.append(float(weight))
+    return [before - after for before, after in itertools.pairwise(positions)]
 
 
 def test_steps_are_batches() -> None:
@@ -45,8 +59,8 @@ def test_schedules_are_in_the_unit_of_the_length() -> None:
     assert rates(config, length, 8) == expected
     twice = rates(config, length, 16, per_batch=2)
     assert twice[4:6] == pytest.approx([1, 0.1])
-    config.training.accumulate = 2
-    assert rates(config, length, 4)[1:3] == pytest.approx([1, 0.1])
+    config.training.accumulate, config.optimizer.momentum = 2, 0.0
+    assert changes(config, length, 8) == pytest.approx([0, 1, 0, 0.1, 0, 0.1, 0, 0.01])
     config.optimizer.schedule, config.optimizer.warm_up = "cosine", 2
     config.training.accumulate = 1
     assert rates(config, length, 9)[0:9:4] == pytest.approx([0, 1, 0])

@@ -18,7 +18,8 @@ def build_optimizer(
     Args:
         config: the config.
         length: how long to train.
-        updates: optimizer updates per batch: more than one for trainers that update within clips.
+        updates: times per batch that the optimizer gets gradients: more than one for trainers that
+            update within clips.
 
     Raises:
         ValueError: there is no such optimizer or schedule.
@@ -40,18 +41,18 @@ def build_optimizer(
 
 
 def _schedule(config: ConfigDict, length: Length, updates: int) -> Any:
-    """Return the learning rate by optimizer update: a number or a Keras schedule."""
+    """Return the learning rate: a number or a Keras schedule.
+
+    Keras asks a schedule by the number of gradients so far, also if it accumulates several for a
+    change of the weights.
+    """
     optimizer = config.optimizer
     rate = optimizer.learning_rate
-
-    def in_updates(batches: int) -> int:
-        return batches * updates // config.training.accumulate
-
-    warm_up = in_updates(length.batches(optimizer.warm_up))
+    warm_up = updates * length.batches(optimizer.warm_up)
     if optimizer.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(
             0.0 if warm_up else rate,
-            max(1, in_updates(length.steps) - warm_up),
+            max(1, updates * length.steps - warm_up),
             warmup_target=rate if warm_up else None,
             warmup_steps=warm_up,
         )
@@ -61,7 +62,7 @@ def _schedule(config: ConfigDict, length: Length, updates: int) -> Any:
             f"{optimizer.schedule!r}"
         )
     if optimizer.schedule == "steps":
-        boundaries = [in_updates(length.batches(each)) for each in optimizer.boundaries]
+        boundaries = [updates * length.batches(each) for each in optimizer.boundaries]
         rates = [rate * optimizer.factor**n for n in range(len(boundaries) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
     if optimizer.schedule == "constant":
