@@ -95,11 +95,18 @@ def _grid(arguments: argparse.Namespace) -> "Grid":
     if not arguments.grid:
         return config_grid(source)
     grid: dict[str, Any] = {}
+    given: set[str] = set()
     for text in arguments.grid:
         if arguments.config and text.isidentifier():
             grid |= config_grid(source, text)
         else:
-            grid |= dict([_grid_key(text)])
+            key, values = _grid_key(text)
+            if key in given:
+                raise ValueError(
+                    f"--grid: expected the values of {key} at once. Received: {text!r}"
+                )
+            given.add(key)
+            grid[key] = values
     return grid
 
 
@@ -108,4 +115,16 @@ def _grid_key(text: str) -> tuple[str, list[str]]:
     key, equals, values = text.partition("=")
     if not equals or not values:
         raise ValueError(f"--grid: expected KEY=VALUE,VALUE such as seed=0,1. Received: {text!r}")
-    return key.removeprefix("config."), values.split(",")
+    return key.removeprefix("config."), _values(values)
+
+
+def _values(text: str) -> list[str]:
+    """Split text at its commas, but not at those of tuples."""
+    values, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth:
+            values.append("")
+        else:
+            values[-1] += character
+    return values

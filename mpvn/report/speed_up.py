@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mpvn.report.plots import Point, lines_figure
+from mpvn.training.grids import is_config_key
+from mpvn.training.hyperparameter_sweep import SPEED, SUBNETWORKS, WEIGHTS
 
 Row = Mapping[str, Any]
 
-SUBNETWORKS, SPEED, SEED, LOSS = "plan.subnetworks", "frames/s", "seed", "loss"
+SEED, LOSS = "seed", "loss"
 
 ACCURACIES = ("clip_top1", "clip_map")
 """Metrics of recognition. Sweeps of other tasks are compared by the inverse of their loss."""
@@ -71,7 +73,8 @@ def _points(name: str, rows: Sequence[Row]) -> Iterator[Point]:
 
 def _by_setting(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
     """Yield the rows of each setting of the other keys that vary, with the setting in words."""
-    keys = {key for row in rows for key in row if "." in key or key == "weights"} - {SUBNETWORKS}
+    keys = {key for row in rows for key in row if is_config_key(key) or key == WEIGHTS}
+    keys -= {SUBNETWORKS, SEED}
     varying = [key for key in sorted(keys) if len({str(row.get(key)) for row in rows}) > 1]
     groups: dict[str, list[Row]] = {}
     for row in rows:

@@ -25,6 +25,7 @@ from mpvn.report.cost import Cost, Network, cost_figure
 from mpvn.report.page import Figure, write_report
 from mpvn.report.plots import Point, lines_figure
 from mpvn.report.training_curves import History, Setting, training_curves_figure
+from mpvn.training.grids import is_config_key
 
 Row = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ def write_sweep_report(
     Args:
         path: The HTML file to write.
         rows: Rows of `mpvn.training.hyperparameter_sweep.collect` and `add_speeds`.
-        keys: The axes of the grid: keys of the config, with a dot, and names.
+        keys: The axes of the grid: keys of the config, and names.
         histories: The training of each row, of `mpvn.training.hyperparameter_sweep.histories`; none
             of networks that were not trained.
 
@@ -88,7 +89,7 @@ def main_metric(row: Row, keys: Sequence[str]) -> str:
 
 def _measured(row: Row, keys: Sequence[str]) -> list[str]:
     """Return the columns that are no settings: no axis, and no key of the config."""
-    return [name for name in row if name not in (*keys, SEED) and "." not in name]
+    return [name for name in row if name not in keys and not is_config_key(name)]
 
 
 def sweep_figures(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Figure]:
@@ -228,7 +229,7 @@ def _table_row(group: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
 def _setting(row: Row, keys: Sequence[str]) -> str:
     """Return the values of `keys` in words. Names of an axis speak for themselves."""
     return ", ".join(
-        f"{_readable(key)} {row[key]}" if "." in key else str(row[key]) for key in keys
+        f"{_readable(key)} {row[key]}" if is_config_key(key) else str(row[key]) for key in keys
     )
 
 

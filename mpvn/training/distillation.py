@@ -166,10 +166,19 @@ def default_layers(student: Plan, teacher: Plan, count: int = LAYERS) -> tuple[s
 
     Where nodes are not named by unit, each node is a unit. Nodes that the teacher lacks, such as
     the temporal pools of a student with clocks, do not count.
+
+    Raises:
+        ValueError: both have no node in common.
     """
     names = student.nodes
     head = names.index(student.head) if student.head else units(names).get(HEAD_UNIT)
     body = [name for name in names[:head] if name in teacher.nodes]
+    if not body:
+        raise ValueError(
+            "A teacher has no node of the student before its head. Expected nodes of the same "
+            f"names, to compare them. Received: {student.graph.model.name!r}, taught by "
+            f"{teacher.graph.model.name!r}. Give layers of the same names and shapes"
+        )
     starts = [*(units(body).values() or range(len(body))), len(body)]
     ends = [starts[first] - 1 for first in equal_starts(len(starts) - 1, count)[1:]] + [-1]
     return tuple(dict.fromkeys(body[end] for end in ends))

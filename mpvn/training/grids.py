@@ -18,6 +18,7 @@ A config file has a grid in its function `get_grid()`, and may have others in fu
 `get_grid_NAME()`, which `mpvn sweep --grid NAME` chooses.
 """
 
+import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,14 +53,20 @@ def choices(grid: Grid) -> Iterator[Choice]:
     """Yield the points of a grid, the last axis fastest.
 
     Raises:
-        ValueError: an axis is empty, an axis or a change has a name that it must not have, or two
-            axes change the same key.
+        ValueError: an axis is empty or has a value twice, an axis or a change has a name that it
+            must not have, or two axes change the same key.
     """
     _check(grid)
     axes = [[(name, *each) for each in _steps(name, axis)] for name, axis in grid.items()]
     for steps in itertools.product(*axes):
         labels = {name: label for name, label, _ in steps}
         yield Choice(labels, {k: v for _, _, changes in steps for k, v in changes.items()})
+
+
+@functools.cache
+def is_config_key(name: str) -> bool:
+    """Return whether a name is that of a key of the config, and not that of an axis."""
+    return "." in name or name in base_config()
 
 
 def changed_keys(grid: Grid) -> list[str]:
@@ -105,8 +112,7 @@ def _keys(name: str, axis: Sequence[Any] | Mapping[str, Changes]) -> list[str]:
 
 
 def _check_names(name: str, axis: Mapping[str, Changes]) -> None:
-    # The report tells named axes from keys by their dots.
-    if "." in name or name in base_config():
+    if is_config_key(name):  # The report shows values with their keys, and names alone.
         raise ValueError(
             f"A grid has named changes on the axis {name!r}. Expected a name that is not a key of "
             "the config, and has no dot. Received that"
@@ -126,6 +132,11 @@ def _check(grid: Grid) -> None:
             raise ValueError(f"A grid has no values on the axis {name!r}. Expected at least one")
         if isinstance(axis, Mapping):
             _check_names(name, axis)
+        if len(set(map(str, axis))) < len(axis):
+            raise ValueError(
+                f"A grid has a value twice on the axis {name!r}. Expected different ones. "
+                f"Received: {', '.join(map(str, axis))}"
+            )
         for key in _keys(name, axis):
             if seen.setdefault(key, name) != name:
                 raise ValueError(

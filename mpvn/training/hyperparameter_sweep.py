@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
+import keras
 import tqdm
 from ml_collections import ConfigDict
 
@@ -24,15 +25,17 @@ from mpvn.network import VideoNetwork
 from mpvn.plan.cost import cost_of_clip
 from mpvn.streaming import stream_speeds
 from mpvn.training.build import build
-from mpvn.training.grids import Grid, choices
+from mpvn.training.build.network import decides_subnetworks
+from mpvn.training.build.pretrained import load_trained
+from mpvn.training.grids import Grid, changed_keys, choices
 from mpvn.training.json_files import read_json
 from mpvn.training.overrides import load_config, override
 from mpvn.training.run_folder import RunFolder, as_json, flat, from_json
 
 RESULTS = "results.json"
 
-SUBNETWORKS = "plan.subnetworks"
-"""Key that every row has: speeds are relative to those of one subnetwork."""
+SUBNETWORKS, SPEED = "plan.subnetworks", "frames/s"
+"""Columns that every row has: speeds are relative to those of one subnetwork."""
 
 WEIGHTS = "weights"
 """Label of rewired networks: how their weights were trained."""
@@ -69,8 +72,8 @@ class Cell:
                 return False
             try:
                 stored = from_json(read_json(results)["config"])
-            except (ValueError, KeyError):  # damaged, or of another version: evaluated again
-                return False
+            except (ValueError, KeyError, AttributeError, TypeError):
+                return False  # damaged, or of another version: evaluated again
             return as_json(stored) == as_json(self.config)
         return RunFolder(self.folder).has_finished(self.config)
 
@@ -117,9 +120,11 @@ def grid_cells(
         labels: further labels of all cells.
 
     Raises:
-        ValueError: there is no such key, a value has the wrong type, or as in `choices`.
+        ValueError: there is no such key, a value has the wrong type, the grid changes a key of
+            `overrides`, or as in `choices`.
     """
     cells = []
+    _check_overrides(grid, overrides)
     for choice in choices(grid):
         name = ",".join(f"{axis}={label}" for axis, label in choice.labels.items())
         changes = (f"--config.{key}={value}" for key, value in choice.changes.items())
@@ -129,6 +134,16 @@ def grid_cells(
         _ = cell.config  # checks keys and values before anything runs
         cells.append(cell)
     return cells
+
+
+def _check_overrides(grid: Grid, overrides: Sequence[str]) -> None:
+    given = {each.lstrip("-").removeprefix("config.").partition("=")[0] for each in overrides}
+    twice = [key for key in changed_keys(grid) if key in given]
+    if twice:
+        raise ValueError(
+            "A grid changes keys that are given for all of its runs. Expected one of both. "
+            f"Received: {', '.join(f'--config.{key}' for key in twice)}"
+        )
 
 
 def rewired_cells(
@@ -150,14 +165,15 @@ def rewired_cells(
         overrides: changes of all cells.
 
     Raises:
-        ValueError: two runs have the same name, there is no run, or as in `grid_cells`.
+        ValueError: two runs have the same name, there is no run, or it is not finished and only its
+            network tells the number of subnetworks; or as in `grid_cells`.
     """
     names = [pathlib.Path(run).resolve().name for run in runs]
     if len(set(names)) < len(names):
         raise ValueError(
             f"Cannot rewire runs of the same name. Expected different ones. Received: {names}"
         )
-    trained = [RunFolder(run).config().plan.subnetworks for run in runs]
+    trained = [_trained_subnetworks(RunFolder(run)) for run in runs]
     several = len(set(trained) - {1}) > 1
     cells = []
     for run, name, number in zip(runs, names, trained, strict=True):
@@ -166,6 +182,11 @@ def rewired_cells(
         place = pathlib.Path(folder, name) if len(runs) > 1 else folder
         cells += grid_cells(place, run, grid, overrides, labels)
     return cells
+
+
+def _trained_subnetworks(run: RunFolder) -> int:
+    plan = run.config().plan
+    return load_trained(run).plan.subnetworks if decides_subnetworks(plan) else plan.subnetworks
 
 
 def run_cells(cells: Iterable[Cell], jobs: int = 1) -> None:
@@ -236,10 +257,27 @@ def collect(cells: Iterable[Cell], keys: Iterable[str]) -> list[dict[str, Any]]:
     Args:
         cells: the cells.
         keys: labels of the cells, or keys of their configs.
+
+    Raises:
+        ValueError: a label has the name of a metric.
     """
-    keys = list(keys)
-    done = [(cell, {**cell.labels, **flat(cell.config.to_dict())}) for cell in cells if cell.done]
-    return [{**{key: values.get(key) for key in keys}, **cell.result} for cell, values in done]
+    keys, rows = list(keys), []
+    for cell in cells:
+        if not cell.done:
+            continue
+        values = {**cell.labels, **flat(cell.config.to_dict())}
+        same = [key for key in keys if key in cell.result]
+        if same:
+            raise ValueError(
+                f"A grid has an axis {same[0]!r}, which is also the name of a metric. Expected "
+                "another name. Received that. Rename the axis, and in the names of the folders of "
+                f"{cell.folder.parent}"
+            )
+        settings = {key: values.get(key) for key in keys}
+        # A group of options stands for itself in figures and tables: as text.
+        settings |= {k: str(v) for k, v in settings.items() if isinstance(v, Mapping)}
+        rows.append({**settings, **cell.result})
+    return rows
 
 
 def histories(cells: Iterable[Cell]) -> list[list[dict[str, Any]]]:
@@ -253,27 +291,44 @@ def add_speeds(rows: Sequence[dict[str, Any]], cells: Sequence[Cell], rounds: in
     The new columns are `frames/s` (streaming, batch size 1, median over rounds in which the
     networks take turns; None for networks that look into the future, which cannot stream),
     `clock_speedup` and `parallel_bound` (from multiply-adds), `information_latency` (slowest path,
-    in steps), `multiply_adds` (of a training clip), and `parameters`. Networks with the same
-    architecture and plan are measured once.
+    in steps), `multiply_adds` (of a training clip), and `parameters`. `plan.subnetworks` becomes
+    the number that the plan has, also where branches or an assignment decide it. Networks that are
+    equal by their configs are measured once.
     """
-    keys = [
-        json.dumps([as_json(cell.config)[part] for part in ("model", "plan")]) for cell in cells
-    ]
+    keys = [_network_key(cell.config) for cell in cells]
     networks: dict[str, VideoNetwork] = {}
     for key, cell in zip(keys, cells, strict=True):
         if key not in networks:
-            networks[key] = build(cell.config, to_train=False).network
+            networks[key] = _network(cell.config)
     streaming = {key: network for key, network in networks.items() if network.plan.causal}
     speeds = stream_speeds(list(streaming.values()), rounds)
     speed_of = dict(zip(streaming, speeds, strict=True))
     for row, key, cell in zip(rows, keys, cells, strict=True):
         plan = networks[key].plan
-        row["frames/s"] = speed_of.get(key)
+        row[SUBNETWORKS] = plan.subnetworks
+        row[SPEED] = speed_of.get(key)
         row["clock_speedup"] = plan.clock_speedup
         row["parallel_bound"] = 1 / plan.balance_bound
         row["information_latency"] = plan.information_latency[1]
         row["multiply_adds"] = cost_of_clip(plan.step_costs, cell.config.clip.frames)
         row["parameters"] = plan.graph.model.count_params()
+
+
+def _network_key(config: ConfigDict) -> str:
+    """Return what decides a network; the data and the task decide its inputs and outputs."""
+    stored = as_json(config)
+    parts = [stored[name] for name in ("model", "plan", "data")]
+    return json.dumps([*parts, stored["task"]["name"], stored["training"]["dtype_policy"]])
+
+
+def _network(config: ConfigDict) -> VideoNetwork:
+    """Return the network of a config, with the dtype policy that it is trained with."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.training.dtype_policy)
+    try:
+        return build(config, to_train=False).network
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def write_results(
@@ -297,10 +352,14 @@ def read_results(folder: str | os.PathLike) -> list[dict[str, Any]]:
             f"{os.fspath(folder)}: expected the folder of a finished sweep. Received: a folder "
             f"without {RESULTS}. Run mpvn sweep to its end"
         )
-    stored = read_json(path)
-    if not isinstance(stored.get("rows"), list):
+    try:
+        rows = read_json(path)["rows"]
+        is_whole = all({SUBNETWORKS, SPEED, "loss"} <= row.keys() for row in rows)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
         raise ValueError(
-            f"{path}: expected the results of a sweep. Received: another file, or one of another "
-            "version. Run mpvn sweep again, which does not train finished runs again"
+            f"{path}: expected the results of a sweep. Received: a damaged file, another one, or "
+            "one of another version. Run mpvn sweep again, which does not train finished runs again"
         )
-    return stored["rows"]
+    return rows

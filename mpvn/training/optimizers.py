@@ -117,7 +117,7 @@ def check_patterns(
     named = {"decay_exclude": decay_exclude, "rates": [pattern for pattern, _ in rates]}
     for name, patterns in named.items():
         for pattern in patterns:
-            if not any(matches(path, [pattern]) for path in paths):
+            if not any(matches(path, [str(pattern)]) for path in paths):
                 raise ValueError(
                     f"{context}{name}: expected a pattern of weights of {model.name!r}, such as "
                     f"{', '.join(paths[:1] + paths[-1:])}. Received: {pattern!r}"

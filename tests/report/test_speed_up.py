@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from command_line import assert_mistake, mpvn
 
+from mpvn.report.speed_up import speed_up_figure
 from mpvn.report.theme import category
 from mpvn.training.hyperparameter_sweep import write_results
 
@@ -75,6 +76,8 @@ def test_other_settings_are_lines_of_their_own(tmp_path: pathlib.Path) -> None:
         row(number, 10.0 * number, loss=1.0, **{"model.options.clocks": clocks})
         for number, clocks in ((1, False), (2, False), (1, True))
     ]
+    taught = [{**row(number, 9.0, loss=1.0), "teacher": t} for number, t in ((1, None), (1, "a"))]
+    assert speed_up_figure({"sweep": taught}).count("sweep, teacher") == 2
     write_results(tmp_path, ["model.options.clocks"], rows)
     path = tmp_path / "figure.svg"
     command = ("compare", tmp_path, "--output", path)
@@ -89,5 +92,8 @@ def test_other_settings_are_lines_of_their_own(tmp_path: pathlib.Path) -> None:
     assert_mistake("mean accuracy, or 1 / loss, of inf", *command)
     write_results(tmp_path, [], [row(1, None, loss=1.0)])
     assert_mistake("expected networks with a speed", *command)
+    for content in ("[]", '{"rows": [{"loss": 1.0}]}', '{"rows": ["a"]}', '{"rows": [', "{}"):
+        (tmp_path / "results.json").write_text(content)
+        assert_mistake("expected the results of a sweep.*Run mpvn sweep again", *command)
     (tmp_path / "results.json").unlink()
     assert_mistake("folder of a finished sweep", *command)

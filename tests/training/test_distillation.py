@@ -129,6 +129,8 @@ def test_default_layers_are_evenly_spaced_and_end_at_the_head() -> None:
         assert set(default_layers(*others, count=28)) <= {*others[0].nodes} & {*others[1].nodes}
     stock = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
     assert len(default_layers(Plan(stock, 2), Plan(stock))) == 3
+    with pytest.raises(ValueError, match="no node of the student before its head.*Give layers"):
+        default_layers(Plan(stock), without_clocks)
 
 
 def test_a_teacher_that_does_not_fit_is_refused() -> None:

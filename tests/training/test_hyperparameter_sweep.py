@@ -15,7 +15,14 @@ from mpvn.plan import Plan
 from mpvn.report.sweep import main_metric, sweep_figures, write_sweep_report
 from mpvn.training import Experiment, RunFolder, build, hyperparameter_sweep
 from mpvn.training.grids import changed_keys, config_grid
-from mpvn.training.hyperparameter_sweep import Cell, collect, grid_cells, read_results, run_cells
+from mpvn.training.hyperparameter_sweep import (
+    Cell,
+    collect,
+    grid_cells,
+    read_results,
+    rewired_cells,
+    run_cells,
+)
 from mpvn.training.run_folder import flat
 
 
@@ -137,9 +144,12 @@ def test_a_grid_is_a_product_of_values_and_of_named_changes(
         "without '/', ',' and '='. Received: 'a,b'": {"network": {"a,b": {}}},
         "config.seed on two axes": {"network": {"a": {"seed": 1}}, "seed": (0, 1)},
         "no values on the axis 'seed'": {"seed": ()},
+        "a value twice on the axis 'seed'": {"seed": (0, 1, "0")},
     }.items():
         with pytest.raises(ValueError, match=fault):
             grid_cells(tmp_path, config_file, grid)
+    with pytest.raises(ValueError, match="for all of its runs.*Received: --config.clip.frames"):
+        grid_cells(tmp_path, config_file, {"network": network}, ["--config.clip.frames=3"])
 
 
 def test_a_config_has_several_grids(config_file: pathlib.Path) -> None:
@@ -160,6 +170,51 @@ def test_a_sweep_refuses(tmp_path: pathlib.Path, config_file: pathlib.Path) -> N
         config_grid(bare)
     assert run("sweep") == cli.EXIT_MISTAKE
     assert run("sweep", "--config", str(config_file), "--grid", "seed") == cli.EXIT_MISTAKE
+    twice = ("--grid", "seed=0", "--grid", "seed=1")
+    assert run("sweep", "--config", str(config_file), *twice) == cli.EXIT_MISTAKE
+
+
+def test_values_on_the_command_line_may_be_tuples() -> None:
+    key, values = cli.sweep._grid_key("model.shortcuts=(3,),(),((1, 2), 4),5")
+    assert (key, values) == ("model.shortcuts", ["(3,)", "()", "((1, 2), 4)", "5"])
+
+
+def test_networks_are_told_apart_by_what_decides_them(
+    tmp_path: pathlib.Path, config_file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Assignments decide the number of subnetworks, and data sets the size of the head."""
+
+    def speeds(networks: list[VideoNetwork], _: int) -> list[float]:
+        """Return the number of each network, and a half more if it computes in bfloat16."""
+        kinds = [network.frame_model.layers[1].compute_dtype for network in networks]
+        return [number + (kind == "bfloat16") / 2 for number, kind in enumerate(kinds)]
+
+    monkeypatch.setattr(hyperparameter_sweep, "stream_speeds", speeds)
+    fewer = {f"data.{split}.directions": False for split in ("train", "evaluation")}
+    named = {
+        "all": {},
+        "divided": {"plan.assignment": "conv3=1,conv5=2"},
+        "fewer": fewer,
+        "half": {"training.dtype_policy": "mixed_bfloat16"},
+    }
+    cells = grid_cells(tmp_path, config_file, {"network": named})
+    rows: list[dict] = [{} for _ in cells]
+    hyperparameter_sweep.add_speeds(rows, cells)
+    assert [row["plan.subnetworks"] for row in rows] == [1, 3, 1, 1]
+    assert [row["frames/s"] for row in rows] == [0.0, 1.0, 2.0, 3.5]
+    assert rows[0]["parameters"] == rows[1]["parameters"] > rows[2]["parameters"]
+    untrained_run(tmp_path / "divided", cells[1].config)
+    (cell,) = rewired_cells(tmp_path, [tmp_path / "divided"], {"seed": (0,)})
+    assert cell.labels["weights"] == "Par. weights"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_axis_has_no_name_of_a_metric(copied: RunFolder, config_file: pathlib.Path) -> None:
+    options = {"count": 12, "frames": 8}
+    cell = Cell(copied.path, config_file, (), {"accuracy": "high", "data.train": options})
+    assert collect([cell], ["data.train"])[0]["data.train"] == str(options)
+    with pytest.raises(ValueError, match="axis 'accuracy', which is also the name of a metric"):
+        collect([cell], ["accuracy"])
 
 
 def test_figures_and_tables_show_means_over_seeds(tmp_path: pathlib.Path) -> None:
@@ -191,6 +246,7 @@ def test_figures_and_tables_show_means_over_seeds(tmp_path: pathlib.Path) -> Non
     named = [
         {
             **row,
+            "teacher": "runs/a",  # a key without a dot
             "network": f"row {row['seed']}",
             "frames/s": row["frames/s"] if row["seed"] else None,
         }

@@ -40,8 +40,8 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
         frame_model = insert_recurrent(frame_model, config.model.recurrent, config.model.cell)
     _freeze(frame_model, config.model.frozen)
     plan = dict(config.plan)
-    if plan["subnetworks"] == 1 and (plan["assignment"] or plan["partition"] == BRANCHES):
-        plan["subnetworks"] = None  # these ways decide their number
+    if decides_subnetworks(config.plan):
+        plan["subnetworks"] = None
     network = VideoNetwork(
         frame_model,
         Plan(frame_model, **loaded.plan_arguments(plan)),
@@ -51,6 +51,15 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
     )
     set_batch_norm(network, config)
     return network
+
+
+def decides_subnetworks(plan: ConfigDict) -> bool:
+    """Return whether the way to divide the network decides the number of subnetworks.
+
+    Args:
+        plan: `config.plan`.
+    """
+    return plan.subnetworks == 1 and bool(plan.assignment or plan.partition == BRANCHES)
 
 
 def _freeze(model: keras.Model, names: Sequence[str]) -> None:

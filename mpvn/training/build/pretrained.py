@@ -32,7 +32,7 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: N
             another range of pixels, or it has the same classes or joints in another order.
     """
     folder = RunFolder(run)
-    source = _trained(folder).frame_model
+    source = load_trained(folder).frame_model
     moved = moved_names(_names(folder), names)
     if moved:
         raise ValueError(
@@ -67,7 +67,7 @@ def build_distillation(
             trained on other classes or joints.
     """
     run = RunFolder(config.teacher)
-    teacher = _trained(run)
+    teacher = load_trained(run)
     check_names(_names(run), names, f"config.teacher: {run.path}")
     return Distillation(
         network,
@@ -80,7 +80,12 @@ def build_distillation(
     )
 
 
-def _trained(run: RunFolder) -> VideoNetwork:
+def load_trained(run: RunFolder) -> VideoNetwork:
+    """Load the network of a finished run.
+
+    Raises:
+        ValueError: the run does not exist, is not finished, or its network is damaged.
+    """
     if not run.finished:
         run.config()  # raises if there is no run
         raise ValueError(f"{run.path} has no {run.network.name} yet. Train that run to its end")
