@@ -2,8 +2,8 @@
 
 Each stream has its own past, and a layer has one set of variables for all of them. So a stateful
 RNN, a counter or a running mean is refused: what a frame gives must not depend on the frames that
-the layer saw before. Random seeds are no memory, nor are
-variables that change but that no output depends on, such as those of a metric.
+the layer saw before. Random seeds are no memory, nor are variables that change but that no output
+depends on, such as those of a metric.
 """
 
 from collections.abc import Callable, Iterable

@@ -108,7 +108,7 @@ def _pair(text: str) -> tuple[str, int]:
     """Return the name and the number of NAME=NUMBER."""
     name, _, number = text.rpartition("=")
     if not name.strip():
-        raise ValueError(f"{text!r} has no name")
+        raise ValueError(f"{text!r} is not NAME=NUMBER")
     return name.strip(), int(number)
 
 

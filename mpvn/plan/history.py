@@ -2,8 +2,8 @@
 
 There is one kind of history: the last ticks of a tensor. A reader across a boundary or on another
 clock needs one tick; a temporal layer needs the ticks of its window; a recurrent layer needs its
-own previous tick. Histories have a fixed depth,
-and all readers that need the whole tensor share one history.
+own previous tick. Histories have a fixed depth, and all readers that need the whole tensor share
+one history.
 """
 
 import dataclasses

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpvn.graph.data import Graph, Node
-from mpvn.plan.faults import PlanError
+from mpvn.plan.faults import PlanError, is_list
 from mpvn.plan.resolve import resolve
 from mpvn.plan.schedule import Schedule
 
@@ -51,6 +51,7 @@ def restore(graph: Graph, config: Mapping[str, Any]) -> Schedule:
             "Invalid config of a plan. Expected a dict from Plan.get_config(), with the keys "
             f"{', '.join(KEYS)}. Received: the keys {', '.join(map(str, config))}."
         )
+    _check_lists(config)
     _check_fingerprint(graph, config["fingerprint"])
     head = None if config["head"] is None else _name(graph, config["head"])
     return resolve(
@@ -71,6 +72,20 @@ def _subnetworks(graph: Graph, config: Mapping[str, Any]) -> dict[str, Any]:
         return {"boundaries": [_name(graph, index) for index in config["boundaries"]]}
     by_name = _by_name(graph, config["subnetworks"])
     return {"assignment": dict(itertools.islice(by_name.items(), config["head"]))}
+
+
+def _check_lists(config: Mapping[str, Any]) -> None:
+    """Raise PlanError unless what `plan_config` gives as lists are lists."""
+    for key, value in config.items():
+        if key not in ("head", "devices") and not is_list(value):
+            raise PlanError(
+                f"Invalid config of a plan. Expected {key} to be a list. Received: {value!r}."
+            )
+    if any(not is_list(pair) or len(pair) != 2 for pair in config["feedback"]):
+        raise PlanError(
+            "Invalid config of a plan. Expected feedback to be pairs of positions. "
+            f"Received: {config['feedback']!r}."
+        )
 
 
 def _check_fingerprint(graph: Graph, expected: list[str]) -> None:

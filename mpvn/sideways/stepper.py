@@ -95,7 +95,7 @@ class SidewaysStepper:
         parts: the subnetworks, and the head if there is one.
 
     Raises:
-        ValueError: the plan has feedback, slow clocks, or layers that look back in time.
+        ValueError: as in `SidewaysRules`.
     """
 
     def __init__(self, plan: Plan, start: str = "zeros") -> None:

@@ -216,12 +216,12 @@ def test_text_states_an_assignment(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("text", "content", "fault"),
     [
-        ("stem", None, "'stem' has no name"),
+        ("stem", None, "'stem' is not NAME=NUMBER"),
         ("stem=a", None, "invalid literal"),
-        ("1", None, "'1' has no name"),
-        ("stem=0, =1", None, "' =1' has no name"),
+        ("1", None, "'1' is not NAME=NUMBER"),
+        ("stem=0, =1", None, "' =1' is not NAME=NUMBER"),
         ("stem=1,stem=2", None, "'stem' appears twice"),
-        ("", None, "'' has no name"),
+        ("", None, "'' is not NAME=NUMBER"),
         ("none.json", None, "No such file"),
         ("plan.json", "{", "Expecting property name"),
         ("plan.json", "1", "holds no object, but 1"),

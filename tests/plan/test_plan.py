@@ -147,6 +147,23 @@ def test_a_plan_survives_json() -> None:
     assert copy != Plan(model, **options, phases="aligned")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("rates", None, "rates to be a list. Received: None"),
+        ("fingerprint", "Conv2D", "fingerprint to be a list"),
+        ("feedback", [[1]], r"feedback to be pairs of positions. Received: \[\[1\]\]"),
+        ("head", "c1", "positions from 0 to 1. Received: 'c1'"),
+        ("rates", [1], "Expected 2 subnetworks, rates and phases.*Received: 1"),
+        ("phases", [0.5, 0], "'c0' ticks every 1 steps.*Received: 0.5"),
+    ],
+)
+def test_data_of_another_form_are_refused(key: str, value: Any, expected: str) -> None:
+    model = chain(2, 2)
+    with pytest.raises(PlanError, match=expected):
+        Plan.from_config(model, {**Plan(model).get_config(), key: value})
+
+
 def test_a_plan_applies_to_another_model_with_the_same_nodes() -> None:
     plan = Plan(chain(2, 2, 2), 2, clocks={"c1": 2}, head="c2")
     model = chain(2, 2, 2, size=16)
