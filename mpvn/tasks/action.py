@@ -99,6 +99,8 @@ class ClipAccuracy(StepMetric):
         **kwargs: arguments of `StepMetric`.
     """
 
+    of_clips = True
+
     def __init__(self, top: int = 1, average: Average = "logits", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_count("top", top, 1)

@@ -31,6 +31,8 @@ class MeanAveragePrecision(CountedSteps):
         **kwargs: arguments of `CountedSteps`.
     """
 
+    of_clips = True
+
     def __init__(self, classes: int, average: Average = "logits", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_average(average)
@@ -70,6 +72,8 @@ class ClassesWithClips(CountedSteps):
         classes: number of classes.
         **kwargs: arguments of `CountedSteps`.
     """
+
+    of_clips = True
 
     def __init__(self, classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

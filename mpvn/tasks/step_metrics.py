@@ -30,7 +30,12 @@ class CountedSteps(keras.metrics.Metric):
         y_true: targets `[B, T, ...]`.
         y_pred: outputs `[B, T, ...]`.
         sample_weight: None, or weights `[B, T]` or `[B]`.
+
+    Attributes:
+        of_clips: whether it compares a clip with its label. Joined clips have none.
     """
+
+    of_clips: bool = False
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from small_runs import small_config
 
 from mpvn.data.clips.sampling import Consecutive, Dense, Segments, Whole
+from mpvn.tasks import MultiLabelActions
+from mpvn.training import evaluate
 from mpvn.training.build import build
 from mpvn.training.build.clips import build_pipeline, build_views
 from mpvn.training.build.videos import build_videos
@@ -90,3 +92,15 @@ def test_a_config_that_does_not_fit_is_refused(changes: dict, message: str) -> N
     changed.update_from_flattened_dict(changes)
     with pytest.raises(ValueError, match=message):
         build_views(changed)
+
+
+def test_joined_clips_have_no_label_of_the_whole() -> None:
+    """Their mean scores were compared with the label of the first one."""
+    changes = {"clip__frames": 4, "clip__montage": 2}
+    joined = evaluate(build(small_config(clip__evaluated=None, **changes), to_train=False))
+    assert joined.keys() == {"loss", "accuracy", "cross_entropy"}
+    metrics = MultiLabelActions(3).metrics()
+    assert {metric.name for metric in metrics if metric.of_clips} == {"clip_map", "map_classes"}
+    last = small_config(task__options={"answer": "last"}, **changes)
+    with pytest.raises(ValueError, match="only the last one of joined clips.*Received: 2"):
+        build(last, to_train=False)

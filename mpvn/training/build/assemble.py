@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 from mpvn.network import VideoNetwork
 from mpvn.sideways.real_time import RealTime
 from mpvn.tasks import Task
+from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.length import training_length
@@ -55,7 +56,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     model.compile(
         build_optimizer(config, length, updates),
         task.loss,
-        weighted_metrics=task.metrics(),
+        weighted_metrics=_metrics(config, task),
         jit_compile=False,
     )
     model.optimizer.build(network.trainable_variables)
@@ -83,10 +84,24 @@ def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTim
         return None
     model = RealTime(network, blocked=config.training.realtime)
     late_task = task.in_real_time(model.first_step)
-    model.compile(loss=late_task.loss, weighted_metrics=late_task.metrics(), jit_compile=False)
+    model.compile(
+        loss=late_task.loss, weighted_metrics=_metrics(config, late_task), jit_compile=False
+    )
     return RealTimeEvaluation(late_task, model, _prepare_evaluation(config, late_task))
 
 
 def _prepare_evaluation(config: ConfigDict, task: Task) -> Prepare:
-    clip = config.clip
-    return prepare_batches(task, 1 if clip.evaluated else clip.montage, clip.interleaved)
+    return prepare_batches(task, _evaluated_together(config), config.clip.interleaved)
+
+
+def _metrics(config: ConfigDict, task: Task) -> list[keras.metrics.Metric]:
+    """Return the metrics of evaluation, without those of clips if these are joined."""
+    metrics = task.metrics()
+    if _evaluated_together(config) == 1:
+        return metrics
+    return [x for x in metrics if not (isinstance(x, CountedSteps) and x.of_clips)]
+
+
+def _evaluated_together(config: ConfigDict) -> int:
+    """Return the number of clips that are joined in evaluation."""
+    return 1 if config.clip.evaluated else config.clip.montage

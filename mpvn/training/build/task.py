@@ -94,6 +94,11 @@ def _check_last(config: ConfigDict, plan: Plan) -> None:
             " a target. Expected config.training.trainer=None. Received: "
             f"{config.training.trainer}, which learns at every step"
         )
+    if config.clip.montage > 1:
+        raise ValueError(
+            "config.task.options.answer: with 'last', only the last one of joined clips has a "
+            f"target. Expected config.clip.montage=1. Received: {config.clip.montage}"
+        )
     seen = plan.receptive_field
     if seen is not None and seen < config.clip.frames:
         raise ValueError(
