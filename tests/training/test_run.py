@@ -137,6 +137,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     [
         ("data.name=ucf11", "config.data.name. Expected one of rendered_figures, .*'ucf101'"),
         ("data.name=ucf101", "config.data.path: expected where ucf101 is on disk"),
+        ("data.train={}", "config.data.train: expected the options .*missing.*'count'"),
         ("task.name=poses", "config.task.name. Expected one of action.*'poses'"),
         ("model.name=par_densnet", "Did you mean par_densenet"),
         ("optimizer.name=lbfgs", "config.optimizer.name. Expected one of sgd, adam"),

@@ -1,5 +1,9 @@
 """The videos to train and to evaluate on."""
 
+import functools
+import inspect
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
 from mpvn.data.sets.cached import clips_in_memory, in_memory
@@ -30,7 +34,7 @@ def build_videos(config: ConfigDict, split: str) -> VideoSet:
     """Return the videos of a split: `"train"` or `"evaluation"`.
 
     Raises:
-        ValueError: there is no such data set, or its path is missing.
+        ValueError: there is no such data set, or its path or an option that it needs is missing.
     """
     videos, flow = _read_videos(config, split), config.data.flow
     return optical_flow(videos, **flow) if flow.stack else videos
@@ -42,12 +46,26 @@ def _read_videos(config: ConfigDict, split: str) -> VideoSet:
         raise unknown("config.data.name", data.name, SETS)
     given = data.train if training else data.evaluation
     options = {"split": "train" if training else held_out_split(data.name), **given}
+    read = _reader(config)
+    try:
+        inspect.signature(read).bind(**options)
+    except TypeError as fault:
+        raise ValueError(
+            f"config.data.{split}: expected the options that {data.name} needs. Received: {fault}. "
+            f"Add --config.data.{split}.NAME=VALUE"
+        ) from fault
+    return read(**options)
+
+
+def _reader(config: ConfigDict) -> Callable[..., VideoSet]:
+    """Return the function that reads a split, given its options."""
+    data = config.data
     if not needs_path(data.name):
         size = (config.model.size, config.model.size)
-        return SETS[data.name](**{"seed": config.seed, "size": size, **options})
+        return functools.partial(SETS[data.name], seed=config.seed, size=size)
     if not data.path:
         raise ValueError(
             f"config.data.path: expected where {data.name} is on disk. Received: None. Add "
             "--config.data.path=FOLDER"
         )
-    return SETS[data.name](data.path, **options)
+    return functools.partial(SETS[data.name], data.path)
