@@ -30,6 +30,9 @@ _CATEGORIES = (
     ("#56b4e9", "#11161b"),
     ("#e3d53b", "#11161b"),
 )
+COLORS = len(_CATEGORIES)
+"""Number of categories with colors of their own."""
+
 # Dark blue to yellow: the colors differ in lightness.
 _RAMP = ("#3f5fa8", "#2c92a6", "#4bb58d", "#a6c957", "#f0c64a")
 

@@ -2,7 +2,8 @@
 
 Above, the loss in training; below, a metric of evaluation. A line is a setting: the mean over its
 seeds, and their range as a band. Settings that differ in the last axis alone share a color, and
-those that are equal in it share a dash pattern.
+those that are equal in it share a dash pattern. Where there are too few colors, the second setting
+of a color has other dash patterns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from mpvn.report import svg
 from mpvn.report.matplotlib_svg import drawing
 from mpvn.report.plots import Point, add_legend, set_log_scale, values_by_step
-from mpvn.report.theme import category
+from mpvn.report.theme import COLORS, category
 
-_DASHES = ("-", "--", ":", "-.")
+_Dashes = str | tuple[int, tuple[int, ...]]
 
 History = Iterable[Mapping[str, Any]]
 """The rows of `RunFolder.rows`."""
@@ -62,14 +63,22 @@ def training_curves_figure(settings: Sequence[Setting], metric: str) -> str:
     return drawn.to_svg("Curves of training by batch")
 
 
-def _styles(settings: Sequence[Setting]) -> list[tuple[str, str]]:
-    """Return the color and the dash pattern of each setting."""
+def _styles(settings: Sequence[Setting]) -> list[tuple[str, _Dashes]]:
+    """Return the color and the dash pattern of each setting; no two are the same."""
     firsts, lasts = ([_split(each.values)[part] for each in settings] for part in (0, 1))
     colors, dashes = list(dict.fromkeys(firsts)), list(dict.fromkeys(lasts))
-    return [
-        (category(colors.index(first))[0], _DASHES[dashes.index(last) % len(_DASHES)])
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
+    styles = []
+    for first, last in zip(firsts, lasts, strict=True):
+        color = colors.index(first)
+        dash = dashes.index(last) + color // COLORS * len(dashes)
+        styles.append((category(color)[0], _dashes(dash)))
+    return styles
+
+
+def _dashes(index: int) -> _Dashes:
+    """Return a dash pattern: a line, dashes, dots, and then dashes with more and more dots."""
+    simple = ("-", "--", ":")
+    return simple[index] if index < len(simple) else (0, (6, 2) + (1, 2) * (index - 2))
 
 
 def _split(values: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -78,7 +87,7 @@ def _split(values: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple(values[:last]), tuple(values[last:])
 
 
-def _draw(axes: Axes, setting: Setting, key: str, split: str, style: tuple[str, str]) -> None:
+def _draw(axes: Axes, setting: Setting, key: str, split: str, style: tuple[str, _Dashes]) -> None:
     runs = [values_by_step(list(history), key, {split}) for history in setting.histories]
     steps = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
     points = [Point.of(step, [run[step] for run in runs]) for step in steps]

@@ -1,5 +1,6 @@
 """The curves of several runs: means over seeds, colors and dashes by axis."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from mpvn.report.theme import category
-from mpvn.report.training_curves import Setting, training_curves_figure
+from mpvn.report.training_curves import Setting, _styles, training_curves_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -51,3 +52,12 @@ def test_settings_and_panels_are_named() -> None:
     texts = {text.text for text in ET.fromstring(svg).iter(f"{SVG}text")}
     assert {each.name for each in SETTINGS} <= texts
     assert {"loss in training", "pck 10 in evaluation", "batches"} <= texts
+
+
+@pytest.mark.parametrize(("firsts", "lasts"), [(2, 6), (15, 3), (12, 1)])
+def test_every_setting_of_a_large_grid_has_its_own_style(firsts: int, lasts: int) -> None:
+    """The fifth frame rate was drawn as the first one, and the eighth color was the first."""
+    axes = itertools.product(range(firsts), range(lasts))
+    styles = _styles([Setting("", values, []) for values in axes])
+    assert len(set(styles)) == firsts * lasts
+    assert styles[0] == (category(0)[0], "-")
