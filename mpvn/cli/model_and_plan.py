@@ -1,7 +1,6 @@
 """The model and plan options that `plan`, `stream` and `export` share."""
 
 import argparse
-import ast
 import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
@@ -161,14 +160,13 @@ def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """Return the name and value of NAME=VALUE. A value that is not a Python literal is a string."""
+    """Return the name and value of NAME=VALUE."""
+    from mpvn.arguments import literal
+
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise ValueError(f"--option: expected NAME=VALUE, such as classes=51. Received: {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+    return name, literal(value)
 
 
 def _integers_or_text(text: str | None) -> Any:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import inspect
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mpvn.arguments import argument_kinds, check_kind
 from mpvn.cell import NetworkCell
 from mpvn.graph.reading import read_graph
 from mpvn.models.applications import Prepare, application_builders, preprocessing
@@ -146,7 +146,7 @@ def load_frame_model(
 
     Raises:
         ModelError: If there is no such file or network, the file is not a Keras model, or the
-            network does not have one of the options.
+            network does not have one of the options, or not of this type.
     """
     path = pathlib.Path(name)
     if path.suffix == ".keras" or path.exists():
@@ -159,6 +159,7 @@ def load_frame_model(
         return _load_file(path, pixels)
     shape = (size or SIZE, size or SIZE, channels)
     options = dict(options or {})
+    _check_options(network_builder(str(name)), options)
     if str(name).lower() in PUBLISHED:
         return _build_published(str(name).lower(), shape, weights, pixels, options)
     builder = _application(str(name))
@@ -213,13 +214,21 @@ def _check_weights(name: str, weights: str) -> None:
         )
 
 
+def _check_options(builder: Callable[..., keras.Model], options: Mapping[str, Any]) -> None:
+    kinds = argument_kinds(builder)
+    known = [name for name in kinds if name != "input_shape"]
+    for option, value in options.items():
+        if option not in known:
+            raise ModelError(f"There is no option {option!r}. {_suggestion(option, known)}")
+        try:
+            check_kind(value, kinds[option], f"option {option!r}")
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+
+
 def _build(
     builder: Callable[..., keras.Model], shape: tuple[int, int, int], options: dict
 ) -> keras.Model:
-    known = [name for name in inspect.signature(builder).parameters if name != "input_shape"]
-    for option in options:
-        if option not in known:
-            raise ModelError(f"There is no option {option!r}. {_suggestion(option, known)}")
     try:
         return builder(input_shape=shape, **options)
     except (TypeError, ValueError) as error:

@@ -8,26 +8,22 @@ Four groups of a config hold keyword arguments of a function that the config nam
     task.options        the task `task.name`
 
 Any argument of that function may be set, whether the config file lists it or not. On the command
-line values are Python literals, and everything else is a string. A value must fit the argument's
-annotation or, without one, the type of its default.
+line values are Python literals, and everything else is a string. Types are those of
+`mpvn.arguments`.
 
 Limitations: Misspelled options of a builder that takes `**kwargs` are found only when the builder
 is called.
 """
 
-import ast
 import difflib
-import functools
 import inspect
-import os
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 from ml_collections import ConfigDict
 
+from mpvn.arguments import argument_kinds, check_kind, fits, literal
 from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.models.loading import ModelError, network_builder
 from mpvn.tasks.registry import TASKS
@@ -76,7 +72,7 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
         raise ValueError(f"config.{key}: expected a key of {', '.join(GROUPS)}. Received: {key!r}")
     values = config[group]
     if key == group:
-        replaced = _literal(text)
+        replaced = literal(text)
         if not isinstance(replaced, dict):
             raise ValueError(f"config.{key}: expected a dict such as {{'a': 1}}. Received: {text}")
         with values.unlocked():
@@ -86,13 +82,13 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
         return
     name = key.removeprefix(f"{group}.")
     options = _accepted(config, group)
-    value = _literal(text)
+    value = literal(text)
     if options is not None:
         kind = _kind(options, group, name)
         if isinstance(value, list):
             value = tuple(value)
-        value = value if _fits(value, kind) or not _fits(text, kind) else text
-        _check(value, kind, f"config.{key}")
+        value = value if fits(value, kind) or not fits(text, kind) else text
+        check_kind(value, kind, f"config.{key}")
     with values.unlocked(), values.ignore_type():
         values[name] = value
 
@@ -109,8 +105,10 @@ def drop_options_of_reader(config: ConfigDict, name: str) -> None:
     """
     if config.data.name == name:
         return
-    before, now = (_kinds(SETS[each]) if each in SETS else {} for each in (name, config.data.name))
-    own_videos = all(_fits(None, kinds.get("split", str)) for kinds in (before, now))
+    before, now = (
+        argument_kinds(SETS[each]) if each in SETS else {} for each in (name, config.data.name)
+    )
+    own_videos = all(fits(None, kinds.get("split", str)) for kinds in (before, now))
     shared = before.keys() & now.keys() if own_videos else set()
     for group in ("data.train", "data.evaluation"):
         with config[group].unlocked():
@@ -130,7 +128,7 @@ def check_options(config: ConfigDict) -> None:
         options = _accepted(config, group)
         if options is not None:
             for name, value in config[group].items():
-                _check(value, _kind(options, group, name), f"config.{group}.{name}")
+                check_kind(value, _kind(options, group, name), f"config.{group}.{name}")
 
 
 def unknown(context: str, name: str, known: Iterable[str], remedy: str = "") -> ValueError:
@@ -156,21 +154,11 @@ def _accepted(config: ConfigDict, group: str) -> _Options | None:
     hidden = _NOT_OPTIONS.get(part, set())
     if part == "data" and needs_path(name):
         hidden = {next(iter(inspect.signature(function).parameters))}
-    kinds = {name: kind for name, kind in _kinds(function).items() if name not in hidden}
+    kinds = {name: kind for name, kind in argument_kinds(function).items() if name not in hidden}
     # A task passes its `**kwargs` to `Task`, whose arguments are not options.
     parameters = inspect.signature(function).parameters.values()
     is_open = part != "task" and any(p.kind is p.VAR_KEYWORD for p in parameters)
     return _Options(name, kinds, not is_open)
-
-
-def _kinds(function: Callable) -> dict[str, Any]:
-    """Return the types of the arguments of a function, without `**kwargs`."""
-    hints = _annotations(function)
-    return {
-        parameter.name: hints.get(parameter.name, _default_kind(parameter.default))
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
 
 
 def _network(name: str) -> Callable[..., keras.Model] | None:
@@ -179,17 +167,6 @@ def _network(name: str) -> Callable[..., keras.Model] | None:
         return network_builder(name)
     except ModelError:
         return None
-
-
-def _annotations(function: Callable) -> dict[str, Any]:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-
-
-def _default_kind(default: Any) -> Any:
-    """Return the type of an argument without annotation: that of its default, or None."""
-    return Any if default is None or default is inspect.Parameter.empty else type(default) | None
 
 
 def _kind(options: _Options, group: str, name: str) -> Any:
@@ -203,56 +180,3 @@ def _kind(options: _Options, group: str, name: str) -> Any:
         sorted(options.kinds),
         f"Give another name, or drop the options of the config file: --config.{group}={{}}",
     )
-
-
-# --- values -------------------------------------------------------------------------------------
-
-
-def _literal(text: str) -> Any:
-    """Return the Python literal that `text` is, or `text` itself."""
-    try:
-        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _check(value: Any, kind: Any, context: str) -> None:
-    if not _fits(value, kind):
-        raise ValueError(f"{context}: expected {_described(kind)}. Received: {value!r}")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Return whether `value` is of the annotated type; True for types that are not known here."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in arguments)
-    if origin is typing.Literal:
-        return value in arguments
-    if kind is None or kind is type(None):
-        return value is None
-    if kind in (int, float):
-        numbers = (int, float) if kind is float else int
-        return isinstance(value, numbers) and not isinstance(value, bool)
-    if kind is os.PathLike or origin is os.PathLike:
-        return isinstance(value, str | os.PathLike)
-    if origin in (tuple, list, Sequence):
-        if not isinstance(value, tuple | list):
-            return False
-        if origin is tuple and arguments[-1] is not Ellipsis:
-            if len(value) != len(arguments):
-                return False
-            return all(map(_fits, value, arguments))
-        return all(_fits(each, arguments[0]) for each in value)
-    return isinstance(value, kind) if kind in (str, bool, tuple, list, dict) else True
-
-
-def _described(kind: Any) -> str:
-    """Return an annotation in words."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(map(_described, arguments)))
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
-    if kind is type(None):
-        return "None"
-    return kind.__name__ if isinstance(kind, type) and not arguments else str(kind)

@@ -123,6 +123,9 @@ def test_models_lists_published_networks_with_options(capsys: pytest.CaptureFixt
     [
         (["par_densnet"], "Did you mean par_densenet"),
         (["par_densenet", "--option", "clases=3"], "no option 'clases'. Did you mean classes"),
+        (["par_densenet", "--option", "clocks=no"], "'clocks': expected bool. Received: 'no'"),
+        (["par_densenet", "--option", "classes=0.5"], "expected int or None. Received: 0.5"),
+        (["MobileNetV2", "--option", "alpha=a"], "'alpha': expected float or None. Received: 'a'"),
         (["par_densenet", "--option", "classes"], "such as classes=51. Received: 'classes'"),
         (["par_densenet", "--size", 200], "such as 192x192. Received: 200x200"),
         (["par_densenet", "--size", 64, "--subnetworks", 28], "expected 1 to 27"),

@@ -3,7 +3,6 @@
 import pathlib
 from typing import Any
 
-import keras
 import pytest
 from fake_config_data import write_data_set
 from small_runs import small_config
@@ -11,7 +10,6 @@ from small_runs import small_config
 from mpvn.training import RunFolder, as_json, base_config, load_config, override
 from mpvn.training.build.videos import build_videos
 from mpvn.training.hyperparameter_sweep import grid_cells
-from mpvn.training.options import _fits, _literal
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 TSM = CONFIGS / "tsm_jester_mobilenet_v2.py"
@@ -122,30 +120,6 @@ def test_options_of_configs_made_in_python_are_checked_too() -> None:
     config.model.options = {"widht": 0.5}
     with pytest.raises(ValueError, match="simple_cnn has no option 'widht'"):
         build(config)
-
-
-def test_values_are_literals_and_everything_else_is_a_string() -> None:
-    texts = {"1": 1, "0.5": 0.5, "(1, 2)": (1, 2), "None": None, "true": True, "/a/b": "/a/b"}
-    assert {text: _literal(text) for text in texts} == texts
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "fits"),
-    [
-        (1, int, True),
-        (True, int, False),
-        (1, float, True),
-        ("1", float, False),
-        (None, int | None, True),
-        ((1, 2), tuple[int, int] | None, True),
-        ((1, 2, 3), tuple[int, int], False),
-        ((1, 2, 3), tuple[int, ...], True),
-        ("a", Any, True),
-        ("a", keras.Model, True),  # types that are not known here
-    ],
-)
-def test_values_fit_annotations(value: Any, kind: Any, fits: bool) -> None:
-    assert _fits(value, kind) is fits
 
 
 def test_another_data_set_starts_without_the_options_of_the_first() -> None:
