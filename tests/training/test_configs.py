@@ -79,7 +79,8 @@ def test_every_config_trains_for_two_updates_and_evaluates(
     name: str, tmp_path: pathlib.Path
 ) -> None:
     small = [*NARROW, "--config.model.size=32", "--config.training.batch_size=2"]
-    data = fake_data(name, tmp_path)
+    # Flow is slow to compute: each pair of frames once.
+    data = [*fake_data(name, tmp_path), f"--config.data.flow.folder={tmp_path / 'flow'}"]
     config = load_config(FILES[name], [*data, *small, *small_clips(name)])
     experiment = build(config)
     kind = {None: type(experiment.network), "sideways": SidewaysTrainer}[config.training.trainer]
