@@ -76,6 +76,13 @@ def test_other_settings_are_lines_of_their_own(tmp_path: pathlib.Path) -> None:
         row(number, 10.0 * number, loss=1.0, **{"model.options.clocks": clocks})
         for number, clocks in ((1, False), (2, False), (1, True))
     ]
+    divided = [
+        {**row(number, speed, loss=1.0), "plan.assignment": of}
+        for number, speed, of in ((1, 5.0, None), (3, 10.0, "b=1,c=2"), (3, 20.0, "c=1,d=2"))
+    ]
+    svg = speed_up_figure({"sweep": divided})
+    (x1, _), (x2, _), (x4, _) = (point for number in range(3) for point in markers(svg, number))
+    assert x4 - x1 == pytest.approx(3 * (x2 - x1))  # speed-ups 1, 2 and 4
     taught = [{**row(number, 9.0, loss=1.0), "teacher": t} for number, t in ((1, None), (1, "a"))]
     assert speed_up_figure({"sweep": taught}).count("sweep, teacher") == 2
     write_results(tmp_path, ["model.options.clocks"], rows)
