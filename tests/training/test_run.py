@@ -141,6 +141,7 @@ def test_a_checkpoint_of_another_network_is_refused(
         ("task.name=poses", "config.task.name. Expected one of action.*'poses'"),
         ("model.name=par_densnet", "Did you mean par_densenet"),
         ("optimizer.name=lbfgs", "config.optimizer.name. Expected one of sgd, adam"),
+        ("optimizer.schedule=steps", "config.optimizer.boundaries: expected when the rate falls"),
         ("optimizer.schedule=linear", "Expected one of constant, steps, cosine"),
         ("plan.subnetworks=7", "expected 1 to 6, because.*Received: 7"),
         ("clip.frames=99", "at least 99 frames. Received: 8 frames"),

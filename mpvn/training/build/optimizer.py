@@ -62,6 +62,12 @@ def _schedule(config: ConfigDict, length: Length, updates: int) -> Any:
             f"{optimizer.schedule!r}"
         )
     if optimizer.schedule == "steps":
+        if not optimizer.boundaries:
+            raise ValueError(
+                "config.optimizer.boundaries: expected when the rate falls, because "
+                "config.optimizer.schedule is 'steps'. Received: (). Add "
+                "--config.optimizer.boundaries='(100,200)', or choose another schedule"
+            )
         boundaries = [updates * length.batches(each) for each in optimizer.boundaries]
         rates = [rate * optimizer.factor**n for n in range(len(boundaries) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
