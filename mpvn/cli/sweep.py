@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         axes = list(cells[0].labels)
         with FolderLock(folder, "sweep"):
             sweep.run_cells(cells, arguments.jobs)
-            keys = dict.fromkeys([*axes, *changed_keys(grid), sweep.SUBNETWORKS, "seed"])
+            keys = dict.fromkeys([*axes, *changed_keys(grid), sweep.SUBNETWORKS, sweep.SEED])
             rows = sweep.collect(cells, keys)
             sweep.add_speeds(rows, cells)
             sweep.write_results(folder, axes, rows)

@@ -67,15 +67,15 @@ class _Resolver:
         restored: bool = False,
     ) -> None:
         self._graph = graph
-        self.faults = self._faults = Faults(graph)
+        self.faults = Faults(graph)
         starts = units(graph.names)
         if head in starts:
             head = graph.names[starts[head]]
         self.head = head
-        head_start = None if head is None else self._faults.index_of(head, "head")
+        head_start = None if head is None else self.faults.index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
         by_node = self._rates_by_node(clocks)
-        division = Division(graph, self._body, self._faults)
+        division = Division(graph, self._body, self.faults)
         ways = {"boundaries": boundaries, "assignment": assignment}
         body = division.subnetworks(subnetworks, partition, ways, by_node)
         self.parts = max(1, len(set(body)))
@@ -106,13 +106,13 @@ class _Resolver:
         if isinstance(clocks, Mapping):
             for name, rate in clocks.items():
                 if not is_int(rate, 1):
-                    self._faults.add(
+                    self.faults.add(
                         f"clocks: expected a rate >= 1 for {name!r}. Received: {rate!r}"
                     )
-                elif self._faults.index_of(name, "clocks") is not None:
+                elif self.faults.index_of(name, "clocks") is not None:
                     rates[name] = rate
         elif clocks is not None:
-            self._faults.add(
+            self.faults.add(
                 f'clocks: expected None, "auto", a list or a mapping. Received: {clocks!r}'
             )
         return inherited_rates(self._graph, lambda node, _: rates.get(node.name))
@@ -156,7 +156,7 @@ class _Resolver:
         elif chained:
             offsets = chained_offsets(self._graph, self.node_subnetworks, parts)
         if not (phases is None or phases in ("aligned", "chain") or not isinstance(phases, str)):
-            self._faults.add(
+            self.faults.add(
                 f'phases: expected "aligned", "chain", a list or a mapping. Received: {phases!r}'
             )
         by_name = self._phases_by_name(phases) if isinstance(phases, Mapping) else {}
@@ -170,14 +170,14 @@ class _Resolver:
     def _phases_by_name(self, phases: Mapping) -> dict[str, int]:
         by_name = {}
         for name, phase in phases.items():
-            index = self._faults.index_of(name, "phases")
+            index = self.faults.index_of(name, "phases")
             if index is None:
                 continue
             rate = self._rates[index]
             if is_int(phase, 0) and phase < rate:
                 by_name[name] = phase
             else:
-                self._faults.add(
+                self.faults.add(
                     f"phases: {name!r} ticks every {rate} steps. Expected a phase from 0 to "
                     f"{rate - 1}. Received: {phase!r}"
                 )
@@ -187,7 +187,7 @@ class _Resolver:
         if devices is None:
             return (None,) * self.parts
         if not is_list(devices) or len(devices) != self._count:
-            self._faults.add(
+            self.faults.add(
                 f"devices: expected a list with one device for each of the {self._count} "
                 f"subnetworks. Received: {devices!r}"
             )
@@ -196,9 +196,7 @@ class _Resolver:
             try:
                 tf.DeviceSpec.from_string(device or "")
             except (ValueError, AttributeError, TypeError):
-                self._faults.add(
-                    f"devices: expected strings such as '/GPU:0'. Received: {device!r}"
-                )
+                self.faults.add(f"devices: expected strings such as '/GPU:0'. Received: {device!r}")
         return tuple(devices)
 
     def _resolve_feedback(self, feedback: Mapping[str, str]) -> dict[int, int]:
@@ -207,7 +205,7 @@ class _Resolver:
         for node in self._graph.nodes:
             if node.feedback_source:
                 name = feedback.get(node.name, node.feedback_source)
-                source = self._faults.index_of(name, f"feedback {node.name!r}")
+                source = self.faults.index_of(name, f"feedback {node.name!r}")
                 if source is not None:
                     self._check_feedback(node, self._graph.nodes[source])
                     sources[node.index] = source
@@ -220,14 +218,14 @@ class _Resolver:
         if node.index < self._body:
             self._check_rate(node, fast)
         if (node.temporal or node.memory) and len(node.inputs) != 1:
-            self._faults.add(
+            self.faults.add(
                 f"{node.name!r} looks back in time, so it must have one input. "
                 f"Received: {len(node.inputs)} inputs"
             )
         elif node.memory:
             self._check_memory(node)
         if node.temporal and node.temporal.lookahead and self.parts > 1:
-            self._faults.add(
+            self.faults.add(
                 f"{node.name!r} looks into the future (symmetric temporal padding), which needs a "
                 'plan with 1 subnetwork. Use 1 subnetwork, or temporal_padding="causal"'
             )
@@ -236,7 +234,7 @@ class _Resolver:
         shape = self._graph.tensors[node.inputs[0]].shape
         rank = node.operation.frame_rank - 1
         if len(shape) != rank:
-            self._faults.add(
+            self.faults.add(
                 f"{node.name!r} is recurrent, so it must read the maps of one frame. Expected an "
                 f"input of rank {rank}, without the batch axis. Received: the shape {shape}"
             )
@@ -245,12 +243,12 @@ class _Resolver:
         lowest = lowest_rate(self._graph, node, self._rates)
         rate, stride = self._rates[node.index], node.temporal_stride
         if stride > 1 and rate != lowest * stride:
-            self._faults.add(
+            self.faults.add(
                 f"{node.name!r} has a temporal stride of {stride} over an input of rate {lowest}. "
                 f"Expected the rate {lowest * stride}. Received: {rate}"
             )
         elif rate < lowest and not fast:
-            self._faults.add(
+            self.faults.add(
                 f"{node.name!r} has clock rate {rate}, below the rate {lowest} of its inputs, so "
                 f"it would repeat its work. Use a rate of at least {lowest}"
             )
@@ -259,7 +257,7 @@ class _Resolver:
         received = self._graph.tensors[source.outputs[0]].shape
         expected = self._graph.tensors[node.outputs[0]].shape
         if received != expected:
-            self._faults.add(
+            self.faults.add(
                 f"feedback {node.name!r}: expected an output of shape {expected} from "
                 f"{source.name!r}. Received: {received}"
             )
@@ -270,7 +268,7 @@ class _Resolver:
         """Return `values` as one int per subnetwork; None and a fault if they are not."""
         if len(values) == self._count and all(is_int(value, lowest) for value in values):
             return list(values) if self._count == self.parts else None
-        self._faults.add(
+        self.faults.add(
             f"{context}: expected a list of {items} >= {lowest}, one for each of the "
             f"{self._count} subnetworks. Received: {list(values)}"
         )

@@ -11,11 +11,11 @@ from typing import Any
 
 from mpvn.report.plots import Point, lines_figure
 from mpvn.training.grids import is_config_key
-from mpvn.training.hyperparameter_sweep import SPEED, SUBNETWORKS, WEIGHTS
+from mpvn.training.hyperparameter_sweep import SEED, SPEED, SUBNETWORKS, WEIGHTS
 
 Row = Mapping[str, Any]
 
-SEED, LOSS = "seed", "loss"
+LOSS = "loss"
 
 ACCURACIES = ("clip_top1", "clip_map")
 """Metrics of recognition. Sweeps of other tasks are compared by the inverse of their loss."""

@@ -26,11 +26,11 @@ from mpvn.report.page import Figure, write_report
 from mpvn.report.plots import Point, lines_figure
 from mpvn.report.training_curves import History, Setting, training_curves_figure
 from mpvn.training.grids import is_config_key
+from mpvn.training.hyperparameter_sweep import SEED, SPEED, SUBNETWORKS
 
 Row = Mapping[str, Any]
 
-SUBNETWORKS, LATENCY, SEED = "plan.subnetworks", "task.latency", "seed"
-SPEED = "frames/s"
+LATENCY = "task.latency"
 REAL_TIME = "_realtime"  # end of the names of metrics in real time
 COST = ("multiply_adds", "parameters")
 PLAN_COLUMNS = (SPEED, "clock_speedup", "parallel_bound", "information_latency", *COST)

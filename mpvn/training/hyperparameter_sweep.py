@@ -37,6 +37,9 @@ RESULTS = "results.json"
 SUBNETWORKS, SPEED = "plan.subnetworks", "frames/s"
 """Columns that every row has: speeds are relative to those of one subnetwork."""
 
+SEED = "seed"
+"""Column of the runs that are averaged."""
+
 WEIGHTS = "weights"
 """Label of rewired networks: how their weights were trained."""
 
