@@ -20,5 +20,6 @@ def get_config() -> ConfigDict:
     config.task.name = "action"
     config.model.name = "par_inception"
     config.model.options = {"width": 0.125, "clocks": True, "temporal_filters": True}
+    config.plan.phases = "chain"  # aligned, as in the paper, frames need more steps than clips have
     config.training.batch_norm_momentum = 0.9
     return config

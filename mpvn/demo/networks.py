@@ -74,6 +74,7 @@ def student_config(teacher: RunFolder, subnetworks: int, latency: int) -> Config
     config.distillation.weight = 0.1
     config.model.options.clocks = True
     config.plan.subnetworks = subnetworks
+    config.plan.phases = "chain"  # aligned, as in the paper, frames need more steps than clips have
     config.task.latency = latency
     config.training.steps //= 2
     config.training.evaluate_every = config.training.steps

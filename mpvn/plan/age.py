@@ -6,6 +6,7 @@ before, across a boundary). In the steady state, everything repeats with the sch
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -153,6 +154,18 @@ def first_steps_in_domain(schedule: Schedule) -> list[int]:
         arrivals = [_arrival(schedule, node, source, informed) for source in sources]
         steps.append(int(max((step for step in arrivals if step < math.inf), default=0)))
     return steps
+
+
+def slowest_arrival(ages: Ages | None) -> int:
+    """Return the first step at which a frame has come to a node on its slowest path.
+
+    Args:
+        ages: those of the node's value; None if it reads feedback alone, which has no frame to
+            wait for.
+    """
+    if ages is None:
+        return 0
+    return next(step for step in itertools.count() if ages.oldest[step % len(ages.oldest)] <= step)
 
 
 def _sources(schedule: Schedule, node: Node) -> list[Node | None]:

@@ -216,6 +216,11 @@ class Plan(Schedule):
         return age.node_ages(self)
 
     @property
+    def slowest_arrivals(self) -> tuple[int, ...]:
+        """The first step at which a frame has come to each node on all paths, in plan order."""
+        return tuple(map(age.slowest_arrival, self.node_ages))
+
+    @property
     def ages(self) -> dict[str, age.Ages]:
         """Ages of the information in each output, by the name of its tensor."""
         return age.output_ages(self, self.node_ages)

@@ -116,6 +116,7 @@ def distinct_ends() -> list[str]:
     return list(names.values())
 
 
+@pytest.mark.filterwarnings("ignore:Training clips have")  # 14 aligned subnetworks need more
 @pytest.mark.parametrize("name", distinct_ends())
 def test_the_far_end_of_every_grid_builds(name: str, tmp_path: pathlib.Path) -> None:
     config = load_config(FILES[name], [*fake_data(name, tmp_path), *NARROW, *far_end(name)])

@@ -10,7 +10,7 @@ from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.length import training_length
-from mpvn.training.build.network import build_network
+from mpvn.training.build.network import build_network, warn_of_short_clips
 from mpvn.training.build.optimizer import build_optimizer
 from mpvn.training.build.pretrained import build_distillation, load_initial_weights
 from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
@@ -34,6 +34,9 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
 
     Raises:
         ValueError: a name or an option does not exist, or parts do not fit each other.
+
+    Warns:
+        RuntimeWarning: as `warn_of_short_clips`.
     """
     check_options(config)
     check_ranges(config)
@@ -44,6 +47,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
+    if to_train:
+        warn_of_short_clips(network, config.clip.frames * config.clip.montage)
     if to_train and config.model.initial:
         load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None

@@ -1,5 +1,6 @@
 """The network with its plan and its head, not compiled."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -60,6 +61,34 @@ def decides_subnetworks(plan: ConfigDict) -> bool:
         plan: `config.plan`.
     """
     return plan.subnetworks == 1 and bool(plan.assignment or plan.partition == BRANCHES)
+
+
+def warn_of_short_clips(network: VideoNetwork, frames: int) -> None:
+    """Warn of nodes that no frame reaches on their slowest paths within a training clip.
+
+    Slow clocks let values wait: with aligned phases, up to a full period at each boundary. Such
+    nodes learn from the zeros that a clip starts from, and give anything later in a stream.
+
+    Args:
+        network: the network to train.
+        frames: frames of a clip.
+
+    Warns:
+        RuntimeWarning: there are such nodes.
+    """
+    plan = network.plan
+    steps = dict(zip(plan.nodes, plan.slowest_arrivals, strict=True))
+    late = [node for node, step in steps.items() if step >= frames]
+    if late and network.start == "zeros":
+        warnings.warn(
+            f"Training clips have {frames} frames, and it takes {max(steps.values()) + 1} until "
+            f"frames have reached all nodes on all paths. Received: {len(late)} nodes, {late[0]!r} "
+            "first, that learn from zeros, so streams and longer videos will show them something "
+            "new. Use longer clips (config.clip.frames), config.plan.phases=chain, or "
+            "config.model.start=primed.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _freeze(model: keras.Model, names: Sequence[str]) -> None:
