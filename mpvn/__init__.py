@@ -14,16 +14,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mpvn.metadata import Metadata
     from mpvn.network import VideoNetwork
     from mpvn.plan import Plan, PlanError
     from mpvn.plan.clock import Clock
 
 __version__ = "0.1.0"
 
-__all__ = ["Clock", "Plan", "PlanError", "VideoNetwork"]
+__all__ = ["Clock", "Metadata", "Plan", "PlanError", "VideoNetwork"]
 
 _MODULE_OF = {
     "Clock": "mpvn.plan.clock",
+    "Metadata": "mpvn.metadata",
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
     "VideoNetwork": "mpvn.network",

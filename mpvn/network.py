@@ -15,6 +15,7 @@ from mpvn.executors.run import State
 from mpvn.executors.uninformed import counted_output
 from mpvn.export import export_network
 from mpvn.graph.calls import get_mask, set_mask
+from mpvn.metadata import Metadata
 from mpvn.placement import place
 from mpvn.plan import Plan
 from mpvn.sideways.rules import SidewaysRules, weighted
@@ -58,6 +59,8 @@ class VideoNetwork(StatefulModel):
             papers. `"primed"`: what the frame model computes for the first frame, as if that frame
             had always been there; then outputs mean something from the first step on. The first
             step of a stream costs one run of the whole frame model more.
+        metadata: what the network knows about its inputs and outputs, such as the names of its
+            classes; see `mpvn.Metadata`. It is saved and exported with the network.
 
     Call arguments:
         inputs: clips `[B, T, ...]`, in the structure of the frame model's inputs.
@@ -93,6 +96,7 @@ class VideoNetwork(StatefulModel):
         rematerialize: bool = False,
         gradient: str = "exact",
         start: str = "zeros",
+        metadata: Metadata | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("name", f"video_{getattr(frame_model, 'name', 'network')}")
@@ -113,6 +117,7 @@ class VideoNetwork(StatefulModel):
         self.rematerialize = rematerialize
         self._start = check_start(start)
         self.gradient = gradient
+        self.metadata = metadata
         self.built = True
 
     @property
@@ -150,6 +155,17 @@ class VideoNetwork(StatefulModel):
     def start(self) -> str:
         """What the memories of a stream hold before its first step: `"zeros"` or `"primed"`."""
         return self._start
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """What the network knows about its inputs and outputs; None for nothing."""
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, value: Metadata | None) -> None:
+        if value is not None and not isinstance(value, Metadata):
+            raise TypeError(f"Invalid metadata. Expected a Metadata or None. Received: {value!r}.")
+        self._metadata = value
 
     @property
     def settings(self) -> tuple:
@@ -314,6 +330,7 @@ class VideoNetwork(StatefulModel):
             "rematerialize": self.rematerialize,
             "gradient": self.gradient,
             "start": self.start,
+            "metadata": self.metadata and self.metadata.to_json(),
         }
 
     @classmethod
@@ -323,7 +340,8 @@ class VideoNetwork(StatefulModel):
             config.pop("frame_model"), custom_objects=custom_objects
         )
         plan = Plan.from_config(frame_model, config.pop("plan"))
-        return cls(frame_model, plan, **config)
+        metadata = config.pop("metadata", None)
+        return cls(frame_model, plan, metadata=metadata and Metadata.from_json(metadata), **config)
 
 
 def _with_steps(data: Any) -> tuple[Any, Any, Any]:

@@ -37,7 +37,9 @@ def untrained_run(path: Any, config: ConfigDict) -> RunFolder:
     folder = RunFolder(path)
     experiment = build(config)
     sets = experiment.training.videos, experiment.evaluation.videos
-    folder.keep(RunData.of(config, experiment.names, *sets))
+    data = RunData.of(config, experiment.names, *sets)
+    folder.keep(data)
+    experiment.network.metadata = data.metadata
     folder.start(config)
     state = {"step": 0, "best": 0.0, "names": experiment.names}
     save_checkpoint(folder.best, experiment.network, experiment.optimizers, state)

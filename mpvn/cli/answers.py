@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mpvn.cli.mistakes import Mistake
+from mpvn.cli.trained import Trained
 from mpvn.files import AtomicPath, is_device, writing
 
 if TYPE_CHECKING:
     from mpvn.tasks.classes import ClassTask
-    from mpvn.training.trained import Trained
 
 _NAMED = 3  # classes of the answer for the whole video
 
@@ -94,7 +94,7 @@ class Answers:
         return f"answer: {named} ({of})"
 
 
-def answers_of(trained: "Trained | None", path: str | None) -> Answers | None:
+def answers_of(trained: Trained | None, path: str | None) -> Answers | None:
     """Return the answers of a trained network; None if it does not recognize classes.
 
     Raises:
@@ -106,10 +106,10 @@ def answers_of(trained: "Trained | None", path: str | None) -> Answers | None:
         return Answers(trained.task, path)
     if path is None:
         return None
-    received = "a model without a run"
+    received = "a network without metadata"
     if trained is not None:
-        received = f"the run of another task, {type(trained.task).__name__}"
+        received = f"one of another task, {trained.metadata.task}"
     raise Mistake(
-        f"--answers {path}: expected --model to be a run that recognizes classes, because the run "
-        f"has their names. Received: {received}. Leave out --answers."
+        f"--answers {path}: expected --model to be a trained network that recognizes classes, "
+        f"because it has their names. Received: {received}. Leave out --answers."
     )

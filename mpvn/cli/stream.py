@@ -12,16 +12,17 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
-from mpvn.cli.trained import remarks_on_rate, shown_fps, trained_network
+from mpvn.cli.trained import Trained
 from mpvn.files import WriteError
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from mpvn.data import VideoReader, VideoWriter
     from mpvn.data.video.frames import Frame
     from mpvn.models.loading import LoadedModel
     from mpvn.network import VideoNetwork
     from mpvn.streaming import Stream, StreamStatistics
-    from mpvn.training.trained import Trained
 
     Taker = Callable[[float, Frame, Any], None]
 
@@ -103,14 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
     loaded, plan = load_model_and_plan(arguments)
     with as_mistakes():
         network = loaded.network(plan)
-        trained = trained_network(arguments.model, network)
+        trained = Trained.of(network)
     answers = answers_of(trained, arguments.answers)
     from mpvn.data import ConnectionLost, VideoError
 
     loss: ConnectionLost | None = None
     try:
         with contextlib.ExitStack() as stack:
-            reader = _open(arguments, loaded, trained, stack)
+            fps, stride = _rate(arguments, trained)
+            reader = _open(arguments, loaded, trained, fps, stride)
+            stack.enter_context(reader)
             frames = _frames(reader, arguments, stack)
             stream = _network_stream(network, loaded)
             limits = (reader.frame_count, arguments.frames)
@@ -118,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
             timed = itertools.islice(frames.timed(), arguments.frames)
             takers: list[Taker] = []
             if arguments.output:
-                even = frames is reader and shown_fps(arguments.fps, trained) is not None
+                even = frames is reader and fps is not None
                 writer = _writer(arguments.output, reader, stack)
                 takers.append(_drawing(writer, stream, trained, even))
             if answers is not None:
@@ -165,13 +168,23 @@ def _frames(
     return stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
 
 
+def _rate(
+    arguments: argparse.Namespace, trained: Trained | None
+) -> "tuple[Fraction | float | None, int]":
+    """Return the rate to bring the source to, if any, and the stride of its frames then."""
+    if arguments.fps is not None or trained is None:
+        return arguments.fps, 1
+    return trained.shown_fps, trained.stride
+
+
 def _open(
     arguments: argparse.Namespace,
     loaded: "LoadedModel",
-    trained: "Trained | None",
-    stack: contextlib.ExitStack,
+    trained: Trained | None,
+    fps: "Fraction | float | None",
+    stride: int,
 ) -> "VideoReader":
-    """Open the source."""
+    """Open the source, which gives every `stride`-th frame at `fps`, or at its own rate."""
     from mpvn.data import VideoReader
     from mpvn.data.video.timeline import DEFAULT_FPS
 
@@ -179,9 +192,9 @@ def _open(
         reader = VideoReader(
             arguments.video,
             size=loaded.size,
-            shorter_side=trained.shorter_side if trained else None,
-            fps=shown_fps(arguments.fps, trained),
-            stride=trained.stride if trained and arguments.fps is None else 1,
+            shorter_side=trained.metadata.shorter_side if trained else None,
+            fps=fps,
+            stride=stride,
             strict=not arguments.skip_damage,
             stream=arguments.stream_index,
             live=arguments.live,
@@ -190,9 +203,9 @@ def _open(
             image_fps=DEFAULT_FPS if arguments.fps is None else None,
         )
     if arguments.fps is None and trained is not None:
-        for line in remarks_on_rate(trained, arguments.model, arguments.video, reader.fps):
+        for line in trained.remarks_on_rate(arguments.model, arguments.video, reader.fps):
             print(line, file=sys.stderr)
-    return stack.enter_context(reader)
+    return reader
 
 
 def _network_stream(network: "VideoNetwork", loaded: "LoadedModel") -> "Stream":
@@ -211,7 +224,7 @@ def _writer(path: str, reader: "VideoReader", stack: contextlib.ExitStack) -> "V
 
 
 def _drawing(
-    writer: "VideoWriter", stream: "Stream", trained: "Trained | None", even: bool
+    writer: "VideoWriter", stream: "Stream", trained: Trained | None, even: bool
 ) -> "Taker":
     """Return a function that writes each frame with its outputs at its time, or `even`ly."""
     from mpvn.data import draw_text

@@ -1,73 +1,75 @@
-"""What `mpvn stream` takes from the run of a network, and what it says about it."""
+"""What `mpvn stream` takes from the metadata of a network, and what it says about it."""
 
-import sys
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mpvn.metadata import Metadata
     from mpvn.network import VideoNetwork
-    from mpvn.training.trained import Trained
+    from mpvn.tasks import Task
 
 _SAME = 0.05  # difference of two rates, relative to one of them, that no network minds
 
 
-def trained_network(model: str, network: "VideoNetwork") -> "Trained | None":
-    """Return what the run of a network says; None if the model does not belong to a run.
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network in use: its answers are those of its evaluation.
 
-    Args:
-        model: the model as given: a file, the folder of a run, or a name.
-        network: the network, also under another plan.
-
-    Raises:
-        ValueError: a file of the run is damaged.
+    Attributes:
+        metadata: what it knows.
+        task: what it predicts, with the names of the classes or joints.
     """
-    from mpvn.training import RunFolder
-    from mpvn.training.trained import Trained
 
-    folder = RunFolder.of_model(model)
-    if folder is None:
-        return None
-    trained = Trained.of(folder, network)
-    if trained is None:
-        print(
-            f"{folder.path} has no data.json: its frame rate and names are not known. Frames are "
-            "shown at the rate of the video.",
-            file=sys.stderr,
-        )
-    return trained
+    metadata: "Metadata"
+    task: "Task"
 
+    @staticmethod
+    def of(network: "VideoNetwork") -> "Trained | None":
+        """Return what a network knows; None if it does not say what it predicts.
 
-def shown_fps(chosen: float | None, trained: "Trained | None") -> float | None:
-    """Return the rate to which videos are brought: as chosen, or as in evaluation of the run.
+        Raises:
+            ValueError: its metadata do not fit it.
+        """
+        from mpvn.tasks.registry import create_task
 
-    With a rate of the run, every `trained.stride`-th of these frames is shown.
-    """
-    return chosen if chosen is not None or trained is None else trained.fps
+        metadata = network.metadata
+        if metadata is None or metadata.task is None:
+            return None
+        return Trained(metadata, create_task(metadata, network))
 
+    @property
+    def shown_fps(self) -> float | None:
+        """The rate to which evaluation brings videos; None if they keep theirs."""
+        return self.metadata.fps if self.metadata.resampled else None
 
-def remarks_on_rate(trained: "Trained", model: str, video: str, shown: float | None) -> list[str]:
-    """Return remarks on a frame rate that the user did not choose.
+    @property
+    def stride(self) -> int:
+        """The distance of the frames that evaluation takes, at the rate to which it brings them."""
+        return 1 if self.shown_fps else self.metadata.stride
 
-    Args:
-        trained: what the run says.
-        model: the model as given.
-        video: the video as given.
-        shown: frames per second at which the network is shown the video; None if not known.
-    """
-    remarks = []
-    if trained.fps is not None:
-        remarks.append(
-            f"{model}: frames are shown at {trained.fps / trained.stride:g} per second, as in its "
-            "run (--fps sets another rate)"
-        )
-    elif trained.stride > 1:
-        remarks.append(
-            f"{model}: one of {trained.stride} frames is shown, as in its run (--fps sets another "
-            "rate)"
-        )
-    rate = trained.trained_fps
-    if rate and shown and abs(shown / rate - 1) > _SAME:
-        remarks.append(
-            f"{model}: trained on clips of {rate:g} frames per second. {video} is shown at "
-            f"{shown:g}, as in evaluation (--fps {rate:g} brings it to the rate of the clips)"
-        )
-    return remarks
+    def remarks_on_rate(self, model: str, video: str, shown: float | None) -> list[str]:
+        """Return remarks on a frame rate that the user did not choose.
+
+        Args:
+            model: the model as given.
+            video: the video as given.
+            shown: frames per second at which the network is shown the video; None if not known.
+        """
+        rate = self.metadata.fps
+        if self.shown_fps is not None:
+            return [
+                f"{model}: frames are shown at {self.shown_fps:g} per second, as in its training "
+                "(--fps sets another rate)"
+            ]
+        remarks = []
+        if self.stride > 1:
+            remarks.append(
+                f"{model}: one of {self.stride} frames is shown, as in its training (--fps sets "
+                "another rate)"
+            )
+        if rate and shown and abs(shown / rate - 1) > _SAME:
+            remarks.append(
+                f"{model}: trained on clips of {rate:g} frames per second. {video} is shown at "
+                f"{shown:g}, as in evaluation (--fps {rate:g} brings it to the rate of the clips)"
+            )
+        return remarks

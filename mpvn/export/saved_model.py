@@ -1,18 +1,29 @@
 """Writes a network as a SavedModel that streams with TensorFlow alone.
 
-`mpvn.export.signatures` lists the signatures. The default serving signature is `step`. The file
-`assets.extra/names.json` has the original name of each input and output, and the state names.
+`mpvn.export.signatures` lists the signatures. The default serving signature is `step`. Two files
+in `assets.extra` are for clients, wherever the model is served: `names.json` has the original name
+of each input and output, and the state names; `metadata.json`, for networks that have metadata,
+what the network knows (`mpvn.Metadata`): names of classes, frame rate, range of the pixels. The
+latter is also an asset of the model: `tf.saved_model.load(folder).metadata.asset_path`.
 """
 
 import json
 import os
 import pathlib
+import tempfile
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mpvn.export.signatures import Signatures, Specs
 from mpvn.files import AtomicPath, WriteError, cannot_write, writing
+from mpvn.metadata import Metadata
+
+EXTRA = "assets.extra"
+"""Folder of files that loaders of SavedModels leave alone."""
+
+METADATA = "metadata.json"
 
 
 def write_saved_model(
@@ -40,11 +51,13 @@ def write_saved_model(
     archive.add_endpoint("init_states", signatures.init_states, [batch_size])
     outputs = [function.get_concrete_function().structured_outputs for function in (step, clip)]
     try:
-        with writing(target):
+        with writing(target), tempfile.TemporaryDirectory() as assets:
+            _attach_metadata(archive, signatures.network.metadata, pathlib.Path(assets))
             target.parent.mkdir(parents=True, exist_ok=True)
             with AtomicPath(target) as folder:
                 archive.write_out(str(folder), verbose=False)
                 _write_names(signatures, folder)
+                _write_metadata(signatures.network.metadata, folder)
     except tf.errors.OpError as error:
         raise WriteError(cannot_write(target, error)) from error
     if verbose and keras.config.is_interactive_logging_enabled():
@@ -74,9 +87,28 @@ def _write_names(signatures: Signatures, folder: pathlib.Path) -> None:
         "outputs": signatures.outputs,
         "states": list(signatures.states),
     }
-    path = folder / "assets.extra" / "names.json"
+    path = folder / EXTRA / "names.json"
     path.parent.mkdir()
-    path.write_text(json.dumps(names, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(path, names)
+
+
+def _write_metadata(metadata: Metadata | None, folder: pathlib.Path) -> None:
+    if metadata is not None:
+        _write_json(folder / EXTRA / METADATA, metadata.to_json())
+
+
+def _attach_metadata(
+    archive: keras.export.ExportArchive, metadata: Metadata | None, folder: pathlib.Path
+) -> None:
+    """Make `metadata` an asset of the archive, out of a file in `folder`."""
+    if metadata is not None:
+        _write_json(folder / METADATA, metadata.to_json())
+        # `ExportArchive` takes variables and tables, but no assets, so it goes to its root object.
+        archive._tf_trackable.metadata = tf.saved_model.Asset(str(folder / METADATA))
+
+
+def _write_json(path: pathlib.Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _description(

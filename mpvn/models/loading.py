@@ -13,6 +13,7 @@ import numpy as np
 from mpvn.arguments import argument_kinds, check_kind
 from mpvn.cell import NetworkCell
 from mpvn.graph.reading import read_graph
+from mpvn.metadata import Metadata
 from mpvn.models.applications import Prepare, application_builders, preprocessing
 from mpvn.models.published import PLAN, PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
@@ -45,6 +46,7 @@ class LoadedModel:
         plan: The saved plan, if the file contains a `VideoNetwork`.
         plan_defaults: Default arguments of its plans; see `Plan`.
         start: How memories start; see `VideoNetwork`.
+        metadata: What the network in the file knows, if it contains a `VideoNetwork`.
     """
 
     model: keras.Model
@@ -52,6 +54,7 @@ class LoadedModel:
     plan: Plan | None = None
     plan_defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     start: str = "zeros"
+    metadata: Metadata | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,7 +78,7 @@ class LoadedModel:
         Raises:
             ValueError: If the model cannot run by the plan.
         """
-        return VideoNetwork(self.model, plan, start=self.start)
+        return VideoNetwork(self.model, plan, start=self.start, metadata=self.metadata)
 
     def plan_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of `Plan`: `options`, with the defaults in place of None.
@@ -179,8 +182,11 @@ def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
             "by model.save('name.keras'), with registered layers only"
         ) from error
     if isinstance(model, VideoNetwork):
-        prepare = RANGES[pixels or "-1..1"]
-        return LoadedModel(model.frame_model, prepare, model.plan, start=model.start)
+        known = model.metadata
+        prepare = RANGES[pixels or (known and known.pixels) or "-1..1"]
+        return LoadedModel(
+            model.frame_model, prepare, model.plan, start=model.start, metadata=known
+        )
     return LoadedModel(model, RANGES[pixels or "0..255"])
 
 

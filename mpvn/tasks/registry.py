@@ -1,8 +1,12 @@
-"""The tasks by name, for configs."""
+"""The tasks by name, and the task of a trained network."""
 
 import types
 from collections.abc import Mapping
+from typing import Any
 
+from mpvn.metadata import Metadata
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
 from mpvn.tasks.action import ActionRecognition
 from mpvn.tasks.autoencoding import Autoencoding
 from mpvn.tasks.future_frame import FutureFrame
@@ -20,3 +24,39 @@ TASKS: Mapping[str, type[Task]] = types.MappingProxyType(
     }
 )
 """Subclasses of `Task` by the name of the task."""
+
+
+def create_task(metadata: Metadata, network: VideoNetwork) -> Task:
+    """Return what a network predicts, as its metadata say.
+
+    Args:
+        metadata: those of the network; `metadata.task` is not None.
+        network: the network, also under another plan: the plan says when it answers.
+
+    Raises:
+        ValueError: there is no such task, or one of its options does not fit.
+    """
+    if metadata.task is None or metadata.task not in TASKS:
+        raise ValueError(
+            f"Invalid metadata. Expected a task of {', '.join(TASKS)}. Received: {metadata.task!r}."
+        )
+    arguments: dict[str, Any] = dict(metadata.options)
+    for kind, names in metadata.names.items():
+        arguments |= {kind: len(names), "names": tuple(names)}
+    if "joints" in metadata.names:
+        arguments["frame_size"] = metadata.size
+    return TASKS[metadata.task](
+        **arguments,
+        latency=prediction_latency(metadata, network.plan),
+        first_informed_step=network.first_informed_step if metadata.mask_uninformed else 0,
+    )
+
+
+def prediction_latency(metadata: Metadata, plan: Plan) -> int:
+    """Return the steps from a frame to the output that is about it.
+
+    Where the metadata do not give it, these are the steps after which the network answers, along
+    the slowest path.
+    """
+    given = metadata.latency
+    return plan.information_latency[1] if given is None else given

@@ -67,6 +67,7 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
             config, experiment.names, experiment.training.videos, experiment.evaluation.videos
         )
         folder.keep(data)
+        experiment.network.metadata = (folder.data or data).metadata
         folder.start(config)
         state = _State(**folder.restore(experiment.network, experiment.optimizers))
         folder.drop_rows_after(state.step)

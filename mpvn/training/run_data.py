@@ -14,21 +14,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+import tensorflow as tf
 from ml_collections import ConfigDict
 
+import mpvn
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video_set import Label, Video, VideoSet
+from mpvn.metadata import Metadata, Names
 
-VERSION = 1
-"""Version of `data.json`. A reader refuses later ones."""
+VERSION = 2
+"""Version of `data.json`. A reader refuses others."""
 
 PIXELS = "-1..1"
 """Range of the pixels that networks of runs take; a network scales them itself if it must."""
 
 _RATES = 16  # Number of videos whose frame rate is measured.
-
-Names = Mapping[str, Sequence[str]]
-"""Names of the classes or joints that outputs stand for, in order, by `"classes"` or `"joints"`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,57 +37,37 @@ class RunData:
     """What a run knows about its data, as stored in `data.json`.
 
     Attributes:
-        names: `{"classes": ...}` or `{"joints": ...}`: what the outputs stand for, in order; empty
-            for tasks without such outputs.
-        fps: frames per second to which videos are brought: `config.clip.fps`, or that of the
-            training videos (the median of a few); None if none of them can be read.
-        stride: distance of the frames of a training clip, in frames at that rate; None if clips
-            spread over whole videos (`segments`).
-        size: height and width of the frames.
-        shorter_side: shorter side of the frames that `size` is cropped out of, in the center; None
-            if the largest part is cropped and resized to it.
-        channels: channels of the frames.
-        pixels: range of the pixels.
+        metadata: what the trained network will know.
         training, evaluation: the lists of videos: name of the set, count, count by class, and a
             digest of names and labels.
     """
 
-    names: Names
-    fps: float | None
-    stride: int | None
-    size: tuple[int, int]
-    shorter_side: int | None
-    channels: int
-    pixels: str
+    metadata: Metadata
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
 
     @staticmethod
     def of(config: ConfigDict, names: Names, training: VideoSet, evaluation: VideoSet) -> "RunData":
         """Return what the run of a config knows about its data."""
-        clip, size = config.clip, config.model.size
-        return RunData(
-            {kind: list(each) for kind, each in names.items()},
-            clip.fps or _frame_rate(training.videos),
-            frame_stride(clip),
-            (size, size),
-            clip.shorter_side,
-            training.channels,
-            PIXELS,
-            _listed(training),
-            _listed(evaluation),
-        )
+        rate = _frame_rate(training.videos)
+        metadata = describe(config, names, rate, training.channels)
+        return RunData(metadata, _listed(training), _listed(evaluation))
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `data.json`."""
-        return {"version": VERSION, **dataclasses.asdict(self)}
+        return {
+            "version": VERSION,
+            "metadata": self.metadata.to_json(),
+            "training": self.training,
+            "evaluation": self.evaluation,
+        }
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "RunData":
         """Return what `to_json` stored.
 
         Raises:
-            ValueError: a key is missing or unknown, or the version is later.
+            ValueError: a key is missing or unknown, or it is of another version.
         """
         values = dict(stored)
         if values.pop("version", None) != VERSION:
@@ -94,7 +75,7 @@ class RunData:
         expected = {field.name for field in dataclasses.fields(RunData)}
         if values.keys() != expected:
             raise ValueError(f"other keys: {', '.join(sorted(values.keys() ^ expected))}")
-        return RunData(**{**values, "size": tuple(values["size"])})
+        return RunData(**{**values, "metadata": Metadata.from_json(values["metadata"])})
 
     def check_videos(self, current: "RunData", owner: str) -> None:
         """Check that a run continues with the same videos.
@@ -106,7 +87,7 @@ class RunData:
         Raises:
             ValueError: the names or the videos differ.
         """
-        check_names(self.names, current.names, owner)
+        check_names(self.metadata.names, current.metadata.names, owner)
         for split in ("training", "evaluation"):
             before, now = getattr(self, split), getattr(current, split)
             if before["digest"] != now["digest"]:
@@ -117,6 +98,43 @@ class RunData:
                     "can start from the weights of this one if it is finished "
                     "(config.model.initial)"
                 )
+
+
+def describe(
+    config: ConfigDict, names: Names, rate: float | None = None, channels: int = 3
+) -> Metadata:
+    """Return what a network that is trained by a config knows.
+
+    Trainers compare an output with the target of the frame it belongs to. So unless the config
+    gives the latency, the plan decides it; without a trainer it is 0: the network learns to predict
+    ahead.
+
+    Args:
+        config: the config.
+        names: names of the classes or joints.
+        rate: frames per second of the training videos.
+        channels: channels of their frames.
+    """
+    clip, size = config.clip, config.model.size
+    stride, rate = frame_stride(clip), clip.fps or rate
+    given = config.task.latency is not None or config.training.trainer
+    return Metadata(
+        task=config.task.name,
+        options=config.task.options.to_dict(),
+        latency=config.task.latency if given else 0,
+        mask_uninformed=config.task.mask_uninformed,
+        names=names,
+        fps=rate / stride if rate and stride else None,
+        resampled=bool(clip.fps),
+        stride=stride or 1,
+        sampling=clip.sampling,
+        frames=clip.frames,
+        size=(size, size),
+        shorter_side=clip.shorter_side,
+        channels=channels,
+        pixels=PIXELS,
+        versions={module.__name__: module.__version__ for module in (mpvn, keras, tf)},
+    )
 
 
 def frame_stride(clip: ConfigDict) -> int | None:

@@ -158,7 +158,7 @@ def test_runs_of_other_tasks_are_drawn_by_their_task(
         assert len(list(container.decode(video=0))) == 18
     table = tmp_path / "a.csv"
     arguments = ["stream", video, "--model", other.path, "--answers", table]
-    assert_mistake("a run that recognizes classes.*another task", *arguments)
+    assert_mistake("a trained network that recognizes classes.*another task", *arguments)
     assert not table.exists()
 
 
@@ -167,7 +167,7 @@ def test_mistakes(
 ) -> None:
     video, table = source(videos, "hop"), tmp_path / "a.csv"
     arguments = ["stream", video, "--answers", table, "--model"]
-    assert_mistake("Received: a model without a run", *arguments, model)
+    assert_mistake("Received: a network without metadata", *arguments, model)
     assert_mistake("is not the folder of a run", *arguments, tmp_path)
     config = tmp_path / "begun" / "config.json"
     config.parent.mkdir()
@@ -177,15 +177,20 @@ def test_mistakes(
     assert not table.exists()
 
 
-def test_a_run_without_its_data_streams_as_any_model(
+def test_the_file_of_a_network_is_enough(
     videos: pathlib.Path, run: RunFolder, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in ("config.json", "network.keras"):
-        (tmp_path / name).write_bytes((run.path / name).read_bytes())
-    assert mpvn("stream", source(videos, "hop"), "--model", tmp_path / "network.keras") == 0
-    printed = capsys.readouterr()
-    assert "45 frames in" in printed.out
-    assert "no data.json: its frame rate and names are not known" in printed.err
+    """Once, the frame rate and the names of the classes stayed in the folder of the run."""
+    answers = []
+    moved = tmp_path / "moved.keras"
+    moved.write_bytes(run.network.read_bytes())
+    for model in (run.path, moved):
+        table = tmp_path / f"{model.name}.csv"
+        arguments = ["--model", model, "--answers", table]
+        assert mpvn("stream", source(videos, "hop"), *arguments) == 0
+        assert "answer: " in capsys.readouterr().out
+        answers.append(table.read_text())
+    assert answers[0] == answers[1]
 
 
 def assert_in_order(pattern: str, text: str) -> None:

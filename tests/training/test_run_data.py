@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from marked_videos import MarkedVideo
@@ -47,13 +48,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_the_folder_of_a_run_keeps_what_belongs_to_it(run: RunFolder) -> None:
     data = run.data
     assert data is not None
-    assert data.names == {"classes": ["jump", "run", "walk"]}
-    assert (data.fps, data.stride, data.size, data.channels) == (25.0, 1, (16, 16), 3)
-    assert data.pixels == "-1..1"
+    known = data.metadata
+    assert known.names == {"classes": ["jump", "run", "walk"]}
+    assert (known.fps, known.stride, known.size, known.channels) == (25.0, 1, (16, 16), 3)
+    assert (known.task, known.pixels, known.sampling) == ("action", "-1..1", "consecutive")
+    assert not known.resampled
+    assert keras.saving.load_model(run.network).metadata == known
     assert data.training["videos"] == 3
     assert data.training["by_class"] == {"jump": 1, "run": 1, "walk": 1}
     stored = json.loads((run.path / "data.json").read_text())
-    assert stored["version"] == 1
+    assert stored["version"] == 2
     assert RunData.from_json(stored) == data
 
 
@@ -61,27 +65,27 @@ def test_the_folder_of_a_run_keeps_what_belongs_to_it(run: RunFolder) -> None:
     ("changes", "fps", "stride"),
     [
         ({}, 30.0, 1),
-        ({"clip.fps": 12.5, "clip.stride": 2}, 12.5, 2),
-        ({"clip.sampling": "dense", "clip.window": 24}, 30.0, 4),
-        ({"clip.sampling": "segments"}, 30.0, None),
+        ({"clip.fps": 12.5, "clip.stride": 2}, 6.25, 2),
+        ({"clip.sampling": "dense", "clip.window": 24}, 7.5, 4),
+        ({"clip.sampling": "segments"}, None, 1),
     ],
 )
 def test_the_frame_rate_is_that_of_clips_or_videos(
-    changes: dict[str, Any], fps: float, stride: int | None
+    changes: dict[str, Any], fps: float | None, stride: int
 ) -> None:
     """Of three videos of 30, 30 and 10 frames per second, and one that cannot be read."""
     whole = [MarkedVideo(n, fps=rate) for n, rate in enumerate([30, 30, 10])]
     videos = VideoSet("marked", [FileVideo("nowhere.mp4"), *whole])
     config = small_config()
     config.update_from_flattened_dict(changes)
-    data = RunData.of(config, {}, videos, videos)
-    assert (data.fps, data.stride) == (fps, stride)
+    known = RunData.of(config, {}, videos, videos).metadata
+    assert (known.fps, known.stride, known.resampled) == (fps, stride, "clip.fps" in changes)
 
 
 def test_a_damaged_file_is_named(run: RunFolder, copied: RunFolder) -> None:
     path = copied.path / "data.json"
     whole = path.read_text()
-    for content in (whole[:40], "[]", whole.replace('"version": 1', '"version": 2'), "{}"):
+    for content in (whole[:40], "[]", whole.replace('"version": 2', '"version": 3'), "{}"):
         path.write_text(content)
         with pytest.raises(ValueError, match="data.json is damaged.*Restore the file"):
             _ = copied.data

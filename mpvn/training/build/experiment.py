@@ -8,11 +8,11 @@ import keras
 
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.views import Views
+from mpvn.metadata import Names
 from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.length import Length
-from mpvn.training.run_data import Names
 
 
 class RealTimeEvaluation(NamedTuple):

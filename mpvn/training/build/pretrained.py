@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from ml_collections import ConfigDict
 
+from mpvn.metadata import Names
 from mpvn.models import transfer_weights
 from mpvn.models.norms import norms_of
 from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
-from mpvn.training.build.task import task_latency
+from mpvn.tasks.registry import prediction_latency
 from mpvn.training.distillation import Distillation
-from mpvn.training.run_data import Names, check_names, moved_names
+from mpvn.training.run_data import check_names, describe, moved_names
 from mpvn.training.run_folder import RunFolder
 
 
@@ -75,7 +76,7 @@ def build_distillation(
         config.distillation.layers,
         config.distillation.weight,
         config.distillation.distance,
-        lag=task.latency - task_latency(run.config(), teacher.plan),
+        lag=task.latency - prediction_latency(describe(run.config(), {}), teacher.plan),
         first_step=task.first_step,
     )
 
@@ -103,7 +104,7 @@ def _names(run: RunFolder) -> Names:
     if run.data is None:
         run.warn_without_data()
         return {}
-    return run.data.names
+    return run.data.metadata.names
 
 
 def _rescaling(model: keras.Model) -> list[tuple[Any, Any]]:

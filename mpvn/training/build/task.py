@@ -1,17 +1,16 @@
 """The task: what the network predicts, and when its answer is due."""
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from mpvn.data.video_set import VideoSet
+from mpvn.metadata import Names
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks import Task
 from mpvn.tasks.classes import ClassTask
-from mpvn.tasks.registry import TASKS
+from mpvn.tasks.registry import TASKS, create_task
 from mpvn.training.options import unknown
-from mpvn.training.run_data import Names
+from mpvn.training.run_data import describe
 
 
 def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
@@ -25,20 +24,9 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
     Raises:
         ValueError: there is no such task, or an option does not fit it or the trainer.
     """
-    name = config.task.name
-    if name not in TASKS:
-        raise unknown("config.task.name", name, TASKS)
-    given: dict[str, Any] = {**head_arguments(names)}
-    if names:
-        (given["names"],) = map(tuple, names.values())
-    if "joints" in names:
-        given["frame_size"] = (config.model.size, config.model.size)
-    task = TASKS[name](
-        **given,
-        **config.task.options,
-        latency=task_latency(config, network.plan),
-        first_informed_step=network.first_informed_step if config.task.mask_uninformed else 0,
-    )
+    if config.task.name not in TASKS:
+        raise unknown("config.task.name", config.task.name, TASKS)
+    task = create_task(describe(config, names), network)
     if task.only_last:
         _check_last(config, network.plan)
     return task
@@ -72,18 +60,6 @@ def check_labels(task: Task, videos: VideoSet) -> None:
             "(config.data.train.split, config.data.evaluation.split), or write predictions with "
             "mpvn eval RUN --predictions FILE"
         )
-
-
-def task_latency(config: ConfigDict, plan: Plan) -> int:
-    """Return the prediction latency: `config.task.latency`, or the one derived from the plan.
-
-    Trainers compare an output with the target of the frame it belongs to, so the derived latency is
-    the number of steps after which the network answers, along the slowest path. Without a trainer
-    it is 0: the network learns to predict ahead.
-    """
-    if config.task.latency is not None:
-        return config.task.latency
-    return plan.information_latency[1] if config.training.trainer else 0
 
 
 def _check_last(config: ConfigDict, plan: Plan) -> None:
