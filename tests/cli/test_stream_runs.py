@@ -103,7 +103,7 @@ def test_a_stream_is_the_evaluation(
     assert result.classes == list(AT_5)
     assert result.answers == [list(AT_5)[best] for best in logits.argmax(axis=1)]
     assert f"answer: {list(AT_5)[predicted[name].argmax()]} " in printed.out
-    assert "shown at 5 per second, as in its run" in printed.err
+    assert "shown at 5 per second, as in its training" in printed.err
 
 
 def test_the_clocks_of_the_run_differ(run: RunFolder) -> None:
