@@ -18,7 +18,7 @@ from mpvn.tasks.registry import create_task
 
 METADATA = mpvn.Metadata(
     task="action",
-    options={"answer": "all"},
+    options={"answer": "last"},
     latency=2,
     names={"classes": ("jump", "höpp", "run")},
     fps=12.5,
