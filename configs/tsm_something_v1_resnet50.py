@@ -45,8 +45,7 @@ def get_config() -> ConfigDict:
     config.model.options = {"shift": True, "temporal_padding": "symmetric", "dropout": 0.5}
     config.optimizer.learning_rate = 0.01
     config.optimizer.weight_decay = 0.001  # 1e-4 in PyTorch, where a momentum of 0.9 multiplies it
-    config.optimizer.decay_exclude = ("*/bias", "*/gamma", "*/beta")
-    config.optimizer.rates = (("*/bias", 2.0), ("head.*", 5.0))  # both: the classifier's bias, 10
+    config.optimizer.policy = "tsm"
     config.optimizer.schedule = "steps"
     config.optimizer.boundaries = (20, 40)
     config.training.steps, config.training.epochs = None, 50

@@ -3,7 +3,12 @@
 import argparse
 
 from mpvn.cli.mistakes import as_mistakes
-from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
+from mpvn.cli.model_and_plan import (
+    MODEL_HELP,
+    add_model_and_plan_options,
+    load_model_and_plan,
+    warn_of_random_weights,
+)
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import NEW_FOLDER, declare_paths
 
@@ -25,6 +30,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export the network."""
     loaded, plan = load_model_and_plan(arguments)
+    warn_of_random_weights(loaded)
 
     with as_mistakes():
         loaded.network(plan).export(arguments.folder, verbose=False)

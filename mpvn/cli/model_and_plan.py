@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.mistakes import as_mistakes
@@ -115,6 +116,16 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
         if loaded.plan is not None:
             loaded = _with_defaults_of_run(loaded, arguments.model)
         return loaded, _build_plan(loaded, arguments)
+
+
+def warn_of_random_weights(loaded: "LoadedModel") -> None:
+    """Say that the answers of an untrained network mean nothing."""
+    if loaded.random:
+        print(
+            f"{loaded.model.name} has random weights, so its outputs mean nothing (--weights FILE "
+            "loads others; a trained network is a run or a .keras file)",
+            file=sys.stderr,
+        )
 
 
 def _model_file(name: str) -> str:

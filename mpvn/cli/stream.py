@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.answers import answers_of
 from mpvn.cli.mistakes import Mistake, as_mistakes
-from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
+from mpvn.cli.model_and_plan import (
+    MODEL_HELP,
+    add_model_and_plan_options,
+    load_model_and_plan,
+    warn_of_random_weights,
+)
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
 from mpvn.cli.trained import Trained
@@ -102,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
     loaded, plan = load_model_and_plan(arguments)
+    warn_of_random_weights(loaded)
     with as_mistakes():
         network = loaded.network(plan)
         trained = Trained.of(network)

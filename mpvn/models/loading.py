@@ -47,6 +47,7 @@ class LoadedModel:
         plan_defaults: Default arguments of its plans; see `Plan`.
         start: How memories start; see `VideoNetwork`.
         metadata: What the network in the file knows, if it contains a `VideoNetwork`.
+        random: Whether its weights are random.
     """
 
     model: keras.Model
@@ -55,6 +56,7 @@ class LoadedModel:
     plan_defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     start: str = "zeros"
     metadata: Metadata | None = None
+    random: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -152,7 +154,7 @@ def load_frame_model(
             network does not have one of the options, or not of this type.
     """
     path = pathlib.Path(name)
-    if path.suffix == ".keras" or path.exists():
+    if is_saved_model(name):
         if size is not None or weights is not None or options:
             raise ModelError(
                 f"{path} is a saved model. Expected no size, weights or options. Received: "
@@ -167,7 +169,14 @@ def load_frame_model(
         return _build_published(str(name).lower(), shape, weights, pixels, options)
     builder = _application(str(name))
     model = _build(builder, shape, {"weights": weights, **options})
-    return LoadedModel(model, RANGES[pixels] if pixels else preprocessing(builder))
+    prepare = RANGES[pixels] if pixels else preprocessing(builder)
+    return LoadedModel(model, prepare, random=weights is None)
+
+
+def is_saved_model(name: str | os.PathLike) -> bool:
+    """Return whether a model is the path of a file, and not the name of a network."""
+    path = pathlib.Path(name)
+    return path.suffix == ".keras" or path.exists()
 
 
 def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
@@ -200,9 +209,8 @@ def _build_published(
         options["weights"] = weights
         if architecture.application and not pixels:
             prepare = preprocessing(getattr(keras.applications, architecture.application))
-    return LoadedModel(
-        _build(architecture.build, shape, options), prepare, plan_defaults=plan_defaults(name)
-    )
+    model, random = _build(architecture.build, shape, options), options.get("weights") is None
+    return LoadedModel(model, prepare, plan_defaults=plan_defaults(name), random=random)
 
 
 def _check_weights(name: str, weights: str) -> None:

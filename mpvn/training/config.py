@@ -157,20 +157,24 @@ def _plan() -> dict[str, Any]:
 def _optimizer() -> dict[str, Any]:
     return {
         "name": "sgd",  # or adam
-        # Linear scaling rule: with k times as many clips per update (batch_size, accumulate), take
-        # k times the rate, and a warm-up (Temporal Shift Module, section 7.3).
         "learning_rate": 0.1,
+        # Clips per update that this rate is for. Linear scaling rule: with k times as many
+        # (batch_size, accumulate) the rate is k times as high, and needs a warm-up (Temporal Shift
+        # Module, section 7.3). None: the rate is as given.
+        "base_batch": optional(int),
         "momentum": 0.9,  # of sgd
         # Decay per unit of the learning rate, as in Keras: apart from the momentum. In PyTorch the
         # momentum m multiplies it by 1 / (1 - m).
         "weight_decay": optional(float),
+        "policy": optional(str),  # rates and decay by weight: tsm (see mpvn.training.policies)
+        # In addition to those of the policy:
         "decay_exclude": (),  # patterns of weights that do not decay, such as "*/bias"
         "rates": (),  # pairs of a pattern and the factor of the learning rate of these weights
         "clip_norm": optional(float),  # largest norm of the gradient; None: not clipped
         "schedule": "constant",  # or steps, cosine
         "boundaries": (),  # steps: when the rate falls, in the unit of the training length
         "factor": 0.1,  # steps: factor by which the rate falls
-        "warm_up": 0,  # cosine: length of the warm-up, in the unit of the training length
+        "warm_up": 0,  # length of the linear rise to the rate, in the unit of the training length
     }
 
 

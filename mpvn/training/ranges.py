@@ -73,6 +73,7 @@ RANGES = {
     "model.shortcuts": _COUNT,
     "plan.subnetworks": _COUNT,
     "optimizer.learning_rate": _NOT_NEGATIVE,
+    "optimizer.base_batch": _COUNT,
     "optimizer.momentum": _SHARE,
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.clip_norm": _POSITIVE,

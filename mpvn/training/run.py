@@ -11,6 +11,7 @@ ended. So a run that is killed and started again ends with the same weights.
 import dataclasses
 import math
 import os
+import sys
 import time
 from typing import Any
 
@@ -23,6 +24,7 @@ from mpvn.training.build import Experiment, build
 from mpvn.training.callbacks import FiniteLoss, Progress, Stop
 from mpvn.training.checkpoint import save_checkpoint
 from mpvn.training.evaluation import evaluate, example, load_weights, pipeline_errors
+from mpvn.training.first_words import first_words
 from mpvn.training.lock import FolderLock
 from mpvn.training.run_data import RunData
 from mpvn.training.run_folder import RunFolder
@@ -71,6 +73,9 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
         folder.start(config)
         state = _State(**folder.restore(experiment.network, experiment.optimizers))
         folder.drop_rows_after(state.step)
+        if not state.step:
+            for line in first_words(config, experiment.length):
+                print(line, file=sys.stderr)
         with (
             TensorBoard(folder) as board,
             Stop() as stop,

@@ -91,3 +91,12 @@ def test_batch_norms_can_be_frozen(mode: str, trained: set[str]) -> None:
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="config.training.batch_norm.*Did you mean 'frozen'"):
         set_batch_norm(network(), config(batch_norm="freeze"))
+
+
+@pytest.mark.parametrize("mode", ["frozen", "frozen_but_first"])
+def test_a_network_without_batch_norm_to_freeze_is_refused(mode: str) -> None:
+    frame = keras.Input((4,))
+    x = layers.BatchNormalization()(frame) if mode == "frozen_but_first" else frame
+    subject = VideoNetwork(keras.Model(frame, layers.Dense(2)(x), name="small"))
+    with pytest.raises(ValueError, match=f"batch norms to freeze. Received: {mode}, and 'small'"):
+        set_batch_norm(subject, config(batch_norm=mode))

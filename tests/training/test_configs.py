@@ -180,7 +180,7 @@ def test_a_config_edits_its_sibling() -> None:
         (
             "tsm_something_v1_resnet50_flow",
             "tsm_something_v1_resnet50",
-            {"data.flow.stack", "data.flow.method", "optimizer.rates"},
+            {"data.flow.stack", "data.flow.method"},
         ),
     ):
         first, second = keys(base), keys(name)

@@ -64,9 +64,46 @@ def test_schedules_are_in_the_unit_of_the_length() -> None:
     config.optimizer.schedule, config.optimizer.warm_up = "cosine", 2
     config.training.accumulate = 1
     assert rates(config, length, 9)[0:9:4] == pytest.approx([0, 1, 0])
-    config.optimizer.schedule = "constant"
-    with pytest.raises(ValueError, match="warm_up: expected config.optimizer.schedule=cosine"):
-        rates(config, length, 1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]),
+        ("steps", [0, 0.25, 0.5, 0.75, 1, 1, 1, 0.1]),
+        ("cosine", [0, 0.25, 0.5, 0.75, 1, 0.853553, 0.5, 0.146447]),
+    ],
+)
+def test_every_schedule_has_a_warm_up(schedule: str, expected: list[float]) -> None:
+    config = small_config(
+        training__steps=8,
+        optimizer__schedule=schedule,
+        optimizer__boundaries=(6,),
+        optimizer__warm_up=4,
+        optimizer__learning_rate=1.0,
+    )
+    length = training_length(config, videos=4)
+    optimizer = build_optimizer(config, length)
+    copy = type(optimizer).from_config(optimizer.get_config())  # as SidewaysTrainer makes them
+    for each in (optimizer, copy):
+        found = [float(each._learning_rate(number)) for number in range(8)]
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_rate_grows_with_the_clips_of_an_update() -> None:
+    """16 joined clips, twice 4 of 2, where the rate is for 4: four times the rate."""
+    config = small_config(
+        training__batch_size=4,
+        training__accumulate=2,
+        clip__montage=2,
+        optimizer__learning_rate=0.1,
+        optimizer__schedule="steps",
+        optimizer__boundaries=(1,),
+    )
+    length = training_length(config, videos=4)
+    assert rates(config, length, 3) == pytest.approx([0.1, 0.1, 0.01])
+    config.optimizer.base_batch = 4
+    assert rates(config, length, 3) == pytest.approx([0.4, 0.4, 0.04])
 
 
 def test_a_run_of_epochs_evaluates_by_epochs(tmp_path: pathlib.Path) -> None:

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from small_runs import small_config
 
+from mpvn import VideoNetwork
 from mpvn.training import build
-from mpvn.training.optimizers import SGD, Adam, check_patterns
+from mpvn.training.optimizers import SGD, Adam, check_patterns, factor_of, matches
+from mpvn.training.policies import POLICIES
 
 DECAY_EXCLUDE = ("*/bias", "*/gamma", "*/beta")
 RATES = (("*/bias", 2.0), ("head.*", 5.0))
@@ -93,6 +95,62 @@ def test_a_run_trains_with_the_rates_of_its_config() -> None:
     with pytest.raises(
         ValueError, match=r"config.optimizer.decay_exclude: .*linear.*Received: 'head/"
     ):
+        build(config)
+
+
+def test_the_policy_of_tsm_is_that_of_its_authors() -> None:
+    """By `get_optim_policies`. The dense layer before the last convolution is not a classifier."""
+    layers = keras.layers
+    frame = keras.Input((8, 8, 10))  # optical flow
+    x = layers.BatchNormalization(name="stem.norm")(layers.Conv2D(4, 3, name="stem.conv")(frame))
+    gate = layers.Dense(4, name="block.gate")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(gate)])
+    x = layers.DepthwiseConv2D(3, name="block.depthwise")(x)
+    x = layers.GlobalAveragePooling2D()(layers.SeparableConv2D(4, 1, name="block.conv")(x))
+    x = layers.Dense(4, name="head.[0]", use_bias=False)(x)
+    network = VideoNetwork(keras.Model(frame, layers.Dense(3, name="head.logits")(x)))
+    policy = POLICIES["tsm"](network)
+    expected = {
+        "stem.conv/kernel": (5, True),
+        "stem.conv/bias": (10, False),
+        "stem.norm/gamma": (1, False),
+        "stem.norm/beta": (1, False),
+        "block.gate/kernel": (1, True),
+        "block.gate/bias": (2, False),
+        "block.depthwise/kernel": (1, True),
+        "block.depthwise/bias": (2, False),
+        "block.conv/depthwise_kernel": (1, True),
+        "block.conv/pointwise_kernel": (1, True),
+        "block.conv/bias": (2, False),
+        "head.[0]/kernel": (5, True),
+        "head.logits/kernel": (5, True),
+        "head.logits/bias": (10, False),
+    }
+    assert {v.path for v in network.trainable_variables} == expected.keys()
+    assert expected == {
+        path: (factor_of(path, policy.rates), not matches(path, policy.decay_exclude))
+        for path in expected
+    }
+
+
+def test_a_classifier_may_be_a_convolution() -> None:
+    frame = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, use_bias=False, name="stem")(frame)
+    model = keras.Model(frame, keras.layers.Conv2D(2, 6, use_bias=False, name="logits")(x))
+    assert POLICIES["tsm"](VideoNetwork(model)) == ((), (("logits/*", 5.0),))
+
+
+def test_the_patterns_of_a_config_add_to_its_policy() -> None:
+    config = small_config(optimizer__policy="tsm", optimizer__rates=(("conv1.*/kernel", 0.5),))
+    optimizer = build(config).model.optimizer
+    factors = {
+        variable.path: factor
+        for variable, factor in zip(optimizer._trainable_variables, optimizer._factors, strict=True)
+    }
+    expected = {"conv1.conv/kernel": 0.5, "linear.logits/kernel": 5, "linear.logits/bias": 10}
+    assert {path: factor for path, factor in factors.items() if factor != 1} == expected
+    config.optimizer.policy = "tms"
+    with pytest.raises(ValueError, match=r"config.optimizer.policy.*Did you mean 'tsm'"):
         build(config)
 
 

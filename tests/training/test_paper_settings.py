@@ -113,8 +113,7 @@ def test_the_settings_of_temporal_shift_module(name: str) -> None:
     assert [boundary / epochs for boundary in optimizer.boundaries] == pytest.approx([0.4, 0.8])
     assert (optimizer.learning_rate, optimizer.factor, optimizer.momentum) == (rate, 0.1, 0.9)
     assert optimizer.weight_decay == pytest.approx(1e-4 / (1 - optimizer.momentum))
-    assert optimizer.decay_exclude == ("*/bias", "*/gamma", "*/beta")
-    assert optimizer.rates == (("*/bias", 2.0), ("head.*", 5.0))
+    assert optimizer.policy == "tsm"
     assert config.model.options.dropout == dropout
     assert config.clip.sampling == ("dense" if "kinetics" in name else "segments")
     assert config.augmentation.flip == ("something" not in name and "jester" not in name)

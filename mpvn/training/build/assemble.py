@@ -11,12 +11,11 @@ from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prep
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network, warn_of_short_clips
-from mpvn.training.build.optimizer import build_optimizer
+from mpvn.training.build.optimizer import build_optimizer, build_policy
 from mpvn.training.build.pretrained import build_distillation, load_initial_weights
 from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
-from mpvn.training.optimizers import check_patterns
 from mpvn.training.options import check_options
 from mpvn.training.ranges import check_ranges
 
@@ -55,11 +54,10 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     model: keras.Model = trainer or network
     if to_train and config.teacher:
         model = build_distillation(config, network, task, names)
-    optimizer = config.optimizer
-    check_patterns(network, optimizer.decay_exclude, optimizer.rates, "config.optimizer.")
+    policy = build_policy(config, network)
     updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
     model.compile(
-        build_optimizer(config, length, updates),
+        build_optimizer(config, length, updates, policy),
         task.loss,
         weighted_metrics=_metrics(config, task),
         jit_compile=False,

@@ -27,14 +27,21 @@ def set_batch_norm(network: VideoNetwork, config: ConfigDict) -> None:
     """Freeze batch norms of `network` in place, and set the momentum of the others.
 
     Raises:
-        ValueError: `training.batch_norm` is unknown.
+        ValueError: `training.batch_norm` is unknown, or there is no batch norm to freeze.
     """
     mode, momentum = config.training.batch_norm, config.training.batch_norm_momentum
     if mode not in MODES:
         raise unknown("config.training.batch_norm", mode, MODES)
     ticks = _ticks(network, config)
     if mode != "trained":
-        for norm in [*ticks][mode == "frozen_but_first" :]:
+        frozen = [*ticks][mode == "frozen_but_first" :]
+        if not frozen:
+            raise ValueError(
+                f"config.training.batch_norm: expected a network with batch norms to freeze. "
+                f"Received: {mode}, and {network.frame_model.name!r} with {len(ticks)}. Set "
+                "config.training.batch_norm=trained"
+            )
+        for norm in frozen:
             norm.trainable = False
     if momentum is not None:
         for norm, count in ticks.items():
