@@ -1,8 +1,8 @@
 """The frame 8 frames ahead, by Skip-Sideways (supplement), on HMDB51.
 
-Full-Res in 8 units with shortcuts of offset 3; without them, `--config.model.shortcuts='()'`, this
-is Sideways. The paper gives the network, Adam and the cosine schedule; clips, batches and the rate
-are our choice.
+Full-Res in 8 units with shortcuts of offset 3; without them,
+`--config.model.surgery.shortcuts=False`, this is Sideways. The paper gives the network, Adam and
+the cosine schedule; clips, batches and the rate are our choice.
 
 Takes: 30,000 updates on batches of 8 clips, 64 frames of 224x224 each; the time has not been
 measured here. Expect: Skip-Sideways better than Sideways (paper); its values are not stated here.
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.task.options = {"ahead": 8}
     config.model.name = "full_res"
     config.model.options = {"block": 2}
-    config.model.shortcuts = (3,)
+    config.model.surgery = {"shortcuts": {"offsets": (3,)}}
     config.plan.subnetworks = 8
     config.optimizer.schedule = "cosine"
     config.training.update_every = None
@@ -33,4 +33,4 @@ def get_config() -> ConfigDict:
 
 
 def get_grid() -> dict[str, tuple[Any, ...]]:
-    return {"model.shortcuts": ((3,), ())}
+    return {"method": {"Skip-Sideways": {}, "Sideways": {"model.surgery.shortcuts": False}}}

@@ -1,9 +1,9 @@
 """VGG-16 for actions on HMDB51, by Skip-Sideways in 8 units of two layers (supplement).
 
 From the third on, units read two frames at once, by shortcuts of offset 3; the input's 2x2 blocks
-of pixels are moved into the channels. Without shortcuts, `--config.model.shortcuts='()'`, this is
-Sideways. UCF101: `--config.data.name=ucf101`. The papers give the network, Adam and the cosine
-schedule; clips, batches and rates are our choice.
+of pixels are moved into the channels. Without shortcuts, `--config.model.surgery.shortcuts=False`,
+this is Sideways. UCF101: `--config.data.name=ucf101`. The papers give the network, Adam and the
+cosine schedule; clips, batches and rates are our choice.
 
 Grids of `mpvn sweep --grid`, Skip-Sideways against Sideways: `figure_3`, the supplement's learning
 rates; `figure_4`, its frame rates, 30, 15, 7 and 4 per second, in training and evaluation;
@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from mpvn.training import sibling
 
-METHODS = {"Skip-Sideways": {}, "Sideways": {"model.shortcuts": ()}}
+METHODS = {"Skip-Sideways": {}, "Sideways": {"model.surgery.shortcuts": False}}
 LEARNING_RATES = (1.0, 0.1, 0.01)
 STRIDES = (1, 2, 4, 8)
 
@@ -29,12 +29,12 @@ def get_config() -> ConfigDict:
     config = sibling(__file__, "sideways_hmdb51_vgg8").get_config()
     config.model.name = "vgg16"
     config.model.options = {"block": 2, "dropout": 0.0}
-    config.model.shortcuts = (3,)
+    config.model.surgery = {"shortcuts": {"offsets": (3,)}}
     return config
 
 
 def get_grid() -> dict[str, Any]:
-    return {"model.shortcuts": ((3,), ()), "optimizer.learning_rate": (1e-4, 1e-5)}
+    return {"method": METHODS, "optimizer.learning_rate": (1e-4, 1e-5)}
 
 
 def get_grid_figure_3() -> dict[str, Any]:

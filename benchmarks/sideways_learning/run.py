@@ -96,7 +96,7 @@ def autoencoding() -> Iterator[Setting]:
 def future_frame() -> Iterator[Setting]:
     """Yield networks with and without shortcuts, which give access to motion."""
     common = {"training.steps": 100, "training.evaluate_every": 100}
-    alone = {"model.shortcuts": ()}
+    alone = {"model.surgery.shortcuts": False}
     for name, changes in {
         "Skip-Sideways": {},
         "Sideways": alone,
@@ -106,7 +106,7 @@ def future_frame() -> Iterator[Setting]:
         yield Setting(name, {**common, **changes})
 
 
-NETWORKS = {"Skip-Sideways": {"model.shortcuts": (3,)}, "Sideways": {}}
+NETWORKS = {"Skip-Sideways": {"model.surgery.shortcuts.offsets": (3,)}, "Sideways": {}}
 """With shortcuts from the third unit on, and without."""
 
 FRAME_RATES = (12.5, 6.25, 3.125)

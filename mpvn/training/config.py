@@ -133,10 +133,10 @@ def _model() -> dict[str, Any]:
         "pixels": optional(str),  # input range: 0..255, 0..1 or -1..1; None: that of the weights
         "initial": optional(str),  # folder of a run whose weights are loaded where they fit
         "options": {},  # options of the network's builder
-        "shortcuts": (),  # offsets of shortcuts between units, such as (3,) for Skip-Sideways
-        "merge": "project",  # how shortcuts merge: project or add
-        "recurrent": (),  # units or layers after which a recurrent layer keeps a memory
-        "cell": "gru",  # that of recurrent layers: gru or lstm
+        # What to insert into the network: options of the operations shift, inflate, shortcuts and
+        # recurrent, such as {"shift": {"temporal_padding": "causal"}}; see
+        # mpvn.models.surgery.operations.
+        "surgery": {},
         "frozen": (),  # units or layers that are not trained
         "start": "zeros",  # what memories start from: zeros, or primed (by the first frame)
     }

@@ -1,15 +1,16 @@
 """Options of networks, data sets and tasks, checked against the function that takes them.
 
-Four groups of a config hold keyword arguments of a function that the config names:
+Groups of a config hold keyword arguments of a function that the config names:
 
     model.options       the builder of the network `model.name`
+    model.surgery.NAME  the operation NAME of `mpvn.models.surgery.operations`, if there is this key
     data.train          the reader of the data set `data.name`, for the training split
     data.evaluation     the same, for the evaluation split
     task.options        the task `task.name`
 
 Any argument of that function may be set, whether the config file lists it or not. On the command
 line values are Python literals, and everything else is a string. Types are those of
-`mpvn.arguments`.
+`mpvn.arguments`. `--config.model.surgery.NAME=True` operates with the defaults, and `=False` not.
 
 Limitations: Misspelled options of a builder that takes `**kwargs` are found only when the builder
 is called.
@@ -26,9 +27,18 @@ from ml_collections import ConfigDict
 from mpvn.arguments import argument_kinds, check_kind, fits, literal
 from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.models.loading import ModelError, network_builder
+from mpvn.models.surgery.operations import OPERATIONS, operation_options
 from mpvn.tasks.registry import TASKS
 
-GROUPS = ("model.options", "data.train", "data.evaluation", "task.options")
+SURGERY = "model.surgery"
+
+GROUPS = (
+    "model.options",
+    *(f"{SURGERY}.{name}" for name in OPERATIONS),
+    "data.train",
+    "data.evaluation",
+    "task.options",
+)
 
 _NOT_OPTIONS = {
     "model": {"input_shape"},
@@ -52,8 +62,12 @@ class _Options(NamedTuple):
 
 
 def option_group(key: str) -> str | None:
-    """Return the group that the dotted `key` belongs to, or None if it is not an option."""
-    return next((g for g in GROUPS if key == g or key.startswith(f"{g}.")), None)
+    """Return the group that the dotted `key` belongs to, or None if it is not an option.
+
+    That of an operation that does not exist is `SURGERY`.
+    """
+    groups = (*GROUPS, SURGERY)
+    return next((g for g in groups if key == g or key.startswith(f"{g}.")), None)
 
 
 def set_option(config: ConfigDict, key: str, text: str) -> None:
@@ -70,25 +84,56 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
     group = option_group(key)
     if group is None:
         raise ValueError(f"config.{key}: expected a key of {', '.join(GROUPS)}. Received: {key!r}")
-    values = config[group]
-    if key == group:
-        replaced = literal(text)
-        if not isinstance(replaced, dict):
-            raise ValueError(f"config.{key}: expected a dict such as {{'a': 1}}. Received: {text}")
-        with values.unlocked():
-            for name in list(values):
-                del values[name]
-            values.update(replaced)
-        return
-    name = key.removeprefix(f"{group}.")
-    options = _accepted(config, group)
-    value = literal(text)
+    if group == SURGERY:
+        _set_surgery(config, key, text)
+    elif key == group:
+        _set_group(config, group, text)
+    else:
+        _set_one(config, group, key.removeprefix(f"{group}."), text)
+
+
+def _set_group(config: ConfigDict, group: str, text: str) -> None:
+    """Set all options of a group; of an operation, also whether it is applied at all."""
+    replaced = literal(text)
+    parent, _, name = group.rpartition(".")
+    if parent == SURGERY and isinstance(replaced, bool | None):
+        replaced = {} if replaced else None
+    elif not isinstance(replaced, dict):
+        raise ValueError(f"config.{group}: expected a dict such as {{'a': 1}}. Received: {text}")
+    with config[parent].unlocked():
+        if name in config[parent]:
+            del config[parent][name]
+        if replaced is not None:
+            config[parent][name] = replaced
+
+
+def _set_surgery(config: ConfigDict, key: str, text: str) -> None:
+    """Set all operations, or raise ValueError for one that does not exist."""
+    replaced = literal(text)
+    if key != SURGERY:
+        name = key.removeprefix(f"{SURGERY}.").partition(".")[0]
+        raise unknown(f"config.{SURGERY} has no operation {name!r}", name, OPERATIONS)
+    if not isinstance(replaced, dict) or not all(isinstance(x, dict) for x in replaced.values()):
+        raise ValueError(
+            f"config.{key}: expected a dict of dicts, such as {{'shift': {{'divisor': 8}}}}. "
+            f"Received: {text}"
+        )
+    _set_group(config, key, text)
+
+
+def _set_one(config: ConfigDict, group: str, name: str, text: str) -> None:
+    """Set an option of a group."""
+    parent, _, last = group.rpartition(".")
+    options, value = _accepted(config, group), literal(text)
     if options is not None:
         kind = _kind(options, group, name)
         if isinstance(value, list):
             value = tuple(value)
         value = value if fits(value, kind) or not fits(text, kind) else text
-        check_kind(value, kind, f"config.{key}")
+        check_kind(value, kind, f"config.{group}.{name}")
+    if last not in config[parent]:
+        _set_group(config, group, "{}")
+    values = config[group]
     with values.unlocked(), values.ignore_type():
         values[name] = value
 
@@ -124,9 +169,13 @@ def check_options(config: ConfigDict) -> None:
     Raises:
         ValueError: there is no such option, or a value has the wrong type.
     """
+    for name in config[SURGERY]:
+        if name not in OPERATIONS:
+            raise unknown(f"config.{SURGERY} has no operation {name!r}", name, OPERATIONS)
     for group in GROUPS:
+        parent, _, last = group.rpartition(".")
         options = _accepted(config, group)
-        if options is not None:
+        if options is not None and last in config[parent]:
             for name, value in config[group].items():
                 check_kind(value, _kind(options, group, name), f"config.{group}.{name}")
 
@@ -145,6 +194,9 @@ def unknown(context: str, name: str, known: Iterable[str], remedy: str = "") -> 
 
 def _accepted(config: ConfigDict, group: str) -> _Options | None:
     """Return what the function of a group accepts; None if there is no such function."""
+    if group.startswith(SURGERY):
+        operation = group.removeprefix(f"{SURGERY}.")
+        return _Options(operation, operation_options(operation), True)
     part = group.partition(".")[0]
     name = config[part].name
     finders: Mapping[str, Callable] = {"model": _network, "data": SETS.get, "task": TASKS.get}

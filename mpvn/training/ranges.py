@@ -70,7 +70,6 @@ RANGES = {
     "augmentation.hue": Range(0, 0.5),
     "task.latency": _NOT_NEGATIVE,
     "model.size": _COUNT,
-    "model.shortcuts": _COUNT,
     "plan.subnetworks": _COUNT,
     "optimizer.learning_rate": _NOT_NEGATIVE,
     "optimizer.base_batch": _COUNT,

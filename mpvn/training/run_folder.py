@@ -304,11 +304,12 @@ def _with_tuples(value: Any) -> Any:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of `tree` by dotted name."""
+    """Return the leaves of `tree` by dotted name. An empty dict is a leaf."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        leaves |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        inner = isinstance(value, Mapping) and value
+        leaves |= flat(value, f"{name}.") if inner else {name: value}
     return leaves
 
 

@@ -175,8 +175,8 @@ def test_a_sweep_refuses(tmp_path: pathlib.Path, config_file: pathlib.Path) -> N
 
 
 def test_values_on_the_command_line_may_be_tuples() -> None:
-    key, values = cli.sweep._grid_key("model.shortcuts=(3,),(),((1, 2), 4),5")
-    assert (key, values) == ("model.shortcuts", ["(3,)", "()", "((1, 2), 4)", "5"])
+    key, values = cli.sweep._grid_key("model.surgery.shortcuts.offsets=(3,),(),((1, 2), 4),5")
+    assert (key, values) == ("model.surgery.shortcuts.offsets", ["(3,)", "()", "((1, 2), 4)", "5"])
 
 
 def test_networks_are_told_apart_by_what_decides_them(

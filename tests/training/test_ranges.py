@@ -26,7 +26,7 @@ def numeric_keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 def test_every_number_has_a_range() -> None:
-    sequences = {"optimizer.boundaries", "model.shortcuts"}  # Empty by default.
+    sequences = {"optimizer.boundaries"}  # Empty by default.
     assert set(RANGES) == numeric_keys(_defaults()) | sequences
 
 
@@ -35,7 +35,7 @@ def test_a_number_below_its_range_is_refused_by_name(key: str) -> None:
     allowed = RANGES[key]
     low = allowed.low if allowed.above else allowed.low - 1
     value = (int(low), 1) if "scale" in key and "views" not in key else int(low)
-    value = (value,) if key in ("optimizer.boundaries", "model.shortcuts") else value
+    value = (value,) if key == "optimizer.boundaries" else value
     with pytest.raises(ValueError, match=f"^config.{key}: expected a number .* Received"):
         override(base_config(), [f"--config.{key}={value}"])
 

@@ -1,6 +1,6 @@
 """Adds shortcuts over units to a network that has none, as *Skip-Sideways* does to a chain.
 
-    shortcuts=(3,)      unit 3 reads units 2 and 0, unit 4 reads units 3 and 1, ...
+    offsets=(3,)        unit 3 reads units 2 and 0, unit 4 reads units 3 and 1, ...
 
 When every connection between units takes one step, the shorter path delivers a newer frame, so
 units see motion (*Gradient Forward-Propagation for Large-Scale Temporal Video Modelling*, CVPR
@@ -20,7 +20,7 @@ from mpvn.plan.units import UNIT_SEPARATOR, units
 
 def insert_shortcuts(
     model: keras.Model,
-    shortcuts: Sequence[int] = (3,),
+    offsets: Sequence[int] = (3,),
     merge: str = "project",
     *,
     starts: Sequence[str] | None = None,
@@ -30,7 +30,7 @@ def insert_shortcuts(
 
     Args:
         model: A functional model over one frame, a chain of units. It is not changed.
-        shortcuts: Offsets, at least 2. For each offset k, unit l reads unit l - k besides unit
+        offsets: Ints, at least 2. For each offset k, unit l reads unit l - k besides unit
             l - 1, for all l >= k.
         merge: `"project"` or `"add"`; see `keras_layers.ShortcutMerge`. (Concatenation would
             change the number of channels that existing layers read.)
@@ -43,15 +43,15 @@ def insert_shortcuts(
         `unit.merge`.
 
     Raises:
-        ValueError: If `shortcuts` or `merge` are out of range, there are no units, no unit is far
+        ValueError: If `offsets` or `merge` are out of range, there are no units, no unit is far
             enough from the first one, or the shapes cannot be merged.
     """
-    _check(shortcuts, merge, model)
+    _check(offsets, merge, model)
     graph = read_graph(model)
     firsts = _first_nodes(graph, starts)
-    if len(firsts) <= min(shortcuts):
+    if len(firsts) <= min(offsets):
         raise ValueError(
-            f"Cannot insert shortcuts into {model.name!r}. Expected more than {min(shortcuts)} "
+            f"Cannot insert shortcuts into {model.name!r}. Expected more than {min(offsets)} "
             f"units, the smallest offset. Received: {len(firsts)} units. Give smaller offsets, or "
             "more units with starts=[...]."
         )
@@ -62,7 +62,7 @@ def insert_shortcuts(
 
     def read(values: dict[int, keras.KerasTensor], tensor: int, reader: Node) -> keras.KerasTensor:
         unit = unit_of[reader.index]
-        earlier = [sent[unit - k] for k in sorted(set(shortcuts)) if k <= unit]
+        earlier = [sent[unit - k] for k in sorted(set(offsets)) if k <= unit]
         if not earlier or tensor != sent[unit - 1]:
             return values[tensor]
         if unit not in merged:
@@ -76,9 +76,9 @@ def insert_shortcuts(
     return rebuild(graph, read, name or f"{model.name}_shortcut")
 
 
-def _check(shortcuts: Sequence[int], merge: str, model: keras.Model) -> None:
-    check_shortcuts(shortcuts, f"{model.name!r}")
-    if not shortcuts:
+def _check(offsets: Sequence[int], merge: str, model: keras.Model) -> None:
+    check_shortcuts(offsets, f"{model.name!r}")
+    if not offsets:
         raise ValueError(f"Invalid shortcuts of {model.name!r}. Expected offsets. Received: none")
     ShortcutMerge(merge)  # raises for unknown merges
     if merge == "concatenate":

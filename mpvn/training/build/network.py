@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import keras
 from ml_collections import ConfigDict
 
-from mpvn.models import insert_recurrent, insert_shortcuts, load_frame_model
+from mpvn.models import load_frame_model
+from mpvn.models.surgery.operations import operate
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.plan.assignment import BRANCHES
@@ -35,10 +36,7 @@ def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3
         channels=channels,
     )
     frame_model = loaded.over_clips()
-    if config.model.shortcuts:
-        frame_model = insert_shortcuts(frame_model, config.model.shortcuts, config.model.merge)
-    if config.model.recurrent:
-        frame_model = insert_recurrent(frame_model, config.model.recurrent, config.model.cell)
+    frame_model = operate(frame_model, config.model.surgery.to_dict())
     _freeze(frame_model, config.model.frozen)
     plan = dict(config.plan)
     if decides_subnetworks(config.plan):
