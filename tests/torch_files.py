@@ -33,15 +33,15 @@ class View:
 
 def write(saved: Any, path: pathlib.Path, legacy: bool = False) -> pathlib.Path:
     """Write an object as `torch.save` does, in the zip format or in that before PyTorch 1.6."""
-    content, storages = _pickled(saved, legacy)
+    content, storages = pickled(saved, legacy)
     if legacy:
         _write_legacy(path, content, storages)
     else:
-        _write_zip(path, content, storages)
+        write_zip(path, content, storages)
     return path
 
 
-def _write_zip(path: pathlib.Path, content: bytes, storages: list[Storage]) -> None:
+def write_zip(path: pathlib.Path, content: bytes, storages: list[Storage]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
         archive.writestr("archive/byteorder", "little")
@@ -57,7 +57,7 @@ def _write_legacy(path: pathlib.Path, content: bytes, storages: list[Storage]) -
     path.write_bytes(b"".join([*header, content, keys, *values]))
 
 
-def _pickled(saved: Any, legacy: bool) -> tuple[bytes, list[Storage]]:
+def pickled(saved: Any, legacy: bool) -> tuple[bytes, list[Storage]]:
     """The pickle of an object as PyTorch makes it, and the storages that it refers to."""
     torch, utils = _torch_modules()
     storages: list[Storage] = []

@@ -30,7 +30,7 @@ from mpvn.models.torch.names import (
     checkpoint_names,
     module_name,
 )
-from mpvn.models.torch.reader import CheckpointError, read_checkpoint
+from mpvn.models.torch.reader import CheckpointError, read_checkpoint, read_shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,8 @@ def import_torch(model: keras.Model, path: str | os.PathLike, *, exact: bool = T
     Args:
         model: Built by `tsm_resnet` or `tsm_mobilenet_v2`, or one of these without shifts after
             `insert_temporal_shift`.
-        path: A `.pth` or `.pth.tar` file.
+        path: A `.pth`, `.pth.tar` or `.safetensors` file. Of training checkpoints, the weights are
+            read; see `read_checkpoint`.
         exact: True requires the checkpoint's own network. False, for networks that are trained
             next, allows three differences. A classifier of another number of classes keeps its
             weights, and so do non-local blocks if the file has none. If frames do not have three
@@ -116,11 +117,11 @@ def class_count(path: str | os.PathLike) -> int:
         CheckpointError: If the file cannot be read, or has no classifier.
         FileNotFoundError: If the file does not exist.
     """
-    tensors = read_checkpoint(path)
-    key = checkpoint_names(tensors).keys.get("fc.bias")
-    if key is None:
+    shapes = read_shapes(path)
+    key = checkpoint_names(shapes).keys.get("fc.bias")
+    if key is None or len(shapes[key]) != 1:
         raise CheckpointError(f"The checkpoint {path} has no classifier. Set the number of classes")
-    return tensors[key].size
+    return shapes[key][0]
 
 
 # --- the weights of a network --------------------------------------------------------------------
@@ -157,7 +158,7 @@ class _Weight:
 def _weights(model: keras.Model) -> Iterator[_Weight]:
     mobilenet = _is_mobilenet(model)
     for layer in model.layers:
-        if not layer.variables:
+        if not layer.weights:  # dropout has a seed, which is a variable
             continue
         if isinstance(layer, layers.GroupNormalization):
             raise CheckpointError(
@@ -177,7 +178,7 @@ def _weights(model: keras.Model) -> Iterator[_Weight]:
 def _weights_of_layer(layer: keras.layers.Layer, module: str) -> Iterator[_Weight]:
     if isinstance(layer, layers.BatchNormalization):
         parts = ("weight", "bias", "running_mean", "running_var")
-        for part, variable in zip(parts, layer.variables, strict=True):
+        for part, variable in zip(parts, layer.weights, strict=True):
             yield _Weight(f"{module}.{part}", variable, (0,), 1)
     elif isinstance(layer, NonLocal):
         for part in (layer.theta, layer.phi, layer.g):  # [out, in, 1, 1, 1] -> [in, out]

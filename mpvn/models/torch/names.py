@@ -17,6 +17,13 @@ from mpvn.models.mobilenet import STAGES
 NO_BIAS = ".nl.W.0.bias"
 """Ending of the weights that mmaction2's non-local blocks lack: the bias before the batch norm."""
 
+_WRAPPERS = re.compile(r"^((module|model|net|network)\.)+(?=.)")
+"""Modules around a network: those of DataParallel, Lightning, and others. `torch.compile` adds
+`_orig_mod` around any module."""
+
+_COUNTERS = re.compile(r"(^|\.)num_batches_tracked$|^(steps|n_averaged)$")
+"""Tensors that count: batches of batch norm, updates of averaged weights."""
+
 _Rule = tuple[str, str | Callable[[re.Match], str]]
 """A pattern and its replacement, as `re.sub` takes them."""
 
@@ -29,7 +36,7 @@ class CheckpointNames:
         layout: `"official"`, `"mmaction2"` or `"torchvision"`.
         keys: The key in the file of each weight, by torchvision's name.
         shifts: The shifted blocks and their placement, such as `"layer1.0 residual"`.
-        counters: Keys of tensors that count batches.
+        counters: Keys of tensors that count batches or updates.
         duplicates: A message for each weight that the file has twice.
     """
 
@@ -42,24 +49,24 @@ class CheckpointNames:
 
 def checkpoint_names(keys: Iterable[str]) -> CheckpointNames:
     """Return the names of a checkpoint's tensors, from their keys in the file."""
-    keys = list(keys)
-    layout, rules = _layout(keys)
-    counters = tuple(key for key in keys if key.endswith(".num_batches_tracked"))
+    inner_of = {key: _WRAPPERS.sub("", key.replace("_orig_mod.", "")) for key in keys}
+    counters = tuple(key for key, inner in inner_of.items() if _COUNTERS.search(inner))
+    layout, rules = _layout(list(inner_of.values()))
     key_of: dict[str, str] = {}
     shifts: set[str] = set()
     duplicates: list[str] = []
-    for key in keys:
+    for key, inner in inner_of.items():
         if key in counters:
             continue
-        name = key.replace(".net.", ".", 1)
+        name = inner.replace(".net.", ".", 1)
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
         if name in key_of:
             duplicates.append(f"{key}: the same weight as {key_of[name]}")
         key_of[name] = key
         block = re.match(r"layer\d\.\d+|features\.\d+", name)
-        if ".net." in key and block:
-            whole_block = re.search(r"layer\d\.\d+\.net\.", key)
+        if ".net." in inner and block:
+            whole_block = re.search(r"layer\d\.\d+\.net\.", inner)
             shifts.add(f"{block[0]} {'in_place' if whole_block else 'residual'}")
     return CheckpointNames(layout, key_of, frozenset(shifts), counters, tuple(duplicates))
 
@@ -69,7 +76,7 @@ def _layout(keys: list[str]) -> tuple[str, tuple[_Rule, ...]]:
     if any(key.startswith("backbone.") for key in keys):
         mobilenet = any(key.startswith("backbone.conv2.") for key in keys)
         return "mmaction2", (*_MMACTION, *(_MMACTION_MOBILENET if mobilenet else _MMACTION_RESNET))
-    if any(re.match(r"(module\.)?(fc\.|features\.\d+\.conv\.\d\.\d)", key) for key in keys):
+    if any(re.match(r"(fc\.|features\.\d+\.conv\.\d\.\d)", key) for key in keys):
         return "torchvision", (*_OFFICIAL, *_TORCHVISION)
     return "official", _OFFICIAL
 
@@ -91,7 +98,7 @@ def _flat_mobilenet_name(match: re.Match) -> str:
 
 
 _OFFICIAL: tuple[_Rule, ...] = (
-    (r"^(module\.)?(base_model\.)?", ""),
+    (r"^base_model\.", ""),
     (r"^(new_fc|classifier(\.1)?)\.", "fc."),
     (r"\.block\.", "."),
     (r"\.nl\.(g|phi)\.0\.", r".nl.\1."),

@@ -1,41 +1,44 @@
-"""Reader for PyTorch checkpoint files (`.pth`, `.pth.tar`), without PyTorch.
+"""Reader for checkpoint files (`.pth`, `.pth.tar`, `.safetensors`), without PyTorch.
 
-A checkpoint is a pickle, and a pickle can run any program. The unpickler here builds tensors,
-containers and plain values, and refuses everything else.
+It reads the zip format of PyTorch 1.6 and later, the format before it, in which the official TSM
+checkpoints are written, and safetensors. Of a training checkpoint it reads the weights only;
+nothing in a file is executed, see `mpvn.models.torch.unpickler`.
 
-It reads the zip format of PyTorch 1.6 and later, and the format before it, in which the official
-TSM checkpoints are written. It does not read the tar files of the first PyTorch versions,
-big-endian files, or views of other storages.
+It does not read the tar files of the first PyTorch versions, big-endian files, sparse or quantized
+tensors, or models that were pickled whole.
 """
 
-import collections
-import dataclasses
+import contextlib
 import io
 import os
-import pathlib
-import pickle
 import tarfile
 import zipfile
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+from mpvn.models.torch import safetensors
+from mpvn.models.torch.class_names import find_class_names
+from mpvn.models.torch.unpickler import Inert, Tensor, Unpickler
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First value of a file from before PyTorch 1.6."""
 
-_DTYPES = {
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": tf.bfloat16.as_numpy_dtype,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
+STATES = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "state_dict_ema",
+    "ema_state_dict",
+    "model_ema",
+)
+"""Keys of training checkpoints under which the weights are. The first that a file has counts, so
+averaged weights (EMA) are read where there are no others."""
 
 
 class CheckpointError(ValueError):
@@ -43,70 +46,121 @@ class CheckpointError(ValueError):
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the tensors of a file that `torch.save` wrote.
+    """Read the weights of a file that `torch.save` or safetensors wrote.
 
     Args:
-        path: A file that contains a state dict, or a dict with one under `"state_dict"`.
+        path: A file that contains a state dict, or a dict with one under a key of `STATES`.
 
     Returns:
-        The tensors by their names in the file, in the file's shapes and dtypes.
+        The tensors by their names in the file, in the file's shapes and dtypes. Entries of the
+        state dict that are not tensors are left out.
 
     Raises:
-        CheckpointError: If the file is damaged, contains something else, or would import code.
+        CheckpointError: If the file is damaged, or contains something else.
         FileNotFoundError: If the file does not exist.
     """
-    content = pathlib.Path(path).read_bytes()
-    try:
-        saved, storages = _read(content)
-        state = saved.get("state_dict", saved)
-        tensors = {key: value for key, value in state.items() if isinstance(value, _Tensor)}
-        if not tensors or len(tensors) < len(state):
-            raise CheckpointError("Expected a state dict of tensors only")
-        return {key: tensor.read(storages) for key, tensor in tensors.items()}
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read the checkpoint {path}. {error}") from None
-    except Exception as error:  # a damaged pickle raises errors of any kind
-        raise CheckpointError(
-            f"Cannot read the checkpoint {path}. It is damaged, truncated, or not written by "
-            f"torch.save ({type(error).__name__}: {error})"
-        ) from error
+    with _opened(path) as file:
+        return {name: file.read(tensor) for name, tensor in _tensors(file.saved).items()}
 
 
-def _read(content: bytes) -> tuple[Any, dict[str, bytes]]:
-    """The saved object, with `_Tensor`s for its tensors, and the bytes of each storage."""
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        return _read_zip(content)
-    if tarfile.is_tarfile(io.BytesIO(content)):
+def read_shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of the tensors that `read_checkpoint` reads, without their values.
+
+    Raises:
+        CheckpointError, FileNotFoundError: As `read_checkpoint`.
+    """
+    with _opened(path) as file:
+        return {name: tensor.shape for name, tensor in _tensors(file.saved).items()}
+
+
+def class_names(path: str | os.PathLike) -> tuple[str, ...]:
+    """Read the names of the classes, in order, of a file that has them; see `find_class_names`.
+
+    Returns:
+        The names; empty if the file has none.
+
+    Raises:
+        CheckpointError, FileNotFoundError: As `read_checkpoint`.
+    """
+    with _opened(path) as file:
+        return find_class_names(file.saved)
+
+
+class _File(NamedTuple):
+    """An open file.
+
+    Attributes:
+        saved: The saved object, with a `Tensor` for each of its tensors.
+        read: Returns the values of one.
+    """
+
+    saved: Any
+    read: Callable[[Tensor], np.ndarray]
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[_File]:
+    """Open a file. Errors in the block are those of the file."""
+    with open(path, "rb") as file:
+        try:
+            yield _open(file)
+        except CheckpointError as error:
+            raise CheckpointError(f"Cannot read the checkpoint {path}. {error}") from None
+        except Exception as error:  # a damaged pickle raises errors of any kind
+            raise CheckpointError(
+                f"Cannot read the checkpoint {path}. It is damaged, truncated, or not written by "
+                f"torch.save ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _open(file: BinaryIO) -> _File:
+    head = file.read(16)
+    file.seek(0)
+    if head.startswith(b"PK\x03\x04"):
+        return _open_zip(file)
+    if safetensors.is_header(head):
+        return _File(*safetensors.open_tensors(file))
+    if tarfile.is_tarfile(file):
         raise CheckpointError(
             "It is a tar file of the first PyTorch versions. Rewrite it in PyTorch with "
             "torch.save(torch.load(path), path)"
         )
-    return _read_legacy(io.BytesIO(content))
+    file.seek(0)
+    return _open_legacy(file)
 
 
-def _read_zip(content: bytes) -> tuple[Any, dict[str, bytes]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        folder = pickled.removesuffix("data.pkl")
-        if f"{folder}byteorder" in archive.namelist():
-            _check_little_endian(archive.read(f"{folder}byteorder") == b"little")
-        saved = _Unpickler(io.BytesIO(archive.read(pickled))).load()
-        stored = [name for name in archive.namelist() if name.startswith(f"{folder}data/")]
-        return saved, {name.removeprefix(f"{folder}data/"): archive.read(name) for name in stored}
+def _open_zip(file: BinaryIO) -> _File:
+    archive = zipfile.ZipFile(file)
+    (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+    folder = pickled.removesuffix("data.pkl")
+    if f"{folder}byteorder" in archive.namelist():
+        _check_little_endian(archive.read(f"{folder}byteorder") == b"little")
+    saved = Unpickler(io.BytesIO(archive.read(pickled))).load()
+    return _File(saved, lambda x: x.read(archive.read(f"{folder}data/{x.storage.key}")))
 
 
-def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, bytes]]:
+def _open_legacy(file: BinaryIO) -> _File:
     """Reads four pickles (magic number, version, system, saved object), storage keys, storages."""
-    if _Unpickler(file).load() != _LEGACY_MAGIC:
+    if Unpickler(file).load() != _LEGACY_MAGIC:
         raise CheckpointError("It was not written by torch.save")
-    _Unpickler(file).load()
-    _check_little_endian(_Unpickler(file).load()["little_endian"])
-    unpickler = _Unpickler(file)
-    saved, storages = unpickler.load(), {}
-    for key in _Unpickler(file).load():
+    Unpickler(file).load()
+    _check_little_endian(Unpickler(file).load()["little_endian"])
+    unpickler = Unpickler(file)
+    saved = unpickler.load()
+    parts: dict[str, tuple[int, int]] = {}  # begin and size in bytes
+    for key in Unpickler(file).load():
         (count,) = np.frombuffer(file.read(8), np.int64)
-        storages[key] = file.read(int(count) * np.dtype(unpickler.dtypes[key]).itemsize)
-    return saved, storages
+        parts[key] = file.tell(), int(count) * np.dtype(unpickler.dtypes[key]).itemsize
+        file.seek(parts[key][1], os.SEEK_CUR)
+    if file.tell() > file.seek(0, os.SEEK_END):
+        raise CheckpointError("It is truncated")
+
+    def read(tensor: Tensor) -> np.ndarray:
+        begin, size = parts[tensor.storage.key]
+        file.seek(begin)
+        return tensor.read(file.read(size))
+
+    return _File(saved, read)
 
 
 def _check_little_endian(little: bool) -> None:
@@ -114,57 +168,40 @@ def _check_little_endian(little: bool) -> None:
         raise CheckpointError("It is big-endian. Expected a little-endian file")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tensor:
-    """The place of a tensor in a storage, in elements."""
+def _tensors(saved: Any) -> dict[str, Tensor]:
+    """Return the tensors of the state dict in `saved`, by name.
 
-    storage: tuple[str, type]  # key and dtype
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    Raises:
+        CheckpointError: There is no state dict, or some tensors cannot be read.
+    """
+    state = _state_dict(saved)
+    if not isinstance(state, Mapping):
+        what = f"an object of {state.path}" if isinstance(state, Inert) else type(state).__name__
+        raise CheckpointError(
+            f"Expected a state dict: tensors by name. Received: {what}. Save the weights by "
+            "torch.save(model.state_dict(), path)"
+        )
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    others = [
+        f"{name} by {value.path}"
+        for name, value in state.items()
+        if isinstance(value, Inert) and "_rebuild_" in value.path
+    ]
+    if others:
+        raise CheckpointError(f"Expected dense tensors. Received: {', '.join(others[:3])}")
+    if not tensors:
+        keys = ", ".join(str(key) for key in list(state)[:8]) or "nothing"
+        raise CheckpointError(
+            "Expected a state dict: tensors by name, alone or in a dict under one of "
+            f"{', '.join(STATES)}. Received: a dict of {keys}"
+        )
+    return tensors
 
-    def read(self, storages: dict[str, bytes]) -> np.ndarray:
-        key, dtype = self.storage
-        values: np.ndarray = np.frombuffer(storages[key], dtype)[self.offset :]
-        last = sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
-        valid = min(self.offset, *self.shape, *self.strides, 0) >= 0
-        if not valid or (0 not in self.shape and last >= len(values)):
-            raise CheckpointError(f"A tensor of shape {self.shape} lies outside its storage")
-        strides = [step * values.itemsize for step in self.strides]
-        return np.lib.stride_tricks.as_strided(values, self.shape, strides).copy()
 
-
-def _build_tensor(storage: tuple, offset: int, shape: tuple, strides: tuple, *_: Any) -> _Tensor:
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds tensors, containers and plain values. Refuses every other class or function."""
-
-    _ALLOWED = {
-        **{("torch", name): dtype for name, dtype in _DTYPES.items()},
-        ("collections", "OrderedDict"): collections.OrderedDict,
-        ("torch", "Size"): tuple,
-        ("torch._utils", "_rebuild_tensor"): _build_tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): _build_tensor,
-        ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-    }
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="utf-8")
-        self.dtypes: dict[str, type] = {}  # of the storages, by key
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise CheckpointError(
-                f"It would import {module}.{name}. Expected tensors and plain values only"
-            )
-        return self._ALLOWED[module, name]
-
-    def persistent_load(self, saved: Any) -> tuple[str, type]:
-        kind, dtype, key, *_ = saved
-        view = saved[5] if len(saved) > 5 else None
-        if kind != "storage" or view is not None:
-            raise CheckpointError(f"Expected whole storages. Received: a view, or a {kind!r}")
-        self.dtypes[key] = dtype
-        return key, dtype
+def _state_dict(saved: Any) -> Any:
+    """Return the innermost state dict that a training checkpoint wraps."""
+    for kind in (Mapping, Inert):
+        for key in STATES if isinstance(saved, Mapping) else ():
+            if isinstance(saved.get(key), kind):
+                return _state_dict(saved[key])
+    return saved
