@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from mpvn.network import VideoNetwork
     from mpvn.plan import Plan, PlanError
     from mpvn.plan.clock import Clock
+    from mpvn.prediction.predictor import predict
 
 __version__ = "0.1.0"
 
-__all__ = ["Clock", "Metadata", "Plan", "PlanError", "VideoNetwork"]
+__all__ = ["Clock", "Metadata", "Plan", "PlanError", "VideoNetwork", "predict"]
 
 _MODULE_OF = {
     "Clock": "mpvn.plan.clock",
@@ -29,6 +30,7 @@ _MODULE_OF = {
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
     "VideoNetwork": "mpvn.network",
+    "predict": "mpvn.prediction.predictor",
 }
 
 

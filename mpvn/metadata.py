@@ -24,6 +24,10 @@ SAMPLINGS = ("consecutive", "segments", "dense")
 """Values of `Metadata.sampling`: neighboring frames; one frame of each of equal parts of a video;
 frames at a distance, which cover a window."""
 
+SHORT = ("error", "loop", "hold")
+"""How to sample a video with fewer frames than a clip: raise an error, start again from the first
+frame, or repeat the last frame."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Metadata:
@@ -43,6 +47,10 @@ class Metadata:
         stride: distance of the frames of a clip, in frames of a video at its own rate.
         sampling: how clips are sampled: `"consecutive"`, `"segments"` or `"dense"`.
         frames: number of frames of a clip; None if it is not known.
+        evaluated: evaluation shows whole videos, up to this number of frames. None: it shows one
+            clip of each video, sampled as in training.
+        short: how evaluation samples videos with fewer frames than a clip; see `SHORT`.
+        seconds: median length of the videos that it learned from; None if it is not known.
         size: height and width of the frames in pixels; None if it is not known.
         shorter_side: shorter side of the frames that `size` is cropped out of, in the center; None
             if the largest part is cropped and resized to it.
@@ -70,6 +78,9 @@ class Metadata:
     stride: int = 1
     sampling: str = "consecutive"
     frames: int | None = None
+    evaluated: int | None = 250
+    short: str = "error"
+    seconds: float | None = None
     size: tuple[int, int] | None = None
     shorter_side: int | None = None
     channels: int = 3
@@ -93,13 +104,17 @@ class Metadata:
         """Return what each field must be, and whether it is."""
         whole, optional = "a positive whole number", "a positive whole number or None"
         ranges, samplings = ", ".join(RANGES), ", ".join(SAMPLINGS)
-        frames, side, fps, size = self.frames, self.shorter_side, self.fps, self.size
+        frames, side, size = self.frames, self.shorter_side, self.size
+        number = "a positive number or None"
         return {
             "names": ("lists of text by 'classes' or 'joints'", _are_names(self.names)),
-            "fps": ("a positive number or None", fps is None or _is_positive(fps, (int, float))),
+            "fps": (number, _is_number(self.fps)),
+            "seconds": (number, _is_number(self.seconds)),
             "stride": (whole, _is_positive(self.stride)),
             "sampling": (f"one of {samplings}", self.sampling in SAMPLINGS),
             "frames": (optional, frames is None or _is_positive(frames)),
+            "evaluated": (optional, self.evaluated is None or _is_positive(self.evaluated)),
+            "short": (f"one of {', '.join(SHORT)}", self.short in SHORT),
             "size": ("two positive whole numbers or None", size is None or _is_size(size)),
             "shorter_side": (optional, side is None or _is_positive(side)),
             "channels": (whole, _is_positive(self.channels)),
@@ -136,6 +151,10 @@ class Metadata:
 def _is_positive(value: Any, kinds: tuple[type, ...] = (int,)) -> bool:
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
     return is_number and float(value) > 0
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or _is_positive(value, (int, float))
 
 
 def _is_size(size: Any) -> bool:

@@ -1,11 +1,12 @@
 """Runs a network over the frames of a source, one step per frame, and measures the time."""
 
+import abc
 import collections
 import dataclasses
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ class StreamStatistics:
 
     Attributes:
         frames: number of steps.
-        seconds: wall-clock time from the first step to the last, with reading and drawing.
+        seconds: wall-clock time from the first step to the last, with reading and drawing between.
         busy: seconds spent in steps.
         latencies: seconds of each of the last `MAX_LATENCIES` steps, from a frame to its outputs in
             memory.
@@ -36,12 +37,15 @@ class StreamStatistics:
     latencies: collections.deque = dataclasses.field(
         default_factory=lambda: collections.deque(maxlen=MAX_LATENCIES)
     )
+    _began: float | None = None
 
-    def add(self, latency: float) -> None:
-        """Count a step that took `latency` seconds."""
+    def add(self, start: float, end: float) -> None:
+        """Count a step, from one time to another, in seconds of the same clock."""
         self.frames += 1
-        self.busy += latency
-        self.latencies.append(latency)
+        self.busy += end - start
+        self.latencies.append(end - start)
+        self._began = start if self._began is None else self._began
+        self.seconds = end - self._began
 
     @property
     def frames_per_second(self) -> float:
@@ -53,28 +57,26 @@ class StreamStatistics:
         return 1000 * float(np.percentile(self.latencies, percent)) if self.latencies else 0.0
 
 
-class Stream:
-    """One stream through a network. Traces all functions at the start, so that no step waits.
-
-    Args:
-        network: a causal `VideoNetwork` with one input.
-        prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
+class TimedStream(abc.ABC):
+    """One stream: its steps, and the time that they take.
 
     Attributes:
         statistics: the time of the steps so far.
     """
 
-    def __init__(
-        self, network: VideoNetwork, prepare: Callable[[np.ndarray], np.ndarray] | None = None
-    ) -> None:
-        self._network = network
-        self._prepare = prepare or (lambda frame: frame)
+    def __init__(self) -> None:
         self.statistics = StreamStatistics()
-        warm_up(network)
-        self._state = network.initial_state(batch_size=1)
+
+    @abc.abstractmethod
+    def restart(self) -> None:
+        """Forget all frames."""
+
+    @abc.abstractmethod
+    def run_step(self, frame: np.ndarray) -> Any:
+        """Run one step; see `step`."""
 
     def step(self, frame: np.ndarray) -> Any:
-        """Run one step.
+        """Run one step, and measure its time.
 
         Args:
             frame: uint8 `[H, W, 3]`.
@@ -83,10 +85,34 @@ class Stream:
             The outputs of the step in the model's structure: NumPy arrays without a batch axis.
         """
         start = time.perf_counter()
-        outputs, self._state = self._network.step(self._prepare(frame)[None], self._state)
-        values = keras.tree.map_structure(lambda value: np.asarray(value)[0], outputs)
-        self.statistics.add(time.perf_counter() - start)
+        values = self.run_step(frame)
+        self.statistics.add(start, time.perf_counter())
         return values
+
+
+class Stream(TimedStream):
+    """One stream through a network. Traces all functions at the start, so that no step waits.
+
+    Args:
+        network: a causal `VideoNetwork` with one input.
+        prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
+    """
+
+    def __init__(
+        self, network: VideoNetwork, prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> None:
+        super().__init__()
+        self._network = network
+        self._prepare = prepare or (lambda frame: frame)
+        warm_up(network)
+        self.restart()
+
+    def restart(self) -> None:
+        self._state = self._network.initial_state(batch_size=1)
+
+    def run_step(self, frame: np.ndarray) -> Any:
+        outputs, self._state = self._network.step(self._prepare(frame)[None], self._state)
+        return keras.tree.map_structure(lambda value: np.asarray(value)[0], outputs)
 
 
 def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
@@ -96,15 +122,6 @@ def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
     frames = [np.zeros((batch_size, *tensor.shape), tensor.dtype) for tensor in tensors]
     for _ in range(network.plan.period):
         _, state = network.step(frames, state)
-
-
-def stream_frames(stream: Stream, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Any]]:
-    """Yield each frame, uint8 `[H, W, 3]`, with the outputs of its step."""
-    start = time.perf_counter()
-    for frame in frames:
-        outputs = stream.step(frame)
-        stream.statistics.seconds = time.perf_counter() - start
-        yield frame, outputs
 
 
 def stream_speeds(networks: Sequence[VideoNetwork], rounds: int = 5) -> list[float]:

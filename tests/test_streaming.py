@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mpvn
-from mpvn.streaming import Stream, StreamStatistics, stream_frames
+from mpvn.streaming import Stream, StreamStatistics
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_a_stream_equals_the_network_on_the_clip(
 ) -> None:
     frames = rng.integers(0, 256, (11, 16, 16, 3), dtype=np.uint8)
     stream = Stream(network, lambda frame: frame / np.float32(255))
-    outputs = [output for _, output in stream_frames(stream, frames)]
+    outputs = [stream.step(frame) for frame in frames]
     expected = network(frames[None] / np.float32(255))[0]
     np.testing.assert_allclose(np.stack(outputs), expected, atol=1e-6)
 
@@ -42,7 +42,8 @@ def test_a_stream_traces_nothing_after_its_start(
 def test_statistics_by_hand() -> None:
     statistics = StreamStatistics()
     assert (statistics.frames_per_second, statistics.percentile(50)) == (0.0, 0.0)
-    for latency in (0.01, 0.02, 0.03):
-        statistics.add(latency)
+    for start, latency in ((7.0, 0.01), (8.0, 0.02), (9.0, 0.03)):
+        statistics.add(start, start + latency)
     assert statistics.frames_per_second == pytest.approx(3 / 0.06)
+    assert statistics.seconds == pytest.approx(2.03)
     assert statistics.percentile(50) == pytest.approx(20)

@@ -5,13 +5,10 @@ import csv
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mpvn.cli.mistakes import Mistake
-from mpvn.cli.trained import Trained
 from mpvn.files import AtomicPath, is_device, writing
 
 if TYPE_CHECKING:
+    from mpvn.prediction import Prediction
     from mpvn.tasks.classes import ClassTask
 
 _NAMED = 3  # classes of the answer for the whole video
@@ -35,9 +32,9 @@ class Answers:
         self._path = path
         self._stack = contextlib.ExitStack()
         self._write: Callable[[list[str]], object] | None = None
-        self._steps = 0
-        self._counted = 0
-        self._sum = np.zeros(task.classes)
+        from mpvn.prediction import VideoAnswer
+
+        self._video = VideoAnswer(task)
 
     def __enter__(self) -> "Answers":
         if self._path is None:
@@ -58,58 +55,24 @@ class Answers:
         with writing(str(self._path)):  # Closing a file writes what did not fit on the disk before.
             self._stack.__exit__(*raised)
 
-    def __call__(self, seconds: float, frame: Any, outputs: np.ndarray) -> None:
+    def __call__(self, prediction: "Prediction") -> None:
         """Add a step.
-
-        Args:
-            seconds: time of its frame.
-            frame: the frame, which is not used.
-            outputs: logits `[classes]`.
 
         Raises:
             WriteError: the table cannot be written.
         """
-        scores = self._task.step_scores(outputs).numpy()
-        if self._task.only_last:
-            self._counted, self._sum = 1, scores
-        elif self._steps >= self._task.first_step:
-            self._counted += 1
-            self._sum += scores
-        self._steps += 1
-        if self._write is not None and self._path is not None:
-            shares = self._task.shares(scores).numpy()
-            best = int(shares.argmax())
-            row = [f"{seconds:.6f}", self._task.names[best], f"{shares[best]:.6g}"]
+        self._video.add(prediction)
+        if self._write is not None and self._path is not None and prediction.scores is not None:
+            ((name, share),) = prediction.top()
+            row = [f"{prediction.seconds:.6f}", name, f"{share:.6g}"]
             with writing(self._path):
-                self._write([*row, *(f"{score:.9g}" for score in scores)])
+                self._write([*row, *(f"{score:.9g}" for score in prediction.scores)])
 
     def __str__(self) -> str:
         """The answer for the whole video: the classes with the highest mean scores."""
-        if not self._counted:
+        if not self._video.counted:
             return f"no answer: the first step that counts is step {self._task.first_step}"
-        shares = self._task.shares(self._sum / self._counted).numpy()
-        best = np.argsort(-shares, kind="stable")[:_NAMED]
-        named = ", ".join(f"{self._task.names[n]} {100 * shares[n]:.1f} %" for n in best)
-        of = "the last frame" if self._task.only_last else f"mean of {self._counted} frames"
+        best = self._video.top(_NAMED)
+        named = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
+        of = "the last frame" if self._task.only_last else f"mean of {self._video.counted} frames"
         return f"answer: {named} ({of})"
-
-
-def answers_of(trained: Trained | None, path: str | None) -> Answers | None:
-    """Return the answers of a trained network; None if it does not recognize classes.
-
-    Raises:
-        Mistake: a table is wanted of a network that does not.
-    """
-    from mpvn.tasks.classes import ClassTask
-
-    if trained is not None and isinstance(trained.task, ClassTask):
-        return Answers(trained.task, path)
-    if path is None:
-        return None
-    received = "a network without metadata"
-    if trained is not None:
-        received = f"one of another task, {trained.metadata.task}"
-    raise Mistake(
-        f"--answers {path}: expected --model to be a trained network that recognizes classes, "
-        f"because it has their names. Received: {received}. Leave out --answers."
-    )

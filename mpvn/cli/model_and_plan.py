@@ -134,14 +134,7 @@ def _model_file(name: str) -> str:
         return name
     from mpvn.training import RunFolder
 
-    folder = RunFolder(name)
-    folder.config()
-    if not folder.finished:
-        raise ValueError(
-            f"{name}: expected a run that was trained to its end. Received: one without "
-            f"{folder.network.name}. Go on with its training (mpvn train)"
-        )
-    return str(folder.network)
+    return str(RunFolder(name).trained_network)
 
 
 def _with_defaults_of_run(loaded: "LoadedModel", name: str) -> "LoadedModel":

@@ -1,13 +1,13 @@
-"""`mpvn stream`: run a network over a video, frame by frame."""
+"""`mpvn stream`: run any network over a video, frame by frame, and say how fast it is."""
 
 import argparse
 import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mpvn.cli.answers import answers_of
+from mpvn.cli.answers import Answers
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import (
     MODEL_HELP,
@@ -15,21 +15,19 @@ from mpvn.cli.model_and_plan import (
     load_model_and_plan,
     warn_of_random_weights,
 )
-from mpvn.cli.parsers import Commands, add_command, rate
+from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
-from mpvn.cli.trained import Trained
+from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source
 from mpvn.files import WriteError
 
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from mpvn.data import VideoWriter
+    from mpvn.prediction import Prediction
+    from mpvn.prediction.models import Model
+    from mpvn.prediction.opened import Opened
+    from mpvn.streaming import StreamStatistics
 
-    from mpvn.data import VideoReader, VideoWriter
-    from mpvn.data.video.frames import Frame
-    from mpvn.models.loading import LoadedModel
-    from mpvn.network import VideoNetwork
-    from mpvn.streaming import Stream, StreamStatistics
-
-    Taker = Callable[[float, Frame, Any], None]
+    Taker = Callable[[Prediction], None]
 
 EXAMPLES = """\
 mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output annotated.mp4
@@ -43,56 +41,24 @@ mpvn stream walk.mp4 --model my_network.keras --realtime"""
 
 def add_parser(commands: Commands) -> None:
     """Add `mpvn stream`."""
-    summary = "stream a video through a network, frame by frame"
-    parser = add_command(commands, "stream", run, summary, EXAMPLES)
-    parser.add_argument(
-        "video",
-        metavar="VIDEO",
-        help="a file, a folder of images, camera:0, /dev/video0, a URL, a named pipe, or - for "
-        "standard input",
+    summary = (
+        "measure how fast any model streams a video by any plan, and draw its outputs (for the "
+        "answers of a trained network: mpvn predict)"
     )
+    parser = add_command(commands, "stream", run, summary, EXAMPLES)
+    parser.add_argument("video", metavar="VIDEO", help=f"a file, a folder of images, {SOURCE_HELP}")
     parser.add_argument("--model", required=True, help=MODEL_HELP)
-    parser.add_argument("--output", metavar="FILE", help="write an annotated video (.mp4)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write the video with the outputs over it (.mp4)"
+    )
     parser.add_argument(
         "--answers",
         metavar="FILE",
         help="runs that recognize classes: write the answer at each frame, and the scores of all "
         "classes, as CSV",
     )
-    parser.add_argument(
-        "--fps",
-        type=rate,
-        help="resample to this rate, such as 30000/1001 (default: that of the run of the model, "
-        "if there is one, else keep it); of a folder of images: its frame rate",
-    )
     parser.add_argument("--frames", type=int, help="stop after this many frames")
-    parser.add_argument(
-        "--realtime",
-        action="store_true",
-        help="play a file at its frame rate and drop frames that the network is too slow for",
-    )
-    parser.add_argument(
-        "--skip-damage", action="store_true", help="skip the damaged frames of a file"
-    )
-    parser.add_argument(
-        "--live",
-        action=argparse.BooleanOptionalAction,
-        help="drop the frames of VIDEO that the network is too slow for, or none (default: drop "
-        "those of cameras and broadcasts only)",
-    )
-    parser.add_argument(
-        "--reconnect",
-        type=float,
-        default=30.0,
-        metavar="SECONDS",
-        help="time to open a camera or broadcast again after it is lost (default: 30)",
-    )
-    parser.add_argument(
-        "--stream-index",
-        type=int,
-        metavar="N",
-        help="number of the video stream in the file, from 0 (default: the file's default)",
-    )
+    add_source_options(parser)
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
@@ -106,44 +72,40 @@ def run(arguments: argparse.Namespace) -> int:
     """Stream the video and print statistics."""
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
-    loaded, plan = load_model_and_plan(arguments)
-    warn_of_random_weights(loaded)
-    with as_mistakes():
-        network = loaded.network(plan)
-        trained = Trained.of(network)
-    answers = answers_of(trained, arguments.answers)
+    model = _load(arguments)
+    answers = _answers(model, arguments.answers)
     from mpvn.data import ConnectionLost, VideoError
+    from mpvn.prediction import Predictor
 
+    predictor = Predictor(model, pictures=bool(arguments.output))
     loss: ConnectionLost | None = None
     try:
         with contextlib.ExitStack() as stack:
-            fps, stride = _rate(arguments, trained)
-            reader = _open(arguments, loaded, trained, fps, stride)
-            stack.enter_context(reader)
-            frames = _frames(reader, arguments, stack)
-            stream = _network_stream(network, loaded)
-            limits = (reader.frame_count, arguments.frames)
-            total = min((limit for limit in limits if limit), default=None)
-            timed = itertools.islice(frames.timed(), arguments.frames)
+            with as_mistakes():
+                opened = stack.enter_context(open_source(arguments, predictor, arguments.video))
+            _say_rate(arguments, opened)
+            _trace(model)
             takers: list[Taker] = []
             if arguments.output:
-                even = frames is reader and fps is not None
-                writer = _writer(arguments.output, reader, stack)
-                takers.append(_drawing(writer, stream, trained, even))
+                writer = _writer(arguments.output, opened, stack)
+                takers.append(_drawing(writer, model, opened.is_even))
             if answers is not None:
                 takers.append(stack.enter_context(answers))
+            predictions = itertools.islice(predictor.predict(opened), arguments.frames)
+            limits = (opened.frame_count, arguments.frames)
+            total = min((limit for limit in limits if limit), default=None)
             try:
-                _run_stream(stream, timed, total, takers)
+                _run_stream(predictions, total, takers)
             except ConnectionLost as error:
-                if not reader.is_live:
+                if not opened.is_live:
                     raise
                 loss = error  # The output is kept: it shows what was sent.
     except (VideoError, WriteError) as error:  # The source, or when closing the output.
         raise Mistake(str(error)) from error
-    _print_statistics(stream.statistics)
-    if frames is not reader:
-        print(f"dropped {frames.dropped} frames that arrived faster than the network could run")
-    if answers is not None and not reader.is_live:
+    _print_statistics(model.stream.statistics)
+    if opened.drops:
+        print(f"dropped {opened.dropped} frames that arrived faster than the network could run")
+    if answers is not None and not opened.is_live:
         print(answers)
     for path in filter(None, (arguments.output, arguments.answers)):
         print(f"written to {path}")
@@ -152,119 +114,75 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _frames(
-    reader: "VideoReader", arguments: argparse.Namespace, stack: contextlib.ExitStack
-) -> Any:
-    """Return the reader, or a `LiveSource` that drops the frames that the network is late for."""
-    from mpvn.data import LiveSource
-
-    if reader.is_live and arguments.realtime:
-        raise Mistake(
-            f"--realtime: expected a source that waits for its reader, such as a file. Received: "
-            f"{arguments.video}, whose frames arrive in real time. Leave out --realtime."
-        )
-    if not reader.is_live and not arguments.realtime:
-        return reader
-    if not arguments.realtime:
-        print(
-            f"{arguments.video} is live: frames that the network is too slow for are dropped "
-            "(--no-live reads every frame)",
-            file=sys.stderr,
-        )
-    return stack.enter_context(LiveSource(reader, realtime=arguments.realtime))
-
-
-def _rate(
-    arguments: argparse.Namespace, trained: Trained | None
-) -> "tuple[Fraction | float | None, int]":
-    """Return the rate to bring the source to, if any, and the stride of its frames then."""
-    if arguments.fps is not None or trained is None:
-        return arguments.fps, 1
-    return trained.shown_fps, trained.stride
-
-
-def _open(
-    arguments: argparse.Namespace,
-    loaded: "LoadedModel",
-    trained: Trained | None,
-    fps: "Fraction | float | None",
-    stride: int,
-) -> "VideoReader":
-    """Open the source, which gives every `stride`-th frame at `fps`, or at its own rate."""
-    from mpvn.data import VideoReader
-    from mpvn.data.video.timeline import DEFAULT_FPS
+def _load(arguments: argparse.Namespace) -> "Model":
+    loaded, plan = load_model_and_plan(arguments)
+    warn_of_random_weights(loaded)
+    from mpvn.prediction.models import NetworkModel
 
     with as_mistakes():
-        reader = VideoReader(
-            arguments.video,
-            size=loaded.size,
-            shorter_side=trained.metadata.shorter_side if trained else None,
-            fps=fps,
-            stride=stride,
-            strict=not arguments.skip_damage,
-            stream=arguments.stream_index,
-            live=arguments.live,
-            reconnect=arguments.reconnect,
-            # A run brings folders of images to its rate from the rate that data sets give them.
-            image_fps=DEFAULT_FPS if arguments.fps is None else None,
-        )
-    if arguments.fps is None and trained is not None:
-        for line in trained.remarks_on_rate(arguments.model, arguments.video, reader.fps):
-            print(line, file=sys.stderr)
-    return reader
+        return NetworkModel(loaded, loaded.network(plan))
 
 
-def _network_stream(network: "VideoNetwork", loaded: "LoadedModel") -> "Stream":
-    from mpvn.streaming import Stream
+def _answers(model: "Model", path: str | None) -> Answers | None:
+    """Return the answers of a trained network; None if it does not recognize classes.
 
+    Raises:
+        Mistake: a table is wanted of a network that does not.
+    """
+    from mpvn.tasks.classes import ClassTask
+
+    if isinstance(model.task, ClassTask):
+        return Answers(model.task, path)
+    if path is None:
+        return None
+    received = "a network without metadata"
+    if model.metadata is not None and model.task is not None:
+        received = f"one of another task, {model.metadata.task}"
+    raise Mistake(
+        f"--answers {path}: expected --model to be a trained network that recognizes classes, "
+        f"because it has their names. Received: {received}. Leave out --answers."
+    )
+
+
+def _say_rate(arguments: argparse.Namespace, opened: "Opened") -> None:
+    if opened.remark:
+        print(f"{arguments.model}: {opened.remark}", file=sys.stderr)
+
+
+def _trace(model: "Model") -> None:
     with as_mistakes():
-        print(f"tracing {loaded.model.name} ...", file=sys.stderr)
-        return Stream(network, loaded.prepare)
+        print(f"tracing {model.name} ...", file=sys.stderr)
+        _ = model.stream
 
 
-def _writer(path: str, reader: "VideoReader", stack: contextlib.ExitStack) -> "VideoWriter":
+def _writer(path: str, opened: "Opened", stack: contextlib.ExitStack) -> "VideoWriter":
     from mpvn.data import VideoWriter
 
     with as_mistakes():
-        return stack.enter_context(VideoWriter(path, fps=reader.fps or 25))
+        return stack.enter_context(VideoWriter(path, fps=opened.fps or 25))
 
 
-def _drawing(
-    writer: "VideoWriter", stream: "Stream", trained: Trained | None, even: bool
-) -> "Taker":
+def _drawing(writer: "VideoWriter", model: "Model", even: bool) -> "Taker":
     """Return a function that writes each frame with its outputs at its time, or `even`ly."""
-    from mpvn.data import draw_text
-    from mpvn.tasks.overlay import annotate
+    from mpvn.prediction.drawing import draw
 
-    def draw(seconds: float, frame: "Frame", outputs: Any) -> None:
-        lines = [f"{1000 * stream.statistics.latencies[-1]:.1f} ms"]
-        if trained is None:
-            picture = annotate(frame, outputs, lines)
-        else:
-            picture = draw_text(trained.task.picture(frame, outputs), lines)
-        writer.write(picture, None if even else seconds)
+    def take(prediction: "Prediction") -> None:
+        picture = draw(model.task, prediction, [f"{1000 * prediction.latency:.1f} ms"])
+        writer.write(picture, None if even else prediction.seconds)
 
-    return draw
+    return take
 
 
 def _run_stream(
-    stream: "Stream",
-    timed: "Iterable[tuple[float, Frame]]",
-    total: int | None,
-    takers: "Iterable[Taker]",
+    predictions: "Iterable[Prediction]", total: int | None, takers: "Iterable[Taker]"
 ) -> None:
     """Run the stream until its end or Ctrl-C, and hand each step to the `takers`."""
     import tqdm
 
-    from mpvn.streaming import stream_frames
-
-    timed, also_timed = itertools.tee(timed)
-    steps = stream_frames(stream, (frame for _, frame in timed))
-    bar = tqdm.tqdm(steps, total=total, unit="frame", dynamic_ncols=True)
     with contextlib.suppress(KeyboardInterrupt):
-        for (frame, outputs), (seconds, _) in zip(bar, also_timed, strict=False):
+        for prediction in tqdm.tqdm(predictions, total=total, unit="frame", dynamic_ncols=True):
             for take in takers:
-                take(seconds, frame, outputs)
+                take(prediction)
 
 
 def _print_statistics(statistics: "StreamStatistics") -> None:

@@ -2,9 +2,11 @@
 
 `mpvn.export.signatures` lists the signatures. The default serving signature is `step`. Two files
 in `assets.extra` are for clients, wherever the model is served: `names.json` has the original name
-of each input and output, and the state names; `metadata.json`, for networks that have metadata,
-what the network knows (`mpvn.Metadata`): names of classes, frame rate, range of the pixels. The
-latter is also an asset of the model: `tf.saved_model.load(folder).metadata.asset_path`.
+of each input and output, the state names, and when the network answers: the steps from a frame to
+the output that has seen it, and the first step that has seen any; `metadata.json`, for networks
+that have metadata, what the network knows (`mpvn.Metadata`): names of classes, frame rate, range of
+the pixels. The latter is also an asset of the model:
+`tf.saved_model.load(folder).metadata.asset_path`.
 """
 
 import json
@@ -23,6 +25,7 @@ from mpvn.metadata import Metadata
 EXTRA = "assets.extra"
 """Folder of files that loaders of SavedModels leave alone."""
 
+NAMES = "names.json"
 METADATA = "metadata.json"
 
 
@@ -86,8 +89,10 @@ def _write_names(signatures: Signatures, folder: pathlib.Path) -> None:
         "inputs": signatures.inputs,
         "outputs": signatures.outputs,
         "states": list(signatures.states),
+        "latency": signatures.network.plan.information_latency[1],
+        "first_informed_step": signatures.network.first_informed_step,
     }
-    path = folder / EXTRA / "names.json"
+    path = folder / EXTRA / NAMES
     path.parent.mkdir()
     _write_json(path, names)
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.data.skeletons import COCO_JOINTS
+from mpvn.data.video.frames import View
 from mpvn.tasks import overlay
 from mpvn.tasks.heatmaps import Size, peaks, render_heatmaps, rescale
 from mpvn.tasks.keypoint_metrics import (
@@ -133,6 +134,13 @@ class Keypoints(Task):
         predicted = rescale(predicted, *sizes).numpy()
         limbs = overlay.limbs(self.names)
         return overlay.draw_joints(overlay.lay_over(frame, heat), predicted, true, limbs)
+
+    def over(self, view: View, output: Any) -> np.ndarray:
+        finite = np.nan_to_num(np.asarray(output, np.float32))
+        heat = tf.sigmoid(finite.max(axis=-1)).numpy()
+        joints = view.part.back(self.predicted_joints(finite).numpy())
+        picture = overlay.lay_over_part(view.whole(), heat, view.part)
+        return overlay.draw_joints(picture, joints, None, overlay.limbs(self.names))
 
     def predicted_joints(self, outputs: Any, people: int = 1) -> tf.Tensor:
         """Return the highest peaks of logits `[..., h, w, joints]`.

@@ -6,16 +6,19 @@ Frames are enlarged by integer factors, so that drawings on small frames are leg
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mpvn.data import draw_text
 from mpvn.data.sets.flow import flow_picture
 from mpvn.data.skeletons import COCO_JOINTS
+from mpvn.data.video.frames import View
+from mpvn.data.video.framing import Placement
 from mpvn.pixels import to_uint8
 
 SHORTEST = 448
-"""Smallest length in pixels of the shorter side of a frame that `annotate` has enlarged."""
+"""Smallest length in pixels of the shorter side of pictures that `annotate` puts side by side."""
 
 SHORTEST_OF_PICTURE = 224
 """The same for pictures of tasks, which are shown side by side."""
@@ -27,6 +30,7 @@ COCO_LIMBS = (
     *((6, 8), (8, 10), (12, 14), (14, 16)),
 )
 
+_LOWEST = 10  # pixels of a caption that can be read
 _HEAT = (230, 40, 30)
 _PREDICTED = (64, 224, 255)
 _TRUE = (255, 255, 255)
@@ -42,38 +46,39 @@ class Share(NamedTuple):
     correct: bool | None = None
 
 
-def annotate(frame: np.ndarray, outputs: Any, lines: list[str]) -> np.ndarray:
-    """Enlarge a frame and draw lines of text and the outputs of its step.
+def annotate(
+    view: View, outputs: Any, lines: Sequence[str], names: Sequence[str] = ()
+) -> np.ndarray:
+    """Draw lines of text, and the outputs of a step of any network, over the original picture.
 
     Args:
-        frame: uint8 `[H, W, 3]`.
-        outputs: arrays without batch axis. A vector is written as its three highest scores. A
-            picture of the shape of the frame, between -1 and 1, is placed beside the frame. Another
-            map `[h, w, k]` is drawn over the frame as the maximum over its channels. Others are
-            skipped.
+        view: the frame, and the picture that it is a part of.
+        outputs: arrays without batch axis. A vector is written as its three highest scores. A map
+            `[h, w, k]` is drawn over the part that the network was shown, as the maximum over its
+            channels. If an output is a picture of the shape of the frame, between -1 and 1, it is
+            placed beside the frame, both enlarged, instead. Others are skipped.
         lines: text above the outputs.
+        names: names of the numbers of a vector, if there is only one; by default, their positions.
 
     Returns:
         uint8 `[H', W', 3]`.
     """
-    shown = enlarged(frame, SHORTEST)
-    text, beside = list(lines), []
-    for values in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
-        if isinstance(values, dict):
-            values = next(iter(values.values()))
-        if values.ndim == 1:
-            text.append(highest(values))
-        elif values.shape == frame.shape:
-            beside.append(enlarged(values, SHORTEST))
-        elif values.ndim == 3:
-            shown = lay_over(shown, spread(values.max(axis=-1)))
+    values = keras.tree.flatten(outputs)
+    text = [*lines, *(highest(each, names) for each in values if each.ndim == 1)]
+    beside = [enlarged(each, SHORTEST) for each in values if each.shape == view.frame.shape]
+    shown = enlarged(view.frame, SHORTEST) if beside else view.whole()
+    for each in values:
+        if each.ndim == 3 and each.shape != view.frame.shape:
+            heat = spread(each.max(axis=-1))
+            shown = lay_over(shown, heat) if beside else lay_over_part(shown, heat, view.part)
     return draw_text(np.concatenate([shown, *beside], axis=1), text)
 
 
-def highest(scores: np.ndarray, count: int = 3) -> str:
-    """Format the `count` highest of `scores` `[classes]`, as class numbers and scores."""
-    best = np.argsort(scores)[::-1][:count]
-    return "  ".join(f"class {index}: {scores[index]:.3g}" for index in best)
+def highest(scores: np.ndarray, names: Sequence[str] = (), count: int = 3) -> str:
+    """Format the `count` highest of `scores` `[classes]`, with their names or positions."""
+    best = np.argsort(scores)[::-1][:count].tolist()
+    named = dict(enumerate(names)) if len(names) == len(scores) else {}
+    return "  ".join(f"{named.get(n, f'output {n}')}: {scores[n]:.3g}" for n in best)
 
 
 def spread(heat: np.ndarray) -> np.ndarray:
@@ -111,6 +116,15 @@ def lay_over(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     below = Image.fromarray(image)
     mask = Image.fromarray(np.uint8(200 * strength)).resize(below.size, Image.Resampling.BILINEAR)
     return np.asarray(Image.composite(Image.new("RGB", below.size, _HEAT), below, mask))
+
+
+def lay_over_part(image: np.ndarray, strength: np.ndarray, part: Placement) -> np.ndarray:
+    """Draw `strength`, as in `lay_over`, over the part of `image` that a network was shown."""
+    shown = image.copy()
+    rows = slice(part.top, part.top + part.height)
+    columns = slice(part.left, part.left + part.width)
+    shown[rows, columns] = lay_over(np.ascontiguousarray(image[rows, columns]), strength)
+    return shown
 
 
 def limbs(names: Sequence[str]) -> list[tuple[int, int]]:
@@ -165,9 +179,36 @@ def _draw_person(
         canvas.circle(place, radius, (*_PREDICTED, opacity), (*_GROUND, opacity))
 
 
-def bars(width: int, rows: Sequence[Share]) -> np.ndarray:
-    """Draw names on bars as long as their shares, in a picture `width` pixels wide."""
-    high = width // 10
+def captions(image: np.ndarray, rows: Sequence[Share]) -> np.ndarray:
+    """Draw `bars` over the lower left part of an image, as many as fit into its half.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        rows: the bars, from top to bottom.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+    """
+    shown = image.copy()
+    height, width, _ = image.shape
+    high = min(height, max(_LOWEST, min(height, width) // 16))
+    fitting = rows[: max(1, height // (2 * high))]
+    if fitting:
+        drawn = bars(min(width, 18 * high), fitting, high)
+        below = shown[-len(drawn) :, : drawn.shape[1]]
+        below[:] = (3 * drawn.astype(np.uint16) + below) // 4
+    return shown
+
+
+def bars(width: int, rows: Sequence[Share], high: int | None = None) -> np.ndarray:
+    """Draw names on bars as long as their shares, in a picture `width` pixels wide.
+
+    Args:
+        width: the width.
+        rows: the bars, from top to bottom.
+        high: height of a bar in pixels; by default, a tenth of the width.
+    """
+    high = high or width // 10
     shown = Image.new("RGB", (width, high * len(rows)), _GROUND)
     canvas = ImageDraw.Draw(shown)
     font = ImageFont.load_default(0.62 * high)

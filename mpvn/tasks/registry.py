@@ -36,6 +36,21 @@ def create_task(metadata: Metadata, network: VideoNetwork) -> Task:
     Raises:
         ValueError: there is no such task, or one of its options does not fit.
     """
+    informed = network.first_informed_step
+    return task_of(metadata, prediction_latency(metadata, network.plan), informed)
+
+
+def task_of(metadata: Metadata, latency: int, first_informed_step: int) -> Task:
+    """Return the task of metadata, from when the network answers; see `create_task`.
+
+    Args:
+        metadata: those of the network.
+        latency: steps from a frame to the output that is about it.
+        first_informed_step: the first step at which the outputs depend on a frame.
+
+    Raises:
+        ValueError: as `create_task`.
+    """
     if metadata.task is None or metadata.task not in TASKS:
         raise ValueError(
             f"Invalid metadata. Expected a task of {', '.join(TASKS)}. Received: {metadata.task!r}."
@@ -47,8 +62,8 @@ def create_task(metadata: Metadata, network: VideoNetwork) -> Task:
         arguments["frame_size"] = metadata.size
     return TASKS[metadata.task](
         **arguments,
-        latency=prediction_latency(metadata, network.plan),
-        first_informed_step=network.first_informed_step if metadata.mask_uninformed else 0,
+        latency=latency,
+        first_informed_step=first_informed_step if metadata.mask_uninformed else 0,
     )
 
 

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpvn.data.video.frames import View
 from mpvn.tasks.overlay import enlarged
 
 Batch = Mapping[str, tf.Tensor]
@@ -199,6 +200,20 @@ class Task(abc.ABC):
         finite_output = np.nan_to_num(np.asarray(output, np.float32))
         true = None if target is None else np.asarray(target)
         return self.draw(enlarged(frame), finite_output, true)
+
+    def over(self, view: View, output: Any) -> np.ndarray:
+        """Draw the output of one step over the original picture, in its size.
+
+        By default, it is `picture`, where the frame and the output are side by side.
+
+        Args:
+            view: the frame, and the picture that it is a part of.
+            output: `[...]`, the output of the network.
+
+        Returns:
+            uint8 `[H, W, 3]`.
+        """
+        return self.picture(view.frame, output)
 
     def pictures(
         self, frames: Any, outputs: Any, targets: Any, most: int = 5

@@ -49,8 +49,8 @@ class RunData:
     @staticmethod
     def of(config: ConfigDict, names: Names, training: VideoSet, evaluation: VideoSet) -> "RunData":
         """Return what the run of a config knows about its data."""
-        rate = _frame_rate(training.videos)
-        metadata = describe(config, names, rate, training.channels)
+        rate, seconds = _rate_and_length(training.videos)
+        metadata = describe(config, names, rate, training.channels, seconds)
         return RunData(metadata, _listed(training), _listed(evaluation))
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +101,11 @@ class RunData:
 
 
 def describe(
-    config: ConfigDict, names: Names, rate: float | None = None, channels: int = 3
+    config: ConfigDict,
+    names: Names,
+    rate: float | None = None,
+    channels: int = 3,
+    seconds: float | None = None,
 ) -> Metadata:
     """Return what a network that is trained by a config knows.
 
@@ -114,6 +118,7 @@ def describe(
         names: names of the classes or joints.
         rate: frames per second of the training videos.
         channels: channels of their frames.
+        seconds: their median length.
     """
     clip, size = config.clip, config.model.size
     stride, rate = frame_stride(clip), clip.fps or rate
@@ -129,6 +134,9 @@ def describe(
         stride=stride or 1,
         sampling=clip.sampling,
         frames=clip.frames,
+        evaluated=clip.evaluated,
+        short=clip.short,
+        seconds=seconds,
         size=(size, size),
         shorter_side=clip.shorter_side,
         channels=channels,
@@ -235,15 +243,22 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{now['videos']} videos, not {before['videos']}{by_class}"
 
 
-def _frame_rate(videos: Sequence[Video]) -> float | None:
-    """Return the median frame rate of a few videos, spread over the list."""
-    rates = []
+def _rate_and_length(videos: Sequence[Video]) -> tuple[float | None, float | None]:
+    """Return the median frame rate, and length in seconds, of a few videos, spread over the list.
+
+    Both are None if none of them can be read.
+    """
+    rates, lengths = [], []
     for number in range(min(_RATES, len(videos))):
         video = videos[number * len(videos) // min(_RATES, len(videos))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # The pipeline reports damaged videos.
             try:
-                rates.append(float(video.timeline.rate))
+                timeline = video.timeline
             except (VideoError, ValueError, OSError):
                 continue
-    return statistics.median_low(rates) if rates else None
+        rates.append(float(timeline.rate))
+        lengths.append(float(timeline.duration))
+    if not rates:
+        return None, None
+    return statistics.median_low(rates), statistics.median_low(lengths)

@@ -194,6 +194,21 @@ class RunFolder:
         """Whether the run was trained to its end."""
         return self.network.exists()
 
+    @property
+    def trained_network(self) -> pathlib.Path:
+        """The path of the trained network.
+
+        Raises:
+            ValueError: there is no run, or it was not trained to its end.
+        """
+        self.config()
+        if not self.finished:
+            raise ValueError(
+                f"{self.path}: expected a run that was trained to its end. Received: one without "
+                f"{self.network.name}. Go on with its training (mpvn train)"
+            )
+        return self.network
+
     def has_finished(self, config: ConfigDict) -> bool:
         """Return whether a run with this config was trained to its end."""
         return self.finished and not self.differing(config)

@@ -8,7 +8,13 @@ import pytest
 
 from mpvn.cli.answers import Answers
 from mpvn.files import WriteError
+from mpvn.prediction import Prediction
 from mpvn.tasks import ActionRecognition
+
+
+def prediction(task: ActionRecognition, logits: np.ndarray, seconds: float = 0.0) -> Prediction:
+    shares = task.shares(logits).numpy()
+    return Prediction(seconds, logits, task.names, scores=logits, shares=shares)
 
 
 def test_the_answer_is_the_mean_or_the_last_step() -> None:
@@ -17,7 +23,7 @@ def test_the_answer_is_the_mean_or_the_last_step() -> None:
     for task in (ActionRecognition(2), ActionRecognition(2, answer="last")):
         answers = Answers(task)
         for step in steps:
-            answers(0.0, None, step)
+            answers(prediction(task, step))
         texts.append(str(answers))
     assert texts == [
         "answer: class 0 63.6 %, class 1 36.4 % (mean of 3 frames)",
@@ -37,5 +43,5 @@ def test_a_full_disk_gets_a_message_and_leaves_no_file(
         Answers(ActionRecognition(3), str(table)) as answers,
     ):
         for step in range(9):
-            answers(step / 25, None, np.zeros(3, np.float32))
+            answers(prediction(ActionRecognition(3), np.zeros(3, np.float32), step / 25))
     assert list(tmp_path.iterdir()) == []

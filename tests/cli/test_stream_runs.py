@@ -119,7 +119,7 @@ def test_another_rate_is_the_choice_of_the_user(
     assert "shown at" not in capsys.readouterr().err
 
 
-def test_a_run_without_a_rate_keeps_that_of_the_video_and_says_so(
+def test_a_run_without_a_rate_is_shown_the_rate_of_its_clips_and_says_so(
     videos: pathlib.Path, run: RunFolder, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     """Every other frame is trained on, evaluated and shown; streams showed all of them."""
@@ -127,17 +127,19 @@ def test_a_run_without_a_rate_keeps_that_of_the_video_and_says_so(
     config.clip.fps, config.clip.stride = None, 2
     own = untrained_run(tmp_path / "run", config)
     evaluation = build(config, to_train=False).evaluation
-    for name, count in (("jump", 22), ("walk", 86)):
+    # The clips have 12.5 / 2 frames per second. So has every other frame of "hop"; of the 25 frames
+    # per second of "walk", it is every fourth.
+    for name, expected in (("hop", range(0, 45, 2)), ("walk", range(0, 86, 4))):
         result = stream(source(videos, name), own.path, "--output", tmp_path / "a.mp4")
         (video,) = (video for video in evaluation.videos.videos if f"/{name}" in video.name)
         taken = evaluation.sampling.indices(video.timeline, np.random.default_rng()).tolist()
-        assert taken == list(range(0, count, 2))
-        expected = video.read_framed(taken, Cropped((16, 16), shorter_side=20)).frames
-        np.testing.assert_array_equal(result.frames, expected)
-    message = "one of 2 frames is shown.*trained on clips of 6.25.*shown at 12.5, as in evaluation"
+        assert (taken == list(expected)) == (name == "hop")
+        frames = video.read_framed(list(expected), Cropped((16, 16), shorter_side=20)).frames
+        np.testing.assert_array_equal(result.frames, frames)
+    message = "one of 2 frames is shown, at 6.25.*shown at 6.25 per second.*not the 12.5 of this"
     assert_in_order(message, capsys.readouterr().err)
     with av.open(str(tmp_path / "a.mp4")) as container:
-        assert len(list(container.decode(video=0))) == 43
+        assert len(list(container.decode(video=0))) == 22
 
 
 @pytest.mark.usefixtures("short_par_densenet")

@@ -69,4 +69,4 @@ def test_a_lost_broadcast_keeps_its_output(
 def test_a_live_source_cannot_be_paced(content: bytes, model: pathlib.Path) -> None:
     with serving(Answer(content, kind="raw")) as server:
         arguments = ["stream", server.url("tcp"), "--model", model, "--live", "--realtime"]
-        assert_mistake("--realtime: expected a source that waits.*in real time", *arguments)
+        assert_mistake("--realtime.*expected a source that waits.*in real time", *arguments)

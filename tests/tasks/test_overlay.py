@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from mpvn.data.skeletons import COCO_JOINTS
+from mpvn.data.video.frames import View
+from mpvn.data.video.framing import Cropped, Unchanged
 from mpvn.tasks import ActionRecognition, Autoencoding, FutureFrame, Keypoints, Task
-from mpvn.tasks.overlay import COCO_LIMBS, annotate
+from mpvn.tasks.overlay import COCO_LIMBS, Share, annotate, captions
 
 SIZE, FACTOR = 32, 7  # 7 * 32 = 224
 GREY = np.full((SIZE, SIZE, 3), 128, np.uint8)
@@ -219,9 +221,49 @@ def test_annotations_of_a_stream(rng: np.random.Generator) -> None:
     """Maps are scaled to their range, pictures are beside the frame, vectors are text."""
     maps = np.zeros((4, 4, 2), "float32")
     maps[1, 2, 1] = 1e-3
-    annotated = annotate(GREY, [maps, rng.uniform(-1, 1, GREY.shape), np.arange(5.0)], ["5 ms"])
+    annotated = annotate(
+        whole(GREY), [maps, rng.uniform(-1, 1, GREY.shape), np.arange(5.0)], ["5 ms"]
+    )
     assert annotated.shape == (448, 896, 3)
     assert redness(annotated)[168, 280] > 100
     assert (redness(annotated)[300:, :448] == 0).all()
-    plain = annotate(GREY, np.zeros(0), [])
-    assert plain.shape == (448, 448, 3)
+    plain = annotate(whole(GREY), np.zeros(0), [])
+    assert plain.shape == GREY.shape
+
+
+def whole(frame: np.ndarray) -> View:
+    """Return a frame that is its own original picture."""
+    return View(0.0, frame, Unchanged().place(*frame.shape[:2]), lambda: frame)
+
+
+def test_outputs_are_drawn_where_the_network_saw_them() -> None:
+    """At the place of the crop in the original picture, which keeps its odd size."""
+    picture = np.full((61, 97, 3), 128, np.uint8)
+    part = Cropped((SIZE, SIZE), shorter_side=40).place(61, 97)
+    assert part == (6, 24, 49, 49, (SIZE, SIZE))
+    view = View(0.0, GREY, part, lambda: picture)
+    heat = np.zeros((4, 4, 2))
+    heat[3, 0] = 1
+    red = redness(annotate(view, heat, [])) > 0
+    rows, columns = np.nonzero(red)
+    assert (columns.min(), rows.max()) == (24, 54)  # The lower left corner of the part.
+    assert red[6:55, 24:73].sum() == red.sum()
+    corner = np.array([[-0.5, -0.5, 0.7], [31.5, 31.5, 0.2]], np.float32)
+    np.testing.assert_allclose(part.back(corner), [[23.5, 5.5, 0.7], [72.5, 54.5, 0.2]], rtol=1e-6)
+    points = np.array([[30.0, 11.0, 1.0], [24.25, 54.0, 1.0]], np.float32)
+    np.testing.assert_allclose(part.back(part.move(points)), points, rtol=1e-6)
+    task = Keypoints(1, (SIZE, SIZE))
+    drawn = task.over(view, peak(4, 12, 0.9)[..., None])  # At (8.5, 24.5) of 32 x 32.
+    there = np.abs(drawn.astype(int) - picture).sum(axis=-1)
+    x, y, _ = part.back(np.array([8.5, 24.5, 1], np.float32))
+    assert drawn.shape == picture.shape and there[round(float(y)), round(float(x))] > 200
+
+
+@pytest.mark.parametrize("size", [(20, 30), (61, 97), (480, 641)])
+def test_captions_keep_the_size_and_the_upper_half(size: tuple[int, int]) -> None:
+    picture = np.full((*size, 3), 200, np.uint8)
+    drawn = captions(picture, [Share("walk" * 9, 0.9), Share("run", 0.1)] * 4)
+    assert drawn.shape == picture.shape
+    assert (drawn[: size[0] // 2] == 200).all()
+    assert (drawn[-1, 0] != 200).any()
+    assert (captions(picture, []) == picture).all()

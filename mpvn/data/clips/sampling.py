@@ -9,12 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mpvn.data.video.timeline import Timeline
+from mpvn.metadata import SHORT
 
 Indices = npt.NDArray[np.int64]
-
-SHORT = ("error", "loop", "hold")
-"""How to sample a video with fewer frames than a clip: raise an error, start again from the first
-frame, or repeat the last frame."""
 
 
 class Sampling(Protocol):

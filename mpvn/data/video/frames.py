@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple, cast
 
@@ -27,7 +27,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from mpvn.data.video.errors import VideoError
-from mpvn.data.video.framing import Cropped, Framing, Placement
+from mpvn.data.video.framing import Cropped, Framing, Placement, Unchanged
 
 Frame = npt.NDArray[np.uint8]
 """`uint8 [height, width, 3]`, RGB."""
@@ -98,12 +98,36 @@ class Decoded(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An upright frame, `uint8 [height, width, 3]`, RGB. Times as in `Decoded`."""
+    """An upright frame, `uint8 [height, width, 3]`, RGB. Times as in `Decoded`.
+
+    Attributes:
+        part: The part of the decoded frame that it shows.
+        decoded: The frame that it was converted from.
+    """
 
     pixels: Frame
     time: Fraction
     duration: Fraction
     slack: Fraction
+    part: Placement
+    decoded: Decoded
+
+
+class View(NamedTuple):
+    """A frame as a network is shown it, and a way to the picture that it is a part of.
+
+    Attributes:
+        seconds: Time since the first frame.
+        frame: The part of the picture that is kept, uint8 `[height, width, 3]`.
+        part: Where it is in the whole picture; maps points back by `Placement.back`.
+        whole: Returns the whole picture in its own size, upright, uint8 `[height, width, 3]`. It
+            is converted when it is asked for, so that it costs nothing before.
+    """
+
+    seconds: float
+    frame: Frame
+    part: Placement
+    whole: Callable[[], Frame]
 
 
 def upright_pictures(
@@ -130,9 +154,10 @@ def upright_pictures(
                 f"Received: {decoded.upright_size}. Pass `size=` to scale all frames to one size."
             )
         pixels = np.empty((*shape, 3), np.uint8)
-        converter.write(decoded, converter.place(decoded), pixels)
+        part = converter.place(decoded)
+        converter.write(decoded, part, pixels)
         time = decoded.time - first.time
-        yield Picture(pixels, time, decoded.duration, decoded.slack)
+        yield Picture(pixels, time, decoded.duration, decoded.slack, part, decoded)
 
 
 _FILTER = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INP
@@ -225,6 +250,20 @@ class _Cropper:
     def crop(self, frame: VideoFrame) -> VideoFrame:
         self._graph.push(frame)
         return cast(VideoFrame, self._graph.pull())
+
+
+class WholePictures:
+    """Converts whole decoded frames of one source, in their own size."""
+
+    def __init__(self) -> None:
+        self._converter = Converter(Unchanged())
+
+    def of(self, decoded: Decoded) -> Frame:
+        """Return a frame upright, uint8 `[height, width, 3]`."""
+        height, width = decoded.upright_size
+        pixels = np.empty((height, width, 3), np.uint8)
+        self._converter.write(decoded, Unchanged().place(height, width), pixels)
+        return pixels
 
 
 def _rows(plane: VideoPlane, width: int) -> Frame:

@@ -47,6 +47,18 @@ class Placement(NamedTuple):
         inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
         return np.stack([x, y, visible * inside], axis=-1).astype(np.float32)
 
+    def back(self, joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return joints in pixels of the frame: the inverse of `move`.
+
+        Args:
+            joints: `[..., 3]`: x and y in pixels of the part, and anything, which is kept.
+        """
+        x, y, height_of_peak = np.moveaxis(joints, -1, 0)
+        height, width = self.size
+        x = (x + 0.5) * (self.width / width) - 0.5 + self.left
+        y = (y + 0.5) * (self.height / height) - 0.5 + self.top
+        return np.stack([x, y, height_of_peak], axis=-1).astype(np.float32)
+
 
 class Framing(Protocol):
     """Decides which part of a frame is kept, and at what size."""

@@ -15,11 +15,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
-from mpvn.data.video.frames import Frame
+from mpvn.data.video.frames import Frame, View
 
 _PATIENCE = 2.0  # seconds to wait for the thread at the end
+
+_Item = tuple[Any, ...]
+"""A `View`, or `(seconds, frame)` of a reader without `views()`."""
 
 
 @runtime_checkable
@@ -28,6 +31,15 @@ class TimedFrames(Protocol):
 
     def timed(self) -> Iterator[tuple[float, Frame]]:
         """Yield `(seconds since the first frame, frame)`."""
+        ...
+
+
+@runtime_checkable
+class Viewed(Protocol):
+    """A reader whose frames come with their whole pictures, such as `VideoReader`."""
+
+    def views(self) -> Iterator[View]:
+        """Yield frames with their times and whole pictures."""
         ...
 
 
@@ -73,7 +85,7 @@ class LiveSource:
         self._started = False
         # The attributes below are shared with the thread and guarded by the condition.
         self._changed = threading.Condition()
-        self._newest: tuple[float, Frame] | None = None
+        self._newest: _Item | None = None
         self._ended = False  # no frame will come
         self._finished = False  # the thread no longer uses the reader
         self._closed = False
@@ -98,6 +110,21 @@ class LiveSource:
         """Wait for a frame newer than the last one and return it, `uint8 [height, width, 3]`."""
         return self._next()[1]
 
+    def views(self) -> Iterator[View]:
+        """Yield the frames that come in time, from a reader that has `views()`.
+
+        Raises:
+            TypeError: The reader has none.
+        """
+        if not isinstance(self._reader, Viewed):
+            raise TypeError(
+                "views: expected a reader with a method views(), such as VideoReader. Received: "
+                f"{type(self._reader).__name__}."
+            )
+        with contextlib.suppress(StopIteration):
+            while True:
+                yield View(*self._next())
+
     def timed(self) -> Iterator[tuple[float, Frame]]:
         """Yield `(seconds since the source's first frame, frame)` of the frames that come in time.
 
@@ -105,9 +132,10 @@ class LiveSource:
         """
         with contextlib.suppress(StopIteration):
             while True:
-                yield self._next()
+                seconds, frame, *_ = self._next()
+                yield seconds, frame
 
-    def _next(self) -> tuple[float, Frame]:
+    def _next(self) -> _Item:
         """Wait for a newer frame and return it with its time."""
         if not self._started and not self._stop.is_set():
             self._started = True
@@ -145,10 +173,10 @@ class LiveSource:
         self.close()
 
     def _run(self) -> None:
-        frames: Iterator[tuple[float, Frame]] | None = None
+        frames: Iterator[_Item] | None = None
         error: Exception | None = None
         try:
-            frames = self._paced(self._timed) if self._timed is not None else _timed(self._reader)
+            frames = self._paced(self._timed) if self._timed is not None else _items(self._reader)
             for frame in frames:
                 if self._stop.is_set():
                     break
@@ -168,27 +196,29 @@ class LiveSource:
             if is_last:  # `close` did not wait for this
                 _call(self._reader, "close")
 
-    def _paced(self, reader: TimedFrames) -> Iterator[tuple[float, Frame]]:
+    def _paced(self, reader: TimedFrames) -> Iterator[_Item]:
         """Yield each frame no sooner than its time. Return as soon as the source is closed."""
-        timed = reader.timed()
+        items = _items(reader)
         try:
             start = time.monotonic()
-            for seconds, frame in timed:
-                if self._stop.wait(max(0.0, start + seconds - time.monotonic())):
+            for item in items:
+                if self._stop.wait(max(0.0, start + item[0] - time.monotonic())):
                     return
-                yield seconds, frame
+                yield item
         finally:
-            _call(timed, "close")
+            _call(items, "close")
 
 
-def _timed(reader: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
+def _items(reader: Any) -> Iterator[_Item]:
     """Yield the frames of a reader with their times, or with the times of their arrival."""
-    if isinstance(reader, TimedFrames):
+    if isinstance(reader, Viewed):
+        yield from reader.views()
+    elif isinstance(reader, TimedFrames):
         yield from reader.timed()
-        return
-    start = time.monotonic()
-    for frame in reader:
-        yield time.monotonic() - start, frame
+    else:
+        start = time.monotonic()
+        for frame in reader:
+            yield time.monotonic() - start, frame
 
 
 def _call(thing: object, name: str) -> None:

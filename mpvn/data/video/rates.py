@@ -27,6 +27,6 @@ def resample(pictures: Iterator[Picture], rate: Fraction) -> Iterator[Picture]:
             # Copy a picture that is yielded again: the consumer may draw on the array.
             is_repeated = due + period < end
             pixels = newest.pixels.copy() if is_repeated else newest.pixels
-            yield Picture(pixels, due, period, Fraction(0))
+            yield newest._replace(pixels=pixels, time=due, duration=period, slack=Fraction(0))
             due += period
         newest = successor

@@ -12,6 +12,7 @@ the package lists all modules; limitations are listed in each.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -22,7 +23,7 @@ from typing import NamedTuple, Self
 
 from mpvn.data.video.background import BackgroundSource
 from mpvn.data.video.errors import VideoError, no_frames
-from mpvn.data.video.frames import Decoded, Frame, upright_pictures
+from mpvn.data.video.frames import Decoded, Frame, View, WholePictures, upright_pictures
 from mpvn.data.video.framing import Cropped
 from mpvn.data.video.image_folder import ImageFolder
 from mpvn.data.video.rates import resample
@@ -150,8 +151,8 @@ class VideoReader:
         self._source_rate = started.source.rate
         self._source_count = started.source.frame_count
         self._source_duration = started.source.duration
-        has_rate = not isinstance(started.source, ImageFolder) or image_fps is not None
-        self._resample_rate = self._rate if has_rate else None
+        self._has_rate = not isinstance(started.source, ImageFolder) or image_fps is not None
+        self._resample_rate = self._rate if self._has_rate else None
 
     @property
     def height(self) -> int:
@@ -178,6 +179,25 @@ class VideoReader:
         return None if rate is None else float(rate / self._stride)
 
     @property
+    def source_fps(self) -> float | None:
+        """Frames per second of the source, on average. None if unknown."""
+        return None if self._source_rate is None else float(self._source_rate)
+
+    def bring_to(self, fps: float | Fraction | None, stride: int = 1) -> None:
+        """Set the rate of the frames from the next iteration on, once the source is known.
+
+        Args:
+            fps, stride: As in the class. A folder of images that has no `image_fps` keeps its own
+                rate: nothing is repeated or dropped.
+
+        Raises:
+            VideoError: One of them is not positive.
+        """
+        self._rate = None if fps is None else frame_rate(fps)
+        self._stride = _checked_stride(stride)
+        self._resample_rate = self._rate if self._has_rate else None
+
+    @property
     def duration(self) -> float | None:
         """Length in seconds, as stated by the source; None if not stated, as in live sources."""
         return None if self._source_duration is None else float(self._source_duration)
@@ -197,6 +217,11 @@ class VideoReader:
 
     def timed(self) -> Iterator[tuple[float, Frame]]:
         """Yield `(seconds since the first frame, frame uint8 [height, width, 3])`."""
+        for view in self.views():
+            yield view.seconds, view.frame
+
+    def views(self) -> Iterator[View]:
+        """Yield frames with their times and with the whole pictures that they are parts of."""
         self._require_open()
         if self._started is None and is_pipe(self.source):
             raise VideoError(
@@ -209,9 +234,11 @@ class VideoReader:
         pictures = upright_pictures(first, frames, self._framing, scale, self.source)
         if self._resample_rate is not None:
             pictures = resample(pictures, self._resample_rate)
+        wholes = WholePictures()
         try:
             for picture in itertools.islice(pictures, 0, None, self._stride):
-                yield float(picture.time), picture.pixels
+                whole = functools.partial(wholes.of, picture.decoded)
+                yield View(float(picture.time), picture.pixels, picture.part, whole)
                 self._require_open()
             self._require_open()
         finally:

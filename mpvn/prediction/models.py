@@ -1,0 +1,256 @@
+"""What computes the outputs: a `VideoNetwork`, or a SavedModel that one was exported to.
+
+Both take the frames of a reader and give the outputs of single steps, so that what is above does
+not know which one it has. A network that looks into the future has clips only.
+"""
+
+import abc
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpvn.export.saved_model import EXTRA, METADATA, NAMES
+from mpvn.metadata import Metadata
+from mpvn.models import load_frame_model
+from mpvn.models.loading import LoadedModel
+from mpvn.network import VideoNetwork
+from mpvn.pixels import RANGES
+from mpvn.plan import Plan
+from mpvn.prediction.scoring import Scoring, scoring_of
+from mpvn.streaming import Stream, TimedStream
+from mpvn.tasks import Task
+from mpvn.tasks.registry import create_task, task_of
+
+
+class Model(abc.ABC):
+    """A network that answers about frames.
+
+    Attributes:
+        name: its name, for messages.
+        size: height and width of the frames in pixels.
+        metadata: what it knows; None for nothing.
+        task: what it predicts; None if it does not say.
+        scoring: how its outputs become scores of names; None if they are no scores.
+        is_causal: whether it can run frame by frame.
+    """
+
+    name: str
+    size: tuple[int, int]
+    metadata: Metadata | None
+    task: Task | None
+    scoring: Scoring | None
+    is_causal: bool
+
+    @functools.cached_property
+    def stream(self) -> TimedStream:
+        """A stream through the network; `restart` it for each source.
+
+        Raises:
+            ValueError: the network looks into the future.
+        """
+        return self.new_stream()
+
+    @abc.abstractmethod
+    def new_stream(self) -> TimedStream:
+        """Return a stream through the network."""
+
+    @abc.abstractmethod
+    def clip(self, frames: np.ndarray) -> list[Any]:
+        """Return the outputs of each step of a clip.
+
+        Args:
+            frames: uint8 `[T, H, W, 3]`.
+
+        Returns:
+            T times what `TimedStream.step` returns.
+        """
+
+
+class NetworkModel(Model):
+    """A `VideoNetwork` in memory.
+
+    Args:
+        loaded: its frame model, and what to feed it.
+        network: the network.
+        names: names of its outputs, if it does not know them itself.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, network: VideoNetwork, names: Sequence[str] = ()
+    ) -> None:
+        self._prepare = loaded.prepare
+        self._network = network
+        self.name = loaded.model.name
+        self.size = loaded.size
+        self.metadata = known = network.metadata
+        self.task = create_task(known, network) if known and known.task is not None else None
+        graph = network.graph
+        shapes = [graph.tensors[index].shape for index in graph.model_outputs]
+        self.scoring = scoring_of(self.task, shapes, names)
+        self.is_causal = network.plan.causal
+
+    def new_stream(self) -> TimedStream:
+        return Stream(self._network, self._prepare)
+
+    @functools.cached_property
+    def _run(self) -> Any:
+        return tf.function(self._network, reduce_retracing=True)
+
+    def clip(self, frames: np.ndarray) -> list[Any]:
+        outputs = self._run(tf.constant(self._prepare(frames)[None]))
+        values = keras.tree.map_structure(lambda value: value[0].numpy(), outputs)
+        # One structure of arrays [T, ...] -> T structures of arrays [...]
+        return [
+            keras.tree.map_structure(lambda value, step=step: value[step], values)
+            for step in range(len(frames))
+        ]
+
+
+class ExportedModel(Model):
+    """A SavedModel that `VideoNetwork.export` wrote, run by its `init_states` and `step`.
+
+    Args:
+        folder: the folder of the SavedModel.
+        pixels: range of the pixels, a key of `mpvn.pixels.RANGES`; by default, the one that its
+            metadata have, or -1..1.
+
+    Raises:
+        ValueError: it is another SavedModel, or it does not take one stream of RGB frames.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], pixels: str = "") -> None:
+        path = pathlib.Path(folder)
+        names = _read_json(path, NAMES)
+        if names is None or not {"inputs", "outputs", "states"} <= names.keys():
+            raise ValueError(
+                f"{path}: expected a SavedModel that mpvn export wrote. Received: one without "
+                f"{EXTRA}/{NAMES}. Export the network again, or give its .keras file"
+            )
+        self._loaded = tf.saved_model.load(str(path))
+        self._signatures = self._loaded.signatures
+        self._outputs: dict[str, str] = names["outputs"]
+        self._states: list[str] = names["states"]
+        stored = _read_json(path, METADATA)
+        self.metadata = known = stored and Metadata.from_json(stored)
+        pixels = pixels or (known and known.pixels) or "-1..1"
+        self._prepare = RANGES[pixels]
+        self._input, self._spec = self._only_input(path, list(names["inputs"]), pixels)
+        self.name = path.name
+        self.size = tuple(self._spec.shape[1:3])
+        self.task = None
+        if known and known.task is not None:
+            latency = names["latency"] if known.latency is None else known.latency
+            self.task = task_of(known, latency, names["first_informed_step"])
+        specs = self._signatures["step"].structured_outputs
+        self.scoring = scoring_of(self.task, [specs[name].shape[1:] for name in self._outputs])
+        self.is_causal = True
+
+    def new_stream(self) -> TimedStream:
+        return _ExportedStream(self.initial, self.step)
+
+    def clip(self, frames: np.ndarray) -> list[Any]:
+        self.stream.restart()
+        return [self.stream.step(frame) for frame in frames]
+
+    def initial(self) -> dict[str, tf.Tensor]:
+        """Return the states of a new stream."""
+        return self._signatures["init_states"](batch_size=tf.constant(1, tf.int32))
+
+    def step(self, frame: np.ndarray, states: dict[str, tf.Tensor]) -> tuple[Any, dict]:
+        """Return the outputs of a step, without a batch axis, and the states after it."""
+        prepared = tf.cast(self._prepare(frame)[None], self._spec.dtype)
+        values = self._signatures["step"](**{self._input: prepared}, **states)
+        outputs = {wish: values[name].numpy()[0] for name, wish in self._outputs.items()}
+        after = {name: values[name] for name in self._states}
+        return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), after
+
+    def _only_input(
+        self, path: pathlib.Path, names: list[str], pixels: str
+    ) -> tuple[str, tf.TensorSpec]:
+        """Return the name of the input, and its spec."""
+        specs = self._signatures["step"].structured_input_signature[1]
+        shapes = [specs[name].shape for name in names]
+        fits = len(names) == 1 and len(shapes[0]) == 4 and shapes[0][3] == 3
+        if not fits or None in shapes[0][1:] or shapes[0][0] not in (None, 1):
+            raise ValueError(
+                f"{path}: expected one input of shape (1, height, width, 3) or (None, height, "
+                f"width, 3), a stream of RGB frames. Received: "
+                f"{', '.join(str(tuple(shape)) for shape in shapes)}"
+            )
+        spec = specs[names[0]]
+        if not spec.dtype.is_floating and pixels != "0..255":
+            raise ValueError(
+                f"{path}: expected an input of floats, because pixels are scaled to {pixels}. "
+                f"Received: {spec.dtype.name}. Export the network without input_signature"
+            )
+        return names[0], spec
+
+
+class _ExportedStream(TimedStream):
+    """A stream through a SavedModel."""
+
+    def __init__(self, initial: Any, step: Any) -> None:
+        super().__init__()
+        self._initial, self._step = initial, step
+        self.restart()
+
+    def restart(self) -> None:
+        self._states = self._initial()
+
+    def run_step(self, frame: np.ndarray) -> Any:
+        outputs, self._states = self._step(frame, self._states)
+        return outputs
+
+
+def is_exported(path: object) -> bool:
+    """Return whether there is a SavedModel at a path."""
+    return os.path.isfile(os.path.join(str(path), "saved_model.pb"))
+
+
+def open_model(network: "Model | keras.Model | str | os.PathLike[str]", pixels: str = "") -> Model:
+    """Return what computes the outputs of a network.
+
+    Args:
+        network: a `VideoNetwork`; a functional image model of Keras; the path of a `.keras` file,
+            of the folder of a run, or of a SavedModel that `network.export` wrote; or the name of a
+            network, as in `mpvn.models.load_frame_model`.
+        pixels: range of the pixels; by default, the one that the network expects.
+
+    Raises:
+        ValueError: there is no such network, or it does not read frames of one size.
+    """
+    if isinstance(network, Model):
+        return network
+    if isinstance(network, VideoNetwork):
+        known = network.metadata
+        prepare = RANGES[pixels or (known and known.pixels) or "-1..1"]
+        return NetworkModel(LoadedModel(network.frame_model, prepare), network)
+    if isinstance(network, keras.Model):
+        loaded = LoadedModel(network, RANGES[pixels or "0..255"])
+    elif is_exported(network):
+        return ExportedModel(network, pixels)
+    else:
+        loaded = load_frame_model(_network_file(network), pixels=pixels)
+    plan = loaded.plan or Plan(loaded.model, **loaded.plan_defaults)
+    return NetworkModel(loaded, loaded.network(plan))
+
+
+def _network_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the trained network if `path` is the folder of a run; else `path`."""
+    if not os.path.isdir(path):
+        return path
+    from mpvn.training import RunFolder
+
+    return RunFolder(path).trained_network
+
+
+def _read_json(folder: pathlib.Path, name: str) -> Any:
+    path = folder / EXTRA / name
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
