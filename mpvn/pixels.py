@@ -47,9 +47,23 @@ def to_uint8(frames: np.ndarray) -> np.ndarray:
     return np.rint(127.5 * (clipped + 1)).astype(np.uint8)
 
 
+def to_caffe(frames: Any) -> Any:
+    """Convert RGB pixels `[..., 3]` of 0..255 to blue, green and red, minus ImageNet's means."""
+    return frames[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
+
+
+def to_torch(frames: Any) -> Any:
+    """Scale RGB pixels `[..., 3]` from 0..255 to ImageNet's mean and deviation, as torchvision."""
+    deviation = np.array([0.229, 0.224, 0.225], np.float32)
+    return (to_unit(frames) - np.array([0.485, 0.456, 0.406], np.float32)) / deviation
+
+
 RANGES: dict[str, Callable[[Any], Any]] = {
     "0..255": lambda frames: frames,
     "0..1": to_unit,
     "-1..1": to_signed,
+    "caffe": to_caffe,
+    "torch": to_torch,
 }
-"""For each pixel range that a network may take, the function that scales 0..255 to it."""
+"""For each pixel range that a network may take, the function that scales 0..255 to it. `"caffe"`
+and `"torch"` are called so in `preprocess_input` of `keras.applications`."""

@@ -21,6 +21,7 @@ from mpvn.models import PUBLISHED
 from mpvn.training import base_config, load_config
 from mpvn.training.grids import changed_keys
 from mpvn.training.hyperparameter_sweep import grid_cells
+from mpvn.training.options import GROUPS
 from mpvn.training.overrides import override
 from mpvn.training.run_folder import flat
 
@@ -34,7 +35,7 @@ KEYS = {
     ".".join(parts[:depth])
     for parts in (key.split(".") for key in flat(base_config().to_dict()))
     for depth in range(1, len(parts) + 1)
-} | {"model.options", "task.options"}
+} | set(GROUPS)
 SPANS = sorted(set(re.findall(r"`([^`]+)`", TEXT)))
 
 

@@ -7,7 +7,7 @@ from mpvn import pixels
 ALL_VALUES = np.arange(256, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", pixels.RANGES)
+@pytest.mark.parametrize("name", [name for name in pixels.RANGES if ".." in name])
 def test_each_range_spans_its_ends_evenly(name: str) -> None:
     low, high = map(float, name.split(".."))
     scaled = pixels.RANGES[name](ALL_VALUES)

@@ -86,7 +86,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--pixels",
-        choices=["0..255", "0..1", "-1..1"],
+        choices=["0..255", "0..1", "-1..1", "caffe", "torch"],
         default="",
         help="range of the input values (default: what the network expects; for saved models, "
         "-1..1 for a VideoNetwork, as mpvn train writes it, else 0..255)",

@@ -39,7 +39,8 @@ def action_head(
     """Compute class scores from a map: mean over space and time, dropout, a dense layer.
 
     Args:
-        features: `[B, h, w, C]`.
+        features: `[B, h, w, C]`. With `temporal_size=1` also rows `[B, N, C]`, whose mean is taken,
+            or features `[B, C]`.
         classes: Number of classes, at least 1.
         dropout: Fraction of the features to drop in training.
         unit: Unit of the layers.
@@ -49,9 +50,12 @@ def action_head(
     Returns:
         Logits `[B, classes]`, float32.
     """
-    if temporal_size == 1:
+    x = features
+    if temporal_size == 1 and len(features.shape) == 4:
         x = layers.GlobalAveragePooling2D(name=f"{unit}.mean")(features)
-    else:
+    elif temporal_size == 1 and len(features.shape) == 3:
+        x = layers.GlobalAveragePooling1D(name=f"{unit}.mean")(features)
+    elif temporal_size > 1:
         x = average_pool(
             features,
             tuple(features.shape[1:3]),

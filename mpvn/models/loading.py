@@ -48,6 +48,8 @@ class LoadedModel:
         start: How memories start; see `VideoNetwork`.
         metadata: What the network in the file knows, if it contains a `VideoNetwork`.
         random: Whether its weights are random.
+        guessed: Whether the range of its input is a guess: 0..255, for a saved image model.
+        remarks: What was changed in the model, for the terminal.
     """
 
     model: keras.Model
@@ -57,6 +59,8 @@ class LoadedModel:
     start: str = "zeros"
     metadata: Metadata | None = None
     random: bool = False
+    guessed: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -129,7 +133,7 @@ def load_frame_model(
     name: str | os.PathLike,
     size: int | None = None,
     weights: str | None = None,
-    pixels: str = "",
+    pixels: str | None = None,
     options: Mapping[str, Any] | None = None,
     channels: int = 3,
 ) -> LoadedModel:
@@ -179,7 +183,12 @@ def is_saved_model(name: str | os.PathLike) -> bool:
     return path.suffix == ".keras" or path.exists()
 
 
-def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
+def is_published(name: str | os.PathLike) -> bool:
+    """Return whether a model is the name of a published network."""
+    return not is_saved_model(name) and str(name).lower() in PUBLISHED
+
+
+def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
     try:
         model = keras.saving.load_model(path, custom_objects=_SAVED_CLASSES, compile=False)
     except FileNotFoundError:
@@ -196,11 +205,11 @@ def _load_file(path: pathlib.Path, pixels: str) -> LoadedModel:
         return LoadedModel(
             model.frame_model, prepare, model.plan, start=model.start, metadata=known
         )
-    return LoadedModel(model, RANGES[pixels or "0..255"])
+    return LoadedModel(model, RANGES[pixels or "0..255"], guessed=not pixels)
 
 
 def _build_published(
-    name: str, shape: tuple[int, int, int], weights: str | None, pixels: str, options: dict
+    name: str, shape: tuple[int, int, int], weights: str | None, pixels: str | None, options: dict
 ) -> LoadedModel:
     architecture = PUBLISHED[name]
     prepare = RANGES[pixels or "-1..1"]

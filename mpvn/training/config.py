@@ -127,12 +127,18 @@ def _task() -> dict[str, Any]:
 
 def _model() -> dict[str, Any]:
     return {
-        "name": "par_densenet",  # a key of mpvn.models.PUBLISHED, or of keras.applications
+        # A key of mpvn.models.PUBLISHED, a network of keras.applications, or a .keras file.
+        "name": "par_densenet",
         "size": 64,  # height and width of the frames
         "weights": optional(str),  # imagenet, or a file
-        "pixels": optional(str),  # input range: 0..255, 0..1 or -1..1; None: that of the weights
+        # Input range: 0..255, 0..1, -1..1, caffe or torch; None: that of the weights.
+        "pixels": optional(str),
         "initial": optional(str),  # folder of a run whose weights are loaded where they fit
         "options": {},  # options of the network's builder
+        "head": {  # of networks that were not built for the task
+            "after": optional(str),  # the node that a new classifier reads; None: the last ones
+            "dropout": optional(float),  # before a new classifier; None: that of the old one, or 0
+        },
         # What to insert into the network: options of the operations shift, inflate, shortcuts and
         # recurrent, such as {"shift": {"temporal_padding": "causal"}}; see
         # mpvn.models.surgery.operations.

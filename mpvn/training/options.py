@@ -29,6 +29,7 @@ from mpvn.data.sets.registry import SETS, needs_path
 from mpvn.models.loading import ModelError, network_builder
 from mpvn.models.surgery.operations import OPERATIONS, operation_options
 from mpvn.tasks.registry import TASKS
+from mpvn.training.config import base_config
 
 SURGERY = "model.surgery"
 
@@ -162,22 +163,34 @@ def drop_options_of_reader(config: ConfigDict, name: str) -> None:
 
 
 def check_options(config: ConfigDict) -> None:
-    """Check the options of every group.
+    """Check all keys, and the options of every group.
 
     Names of networks, data sets and tasks that do not exist are left to `build`.
 
     Raises:
-        ValueError: there is no such option, or a value has the wrong type.
+        ValueError: there is no such key or option, or a value has the wrong type.
     """
-    for name in config[SURGERY]:
+    _check_keys(config, base_config(), "config")
+    operations = config.model.get("surgery", {})
+    for name in operations:
         if name not in OPERATIONS:
             raise unknown(f"config.{SURGERY} has no operation {name!r}", name, OPERATIONS)
+    absent = {f"{SURGERY}.{name}" for name in OPERATIONS if name not in operations}
     for group in GROUPS:
-        parent, _, last = group.rpartition(".")
-        options = _accepted(config, group)
-        if options is not None and last in config[parent]:
+        options = None if group in absent else _accepted(config, group)
+        if options is not None:
             for name, value in config[group].items():
                 check_kind(value, _kind(options, group, name), f"config.{group}.{name}")
+
+
+def _check_keys(config: ConfigDict, known: ConfigDict, path: str) -> None:
+    """Raise ValueError for keys that no code reads; a config file may set any."""
+    for name, value in config.items():
+        if name not in known:
+            raise unknown(f"{path} has no key {name!r}", name, known)
+        inner = f"{path}.{name}"
+        if isinstance(known[name], ConfigDict) and not option_group(inner.partition(".")[2]):
+            _check_keys(value, known[name], inner)
 
 
 def unknown(context: str, name: str, known: Iterable[str], remedy: str = "") -> ValueError:

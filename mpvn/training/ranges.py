@@ -70,6 +70,7 @@ RANGES = {
     "augmentation.hue": Range(0, 0.5),
     "task.latency": _NOT_NEGATIVE,
     "model.size": _COUNT,
+    "model.head.dropout": Range(0, 1, below=True),
     "plan.subnetworks": _COUNT,
     "optimizer.learning_rate": _NOT_NEGATIVE,
     "optimizer.base_batch": _COUNT,

@@ -95,6 +95,6 @@ def test_a_config_without_keys_is_refused() -> None:
 
 
 OTHERS = {
-    name: {"name": value, "options": {}, "train": {}, "evaluation": {}}
-    for name, value in {"data": "rendered_figures", "task": "keypoints"}.items()
+    "data": {"name": "rendered_figures", "train": {}, "evaluation": {}},
+    "task": {"name": "keypoints", "options": {}},
 }

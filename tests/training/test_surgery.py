@@ -5,6 +5,7 @@ from small_runs import small_config
 
 from mpvn.models import shifted_layers
 from mpvn.training import RunFolder, as_json, override
+from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.network import build_network
 
 
@@ -49,6 +50,14 @@ def test_what_does_not_exist_is_refused(change: str, message: str) -> None:
         changed(change)
 
 
+def test_a_key_of_a_config_file_that_nothing_reads_is_refused() -> None:
+    """A config file sets keys without a check: shortcuts were left out without a word."""
+    config = small_config()
+    config.model.shortcuts = (3,)
+    with pytest.raises(ValueError, match="config.model has no key 'shortcuts'. Expected one of "):
+        override(config, [])
+
+
 def test_an_operation_with_its_defaults_is_a_change_of_the_run(trained: RunFolder) -> None:
     """An empty dict has no leaves: a run without shifts went on as one with shifts."""
     config = override(trained.config(), ["--config.model.surgery.shift=True"])
@@ -64,7 +73,7 @@ def test_operations_are_applied_to_the_network_of_the_config() -> None:
         "inflate": {"temporal_kernel": 2, "where": ("Conv1",)},
         "recurrent": {"after": ("block_1_expand_relu",)},
     }
-    network = build_network(config, {"classes": 3})
+    network = build_network(config, build_frame_model(config, {"classes": 3}))
     assert len(shifted_layers(network.frame_model)) == 10
     assert network.frame_model.get_layer("Conv1").window == 2
     assert network.frame_model.get_layer("block_1_expand_relu_memory")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from small_runs import small_config
 
 from mpvn.training import build, load_config
+from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.network import build_network
 from mpvn.training.build.task import build_task, head_arguments, output_names
 from mpvn.training.build.videos import build_videos
@@ -54,7 +55,7 @@ def test_an_output_is_compared_with_the_target_of_its_frame(
         config = load_config(CONFIGS / f"{name}.py", overrides)
         videos = build_videos(config, "train")
         names = output_names(config, videos)
-        network = build_network(config, head_arguments(names))
+        network = build_network(config, build_frame_model(config, head_arguments(names)))
         task = build_task(config, names, network)
         assert task.latency == subnetworks - 1
 

@@ -15,8 +15,16 @@ Read = Callable[[dict[int, keras.KerasTensor], int, Node], keras.KerasTensor]
 index of the tensor that the node reads in the old model, and the node."""
 
 
+Call = Callable[[Node, list[keras.KerasTensor]], list[keras.KerasTensor]]
+"""Calls a node of the new model on what it reads, and returns its outputs."""
+
+
 def rebuild(
-    graph: Graph, read: Read, name: str, size: tuple[int, int] | None = None
+    graph: Graph,
+    read: Read,
+    name: str,
+    size: tuple[int, int] | None = None,
+    call: Call = Node.call,
 ) -> keras.Model:
     """Build a model with the layers and weights of a graph, whose nodes read what `read` returns.
 
@@ -25,13 +33,14 @@ def rebuild(
         read: Returns what a node reads in place of a tensor.
         name: Name of the new model.
         size: Height and width of its frames. Defaults to those of the old model.
+        call: Calls a node. Defaults to calling its operation.
     """
     values: dict[int, keras.KerasTensor] = {}
     for tensor, source in zip(graph.inputs, keras.tree.flatten(graph.input_structure), strict=True):
         shape = (source.shape[0], *(size or source.shape[1:3]), *source.shape[3:])
         values[tensor] = keras.Input(batch_shape=shape, dtype=source.dtype, name=source.name)
     for node in graph.nodes:
-        outputs = node.call([read(values, tensor, node) for tensor in node.inputs])
+        outputs = call(node, [read(values, tensor, node) for tensor in node.inputs])
         # A functional model knows the output of a recurrent layer, not the rest of its memory.
         values.update(zip(node.outputs, outputs, strict=not node.memory))
     inputs = keras.tree.pack_sequence_as(
@@ -59,7 +68,7 @@ def with_frame_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
         height, width = model.inputs[0].shape[1:3]
         raise ValueError(
             f"{model.name!r} was built for frames of {height}x{width}, and its layers do not "
-            f"accept frames of {size[0]}x{size[1]}: {error}"
+            f"accept frames of {size[0]}x{size[1]}. Give it frames of its own size: {error}"
         ) from error
 
 

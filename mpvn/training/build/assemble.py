@@ -9,6 +9,7 @@ from mpvn.tasks import Task
 from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
+from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network, warn_of_short_clips
 from mpvn.training.build.optimizer import build_optimizer, build_policy
@@ -42,7 +43,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
     names = output_names(config, train)
-    network = build_network(config, head_arguments(names), train.channels)
+    loaded = build_frame_model(config, head_arguments(names), train.channels)
+    network = build_network(config, loaded)
     task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
@@ -78,6 +80,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
         _prepare_evaluation(config, task),
         build_views(config),
         realtime,
+        loaded.remarks,
     )
 
 

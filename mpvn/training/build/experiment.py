@@ -47,6 +47,7 @@ class Experiment:
         prepare_evaluation: converts an evaluation batch to the arguments of `evaluate`.
         views: clips and crops of each video for evaluation by views.
         realtime: for evaluation in real time, too; None for none.
+        remarks: what was done to the network of the config to fit the task, for the terminal.
     """
 
     network: VideoNetwork
@@ -61,3 +62,4 @@ class Experiment:
     prepare_evaluation: Prepare
     views: Views
     realtime: RealTimeEvaluation | None = None
+    remarks: Sequence[str] = ()

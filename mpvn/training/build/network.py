@@ -1,13 +1,12 @@
 """The network with its plan and its head, not compiled."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 from ml_collections import ConfigDict
 
-from mpvn.models import load_frame_model
-from mpvn.models.surgery.operations import operate
+from mpvn.models.loading import LoadedModel
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.plan.assignment import BRANCHES
@@ -16,27 +15,17 @@ from mpvn.training.build.batch_norm import set_batch_norm
 from mpvn.training.options import unknown
 
 
-def build_network(config: ConfigDict, head: Mapping[str, int], channels: int = 3) -> VideoNetwork:
+def build_network(config: ConfigDict, loaded: LoadedModel) -> VideoNetwork:
     """Return the network.
 
     Args:
         config: the config.
-        head: arguments of the builder that give the head its size; see `head_arguments`.
-        channels: channels of the frames; 3 is RGB.
+        loaded: its frame model; see `build_frame_model`.
 
     Raises:
-        ValueError: there is no such network, option, unit or plan.
+        ValueError: there is no such unit or plan.
     """
-    loaded = load_frame_model(
-        config.model.name,
-        config.model.size,
-        config.model.weights,
-        config.model.pixels,
-        options={**head, **config.model.options},
-        channels=channels,
-    )
-    frame_model = loaded.over_clips()
-    frame_model = operate(frame_model, config.model.surgery.to_dict())
+    frame_model = loaded.model
     _freeze(frame_model, config.model.frozen)
     plan = dict(config.plan)
     if decides_subnetworks(config.plan):

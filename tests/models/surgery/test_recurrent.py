@@ -10,6 +10,7 @@ from mpvn import Plan, VideoNetwork
 from mpvn.models import insert_recurrent
 from mpvn.models.surgery.rebuild import with_frame_size
 from mpvn.training import base_config
+from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.network import build_network
 
 CLIP = np.random.default_rng(2).normal(size=(2, 5, 4, 4, 3)).astype("float32")
@@ -72,8 +73,8 @@ def test_a_model_with_memories_takes_another_frame_size(model: keras.Model) -> N
 def test_a_config_inserts_memories() -> None:
     config = base_config()
     config.model.update(name="simple_cnn", size=16, options={"width": 0.1})
-    config.model.update(recurrent=("conv1",), cell="lstm")
-    network = build_network(config, {"classes": 2})
+    config.model.surgery = {"recurrent": {"after": "conv1", "cell": "lstm"}}
+    network = build_network(config, build_frame_model(config, {"classes": 2}))
     (memory,) = (node for node in network.plan.nodes if node.endswith("_memory"))
     assert memory.startswith("conv1.")
     assert network.plan.receptive_field is None

@@ -31,6 +31,7 @@ from mpvn.models import (
     tsm_resnext101,
 )
 from mpvn.training import base_config
+from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.network import build_network
 
 SIZE = (32, 32, 3)
@@ -215,7 +216,7 @@ def test_names_and_configs_accept_weights(save: Callable, rng: np.random.Generat
     config = base_config()
     config.model.name, config.model.size, config.model.weights = "tsm_mobilenet_v2", 32, str(path)
     config.model.options = {"width": WIDTH}
-    network = build_network(config, {"classes": CLASSES})
+    network = build_network(config, build_frame_model(config, {"classes": CLASSES}))
     expected = loaded.model(loaded.prepare(pixels))
     np.testing.assert_array_equal(network.frame_model(loaded.prepare(pixels)), expected)
 
