@@ -31,8 +31,8 @@ class ActionRecognition(ClassTask):
     recognition = Recognition
 
     @property
-    def loss(self) -> keras.losses.Loss:
-        return LabelCrossEntropy(self.classes)
+    def loss_type(self) -> type[ClassLoss]:
+        return LabelCrossEntropy
 
     def metrics(self) -> list[keras.metrics.Metric]:
         tops = [1, 5] if self.classes > 5 else [1]
@@ -47,6 +47,9 @@ class ActionRecognition(ClassTask):
 
     def labels(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Operation]]:
         return one_label(batch, self.classes)
+
+    def shares_of(self, targets: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(targets, self.classes)
 
     def probabilities(self, logits: Any) -> tf.Tensor:
         return tf.nn.softmax(logits)
@@ -64,12 +67,31 @@ class ActionRecognition(ClassTask):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class LabelCrossEntropy(ClassLoss):
-    """Softmax cross-entropy of labels `[...]` and logits `[..., classes]`."""
+    """Softmax cross-entropy of labels and logits `[..., classes]`.
+
+    Labels are integers `[...]`, or the shares of the classes `[..., classes]`, as of mixed clips.
+
+    Smoothing e and class weights w make of the shares s
+
+        loss = - sum over classes c of w[c] * ((1 - e) * s[c] + e / classes) * log(probability of c)
+
+    as in PyTorch, before its mean, which divides by the weights.
+    """
 
     usual_name = "label_cross_entropy"
 
     def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(labels, tf.int32), logits)
+        is_mixed = labels.shape.rank == logits.shape.rank
+        if not is_mixed:
+            labels = tf.cast(labels, tf.int32)
+        if not is_mixed and not self.label_smoothing and self.class_weights is None:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        shares = tf.cast(labels, tf.float32) if is_mixed else tf.one_hot(labels, self.classes)
+        shares = (1 - self.label_smoothing) * shares + self.label_smoothing / self.classes
+        if self.class_weights is not None:
+            shares *= self.class_weights
+        # Not softmax_cross_entropy_with_logits: its gradient is wrong where the sum is not 1.
+        return -tf.reduce_sum(shares * tf.nn.log_softmax(logits), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="mpvn")

@@ -58,6 +58,30 @@ class ClassTask(Task):
         self.only_last = answer == "last"
         self.names = tuple(names) or tuple(f"class {number}" for number in range(classes))
 
+    @property
+    @abc.abstractmethod
+    def loss_type(self) -> "type[ClassLoss]":
+        """The class of the loss."""
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        return self.training_loss()
+
+    def training_loss(
+        self, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
+    ) -> keras.losses.Loss:
+        """Return the loss for `compile`.
+
+        Args:
+            label_smoothing, class_weights: as in `ClassLoss`. Metrics, the loss among them, do not
+                have them, nor does `loss`.
+        """
+        return self.loss_type(self.classes, label_smoothing, class_weights)
+
+    @abc.abstractmethod
+    def shares_of(self, targets: tf.Tensor) -> tf.Tensor:
+        """Return targets `[B, T, ...]` as float32 `[B, T, classes]`, which can be mixed."""
+
     @abc.abstractmethod
     def probabilities(self, logits: Any) -> tf.Tensor:
         """Return the probabilities of the classes, from logits `[..., classes]`."""
@@ -99,22 +123,43 @@ class ClassLoss(keras.losses.Loss, abc.ABC):
 
     Args:
         classes: number of classes.
+        label_smoothing: share of a label that is given away, from 0 to below 1: to all classes
+            alike, or, where classes are questions of their own, to the other answer.
+        class_weights: weight of the term of each class; None for 1.
         reduction, name: as in Keras.
 
     Attributes:
         usual_name: the name, unless another one is given.
 
     Raises:
-        ValueError: when called, if the outputs have another number of classes.
+        ValueError: an argument is out of range; when called, if the outputs have another number of
+            classes.
     """
 
     usual_name: str
 
     def __init__(
-        self, classes: int, reduction: str = "sum_over_batch_size", name: str | None = None
+        self,
+        classes: int,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
     ) -> None:
         super().__init__(name=name or self.usual_name, reduction=reduction, dtype="float32")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be at least 0 and below 1. Received: {label_smoothing}"
+            )
+        weights = None if class_weights is None else tuple(map(float, class_weights))
+        if weights is not None and (len(weights) != classes or min(weights) < 0):
+            raise ValueError(
+                f"Expected {classes} class_weights of at least 0, one per class. Received: "
+                f"{weights}"
+            )
         self.classes = classes
+        self.label_smoothing = label_smoothing
+        self.class_weights = weights
 
     @abc.abstractmethod
     def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -125,7 +170,12 @@ class ClassLoss(keras.losses.Loss, abc.ABC):
         return self.losses(y_true, tf.cast(y_pred, tf.float32))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "classes": self.classes}
+        return {
+            **super().get_config(),
+            "classes": self.classes,
+            "label_smoothing": self.label_smoothing,
+            "class_weights": self.class_weights,
+        }
 
 
 def mean_over_steps(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

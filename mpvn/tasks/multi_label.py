@@ -40,8 +40,8 @@ class MultiLabelActions(ClassTask):
     recognition = MultiLabelRecognition
 
     @property
-    def loss(self) -> keras.losses.Loss:
-        return MultiLabelCrossEntropy(self.classes)
+    def loss_type(self) -> type[ClassLoss]:
+        return MultiLabelCrossEntropy
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [
@@ -71,6 +71,9 @@ class MultiLabelActions(ClassTask):
         )
         return labels, checks
 
+    def shares_of(self, targets: tf.Tensor) -> tf.Tensor:
+        return targets
+
     def probabilities(self, logits: Any) -> tf.Tensor:
         return tf.nn.sigmoid(logits)
 
@@ -93,11 +96,18 @@ class MultiLabelActions(ClassTask):
 
 @keras.saving.register_keras_serializable(package="mpvn")
 class MultiLabelCrossEntropy(ClassLoss):
-    """Sigmoid cross-entropy of labels (1 or 0) and logits, both `[..., classes]`: their mean."""
+    """Sigmoid cross-entropy of labels (0 to 1) and logits, both `[..., classes]`: their mean.
+
+    Smoothing e makes of a label s the label (1 - e) * s + e / 2, as in Keras.
+    """
 
     usual_name = "multi_label_cross_entropy"
 
     def losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         labels = tf.cast(labels, tf.float32)
+        if self.label_smoothing:
+            labels = (1 - self.label_smoothing) * labels + self.label_smoothing / 2
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        if self.class_weights is not None:
+            losses *= self.class_weights
         return tf.reduce_mean(losses, axis=-1)

@@ -106,12 +106,15 @@ def among_top(scores: tf.Tensor, labels: tf.Tensor, top: int) -> tf.Tensor:
 
     Args:
         scores: `[..., classes]`.
-        labels: `[...]`.
+        labels: integers `[...]`, or shares of the classes `[..., classes]`, of which the largest
+            counts.
         top: number of predicted classes.
 
     Returns:
         float32 `[...]`.
     """
+    if len(labels.shape) == len(scores.shape):
+        labels = tf.argmax(labels, axis=-1)
     labels = tf.cast(labels, tf.int32)[..., None]
     label_scores = tf.gather(scores, labels, axis=-1, batch_dims=labels.shape.rank - 1)
     beaten = tf.reduce_sum(tf.cast(scores < label_scores, tf.int32), axis=-1)

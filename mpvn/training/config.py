@@ -102,7 +102,7 @@ def _views() -> dict[str, Any]:
 
 
 def _augmentation() -> dict[str, Any]:
-    """Arguments of `mpvn.data.clips.augmentation.Augmentation`, for training."""
+    """Arguments of `Augmentation` and `Mixing` in `mpvn.data.clips`, for training."""
     return {
         "crop": "random",
         "scale": (1.0, 1.0),  # smallest and largest crop; 1 is the crop of evaluation
@@ -111,6 +111,10 @@ def _augmentation() -> dict[str, Any]:
         "contrast": 0.0,
         "saturation": 0.0,
         "hue": 0.0,
+        "rand_augment": 0,  # operations of RandAugment on each clip
+        "magnitude": 0.3,  # strength of these operations, from 0 to 1
+        "mixup": 0.0,  # a of the Beta(a, a) distribution of the shares of two clips; 0: not mixed
+        "cutmix": 0.0,  # the same for boxes; with both, a batch is mixed by one of them
     }
 
 
@@ -206,6 +210,9 @@ def _training() -> dict[str, Any]:
         # Share of its moving statistics that batch norm keeps in a batch of clips (with a trainer:
         # in a step). For short runs; None: the momentum of the layers, in a call.
         "batch_norm_momentum": optional(float),
+        # In the loss of training alone; metrics and the loss of evaluation are without.
+        "label_smoothing": 0.0,  # share of a label that is spread over all classes
+        "class_weights": optional(object),  # balanced, or by name of the class: {"wave": 2.0}
         "non_finite_patience": 20,  # batches in a row with a NaN or infinite loss that stop a run
         "deterministic": False,  # bit-equal runs, slower
     }

@@ -64,7 +64,7 @@ def evaluate(
     check_labels(experiment.task, experiment.evaluation.videos)
     if checkpoint is not None:
         load_weights(experiment, checkpoint)
-    results = _evaluate(experiment, experiment.model, experiment.prepare_evaluation, first)
+    results = _evaluate(experiment, experiment.evaluator, experiment.prepare_evaluation, first)
     if experiment.realtime:
         realtime = experiment.realtime
         late = _evaluate(experiment, realtime.model, realtime.prepare, first)

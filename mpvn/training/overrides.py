@@ -53,7 +53,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
             f"{os.fspath(path)}: expected get_config() to return a config, as base_config() does. "
             f"Received: {type(config).__name__}."
         )
-    return override(config, overrides)
+    return override(with_pairs(config), overrides)
 
 
 def config_functions(path: str | os.PathLike) -> Mapping[str, Any]:
@@ -146,7 +146,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         else:
             _check_key(config, key)
             ordinary.append(argument)
-    changed = _parse(copy.deepcopy(config), ordinary)
+    changed = with_pairs(_parse(copy.deepcopy(config), ordinary))
     drop_options_of_reader(changed, config.data.name)
     changed.update_from_flattened_dict(dict.fromkeys(missing))
     for key, value in options:  # last: the network's name may have changed
@@ -154,6 +154,17 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     check_options(changed)
     check_ranges(changed)
     return changed
+
+
+def with_pairs(config: ConfigDict) -> ConfigDict:
+    """Return `config`, with `training.class_weights` changed in place from a dict to pairs.
+
+    A `ConfigDict` cannot hold the name of every class: not those with dots.
+    """
+    given = config.get("training", {}).get("class_weights")
+    if isinstance(given, Mapping | ConfigDict):
+        config.training.class_weights = tuple(given.items())
+    return config
 
 
 def _parse(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:

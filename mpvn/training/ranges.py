@@ -68,6 +68,10 @@ RANGES = {
     "augmentation.contrast": _SHARE,
     "augmentation.saturation": _SHARE,
     "augmentation.hue": Range(0, 0.5),
+    "augmentation.rand_augment": _NOT_NEGATIVE,
+    "augmentation.magnitude": _SHARE,
+    "augmentation.mixup": _SHARE,
+    "augmentation.cutmix": _SHARE,
     "task.latency": _NOT_NEGATIVE,
     "model.size": _COUNT,
     "model.head.dropout": Range(0, 1, below=True),
@@ -89,6 +93,7 @@ RANGES = {
     "training.evaluate_first": _COUNT,
     "training.update_every": _COUNT,
     "training.batch_norm_momentum": _SHARE,
+    "training.label_smoothing": Range(0, 1, below=True),
     "training.non_finite_patience": _COUNT,
 }
 """The range of each key that holds a number, or a sequence of numbers, or None."""

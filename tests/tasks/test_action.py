@@ -40,6 +40,44 @@ def test_loss_is_the_mean_over_weighted_steps(
     np.testing.assert_allclose(task.loss(targets, logits, weights), losses[:, 2:].mean(), rtol=1e-5)
 
 
+def test_the_loss_of_training_smooths_labels_and_weights_classes(
+    logits: np.ndarray, batch: dict[str, np.ndarray]
+) -> None:
+    """Also of mixed clips. The gradient shows what TensorFlow's own loss of shares gets wrong."""
+    task, class_weights = ActionRecognition(7), np.arange(7) / 3
+    loss = task.training_loss(0.3, class_weights.tolist())
+    _, labels, _ = task.prepare(batch)
+    shares = np.eye(7)[labels.numpy()]
+    mixed = 0.6 * shares + 0.4 * shares[::-1]
+    for given, expected in ((labels, shares), (tf.constant(mixed, tf.float32), mixed)):
+        terms = class_weights * (0.7 * expected + 0.3 / 7)
+        outputs = tf.constant(logits)
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            found = loss.call(given, outputs)
+        np.testing.assert_allclose(found, -(terms * np.log(softmax(logits))).sum(-1), rtol=1e-5)
+        gradient = terms.sum(-1, keepdims=True) * softmax(logits) - terms
+        np.testing.assert_allclose(tape.gradient(found, outputs), gradient, rtol=1e-4, atol=1e-6)
+    assert type(loss).from_config(loss.get_config()).get_config() == loss.get_config()
+    plain = -(mixed * np.log(softmax(logits))).sum(-1)
+    np.testing.assert_allclose(task.loss.call(tf.constant(mixed), logits), plain, rtol=1e-5)
+
+
+def test_accuracies_of_mixed_clips_take_the_larger_share(
+    logits: np.ndarray, batch: dict[str, np.ndarray]
+) -> None:
+    task = ActionRecognition(7)
+    _, labels, _ = task.prepare(batch)
+    shares = task.shares_of(labels)
+    mixed = 0.6 * shares + 0.4 * shares[::-1]
+    for metric in task.metrics()[:3]:
+        metric.update_state(labels, logits)
+        expected = float(metric.result())
+        metric.reset_state()
+        metric.update_state(mixed, logits)
+        assert float(metric.result()) == expected
+
+
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
 def test_accuracies_of_steps_and_clips(
     average: str, logits: np.ndarray, batch: dict[str, np.ndarray]
@@ -161,6 +199,10 @@ def test_invalid_arguments_and_outputs_raise() -> None:
         ActionRecognition(5, answer="first")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"of 5 classes. .* \(2, 3, 4\). .* with classes=5"):
         LabelCrossEntropy(5)(np.zeros((2, 3)), np.zeros((2, 3, 4)))
+    with pytest.raises(ValueError, match="label_smoothing must be at least 0 and below 1"):
+        LabelCrossEntropy(5, label_smoothing=1.0)
+    with pytest.raises(ValueError, match="5 class_weights of at least 0, one per class. Received"):
+        LabelCrossEntropy(5, class_weights=[1.0, 2.0])
 
 
 def test_no_top_5_with_five_classes() -> None:

@@ -109,6 +109,18 @@ def test_scores_are_those_of_the_definitions(
     np.testing.assert_allclose(task.loss(targets, logits, weights), loss, rtol=1e-5)
 
 
+def test_the_loss_of_training_smooths_answers_and_weights_classes(
+    logits: np.ndarray, labels: np.ndarray
+) -> None:
+    targets, class_weights = labels[:, None].repeat(STEPS, axis=1), np.arange(CLASSES) / 2
+    loss = MultiLabelActions(CLASSES).training_loss(0.2, class_weights.tolist())
+    smooth = 0.8 * targets + 0.1
+    likelihoods = sigmoid(logits)
+    terms = smooth * np.log(likelihoods) + (1 - smooth) * np.log(1 - likelihoods)
+    expected = -(class_weights * terms).mean(-1)
+    np.testing.assert_allclose(loss.call(targets, tf.constant(logits)), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [5, 23])
 def test_evaluate_is_exact_whatever_the_batches(
     batch_size: int, logits: np.ndarray, labels: np.ndarray

@@ -56,6 +56,7 @@ def on_damaged_videos(path: pathlib.Path) -> ConfigDict:
         training__steps=9,
         training__checkpoint_every=2,
         training__evaluate_every=5,
+        augmentation__mixup=0.5,
     )
     config.data.train = config.data.evaluation = {"split": None}
     config.model.name, config.model.size = "vgg8", 32

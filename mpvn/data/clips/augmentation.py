@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from mpvn.data.clips.rand_augment import RandAugment
 from mpvn.data.video.framing import Cropped, Framing, Stretched, Unchanged
 from mpvn.data.video_set import NO_MIRROR, VideoSet
 from mpvn.pixels import to_unit, unit_to_signed
@@ -69,6 +70,9 @@ class Augmentation:
         contrast: Maximum relative change of contrast.
         saturation: Maximum relative change of saturation.
         hue: Maximum shift of the hue, as a fraction of the color circle, at most 0.5.
+        rand_augment: Number of operations of RandAugment, before these changes of color; see
+            `mpvn.data.clips.rand_augment`. With them, clips have no joints.
+        magnitude: Strength of these operations, from 0 to 1.
 
     Raises:
         ValueError: `crop`, `scale`, `size` or `shorter_side` is invalid.
@@ -83,6 +87,11 @@ class Augmentation:
     saturation: float = 0.0
     hue: float = 0.0
     shorter_side: int | None = None
+    rand_augment: int = 0
+    magnitude: float = 0.3
+    _operations: RandAugment | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.crop not in ("center", "random", "whole"):
@@ -98,6 +107,10 @@ class Augmentation:
             raise ValueError(f"size: expected positive numbers of pixels. Received: {self.size}.")
         if self.shorter_side is not None:
             self._check_shorter_side(self.shorter_side)
+        # Here, because the layers of Keras cannot be created in a graph.
+        if self.rand_augment:
+            operations = RandAugment(self.rand_augment, self.magnitude)
+            object.__setattr__(self, "_operations", operations)
 
     def _check_shorter_side(self, length: int) -> None:
         if self.crop == "whole":
@@ -139,6 +152,7 @@ class Augmentation:
             "contrast": self.contrast,
             "saturation": self.saturation,
             "hue": self.hue,
+            "rand_augment": self.rand_augment,
         }
         changed = [name for name, maximum in options.items() if maximum]
         if changed and videos.channels != 3:
@@ -158,11 +172,14 @@ class Augmentation:
 
     def apply(self, clip: Clip, seed: tf.Tensor, videos: VideoSet) -> Clip:
         """Return the augmented clip; `"frames"` stay uint8 if their colors do not change."""
-        seeds = tf.unstack(tf.random.split(seed, 5))
+        *seeds, random = tf.unstack(tf.random.split(seed, 6))
         frames = tf.ensure_shape(clip["frames"], [None, *self.size, videos.channels])
         result = {**clip, "frames": frames}
         if self.flip and videos.mirrored_joints is not None:
             result = self._mirror_half(result, seeds[0], videos)
+        if self._operations is not None:
+            result["frames"] = self._operations(result["frames"], random)
+            result.pop("joints", None)
         return {**result, "frames": self._change_colors(result["frames"], seeds[1:])}
 
     def finish(self, frames: tf.Tensor) -> tf.Tensor:

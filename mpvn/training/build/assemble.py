@@ -8,8 +8,10 @@ from mpvn.sideways.real_time import RealTime
 from mpvn.tasks import Task
 from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
+from mpvn.training.build.evaluator import Evaluator
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.frame_model import build_frame_model
+from mpvn.training.build.labels import build_mixing, check_rand_augment, training_loss
 from mpvn.training.build.length import training_length
 from mpvn.training.build.network import build_network, warn_of_short_clips
 from mpvn.training.build.optimizer import build_optimizer, build_policy
@@ -49,6 +51,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
     if to_train:
+        check_rand_augment(config, task)
         warn_of_short_clips(network, config.clip.frames * config.clip.montage)
     if to_train and config.model.initial:
         load_initial_weights(config.model.initial, network, names)
@@ -60,28 +63,42 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
     model.compile(
         build_optimizer(config, length, updates, policy),
-        task.loss,
+        training_loss(config, task, train) if to_train else task.loss,
         weighted_metrics=_metrics(config, task),
         jit_compile=False,
     )
     model.optimizer.build(network.trainable_variables)
+    evaluator = _compiled(Evaluator(network), config, task)
     clip, realtime = config.clip, _real_time(config, network, task)
     least = max(each.fewest_frames for each in (task, realtime.task if realtime else task))
     return Experiment(
         network,
         model,
+        evaluator,
         trainer.optimizers if trainer else [model.optimizer],
         task,
         names,
         length,
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False, least=least),
-        prepare_batches(task, clip.montage, clip.interleaved, delayed=trainer is None),
+        prepare_batches(
+            task,
+            clip.montage,
+            clip.interleaved,
+            delayed=trainer is None,
+            mixing=build_mixing(config, task) if to_train else None,
+        ),
         _prepare_evaluation(config, task),
         build_views(config),
         realtime,
         loaded.remarks,
     )
+
+
+def _compiled(model: keras.Model, config: ConfigDict, task: Task) -> keras.Model:
+    """Compile a model for `evaluate` alone."""
+    model.compile(loss=task.loss, weighted_metrics=_metrics(config, task), jit_compile=False)
+    return model
 
 
 def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTimeEvaluation | None:
@@ -90,9 +107,7 @@ def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTim
         return None
     model = RealTime(network, blocked=config.training.realtime)
     late_task = task.in_real_time(model.first_step)
-    model.compile(
-        loss=late_task.loss, weighted_metrics=_metrics(config, late_task), jit_compile=False
-    )
+    _compiled(model, config, late_task)
     return RealTimeEvaluation(late_task, model, _prepare_evaluation(config, late_task))
 
 

@@ -7,12 +7,14 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from mpvn.data.clips.augmentation import Augmentation
+from mpvn.data.clips.mixing import Mixing
 from mpvn.data.clips.montage import montage
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Dense, MultiClipSampling, Segments, Whole
 from mpvn.data.clips.views import Views
 from mpvn.data.video_set import VideoSet
 from mpvn.tasks import Task
+from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.task import Batch
 from mpvn.training.options import unknown
 from mpvn.training.run_data import frame_stride
@@ -42,7 +44,9 @@ def build_pipeline(
         sampling, batch_size = _whole(config.clip, least), 1
     else:
         sampling = _sampling(config, "center")
-    augmentation = config.augmentation if training else {}
+    augmentation = dict(config.augmentation) if training else {}
+    for name in ("mixup", "cutmix"):  # of batches; see `build_mixing`
+        augmentation.pop(name, None)
     return ClipPipeline(
         videos,
         sampling,
@@ -62,7 +66,11 @@ def build_views(config: ConfigDict) -> Views:
 
 
 def prepare_batches(
-    task: Task, clips: int = 1, interleaved: bool = False, delayed: bool = True
+    task: Task,
+    clips: int = 1,
+    interleaved: bool = False,
+    delayed: bool = True,
+    mixing: Mixing | None = None,
 ) -> Prepare:
     """Return the function that converts batches to the arguments of `fit` and `evaluate`.
 
@@ -72,10 +80,14 @@ def prepare_batches(
         interleaved: whether joined clips alternate frame by frame.
         delayed: whether targets and weights are moved to the steps that answer them. False for
             trainers, which delay targets themselves.
+        mixing: what mixes the clips of a batch, before they are joined; for a `ClassTask`.
     """
 
     def prepare(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        joined = montage(task.at_source(batch), clips, interleaved)
+        frames, targets, weights = task.at_source(batch)
+        if mixing is not None and isinstance(task, ClassTask):
+            frames, targets = mixing(frames, task.shares_of(targets), batch["number"][0])
+        joined = montage((frames, targets, weights), clips, interleaved)
         return task.late(*joined) if delayed else joined
 
     return prepare

@@ -35,8 +35,8 @@ class Experiment:
 
     Attributes:
         network: the network that is trained and saved.
-        model: the compiled model for `fit` and `evaluate`: the network, its `Distillation`, or a
-            trainer.
+        model: the compiled model for `fit`: the network, its `Distillation`, or a trainer.
+        evaluator: the compiled model for `evaluate`.
         optimizers: all optimizers whose state training changes.
         task: the prediction task.
         names: what the outputs stand for: the classes or joints, in order.
@@ -52,6 +52,7 @@ class Experiment:
 
     network: VideoNetwork
     model: keras.Model
+    evaluator: keras.Model
     optimizers: Sequence[keras.optimizers.Optimizer]
     task: Task
     names: Names
