@@ -191,7 +191,10 @@ class StatefulModel(keras.Model):
         if not self.plan.causal:
             raise ValueError(
                 f"{self.name!r} looks into the future (symmetric temporal padding) and cannot "
-                'stream. Build it with temporal_padding="causal".'
+                'stream. Build it with temporal_padding="causal". A network that was trained '
+                "offline must be trained again so, but may start from its weights: "
+                "--config.model.initial=RUN --config.model.options.temporal_padding=causal (for "
+                "inserted shifts, --config.model.surgery.shift.temporal_padding=causal)."
             )
 
     @property

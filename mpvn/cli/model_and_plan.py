@@ -10,6 +10,8 @@ from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.startup import import_tensorflow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mpvn.models.loading import LoadedModel
     from mpvn.plan import Plan
 
@@ -85,6 +87,14 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="argument of the network's builder, such as classes=51; may be repeated",
     )
     group.add_argument(
+        "--surgery",
+        action="append",
+        default=[],
+        metavar="NAME[.OPTION=VALUE]",
+        help="what to insert into the network: shift, inflate, shortcuts or recurrent, and their "
+        "options, such as shift.divisor=4; may be repeated",
+    )
+    group.add_argument(
         "--pixels",
         choices=["0..255", "0..1", "-1..1", "caffe", "torch"],
         default="",
@@ -101,17 +111,20 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
     """
     import_tensorflow()
     from mpvn.models import load_frame_model
+    from mpvn.models.surgery.operations import operate
 
     with as_mistakes():
+        surgery = parse_surgery(arguments.surgery)
         loaded = load_frame_model(
             _model_file(arguments.model),
             arguments.size,
             arguments.weights,
             arguments.pixels,
-            dict(_option(text) for text in arguments.option),
+            _online(arguments.model, dict(_option(text) for text in arguments.option)),
         )
+        loaded = dataclasses.replace(loaded, model=operate(loaded.model, surgery))
         has_plan_options = any(getattr(arguments, name) is not None for name in _PLAN_OPTIONS)
-        if loaded.plan is not None and not has_plan_options:
+        if loaded.plan is not None and not has_plan_options and not surgery:
             return loaded, loaded.plan
         if loaded.plan is not None:
             loaded = _with_defaults_of_run(loaded, arguments.model)
@@ -126,6 +139,58 @@ def warn_of_random_weights(loaded: "LoadedModel") -> None:
             "loads others; a trained network is a run or a .keras file)",
             file=sys.stderr,
         )
+
+
+def _online(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a network, by default those of its online form, which can stream."""
+    from mpvn.models.loading import is_published
+    from mpvn.models.published import PUBLISHED
+
+    if not is_published(name) or not PUBLISHED[name.lower()].online:
+        return options
+    if "temporal_padding" in options or options.get("shift", True) is False:
+        return options
+    print(
+        f"{name}: the online form, whose shifts see past frames only (--option "
+        "temporal_padding=symmetric gives the offline form, for whole clips)",
+        file=sys.stderr,
+    )
+    return {"temporal_padding": "causal", **options}
+
+
+def parse_surgery(texts: "Sequence[str]") -> dict[str, dict[str, Any]]:
+    """Return the surgery that texts such as "shift" and "shift.divisor=4" mean.
+
+    Shifts and temporal filters see past frames only, unless the texts say otherwise.
+
+    Raises:
+        ValueError: a text has another form.
+    """
+    from mpvn.arguments import literal
+
+    surgery: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        name, dot, option = key.partition(".")
+        if (
+            bool(equals) != bool(dot)
+            or not name.isidentifier()
+            or dot
+            and not option.isidentifier()
+        ):
+            raise ValueError(
+                "--surgery: expected NAME or NAME.OPTION=VALUE, such as shift.divisor=4. "
+                f"Received: {text!r}"
+            )
+        surgery.setdefault(name, {}).update({option: literal(value)} if dot else {})
+    if "temporal_padding" not in surgery.get("shift", {"temporal_padding": None}):
+        surgery["shift"]["temporal_padding"] = "causal"
+        print(
+            "shifts see past frames only (--surgery shift.temporal_padding=symmetric lets them see "
+            "one frame ahead, for whole clips)",
+            file=sys.stderr,
+        )
+    return surgery
 
 
 def _model_file(name: str) -> str:

@@ -39,6 +39,7 @@ class Architecture:
         subnetworks: The published numbers of subnetworks; 1 is the sequential network.
         application: Name in `keras.applications` of a network whose weights it can load.
         torchvision: Name in torchvision of a network whose weights it can load.
+        online: Whether the paper has an online form, too: `temporal_padding="causal"`.
     """
 
     build: Callable[..., keras.Model]
@@ -46,6 +47,7 @@ class Architecture:
     subnetworks: tuple[int, ...]
     application: str | None = None
     torchvision: str | None = None
+    online: bool = False
 
     def plan(self, model: keras.Model, subnetworks: int | None = None, **options: Any) -> Plan:
         """Return the published plan of `model`: `PLAN`, with the clocks of its temporal strides.
@@ -86,7 +88,7 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
             for variant in ("3x3x3", "3x1x1", "replace")
         },
         **{
-            name: Architecture(build, _TSM, (1,), torchvision=source)
+            name: Architecture(build, _TSM, (1,), torchvision=source, online=True)
             for name, build, source in (
                 ("tsm_resnet50", tsm_resnet50, "resnet50"),
                 ("tsm_resnet101", tsm_resnet101, "resnet101"),
