@@ -1,10 +1,11 @@
 """Networks of `keras.applications`: by name, the pixels that they read, and their weights."""
 
+import contextlib
 import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -31,6 +32,21 @@ def preprocessing(builder: Callable[..., keras.Model]) -> Prepare:
     return lambda frame: np.asarray(preprocess(frame.astype(np.float32)))
 
 
+@contextlib.contextmanager
+def download_errors() -> Iterator[None]:
+    """Raise a failed download of Keras, a bare `Exception`, as a `ValueError` with a remedy."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception or "URL fetch failure" not in str(error):
+            raise
+        raise ValueError(
+            f"Weights are not on this machine and cannot be downloaded: {error}. Connect and try "
+            "again, or download the file elsewhere and give its path as weights"
+        ) from error
+
+
+@download_errors()
 def load_application(name: str, weights: str | os.PathLike, include_top: bool) -> keras.Model:
     """Build a network of `keras.applications` with weights.
 

@@ -1,10 +1,11 @@
 """Frame models by name: a saved file, a published network, or a network of `keras.applications`."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -14,7 +15,13 @@ from mpvn.arguments import argument_kinds, check_kind
 from mpvn.cell import NetworkCell
 from mpvn.graph.reading import read_graph
 from mpvn.metadata import Metadata
-from mpvn.models.applications import Prepare, application_builders, preprocessing
+from mpvn.models.applications import (
+    Prepare,
+    application_builders,
+    download_errors,
+    preprocessing,
+)
+from mpvn.models.pretrained import build_pretrained
 from mpvn.models.published import PLAN, PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
@@ -32,6 +39,9 @@ _SAVED_CLASSES = {
 """Classes of this package that saved models may contain, by the names in the files."""
 
 
+_WEIGHTS_FILES = (".pth", ".tar", ".pt", ".ckpt", ".safetensors", ".h5", ".npz")
+
+
 class ModelError(ValueError):
     """A model that does not exist, cannot be loaded, or does not read frames."""
 
@@ -46,8 +56,9 @@ class LoadedModel:
         plan: The saved plan, if the file contains a `VideoNetwork`.
         plan_defaults: Default arguments of its plans; see `Plan`.
         start: How memories start; see `VideoNetwork`.
-        metadata: What the network in the file knows, if it contains a `VideoNetwork`.
-        random: Whether its weights are random.
+        metadata: What the network knows, if its file contains a `VideoNetwork`, or its weights are
+            of known classes or clips.
+        random: Whether its weights, or some of them, are random.
         guessed: Whether the range of its input is a guess: 0..255, for a saved image model.
         remarks: What was changed in the model, for the terminal.
     """
@@ -136,6 +147,7 @@ def load_frame_model(
     pixels: str | None = None,
     options: Mapping[str, Any] | None = None,
     channels: int = 3,
+    loading: str = "all",
 ) -> LoadedModel:
     """Load or build the frame model called `name`.
 
@@ -143,12 +155,15 @@ def load_frame_model(
         name: Path of a `.keras` file (of a frame model, or of a `VideoNetwork`), a name in
             `PUBLISHED`, or the name of a network of `keras.applications` in upper or lower case.
         size: Height and width of the frames; default 224. Not for saved models.
-        weights: None (random), `"imagenet"` (downloaded), or a path. Not for saved models.
+        weights: None (random), `"imagenet"` or a name in `WEIGHTS` (downloaded), or a path. Not for
+            saved models.
         pixels: Range of the model's input, a key of `mpvn.pixels.RANGES`. The default is the range
             that the weights were trained with: -1..1 for saved `VideoNetwork`s, as `mpvn train`
             writes them, and for published networks without weights; 0..255 for other saved models.
         options: Arguments of the function that builds the network. Not for saved models.
         channels: Channels of the frames; 3 for RGB. Not for saved models.
+        loading: How weights are loaded: `"all"`, `"fitting"` or `"none"`; see
+            `mpvn.models.pretrained`.
 
     Returns:
         The model, and the function that scales frames for it.
@@ -170,9 +185,10 @@ def load_frame_model(
     options = dict(options or {})
     _check_options(network_builder(str(name)), options)
     if str(name).lower() in PUBLISHED:
-        return _build_published(str(name).lower(), shape, weights, pixels, options)
+        return _build_published(str(name).lower(), shape, weights, pixels, options, loading)
     builder = _application(str(name))
-    model = _build(builder, shape, {"weights": weights, **options})
+    source = None if loading == "none" else weights
+    model = _build(builder, shape, {"weights": source, **options})
     prepare = RANGES[pixels] if pixels else preprocessing(builder)
     return LoadedModel(model, prepare, random=weights is None)
 
@@ -189,6 +205,11 @@ def is_published(name: str | os.PathLike) -> bool:
 
 
 def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
+    if path.suffix in _WEIGHTS_FILES:
+        raise ModelError(
+            f"{path} is a file of weights. Expected a model: a .keras file, or the name of the "
+            f"network that the weights are for, such as tsm_resnet50 with --weights {path}"
+        )
     try:
         model = keras.saving.load_model(path, custom_objects=_SAVED_CLASSES, compile=False)
     except FileNotFoundError:
@@ -209,32 +230,29 @@ def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
 
 
 def _build_published(
-    name: str, shape: tuple[int, int, int], weights: str | None, pixels: str | None, options: dict
+    name: str,
+    shape: tuple[int, int, int],
+    weights: str | None,
+    pixels: str | None,
+    options: dict,
+    loading: str,
 ) -> LoadedModel:
-    architecture = PUBLISHED[name]
+    architecture, defaults = PUBLISHED[name], plan_defaults(name)
     prepare = RANGES[pixels or "-1..1"]
-    if weights is not None:
-        _check_weights(name, weights)
-        options["weights"] = weights
-        if architecture.application and not pixels:
-            prepare = preprocessing(getattr(keras.applications, architecture.application))
-    model, random = _build(architecture.build, shape, options), options.get("weights") is None
-    return LoadedModel(model, prepare, plan_defaults=plan_defaults(name), random=random)
-
-
-def _check_weights(name: str, weights: str) -> None:
-    architecture = PUBLISHED[name]
-    if not architecture.application and not architecture.torchvision:
-        others = [key for key, value in PUBLISHED.items() if value.application or value.torchvision]
-        raise ModelError(
-            f"There are no image weights for {name}. Networks that have them: {', '.join(others)}"
-        )
-    if architecture.torchvision and not pathlib.Path(weights).is_file():
-        raise ModelError(
-            f"The weights of {name} are a PyTorch checkpoint. Expected the path of torchvision's "
-            f"{architecture.torchvision}, or of a file of TSM's authors or of mmaction2. "
-            f"Received: {weights!r}, which is not a file"
-        )
+    if weights is None:
+        model = _build(architecture.build, shape, options)
+        return LoadedModel(model, prepare, plan_defaults=defaults, random=True)
+    if architecture.application and not pixels:
+        prepare = preprocessing(getattr(keras.applications, architecture.application))
+    with _model_errors():
+        built = build_pretrained(name, shape, weights, options, loading)
+    return LoadedModel(
+        built.model,
+        prepare,
+        plan_defaults=defaults,
+        metadata=built.metadata,
+        random=built.random,
+    )
 
 
 def _check_options(builder: Callable[..., keras.Model], options: Mapping[str, Any]) -> None:
@@ -252,8 +270,16 @@ def _check_options(builder: Callable[..., keras.Model], options: Mapping[str, An
 def _build(
     builder: Callable[..., keras.Model], shape: tuple[int, int, int], options: dict
 ) -> keras.Model:
-    try:
+    with _model_errors():
         return builder(input_shape=shape, **options)
+
+
+@contextlib.contextmanager
+def _model_errors() -> Iterator[None]:
+    """Raise the errors of a function that builds a network as `ModelError`."""
+    try:
+        with download_errors():
+            yield
     except (TypeError, ValueError) as error:
         raise ModelError(str(error)) from error
 

@@ -39,6 +39,8 @@ class Architecture:
         subnetworks: The published numbers of subnetworks; 1 is the sequential network.
         application: Name in `keras.applications` of a network whose weights it can load.
         torchvision: Name in torchvision of a network whose weights it can load.
+        of_weights: Options of `build` that its weights imply: with them and without weights, it
+            builds the network that the weights belong to.
         online: Whether the paper has an online form, too: `temporal_padding="causal"`.
     """
 
@@ -47,6 +49,7 @@ class Architecture:
     subnetworks: tuple[int, ...]
     application: str | None = None
     torchvision: str | None = None
+    of_weights: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     online: bool = False
 
     def plan(self, model: keras.Model, subnetworks: int | None = None, **options: Any) -> Plan:
@@ -72,6 +75,7 @@ Parallel Video Networks*, figure 11), the head in the last subnetwork (section 3
 
 _MPVN = "Massively Parallel Video Networks"
 _TSM = "Temporal Shift Module"
+_NORMALIZED = {"normalized": True}
 
 PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
     {
@@ -84,11 +88,14 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
                 f"{_TSM}, comparison",
                 (1,),
                 "ResNet50",
+                of_weights={"layout": "keras"},
             )
             for variant in ("3x3x3", "3x1x1", "replace")
         },
         **{
-            name: Architecture(build, _TSM, (1,), torchvision=source, online=True)
+            name: Architecture(
+                build, _TSM, (1,), torchvision=source, of_weights=_NORMALIZED, online=True
+            )
             for name, build, source in (
                 ("tsm_resnet50", tsm_resnet50, "resnet50"),
                 ("tsm_resnet101", tsm_resnet101, "resnet101"),
@@ -98,7 +105,9 @@ PUBLISHED: Mapping[str, Architecture] = MappingProxyType(
             )
         },
         **{
-            name: Architecture(build, f"{_TSM}, baseline TRN", (1,), torchvision=source)
+            name: Architecture(
+                build, f"{_TSM}, baseline TRN", (1,), torchvision=source, of_weights=_NORMALIZED
+            )
             for name, build, source in (
                 ("trn_resnet50", trn_resnet50, "resnet50"),
                 ("trn_mobilenet_v2", trn_mobilenet_v2, "mobilenet_v2"),

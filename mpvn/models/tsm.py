@@ -51,6 +51,7 @@ def tsm_resnet(
     frames: int = 8,
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
+    normalized: bool | None = None,
     dropout: float = 0.0,
     norm: str = "batch",
     width: float = 1.0,
@@ -70,8 +71,9 @@ def tsm_resnet(
         relation: Classifies the newest `frames` frames together; see `relation_head`.
         frames: Frames of a clip, which non-local blocks and temporal relations read.
         classes: Number of classes; default: that of the weights, or 400.
-        weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`. The
-            network then normalizes frames from -1..1 to ImageNet's mean and deviation.
+        weights: PyTorch checkpoint to start from; see `import_torch` with `exact=False`.
+        normalized: Whether the network normalizes frames from -1..1 to ImageNet's mean and
+            deviation, as PyTorch's weights need it; default: with weights.
         dropout: Rate of the dropout before the classifier.
         norm: `"batch"`, or `"group"` without weights.
         width: Factor for all channels but the classes, to multiples of 8, and for the groups.
@@ -88,7 +90,8 @@ def tsm_resnet(
     _check_depth(name, depth, non_local)
     frame = _frame(name, input_shape, norm, weights)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    x = resnet.stem(_normalized(frame) if weights else frame, _scaled(64, width), norm=norm)
+    x = _normalized(frame, normalized, weights)
+    x = resnet.stem(x, _scaled(64, width), norm=norm)
     for block in resnet.blocks(depth):
         shortcut, x = shifts.paths(x, block.unit, block.index % shifts.spacing(depth) == 0)
         channels, block_groups = _channels(block, groups, group_width, width)
@@ -116,6 +119,7 @@ def tsm_mobilenet_v2(
     frames: int = 8,
     classes: int | None = None,
     weights: str | os.PathLike | None = None,
+    normalized: bool | None = None,
     dropout: float = 0.0,
     norm: str = "batch",
     width: float = 1.0,
@@ -129,7 +133,7 @@ def tsm_mobilenet_v2(
     name = name or f"{_prefix(shift, relation)}_mobilenet_v2"
     frame = _frame(name, input_shape, norm, weights)
     shifts = _Shifts(name, shift, temporal_padding, divisor, placement)
-    x = _normalized(frame) if weights else frame
+    x = _normalized(frame, normalized, weights)
     x = resnet.convolved(x, _scaled(32, width), 3, "stem.", strides=2, relu=6, norm=norm)
     for block in mobilenet.blocks():
         outer = _scaled(block.channels, width)
@@ -212,8 +216,12 @@ def _check_depth(name: str, depth: int, non_local: bool) -> None:
         )
 
 
-def _normalized(frame: keras.KerasTensor) -> keras.KerasTensor:
+def _normalized(
+    frame: keras.KerasTensor, normalized: bool | None, weights: str | os.PathLike | None
+) -> keras.KerasTensor:
     """The frame `[B, H, W, C]`, from -1..1 to the mean and deviation that the weights expect."""
+    if not (normalized or (normalized is None and weights)):
+        return frame
     mean, deviation = np.array(MEAN), np.array(DEVIATION)
     if frame.shape[-1] != len(MEAN):  # optical flow: as in TSN's code, 0 where nothing moves
         mean, deviation = np.array(0.5), deviation.mean()

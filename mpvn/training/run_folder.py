@@ -209,6 +209,11 @@ class RunFolder:
             )
         return self.network
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to resume from, whole or damaged."""
+        return self.last.exists() or self.previous.exists()
+
     def has_finished(self, config: ConfigDict) -> bool:
         """Return whether a run with this config was trained to its end."""
         return self.finished and not self.differing(config)

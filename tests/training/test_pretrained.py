@@ -4,9 +4,13 @@ import pathlib
 
 import numpy as np
 import pytest
+import torch_files
 from small_runs import small_config, untrained_run
+from torch_states import WIDTH, torchvision_mobilenet_state, with_small_kernels
 
-from mpvn.training import RunFolder, build, train
+from mpvn.training import RunFolder, build, run, train
+from mpvn.training.build.pretrained import load_trained
+from mpvn.training.evaluation import load_weights
 
 
 def test_a_run_learns_from_a_teacher_and_starts_with_its_weights(
@@ -40,6 +44,35 @@ def test_a_run_learns_from_a_teacher_and_starts_with_its_weights(
     slower = small_config(teacher=str(folder.path))
     with pytest.raises(ValueError, match="answers later.*3 steps below the teacher's"):
         build(slower)
+
+
+def test_a_run_needs_the_file_of_its_weights_no_more(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """Evaluation read the pretrained file again, and failed where it was moved."""
+    path = tmp_path / "images.pth"
+    torch_files.write(with_small_kernels(torchvision_mobilenet_state()), path)
+    config = small_config(model__name="tsm_mobilenet_v2", model__size=32, model__weights=str(path))
+    config.model.options = {"width": WIDTH, "dropout": 0.5}
+    folder = untrained_run(tmp_path / "run", config)
+    path.unlink()
+    experiment = build(config, to_train=False)
+    load_weights(experiment, folder.best)
+    frames = rng.uniform(-1, 1, (1, 32, 32, 3)).astype("float32")
+    expected = load_trained(folder).frame_model(frames)
+    assert np.std(expected) > 0
+    np.testing.assert_array_equal(experiment.network.frame_model(frames), expected)
+    with pytest.raises(ValueError, match="there are no weights .*images.pth"):
+        build(config)
+    # Nor does the training that goes on from a checkpoint.
+    started, built = RunFolder(tmp_path / "started"), []
+    monkeypatch.setattr(run, "build", lambda config, resumed: built.append(resumed) or 1 / 0)
+    for file in (started.path / "other", started.last):
+        file.parent.mkdir(parents=True)
+        file.touch()
+        with pytest.raises(ZeroDivisionError):
+            train(config, started.path)
+    assert built == [False, True]
 
 
 def test_another_architecture_cannot_teach(trained: RunFolder) -> None:

@@ -23,13 +23,15 @@ from mpvn.training.options import check_options
 from mpvn.training.ranges import check_ranges
 
 
-def build(config: ConfigDict, to_train: bool = True) -> Experiment:
+def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> Experiment:
     """Build everything that `config` names.
 
     Args:
         config: as `base_config` returns it.
-        to_train: whether to also load what only training needs: the teacher, the initial weights
-            and the trainer.
+        to_train: whether to also load what only training needs: the teacher, the pretrained and
+            initial weights, and the trainer.
+        resumed: whether a checkpoint of the run replaces all weights. Pretrained and initial
+            weights are not loaded then.
 
     Returns:
         The experiment.
@@ -45,7 +47,8 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     train, held_out = build_data(config)
     length = training_length(config, len(train.videos))
     names = output_names(config, train)
-    loaded = build_frame_model(config, head_arguments(names), train.channels)
+    loading = "fitting" if to_train and not resumed else "none"
+    loaded = build_frame_model(config, head_arguments(names), train.channels, loading)
     network = build_network(config, loaded)
     task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
@@ -53,7 +56,7 @@ def build(config: ConfigDict, to_train: bool = True) -> Experiment:
     if to_train:
         check_rand_augment(config, task)
         warn_of_short_clips(network, config.clip.frames * config.clip.montage)
-    if to_train and config.model.initial:
+    if to_train and config.model.initial and not resumed:
         load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None
     model: keras.Model = trainer or network

@@ -27,7 +27,7 @@ _TRIED = 4
 
 
 def build_frame_model(
-    config: ConfigDict, head: Mapping[str, int], channels: int = 3
+    config: ConfigDict, head: Mapping[str, int], channels: int = 3, loading: str = "fitting"
 ) -> LoadedModel:
     """Return the frame model over clips, with its head and after surgery.
 
@@ -35,24 +35,27 @@ def build_frame_model(
         config: the config.
         head: number of the classes or joints; see `head_arguments`.
         channels: channels of the frames; 3 is RGB.
+        loading: how `config.model.weights` are loaded; see `mpvn.models.pretrained`.
 
     Raises:
         ValueError: there is no such network, option or unit; or the model does not fit.
     """
     name = config.model.name
     if is_published(name):
-        loaded = _published(config, head, channels)
+        loaded = _published(config, head, channels, loading)
     elif is_saved_model(name):
         loaded = _fitted(_saved(config, channels), config, head)
     else:
-        loaded = _fitted(_application(config, head, channels), config, head)
+        loaded = _fitted(_application(config, head, channels, loading), config, head)
     model = operate(loaded.over_clips(), config.model.surgery.to_dict())
     line = (f"{name}: {'; '.join(loaded.remarks)}",) if loaded.remarks else ()
     return dataclasses.replace(loaded, model=model, remarks=line)
 
 
-def _published(config: ConfigDict, head: Mapping[str, int], channels: int) -> LoadedModel:
-    loaded = _load(config, {**head, **config.model.options}, channels)
+def _published(
+    config: ConfigDict, head: Mapping[str, int], channels: int, loading: str
+) -> LoadedModel:
+    loaded = _load(config, {**head, **config.model.options}, channels, loading)
     after, dropout = config.model.head.after, config.model.head.dropout
     if after is not None and "classes" in head:
         return _with_classifier(loaded, config, head["classes"])
@@ -64,20 +67,30 @@ def _published(config: ConfigDict, head: Mapping[str, int], channels: int) -> Lo
     return loaded
 
 
-def _application(config: ConfigDict, head: Mapping[str, int], channels: int) -> LoadedModel:
+def _application(
+    config: ConfigDict, head: Mapping[str, int], channels: int, loading: str
+) -> LoadedModel:
     """Build a network of `keras.applications`, by default without its classifier."""
     options = config.model.options.to_dict()
     if "classes" in head and not any(option in options for option in _OF_CLASSIFIER):
         options["include_top"] = False
     elif "classes" in head and config.model.weights is None and options.get("include_top", True):
         options = {"classes": head["classes"], **options}
-    return _load(config, options, channels)
+    return _load(config, options, channels, loading)
 
 
-def _load(config: ConfigDict, options: Mapping[str, Any], channels: int) -> LoadedModel:
+def _load(
+    config: ConfigDict, options: Mapping[str, Any], channels: int, loading: str
+) -> LoadedModel:
     model = config.model
     return load_frame_model(
-        model.name, model.size, model.weights, model.pixels, options=options, channels=channels
+        model.name,
+        model.size,
+        model.weights,
+        model.pixels,
+        options=options,
+        channels=channels,
+        loading=loading,
     )
 
 
