@@ -1,7 +1,8 @@
 """The `mpvn` command.
 
     mpvn plan MODEL       print a plan of the model: schedule, latencies, costs
-    mpvn stream VIDEO     run a model over a file, camera or network stream, frame by frame
+    mpvn predict SOURCE   say what a trained network sees in videos and cameras, with names
+    mpvn stream VIDEO     run any model over a file, camera or network stream, and measure its speed
     mpvn export MODEL     write a SavedModel that streams without this package
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
@@ -15,7 +16,7 @@ the command. Modules import TensorFlow inside `run`, so that `mpvn --help` is fa
 
 A user's mistake ends with one message and exit code 2, without a stack trace. A request to stop
 (Ctrl-C, SIGTERM, a closed terminal) ends commands alike: `train` leaves a checkpoint, `stream`
-completes its output, the others leave no part of a file.
+and `predict` complete their outputs, the others leave no part of a file.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from typing import NoReturn
 
 from absl import logging
 
-from mpvn.cli import compare, demo, evaluate, export, models, plan, stream, sweep, train
+from mpvn.cli import compare, demo, evaluate, export, models, plan, predict, stream, sweep, train
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
 from mpvn.signals import on_stop
@@ -35,7 +36,7 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 
-COMMANDS = (plan, stream, export, models, train, evaluate, sweep, compare, demo)
+COMMANDS = (plan, predict, stream, export, models, train, evaluate, sweep, compare, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +84,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="examples:\n"
         "  mpvn demo\n"
         "  mpvn plan par_densenet --subnetworks 14\n"
+        "  mpvn predict videos --model runs/class_folders\n"
         "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
         "  mpvn COMMAND --help",
     )

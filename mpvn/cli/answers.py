@@ -1,17 +1,21 @@
-"""The answers of a trained network about a video: by frame, as a table, and for the whole video."""
+"""The answers of a network: as rows of a file, as text, and for the whole video of a stream."""
 
-import contextlib
-import csv
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mpvn.files import AtomicPath, is_device, writing
+from mpvn.cli.lines import Rows
 
 if TYPE_CHECKING:
-    from mpvn.prediction import Prediction
+    import numpy as np
+
+    from mpvn.prediction import Prediction, VideoAnswer
     from mpvn.tasks.classes import ClassTask
 
 _NAMED = 3  # classes of the answer for the whole video
+_PARTS = ("x", "y", "confidence")  # of a joint
+
+Row = Mapping[str, Any]
 
 
 class Answers:
@@ -28,32 +32,20 @@ class Answers:
     """
 
     def __init__(self, task: "ClassTask", path: str | None = None) -> None:
-        self._task = task
-        self._path = path
-        self._stack = contextlib.ExitStack()
-        self._write: Callable[[list[str]], object] | None = None
         from mpvn.prediction import VideoAnswer
 
+        self._task = task
+        self._rows = None if path is None else Rows(path)
         self._video = VideoAnswer(task)
 
     def __enter__(self) -> "Answers":
-        if self._path is None:
-            return self
-        with writing(self._path), contextlib.ExitStack() as stack:
-            target = self._path
-            if not is_device(target):
-                target = str(stack.enter_context(AtomicPath(target)))
-            # Line by line: the reader of a pipe sees each answer when it is there.
-            file = open(target, "w", buffering=1, newline="", encoding="utf-8")
-            stack.enter_context(file)
-            self._write = csv.writer(file, lineterminator="\n").writerow
-            self._write(["seconds", "answer", "probability", *self._task.names])
-            self._stack = stack.pop_all()
+        if self._rows is not None:
+            self._rows.__enter__()
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        with writing(str(self._path)):  # Closing a file writes what did not fit on the disk before.
-            self._stack.__exit__(*raised)
+        if self._rows is not None:
+            self._rows.__exit__(*raised)
 
     def __call__(self, prediction: "Prediction") -> None:
         """Add a step.
@@ -62,17 +54,86 @@ class Answers:
             WriteError: the table cannot be written.
         """
         self._video.add(prediction)
-        if self._write is not None and self._path is not None and prediction.scores is not None:
-            ((name, share),) = prediction.top()
-            row = [f"{prediction.seconds:.6f}", name, f"{share:.6g}"]
-            with writing(self._path):
-                self._write([*row, *(f"{score:.9g}" for score in prediction.scores)])
+        if self._rows is not None:
+            self._rows.add(step_row(prediction))
 
     def __str__(self) -> str:
         """The answer for the whole video: the classes with the highest mean scores."""
         if not self._video.counted:
             return f"no answer: the first step that counts is step {self._task.first_step}"
-        best = self._video.top(_NAMED)
-        named = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
         of = "the last frame" if self._task.only_last else f"mean of {self._video.counted} frames"
-        return f"answer: {named} ({of})"
+        return f"answer: {text(self._video.top(_NAMED))} ({of})"
+
+
+def text(named: Sequence[tuple[str, float]], are_shares: bool = True) -> str:
+    """Return names with their probabilities, or with numbers of which nothing is known, as text."""
+    if not are_shares:
+        return ", ".join(f"{name} {number:.4g}" for name, number in named)
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in named)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Which answers are shown.
+
+    Attributes:
+        count: most names.
+        threshold: lowest probability of an answer.
+        share: what probabilities are called; another name for numbers of which nothing is known.
+        scores: whether the scores of all classes are shown, too.
+    """
+
+    count: int = 1
+    threshold: float = 0.0
+    share: str = "probability"
+    scores: bool = True
+
+
+def video_row(answer: "VideoAnswer", names: Sequence[str], shown: Shown) -> Row:
+    """Return the answer for a video: the likeliest classes, and the scores of all."""
+    row = _answer(answer.top(1), answer.top(shown.count, shown.threshold), shown)
+    return {**row, "scores": _scores(names, answer.scores)}
+
+
+def step_row(prediction: "Prediction", shown: Shown = Shown()) -> Row:
+    """Return what a network says about one frame: classes, joints, or numbers.
+
+    Outputs that are neither, such as pictures, are left out.
+    """
+    seconds = {"seconds": round(prediction.seconds, 6)}
+    if prediction.joints is not None:
+        joints = zip(_joint_names(prediction), prediction.joints.tolist(), strict=True)
+        values = {
+            name: dict(zip(_PARTS, map(_rounded, each), strict=True)) for name, each in joints
+        }
+        return {**seconds, "joints": values}
+    if prediction.shares is None or prediction.scores is None:
+        return seconds
+    named = prediction.top(shown.count, shown.threshold)
+    answer = _answer(prediction.top(1), named, shown)
+    scores = {"scores": _scores(prediction.names, prediction.scores)} if shown.scores else {}
+    return {**seconds, **answer, **scores}
+
+
+def _answer(
+    best: Sequence[tuple[str, float]], named: Sequence[tuple[str, float]], shown: Shown
+) -> Row:
+    ((name, share),) = best
+    return {
+        "answer": name if share >= shown.threshold else None,
+        shown.share: _rounded(share),
+        "top": [{"name": name, shown.share: _rounded(share)} for name, share in named],
+    }
+
+
+def _scores(names: Sequence[str], scores: "np.ndarray") -> Row:
+    return dict(zip(names, (float(f"{score:.9g}") for score in scores), strict=True))
+
+
+def _joint_names(prediction: "Prediction") -> Sequence[str]:
+    assert prediction.joints is not None
+    return prediction.names or [f"joint {number}" for number in range(len(prediction.joints))]
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.6g}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mpvn.models.loading import LoadedModel
     from mpvn.plan import Plan
+    from mpvn.prediction.models import Model
 
 MODEL_HELP = (
     "a .keras file, the folder of a run, a published network (see mpvn models), or a "
@@ -129,6 +130,34 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
         if loaded.plan is not None:
             loaded = _with_defaults_of_run(loaded, arguments.model)
         return loaded, _build_plan(loaded, arguments)
+
+
+def load_model(arguments: argparse.Namespace) -> "Model":
+    """Return what answers about frames: a model by a plan, or an exported SavedModel.
+
+    Raises:
+        Mistake: If the model cannot be loaded or the plan is impossible.
+    """
+    import_tensorflow()
+    from mpvn.models.applications import application_builders
+    from mpvn.prediction.models import ExportedModel, NetworkModel, is_exported
+    from mpvn.prediction.scoring import imagenet_names
+
+    with as_mistakes():
+        if is_exported(arguments.model):
+            given = {**vars(arguments), "option": arguments.option or None}
+            others = [name for name in (*_PLAN_OPTIONS, "size", "weights", "option") if given[name]]
+            if others:
+                raise ValueError(
+                    f"{arguments.model}: a SavedModel has its plan, weights and size. Expected no "
+                    f"option for them. Received: --{', --'.join(others)}. Leave them out"
+                )
+            return ExportedModel(arguments.model, arguments.pixels)
+        loaded, plan = load_model_and_plan(arguments)
+        warn_of_random_weights(loaded)
+        is_image_network = arguments.model.lower() in application_builders()
+        names = imagenet_names() if arguments.weights and is_image_network else ()
+        return NetworkModel(loaded, loaded.network(plan), names)
 
 
 def warn_of_random_weights(loaded: "LoadedModel") -> None:

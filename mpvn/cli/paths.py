@@ -44,6 +44,7 @@ class Output(NamedTuple):
         suffixes: endings of the file, which tell what it holds; empty for a folder.
         files: of a folder, what the command replaces in it.
         new: whether nothing may be at the path.
+        or_folder: whether a path without one of the suffixes is a folder for such files.
         beside_inputs: whether it may lie in a folder that the command reads. Videos, images, and
             runs may not: they would be inputs the next time, or replace some.
     """
@@ -52,12 +53,22 @@ class Output(NamedTuple):
     files: tuple[str, ...] = ()
     new: bool = False
     beside_inputs: bool = True
+    or_folder: bool = False
+
+    def at(self, path: str) -> "Output":
+        """Return what is written at a path: one of the files, or a folder for them."""
+        is_file = path.lower().endswith(self.suffixes)
+        if is_file or not self.or_folder:
+            return self
+        return Output(files=self.files, beside_inputs=self.beside_inputs)
 
 
 SVG = Output((".svg",))
 JSON = Output((".json",))
 TABLE = Output((".csv", ".txt"), beside_inputs=False)
+ROWS = Output((".jsonl", ".csv"), beside_inputs=False)
 VIDEO = Output((".mp4", ".mov", ".mkv"), beside_inputs=False)
+VIDEOS = VIDEO._replace(or_folder=True)
 PICTURES = Output(beside_inputs=False)
 NEW_FOLDER = Output(new=True)
 RUN = Output(files=RUN_FILES, beside_inputs=False)
@@ -108,7 +119,9 @@ def check_paths(arguments: argparse.Namespace, further: Mapping[str, Any] | None
     runs = [path for name in arguments.runs_read for path in _paths(arguments, name)]
     parts = [_Path(run.label, os.path.join(run.path, name)) for run in runs for name in RUN_FILES]
     outputs = [
-        (path, kind) for name, kind in arguments.writes.items() for path in _paths(arguments, name)
+        (path, kind.at(path.path))
+        for name, kind in arguments.writes.items()
+        for path in _paths(arguments, name)
     ]
     for output, kind in outputs:
         _check_writable(output, kind)

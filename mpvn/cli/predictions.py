@@ -10,6 +10,8 @@ from mpvn.cli.mistakes import Mistake
 from mpvn.files import write_atomically
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mpvn.data import VideoSet
     from mpvn.tasks import Scores
 
@@ -64,21 +66,32 @@ def write_predictions(
         videos: its videos.
         scores: their scores.
     """
-    from mpvn.data.sets.submission import submission
-
     if arguments.predictions is not None:
         write_atomically(arguments.predictions, _table(videos, scores))
         print(f"written to {arguments.predictions}")
     if arguments.submission is not None:
-        text = submission(data, videos, scores.numbers, scores.scores)
-        write_atomically(arguments.submission, text)
-        print(f"written to {arguments.submission}")
-        if unread := len(videos.videos) - len(scores.numbers):
-            print(
-                f"{arguments.submission}: {unread} of {len(videos.videos)} videos could not be "
-                "read. Their lines are guesses: the mean scores of the other videos.",
-                file=sys.stderr,
-            )
+        write_submission(arguments.submission, data, videos, scores.numbers, scores.scores)
+
+
+def write_submission(
+    path: str, data: str, videos: "VideoSet", numbers: "np.ndarray", scores: "np.ndarray"
+) -> None:
+    """Write a submission file, and name its path and the videos without scores.
+
+    Args:
+        path: the file.
+        data, videos, numbers, scores: as in `mpvn.data.sets.submission.submission`.
+    """
+    from mpvn.data.sets.submission import submission
+
+    write_atomically(path, submission(data, videos, numbers, scores))
+    print(f"written to {path}")
+    if unread := len(videos.videos) - len(numbers):
+        print(
+            f"{path}: {unread} of {len(videos.videos)} videos could not be read. Their lines are "
+            "guesses: the mean scores of the other videos.",
+            file=sys.stderr,
+        )
 
 
 def _table(videos: "VideoSet", scores: "Scores") -> str:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 
 from mpvn.cli.answers import Answers
 from mpvn.cli.mistakes import Mistake, as_mistakes
-from mpvn.cli.model_and_plan import (
-    MODEL_HELP,
-    add_model_and_plan_options,
-    load_model_and_plan,
-    warn_of_random_weights,
-)
+from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
 from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source
@@ -47,7 +42,9 @@ def add_parser(commands: Commands) -> None:
     )
     parser = add_command(commands, "stream", run, summary, EXAMPLES)
     parser.add_argument("video", metavar="VIDEO", help=f"a file, a folder of images, {SOURCE_HELP}")
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument(
+        "--model", required=True, help=f"{MODEL_HELP}; or a SavedModel that mpvn export wrote"
+    )
     parser.add_argument(
         "--output", metavar="FILE", help="write the video with the outputs over it (.mp4)"
     )
@@ -72,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Stream the video and print statistics."""
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
-    model = _load(arguments)
+    model = load_model(arguments)
     answers = _answers(model, arguments.answers)
     from mpvn.data import ConnectionLost, VideoError
     from mpvn.prediction import Predictor
@@ -112,15 +109,6 @@ def run(arguments: argparse.Namespace) -> int:
     if loss is not None:
         raise Mistake(str(loss))
     return 0
-
-
-def _load(arguments: argparse.Namespace) -> "Model":
-    loaded, plan = load_model_and_plan(arguments)
-    warn_of_random_weights(loaded)
-    from mpvn.prediction.models import NetworkModel
-
-    with as_mistakes():
-        return NetworkModel(loaded, loaded.network(plan))
 
 
 def _answers(model: "Model", path: str | None) -> Answers | None:

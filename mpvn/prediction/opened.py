@@ -39,6 +39,7 @@ class Opened(abc.ABC):
         is_live: whether frames arrive in real time.
         drops: whether frames that the network is too slow for are dropped.
         dropped: number of these frames so far.
+        has_all_frames: whether the network is shown the source to its end, not a clip of it.
         is_even: whether frames are evenly spaced in time, because they were brought to a rate.
     """
 
@@ -49,6 +50,7 @@ class Opened(abc.ABC):
     drops: bool = False
     dropped: int = 0
     is_even: bool = False
+    has_all_frames: bool = True
 
     @abc.abstractmethod
     def views(self) -> Iterator[View]:
@@ -155,6 +157,8 @@ class OpenClip(Opened):
     Raises:
         VideoError: the file cannot be read.
     """
+
+    has_all_frames = False
 
     def __init__(self, model: Model, source: str | os.PathLike[str]) -> None:
         metadata = model.metadata

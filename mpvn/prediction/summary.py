@@ -1,6 +1,7 @@
 """Answers about more than one frame: for a whole video, and for intervals of equal answers."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -76,7 +77,8 @@ class Interval:
     """A time in which a class is an answer.
 
     Attributes:
-        start, end: in seconds. It ends where the first frame without the answer is shown.
+        start, end: in seconds. It ends where the first frame without the answer is shown; at the
+            end of the source, the shortest time between two steps after its last one.
         name: name of the class.
         share: its mean probability.
     """
@@ -108,16 +110,16 @@ def intervals(
         threshold: lowest probability of an answer.
     """
     begun: dict[str, _Begun] = {}
-    last, period = 0.0, 0.0
+    last, period = 0.0, math.inf
     for prediction in predictions:
         now = prediction.seconds
-        period, last = (now - last) or period, now
+        period, last = min(period, (now - last) or period), now
         answers = dict(prediction.top(count, threshold)) if prediction.counts else {}
         yield from _ended(begun, [name for name in begun if name not in answers], now)
         for name, share in answers.items():
             interval = begun.setdefault(name, _Begun(now))
             interval.total, interval.steps = interval.total + share, interval.steps + 1
-    yield from _ended(begun, list(begun), last + period)
+    yield from _ended(begun, list(begun), last + (0.0 if period == math.inf else period))
 
 
 def _ended(begun: dict[str, _Begun], names: list[str], end: float) -> Iterator[Interval]:

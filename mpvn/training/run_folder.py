@@ -7,7 +7,7 @@ metrics.jsonl    one line for each report of the training loss and each evaluati
 skipped.json     videos that could not be read, or in part, if any
 checkpoints/     last.npz, the one before it in previous.npz, and best.npz
 lock             who trains there now; see `FolderLock`
-network.keras    the trained network, for `mpvn stream` and `mpvn export`
+network.keras    the trained network, for `mpvn predict`, `stream` and `export`
 report.html      curves, figures, examples
 tensorboard/     the same for TensorBoard
 """
