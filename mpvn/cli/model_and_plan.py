@@ -145,12 +145,12 @@ def load_model(arguments: argparse.Namespace) -> "Model":
 
     with as_mistakes():
         if is_exported(arguments.model):
-            given = {**vars(arguments), "option": arguments.option or None}
-            others = [name for name in (*_PLAN_OPTIONS, "size", "weights", "option") if given[name]]
-            if others:
+            options = (*_PLAN_OPTIONS, "size", "weights", "option", "surgery")
+            given = [f"--{name}" for name in options if getattr(arguments, name)]
+            if given:
                 raise ValueError(
                     f"{arguments.model}: a SavedModel has its plan, weights and size. Expected no "
-                    f"option for them. Received: --{', --'.join(others)}. Leave them out"
+                    f"option for them. Received: {', '.join(given)}. Leave them out"
                 )
             return ExportedModel(arguments.model, arguments.pixels)
         loaded, plan = load_model_and_plan(arguments)

@@ -189,8 +189,7 @@ class Work:
     def _add_interval(self, found: Found, interval: Interval) -> None:
         if self._outputs.prints:
             named = text([(interval.name, interval.share)], self._are_shares)
-            times = f"{interval.start:8.2f} - {interval.end:8.2f} s"
-            self._print(found, f"{times}  {named}")
+            self._print(found, f"{interval.start:8.2f} - {interval.end:8.2f} s  {named}")
         if self._outputs.intervals is not None:
             times = {"start": round(interval.start, 6), "end": round(interval.end, 6)}
             share = {self._shown.share: float(f"{interval.share:.6g}")}
