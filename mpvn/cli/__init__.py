@@ -84,7 +84,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="examples:\n"
         "  mpvn demo\n"
         "  mpvn plan par_densenet --subnetworks 14\n"
-        "  mpvn predict videos --model runs/class_folders\n"
+        "  mpvn predict videos --model runs/finetune_tsm\n"
         "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
         "  mpvn COMMAND --help",
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 
 EXAMPLES = """\
-mpvn predict walk.mp4 --model runs/class_folders
+mpvn predict walk.mp4 --model runs/finetune_tsm
 mpvn predict videos 'more/*.mkv' --model network.keras --output answers.csv
 mpvn predict match.mp4 --model network.keras --over-time --window 1 --threshold 0.6
 mpvn predict walk.mp4 --model served/1 --annotated seen.mp4

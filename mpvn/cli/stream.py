@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 mpvn stream walk.mp4 --model par_densenet --subnetworks 14 --output annotated.mp4
 mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto
-mpvn stream walk.mp4 --model runs/class_folders --answers answers.csv
+mpvn stream walk.mp4 --model runs/finetune_tsm --answers answers.csv
 mpvn stream camera:0 --model my_model.keras --output annotated.mp4
 mpvn stream http://10.0.0.7/channel.ts --model my_model.keras --live
 cat walk.ts | mpvn stream - --model my_model.keras

@@ -142,6 +142,7 @@ class VideoSet:
         horizontal: Channels that hold displacements to the right, as 0 to 255 with rest at 127.5.
             A mirror image reverses their sign.
         multi_label: Whether a video has any number of classes, instead of one.
+        note: How the videos were found, for the terminal; "" if there is nothing to say.
 
     Raises:
         ValueError: There are no videos, or the attributes contradict each other.
@@ -156,6 +157,7 @@ class VideoSet:
     channels: int = 3
     horizontal: tuple[int, ...] = ()
     multi_label: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.videos):

@@ -74,7 +74,7 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
         state = _State(**folder.restore(experiment.network, experiment.optimizers))
         folder.drop_rows_after(state.step)
         if not state.step:
-            for line in [*experiment.remarks, *first_words(config, experiment.length)]:
+            for line in first_words(config, experiment):
                 print(line, file=sys.stderr)
         with (
             TensorBoard(folder) as board,

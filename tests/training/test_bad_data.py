@@ -83,7 +83,7 @@ def empty_class(root: pathlib.Path) -> list[str]:
 def too_few_to_hold_some_out(root: pathlib.Path) -> list[str]:
     for name in ("jump", "run"):
         video(root / name / "0.mp4")
-    return ["--config", str(CONFIGS / "class_folders.py"), f"--config.data.path={root}"]
+    return ["--config", str(CONFIGS / "finetune_parallel.py"), f"--config.data.path={root}"]
 
 
 def no_class_list(root: pathlib.Path) -> list[str]:

@@ -55,7 +55,7 @@ def test_options_are_those_of_the_network_that_the_same_command_names() -> None:
         )
         assert options(config, "model.options")["dropout"] == 0.5
     config = load_config(
-        CONFIGS / "class_folders.py",
+        CONFIGS / "finetune_parallel.py",
         [
             "--config.model.name=MobileNetV2",
             "--config.model.options={'alpha': 0.35}",
@@ -133,7 +133,7 @@ def test_another_data_set_starts_without_the_options_of_the_first() -> None:
         changed = load_config(path, other[::order])
         assert options(changed, "data.train") == {"skip_missing": True}
         assert options(changed, "data.evaluation") == {}
-    own = load_config(CONFIGS / "class_folders.py", ["--config.data.name=csv"])
+    own = load_config(CONFIGS / "finetune_parallel.py", ["--config.data.name=csv"])
     assert options(own, "data.evaluation") == {"split": "val"}  # not the fraction
     with pytest.raises(ValueError, match="kinetics600 has no option 'fold'"):
         load_config(path, ["--config.data.name=kinetics600", "--config.data.train.fold=2"])
@@ -144,7 +144,7 @@ def test_each_data_set_is_evaluated_on_its_own_split(
     name: str, split: str, tmp_path: pathlib.Path
 ) -> None:
     data = [*write_data_set(name, tmp_path), f"--config.data.name={name}"]
-    config = load_config(CONFIGS / "class_folders.py", data)
+    config = load_config(CONFIGS / "finetune_parallel.py", data)
     for part, expected in (("train", "train"), ("evaluation", split)):
         assert expected in build_videos(config, part).name.split()
 

@@ -11,7 +11,7 @@ from mpvn import cli
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.video.framing import Cropped
 
-CLASS_FOLDERS = pathlib.Path(__file__).parents[2] / "configs" / "class_folders.py"
+CLASS_FOLDERS = pathlib.Path(__file__).parents[2] / "configs" / "finetune_parallel.py"
 WORDS = ("bird", "book", "eat")
 CONFIG = f"""
 from mpvn.training import load_config
@@ -21,6 +21,9 @@ def get_config():
     config.model.name = "simple_cnn"  # memorizes in seconds
     config.model.size = 32
     config.model.options = {{"width": 0.5, "norm": None}}
+    config.plan.subnetworks = 1
+    config.augmentation.brightness = config.augmentation.contrast = 0.0
+    config.optimizer.warm_up = 0
     config.optimizer.learning_rate = 0.003
     config.data.in_memory = True
     config.clip.frames = 8

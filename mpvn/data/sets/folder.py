@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mpvn.data.sets.classes import (
@@ -13,12 +13,26 @@ from mpvn.data.sets.classes import (
 )
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.sets.finding import Finder
-from mpvn.data.sets.layout import check_choice, find_folder, folders_in, raise_problems, title_of
+from mpvn.data.sets.layout import (
+    check_choice,
+    find_folder,
+    folders_in,
+    named,
+    raise_problems,
+    title_of,
+)
 from mpvn.data.sets.mirror import check_mirror, mirrored_labels
 from mpvn.data.video_set import VideoSet
 
-_SPLITS = ("train", "val", "test")
-_SPLIT_NAMES = {*_SPLITS, "training", "valid", "validate", "validation", "eval", "testing"}
+FRACTION = 0.8
+"""Fraction of the videos of a class that are for training, without folders of splits."""
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validate", "validation", "eval"),
+    "test": ("test", "testing"),
+}
+"""Names of the folders of splits, in lower case."""
 _REMEDY = (
     "Put the videos (files, or folders of images) into root/CLASS/, or into root/train/CLASS/, "
     "root/val/CLASS/ and root/test/CLASS/."
@@ -39,16 +53,20 @@ def folder(
 
     A video is a file or a folder of images, in the folder of its class or any folder below it; see
     `mpvn.data.sets.finding`. Classes are numbered in the order of their names, or in numeric order
-    if all names are whole numbers, over all splits.
+    if all names are whole numbers, over all splits. `note` of the set says which layout was found.
+
+    Folders are those of splits if their names say so (also `training`, `validation`, `valid` and
+    `testing`), and if there are two splits, or no other folders. So `train`, `bus` and `car` are
+    classes.
 
     Args:
         root: The folder.
-        split: `"train"`, `"val"` or `"test"`. None or "": all videos, if there are no folders of
-            splits.
+        split: `"train"`, `"val"` or `"test"`. Where there is a folder `test` but none for `"val"`,
+            `"val"` is `test`. None or "": all videos, if there are no folders of splits.
         fraction: Without folders of splits, the fraction of the videos of each class that belong to
             `"train"`, between 0 and 1. The others belong to `"val"`. Both splits have at least one
             video of each class; the only video of a class belongs to `"train"`. The choice depends
-            only on `seed` and the names of the videos. 0 is the same as None.
+            only on `seed` and the names of the videos. None or 0: 0.8.
         seed: Seed of this choice.
         images: Which images of each folder are the video, such as `"rgb_*"`, if a folder contains
             several series; see `mpvn.data.video.image_series`. "": find the series.
@@ -65,19 +83,24 @@ def folder(
             video, so that the split `"val"` has none; or names of classes are almost the same.
 
     Example:
-        >>> train = folder("clips", "train", fraction=0.8)
-        >>> val = folder("clips", "val", fraction=0.8)
+        >>> train = folder("clips", "train")
+        >>> val = folder("clips", "val")
     """
     split, fraction = split or None, fraction or None
     check_mirror(mirror)
     root = find_folder([Path(root)], "class folders", _REMEDY)
-    top, classes = _find_classes(root, split, fraction)
+    splits = _folders_of_splits(root)
+    top = _top(root, splits, split, fraction)
+    classes = _classes_of_splits(root, splits) if splits else ordered(folders_in(root))
     finder = Finder()
-    paths = _find_videos(finder, root, top, classes)
+    paths = _find_videos(finder, root, top, classes, splits.values())
     finder.warn(root)
-    title = title_of(root.absolute().name, split)
-    if fraction is not None:
+    title, note = title_of(root.absolute().name, split), f"{top}/CLASS/VIDEO"
+    if split is not None and not splits:
+        fraction = fraction or FRACTION
         paths = _divide(top, paths, split, fraction, seed)
+        share = fraction if split == "train" else 1 - fraction
+        note += f", {100 * share:.3g} % of the videos of each class"
     videos = [
         FileVideo(path / images if images and path.is_dir() else path, label)
         for label, name in enumerate(classes)
@@ -85,22 +108,43 @@ def folder(
     ]
     warn_of_similar_names(title, classes)
     warn_of_missing_classes(title, classes, [x for x in classes if paths[x]], _SINGLE_VIDEOS)
-    return VideoSet(title, videos, classes, mirrored_labels(classes, mirror))
+    return VideoSet(title, videos, classes, mirrored_labels(classes, mirror), note=note)
 
 
 def _find_videos(
-    finder: Finder, root: Path, top: Path, classes: Sequence[str]
+    finder: Finder, root: Path, top: Path, classes: Sequence[str], splits: Collection[str]
 ) -> dict[str, list[Path]]:
     """Return the videos of each class, in the folder `top` of a split or of all."""
     problems = [problem for _, problem in name_problems(classes)]
-    problems += [] if classes else ["Expected class folders. Received: none"]
+    problems += [] if classes else [_no_classes(top)]
+    problems += [x for name in classes for x in _splits_of_class(top / name)]
     paths = {name: finder.videos_in(top / name) for name in classes}
     problems += [_no_videos(top / name, finder) for name in classes if not paths[name]]
     raise_problems(str(root), problems + finder.problems, _REMEDY)
     finder.pass_over(top)
     if top != root:
-        finder.pass_over(root, [name for name in folders_in(root) if name not in _SPLITS])
+        finder.pass_over(root, [name for name in folders_in(root) if name not in splits])
     return paths
+
+
+def _no_classes(top: Path) -> str:
+    """Return the problem of a folder without folders of classes."""
+    finder = Finder()
+    finder.pass_over(top)
+    if not finder.passed_over:
+        return "Expected class folders. Received: none"
+    return (
+        f"Expected class folders. Received: {len(finder.passed_over)} files, such as "
+        f"{finder.passed_over[0].name}. If it is the folder of one class, give the folder above it"
+    )
+
+
+def _splits_of_class(folder: Path) -> list[str]:
+    """Return the problem of a class that is divided into splits, if it is."""
+    names = folders_in(folder)
+    if not names or not all(map(_split_of, names)):
+        return []
+    return [f"{folder}: expected videos. Received: folders of splits, {named(names)}"]
 
 
 def _divide(
@@ -126,47 +170,77 @@ def _no_videos(folder: Path, finder: Finder) -> str:
     return f"{folder}: expected videos. Received: {received}"
 
 
-def _find_classes(
-    root: Path, split: str | None, fraction: float | None
-) -> tuple[Path, tuple[str, ...]]:
-    """Return the folder that contains the class folders, and their names."""
-    has_splits = any(name in _SPLITS for name in folders_in(root))
-    if has_splits and fraction is not None:
+def _split_of(name: str) -> str | None:
+    """Return the split that the name of a folder says, or None."""
+    return next((split for split, names in _SPLITS.items() if name.lower() in names), None)
+
+
+def _folders_of_splits(root: Path) -> dict[str, str]:
+    """Return the names of the folders of splits, by split; empty if there are none.
+
+    Raises:
+        ValueError: Two folders are of the same split.
+    """
+    found: dict[str, list[str]] = {}
+    names = folders_in(root)
+    for name in names:
+        if split := _split_of(name):
+            found.setdefault(split, []).append(name)
+    if len(found) == 1 and len(found[next(iter(found))]) < len(names):
+        return {}
+    raise_problems(
+        str(root),
+        [
+            f"expected one folder for the split {split}. Received: {named(each)}"
+            for split, each in found.items()
+            if len(each) > 1
+        ],
+        _REMEDY,
+    )
+    return {split: each[0] for split, each in found.items()}
+
+
+def _top(root: Path, splits: Mapping[str, str], split: str | None, fraction: float | None) -> Path:
+    """Return the folder of the classes of a split.
+
+    Raises:
+        ValueError: There is no such split, or a fraction does not go with these folders.
+    """
+    if fraction is not None and not 0 < fraction < 1:
+        raise ValueError(f"fraction: expected a number between 0 and 1. Received: {fraction}.")
+    if not splits:
+        if split is not None:
+            check_choice("split", split, ("train", "val"))
+        elif fraction is not None:
+            raise ValueError(
+                f"split: expected train or val, because there is a fraction. Received: {split!r}."
+            )
+        return root
+    if fraction is not None:
         raise ValueError(
             f"fraction: expected None or 0, because {root} has a folder for each split. "
             f"Received: {fraction}."
         )
-    if not has_splits and (split is None) != (fraction is None):
+    if split == "val" and "val" not in splits and "test" in splits:
+        split = "test"
+    if split == "val" and "val" not in splits:
         raise ValueError(
-            f"{root} has no folders train, val or test. Expected both split and fraction, or "
-            f"neither. Received: split={split!r}, fraction={fraction!r}. Set fraction=0.8, for "
-            "example, or make a folder for each split."
+            f"{root}: expected a folder val or test, to evaluate on. Received: "
+            f"{', '.join(splits.values())} alone. Add one, or move its class folders up: then "
+            f"{FRACTION:.0%} of their videos are for training."
         )
-    if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(f"fraction: expected a number between 0 and 1. Received: {fraction}.")
-    if has_splits:
-        check_choice("split", str(split), [name for name in _SPLITS if (root / name).is_dir()])
-        return root / str(split), _classes_of_splits(root)
-    if split is not None:
-        check_choice("split", split, ("train", "val"))
-    classes = ordered(folders_in(root))
-    if classes and {name.lower() for name in classes} <= _SPLIT_NAMES:
-        raise ValueError(
-            f"{root}: expected folders of classes, or folders of splits called "
-            f"{', '.join(_SPLITS)}. Received: {', '.join(classes)}. Rename them."
-        )
-    return root, classes
+    return root / splits[check_choice("split", str(split), splits)]
 
 
-def _classes_of_splits(root: Path) -> tuple[str, ...]:
+def _classes_of_splits(root: Path, splits: Mapping[str, str]) -> tuple[str, ...]:
     """Return the classes, which all splits must have."""
-    names = {split: folders_in(root / split) for split in _SPLITS if (root / split).is_dir()}
+    names = {folder: folders_in(root / folder) for folder in splits.values()}
     classes = ordered(set().union(*names.values()))
     raise_problems(
         str(root),
         [
-            f"{root / split / name}: expected a folder for this class, as in the other splits"
-            for split, present in names.items()
+            f"{root / folder / name}: expected a folder for this class, as in the other splits"
+            for folder, present in names.items()
             for name in classes
             if name not in present
         ],

@@ -48,6 +48,8 @@ Each takes the path of the data, then options such as `split`; its docstring lis
 
 _HELD_OUT = {
     "cater": "val",
+    "csv": "val",
+    "folder": "val",
     "jester": "val",
     "keypoint_videos": "val",
     "kinetics400": "val",

@@ -1,7 +1,10 @@
 """The task: what the network predicts, and when its answer is due."""
 
+import pathlib
+
 from ml_collections import ConfigDict
 
+from mpvn.data.sets.layout import folders_in, named
 from mpvn.data.video_set import VideoSet
 from mpvn.metadata import Names
 from mpvn.network import VideoNetwork
@@ -103,6 +106,7 @@ def _required(config: ConfigDict, videos: VideoSet, kind: str) -> tuple[str, ...
         raise ValueError(
             f"config.task.name: the task {task!r} needs at least 2 classes. Received: "
             f"{videos.name} in {config.data.path!r} with one, {names[0]}. Add videos of another"
+            f"{_deeper(config, names[0])}"
         )
     if not names:
         examples = {"classes": "folder, csv or ucf101", "joints": "keypoint_videos or posetrack"}
@@ -111,3 +115,12 @@ def _required(config: ConfigDict, videos: VideoSet, kind: str) -> tuple[str, ...
             f"any. Choose another task, or a data set that has them, such as {examples[kind]}"
         )
     return names
+
+
+def _deeper(config: ConfigDict, name: str) -> str:
+    """Return the remedy if the folders in the only class folder may be the classes."""
+    folder = pathlib.Path(config.data.path or "", name)
+    below = folders_in(folder) if config.data.name == "folder" and folder.is_dir() else []
+    if len(below) < 2:
+        return ""
+    return f", or, if {named(below)} are the classes, set --config.data.path={folder}"

@@ -36,6 +36,12 @@ def test_a_fraction_of_each_class_is_for_training(classes: Path) -> None:
         return {video.name for video in videos.videos}
 
     assert len(names("train") | names("val")) == 20
+    defaults = [SETS["folder"](classes, split) for split in ("train", "val")]
+    assert [len(videos.videos) for videos in defaults] == [16, 4]
+    assert [videos.note.partition(", ")[2] for videos in defaults] == [
+        "80 % of the videos of each class",
+        "20 % of the videos of each class",
+    ]
     assert names("val") == names("val")
     assert names("val") != names("val", seed=1)
     before = names("val")
@@ -61,8 +67,8 @@ def test_errors(classes: Path, fake: FakeSet) -> None:
     folder = SETS["folder"]
     with raises("Expected class folders in the folder", "none", "root/CLASS/"):
         folder(fake.root / "none")
-    with raises("both split and fraction, or neither", "split='train', fraction=None"):
-        folder(classes, "train")
+    with raises("split: expected train or val, because there is a fraction. Received: None"):
+        folder(classes, fraction=0.5)
     with raises("between 0 and 1", "1.5"):
         folder(classes, "train", fraction=1.5)
     with raises("split: expected one of train, val.", "'test'"):
@@ -73,11 +79,54 @@ def test_errors(classes: Path, fake: FakeSet) -> None:
         folder(classes)
 
 
+@pytest.mark.parametrize("names", [("Training", "validation"), ("train", "test")])
+def test_folders_of_splits_have_several_names(names: tuple[str, str], fake: FakeSet) -> None:
+    """Where there is no folder val, test is evaluated on."""
+    for number, split in enumerate(names):
+        for name in "ab":
+            fake.video(f"{split}/{name}/{number}.mp4")
+    for split, folder in zip(("train", "val"), names, strict=True):
+        videos = SETS["folder"](fake.root, split)
+        assert videos.classes == ("a", "b")
+        assert videos.note == f"{fake.root / folder}/CLASS/VIDEO"
+        assert {Path(video.name).stem for video in videos.videos} == {str(names.index(folder))}
+
+
+def test_a_class_may_be_called_like_a_split(fake: FakeSet) -> None:
+    """A folder train once hid the classes beside it."""
+    for name in ("train", "bus", "car"):
+        fake.video(f"{name}/0.mp4")
+    assert SETS["folder"](fake.root).classes == ("bus", "car", "train")
+
+
+def test_wrong_layouts_are_told(fake: FakeSet) -> None:
+    folder = SETS["folder"]
+    fake.video("a/train/0.mp4")
+    fake.video("a/val/0.mp4")
+    with raises("set/a: expected videos. Received: folders of splits, train, val", "root/CLASS/"):
+        folder(fake.root, "train")
+    with raises("expected one folder for the split val. Received: val, valid"):
+        for name in ("train", "val", "valid"):
+            fake.video(f"b/{name}/x/0.mp4")
+        folder(fake.root / "b", "train")
+    with raises("expected a folder val or test, to evaluate on. Received: train alone"):
+        fake.video("c/train/x/0.mp4")
+        folder(fake.root / "c", "val")
+    with raises(
+        "set/d: 1 problem", "Expected class folders. Received: 2 files, such as 0.mp4. If it"
+    ):
+        fake.video("d/0.mp4")
+        fake.video("d/1.mp4")
+        folder(fake.root / "d", "train")
+
+
 def test_splits_must_have_the_same_classes(fake: FakeSet) -> None:
     fake.video("train/a/1.mp4")
     fake.video("val/b/1.mp4")
     with raises("2 problems", "train/b: expected a folder", "val/a: expected a folder"):
         SETS["folder"](fake.root, "train")
+    fake.video("train/b/1.mp4")
+    fake.video("val/a/1.mp4")
     with raises("split: expected one of train, val. Received: 'test'"):
         SETS["folder"](fake.root, "test")
     with raises("fraction: expected None"):
