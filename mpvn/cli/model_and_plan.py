@@ -155,6 +155,7 @@ def load_model(arguments: argparse.Namespace) -> "Model":
             return ExportedModel(arguments.model, arguments.pixels)
         loaded, plan = load_model_and_plan(arguments)
         warn_of_random_weights(loaded)
+        _warn_of_guessed_pixels(loaded)
         is_image_network = arguments.model.lower() in application_builders()
         names = imagenet_names() if arguments.weights and is_image_network else ()
         return NetworkModel(loaded, loaded.network(plan), names)
@@ -166,6 +167,18 @@ def warn_of_random_weights(loaded: "LoadedModel") -> None:
         print(
             f"{loaded.model.name} has random weights, so its outputs mean nothing (--weights FILE "
             "loads others; a trained network is a run or a .keras file)",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_guessed_pixels(loaded: "LoadedModel") -> None:
+    """Say which pixels a saved image model is taken to be trained on."""
+    from mpvn.models.surgery.frames import scales_pixels
+
+    if loaded.guessed and not scales_pixels(loaded.model):
+        print(
+            f"{loaded.model.name} has no layer that tells which pixels it was trained on. 0..255 "
+            "are taken (--pixels sets another range)",
             file=sys.stderr,
         )
 

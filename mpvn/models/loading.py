@@ -21,6 +21,7 @@ from mpvn.models.applications import (
     download_errors,
     preprocessing,
 )
+from mpvn.models.hub import PREFIX, load_preset
 from mpvn.models.pretrained import build_pretrained
 from mpvn.models.published import PLAN, PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
@@ -153,7 +154,8 @@ def load_frame_model(
 
     Args:
         name: Path of a `.keras` file (of a frame model, or of a `VideoNetwork`), a name in
-            `PUBLISHED`, or the name of a network of `keras.applications` in upper or lower case.
+            `PUBLISHED`, the name of a network of `keras.applications` in upper or lower case, or
+            `hub:` and a preset of keras-hub.
         size: Height and width of the frames; default 224. Not for saved models.
         weights: None (random), `"imagenet"` or a name in `WEIGHTS` (downloaded), or a path. Not for
             saved models.
@@ -180,7 +182,7 @@ def load_frame_model(
                 f"size={size}, weights={weights!r}, options={dict(options or {})}. Leave them out, "
                 "or name a network"
             )
-        return _load_file(path, pixels)
+        return _load_preset(name, pixels) if is_preset(name) else _load_file(path, pixels)
     shape = (size or SIZE, size or SIZE, channels)
     options = dict(options or {})
     _check_options(network_builder(str(name)), options)
@@ -194,9 +196,14 @@ def load_frame_model(
 
 
 def is_saved_model(name: str | os.PathLike) -> bool:
-    """Return whether a model is the path of a file, and not the name of a network."""
+    """Return whether a model has its weights: it is the path of a file, or a preset."""
     path = pathlib.Path(name)
-    return path.suffix == ".keras" or path.exists()
+    return path.suffix == ".keras" or path.exists() or is_preset(name)
+
+
+def is_preset(name: str | os.PathLike) -> bool:
+    """Return whether a model is a preset of keras-hub."""
+    return str(name).startswith(PREFIX)
 
 
 def is_published(name: str | os.PathLike) -> bool:
@@ -227,6 +234,15 @@ def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
             model.frame_model, prepare, model.plan, start=model.start, metadata=known
         )
     return LoadedModel(model, RANGES[pixels or "0..255"], guessed=not pixels)
+
+
+def _load_preset(name: str | os.PathLike, pixels: str | None) -> LoadedModel:
+    with _model_errors():
+        model, prepare = load_preset(str(name))
+    if pixels or prepare is None:
+        prepare = RANGES[pixels or "0..255"]
+        return LoadedModel(model, prepare, guessed=not pixels)
+    return LoadedModel(model, prepare)
 
 
 def _build_published(

@@ -30,6 +30,9 @@ class Autoencoding(Task):
     def loss(self) -> keras.losses.Loss:
         return SquaredError()
 
+    def output_shape(self, frame: tuple[int, ...]) -> tuple[int | None, ...]:
+        return frame
+
     def metrics(self) -> list[keras.metrics.Metric]:
         return [
             StepLoss(self.loss, name="mse", **self.steps),

@@ -100,6 +100,9 @@ class ClassTask(Task):
         repetitions = [1, size(frames_of(batch), 1), *[1] * (labels.shape.rank - 1)]
         return tf.tile(labels[:, None], repetitions), checks
 
+    def output_shape(self, frame: tuple[int, ...]) -> tuple[int | None, ...]:
+        return (self.classes,)
+
     def clip_scores(self, outputs: Any) -> tf.Tensor:
         """Return the scores `[B, classes]` of clips: means of the logits `[B, T, classes]`, or of
         their probabilities, over the steps that count; with the answer `"last"`, one step."""

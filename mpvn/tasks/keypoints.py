@@ -91,6 +91,9 @@ class Keypoints(Task):
     def loss(self) -> keras.losses.Loss:
         return self._loss
 
+    def output_shape(self, frame: tuple[int, ...]) -> tuple[int | None, ...]:
+        return (None, None, self.joints)
+
     def metrics(self) -> list[keras.metrics.Metric]:
         of_people: list[keras.metrics.Metric] = [
             CorrectKeypoints(self.frame_size, part, **self.steps) for part in self.fractions

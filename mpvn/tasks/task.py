@@ -103,6 +103,14 @@ class Task(abc.ABC):
 
     # --- shared by all tasks ----------------------------------------------------------------
 
+    def output_shape(self, frame: tuple[int, ...]) -> tuple[int | None, ...] | None:
+        """Return the shape of the output of a step; None for sizes that are free, or for any shape.
+
+        Args:
+            frame: the shape of a frame, `(H, W, C)`.
+        """
+        return None
+
     def in_real_time(self, first_step: int) -> "Task":
         """Return this task with answers that are compared with the frame of their step.
 

@@ -64,7 +64,7 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
     with FolderLock(folder.path, "training"):
         folder.check(config)
         _set_up(config)
-        experiment = build(config, resumed=folder.has_checkpoint)
+        experiment = build(folder.with_model(config), resumed=folder.has_checkpoint)
         data = RunData.of(
             config, experiment.names, experiment.training.videos, experiment.evaluation.videos
         )

@@ -7,15 +7,18 @@ metrics.jsonl    one line for each report of the training loss and each evaluati
 skipped.json     videos that could not be read, or in part, if any
 checkpoints/     last.npz, the one before it in previous.npz, and best.npz
 lock             who trains there now; see `FolderLock`
+model.keras      the file that `config.model.name` names, if it is one: it may be gone later
 network.keras    the trained network, for `mpvn predict`, `stream` and `export`
 report.html      curves, figures, examples
 tensorboard/     the same for TensorBoard
 """
 
+import copy
 import json
 import os
 import pathlib
 import platform
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -54,6 +57,7 @@ class RunFolder:
         self.previous = self.path / "checkpoints" / "previous.npz"
         self.best = self.path / "checkpoints" / "best.npz"
         self.network = self.path / "network.keras"
+        self._model = self.path / "model.keras"
         self._config = self.path / "config.json"
         self._data = self.path / "data.json"
         self._versions = self.path / "versions.json"
@@ -95,8 +99,26 @@ class RunFolder:
         """
         self.check(config)
         self.last.parent.mkdir(parents=True, exist_ok=True)
+        if not self._config.exists():
+            self._keep_model(config.model.name)
         write_atomically(self._config, json.dumps(as_json(config), indent=1) + "\n")
         write_atomically(self._versions, json.dumps(_versions(), indent=1) + "\n")
+
+    def _keep_model(self, name: str) -> None:
+        """Copy the model that a run starts from, if it is a file or the folder of a run."""
+        source = RunFolder(name).network if os.path.isdir(name) else pathlib.Path(name)
+        self._model.unlink(missing_ok=True)  # of a run that could not start
+        if source.exists():
+            with writing(self._model), AtomicPath(self._model) as temporary:
+                shutil.copyfile(source, temporary)
+
+    def with_model(self, config: ConfigDict) -> ConfigDict:
+        """Return `config` with the copy of its model in this folder, if there is one."""
+        if not (self._config.exists() and self._model.exists()):
+            return config
+        copied = copy.deepcopy(config)
+        copied.model.name = str(self._model)
+        return copied
 
     def keep(self, data: RunData) -> None:
         """Write `data.json`, or check that the run in this folder began with the same data.
@@ -186,7 +208,7 @@ class RunFolder:
         """Return the keys that differ from the run in this folder; empty if there is no run."""
         if not self._config.exists():
             return []
-        stored, current = flat(as_json(self.config())), flat(as_json(config))
+        stored, current = flat(as_json(self._stored())), flat(as_json(config))
         return [key for key in {**current, **stored} if current.get(key) != stored.get(key)]
 
     @property
@@ -221,9 +243,15 @@ class RunFolder:
     def config(self) -> ConfigDict:
         """Return the config of the run; keys that it does not store have their defaults.
 
+        A model that was a file is the copy in this folder.
+
         Raises:
             ValueError: there is no run.
         """
+        return self.with_model(self._stored())
+
+    def _stored(self) -> ConfigDict:
+        """Return the config of the run as it was given."""
         if not self._config.exists():
             raise ValueError(f"{self.path} is not the folder of a run: it has no config.json")
         try:

@@ -15,10 +15,12 @@ import tensorflow as tf
 from per_frame import run_clip
 from random_weights import randomize
 from real_models import assert_keras_per_frame, assert_near, assert_streams_give_the_clip
+from small_runs import small_config
 
 from mpvn import Plan, VideoNetwork
+from mpvn.training.build.frame_model import build_frame_model
 
-pytest.importorskip("keras_hub", reason="optional: keras-hub, see the Makefile")
+keras_hub = pytest.importorskip("keras_hub", reason="optional: keras-hub, see the Makefile")
 hub_models = importlib.import_module("hub_models")
 importlib.import_module("hub_transformers")
 
@@ -75,6 +77,24 @@ def test_an_exported_backbone_streams(tmp_path: pathlib.Path) -> None:
     (name,) = signatures["clip"].structured_input_signature[1]
     exported = signatures["clip"](**{name: keras.tree.flatten(clip)[0]})
     assert_near([exported[key] for key in outputs], [outputs[key] for key in outputs])
+
+
+def test_a_preset_is_trained_with_its_weights_and_pixels(tmp_path: pathlib.Path) -> None:
+    model = build("vgg")
+    model.save_to_preset(tmp_path)
+    scaling = {"scale": (0.01, 0.02, 0.03), "offset": (1, 2, 3)}
+    keras_hub.layers.ImageConverter((16, 16), **scaling).save_to_preset(tmp_path)
+    config = small_config(model__name=f"hub:{tmp_path}", model__size=16)
+    config.model.options = {}
+    loaded = build_frame_model(config, {"classes": 4})
+    assert "classifier of 4 classes added after" in loaded.remarks[0]
+    pixels = np.random.default_rng(2).integers(0, 256, (2, 16, 16, 3)).astype("float32")
+    features = np.mean(model(pixels * [0.01, 0.02, 0.03] + [1, 2, 3]), axis=(1, 2))
+    kernel, bias = loaded.model.get_layer("head.logits").get_weights()
+    outputs = loaded.model(pixels / 127.5 - 1)
+    np.testing.assert_allclose(outputs, features @ kernel + bias, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="hub:nowhere: keras-hub could not load this preset"):
+        build_frame_model(small_config(model__name="hub:nowhere", model__options={}), {})
 
 
 def test_a_task_is_one_node_and_its_layers_can_be_divided() -> None:

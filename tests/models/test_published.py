@@ -13,6 +13,7 @@ from published_networks import small_model, small_network, stream
 import mpvn
 from mpvn.graph.reading import read_graph
 from mpvn.models import PUBLISHED, load_frame_model, par_densenet
+from mpvn.models.surgery.classifier import with_classifier
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -30,6 +31,9 @@ def test_every_network_builds_by_name_with_its_plans(name: str) -> None:
         assert plan.subnetworks == subnetworks
     frames = np.array([[[[0, 127.5, 255]]]])
     np.testing.assert_allclose(loaded.prepare(frames), [[[[-1, 0, 1]]]], atol=2e-7)
+    if len(loaded.model.output.shape) == 2:  # logits, which can give a perfect answer
+        classes = loaded.model.output.shape[1]
+        assert with_classifier(loaded.model, classes).model is loaded.model
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

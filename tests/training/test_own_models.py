@@ -12,6 +12,7 @@ from small_runs import small_config
 
 import mpvn
 from mpvn.models import LoadedModel
+from mpvn.training import build
 from mpvn.training.build.frame_model import build_frame_model
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
@@ -129,3 +130,30 @@ def test_surgery_of_a_file_keeps_its_answers_to_still_videos(tmp_path: pathlib.P
     np.testing.assert_allclose(network(clip)[:, 2], expected, rtol=1e-3, atol=1e-4)
     shifted = fitted(model, tmp_path, model__surgery={"shift": {"divisor": 4}}).model
     assert list(mpvn.models.shifted_layers(shifted)) == ["second"]
+
+
+def test_layers_of_nested_models_may_have_equal_names(tmp_path: pathlib.Path) -> None:
+    """Keras accepts them; surgery puts all layers into one model."""
+    image, maps = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    inner = keras.Model(maps, layers.Conv2D(3, 3, padding="same", name="conv")(maps))
+    x = layers.Conv2D(3, 3, padding="same", name="conv")(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(4)(layers.Flatten()(inner(x))))
+    expected = model(PIXELS.astype("float32"))
+    loaded = fitted(model, tmp_path)
+    np.testing.assert_allclose(loaded.model(PIXELS / 127.5 - 1), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_outputs_of_another_task_are_refused_before_training(tmp_path: pathlib.Path) -> None:
+    """Heatmaps keep their size; a sigmoid after them is removed."""
+    config = small_config(task__name="keypoints", model__size=8, model__options={})
+    config.model.name = str(tmp_path / "own.keras")
+    own_model(pooled=False).save(config.model.name)
+    with pytest.raises(ValueError, match=r"any, any, 17\]. Received: \[6, 6, 8\]. Choose a netw"):
+        build(config)
+    heatmaps = own_model(lambda x, n: layers.Conv2D(17, 1, activation="sigmoid")(x), pooled=False)
+    heatmaps.save(config.model.name)
+    experiment = build(config)
+    assert "sigmoid of 'conv2d" in experiment.remarks[0]
+    config.task.name = "autoencoding"
+    with pytest.raises(ValueError, match=r"\[8, 8, 3\]. Received: \[6, 6, 17\]"):
+        build(config)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from mpvn.graph.data import Node
+from mpvn.graph.nesting import functional_graph, reads_through
 from mpvn.graph.reading import read_graph
 from mpvn.models.surgery.rebuild import with_frame_size
 
@@ -48,6 +49,26 @@ def with_frames(model: keras.Model, size: tuple[int, int], channels: int) -> Rea
         frame = keras.Input((*size, channels), name=f"{image.name}_frame")
         model = keras.Model(frame, model(frame if is_float else ops.round(frame)), name=model.name)
     return Reading(model, tuple(remarks))
+
+
+def name_apart(model: keras.Model) -> None:
+    """Rename layers of models nested in `model`, in place, so that each has a name of its own.
+
+    Surgery builds one model of the layers of all, in which names must differ.
+    """
+    seen: dict[str, keras.Operation] = {}
+
+    def visit(nested: keras.Model) -> None:
+        for operation in functional_graph(nested).operations:
+            if isinstance(operation, keras.Model) and reads_through(operation):
+                visit(operation)
+                continue
+            name, number = operation.name, 1
+            while seen.setdefault(operation.name, operation) is not operation:
+                operation.name, number = f"{name}_{number}", number + 1
+
+    if reads_through(model):
+        visit(model)
 
 
 def scales_pixels(model: keras.Model) -> bool:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from mpvn.models.loading import LoadedModel, is_published, is_saved_model, load_frame_model
 from mpvn.models.surgery.classifier import Fitted, with_classifier, with_logits
-from mpvn.models.surgery.frames import scales_pixels, with_frames
+from mpvn.models.surgery.frames import name_apart, scales_pixels, with_frames
 from mpvn.models.surgery.operations import operate
 from mpvn.training.run_folder import RunFolder
 
@@ -104,6 +104,7 @@ def _saved(config: ConfigDict, channels: int) -> LoadedModel:
             f"none. Received: {model[given]}. Leave them out (--config.model.options={{}})"
         )
     loaded = load_frame_model(_file(model.name), pixels=model.pixels)
+    name_apart(loaded.model)
     try:
         reading = with_frames(loaded.model, (model.size, model.size), channels)
     except ValueError as fault:

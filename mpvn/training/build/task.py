@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from mpvn.data.sets.layout import folders_in, named
 from mpvn.data.video_set import VideoSet
+from mpvn.graph.data import Graph
 from mpvn.metadata import Names
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
@@ -30,6 +31,7 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
     if config.task.name not in TASKS:
         raise unknown("config.task.name", config.task.name, TASKS)
     task = create_task(describe(config, names), network)
+    _check_outputs(config, task, network.plan.graph)
     if task.only_last:
         _check_last(config, network.plan)
     return task
@@ -63,6 +65,25 @@ def check_labels(task: Task, videos: VideoSet) -> None:
             "(config.data.train.split, config.data.evaluation.split), or write predictions with "
             "mpvn eval RUN --predictions FILE"
         )
+
+
+def _check_outputs(config: ConfigDict, task: Task, graph: Graph) -> None:
+    """Raise ValueError if the network does not have the outputs of the task."""
+    expected = task.output_shape(graph.tensors[graph.inputs[0]].shape)
+    shapes = [graph.tensors[index].shape for index in graph.model_outputs]
+    if expected is not None and not (len(shapes) == 1 and _fits(shapes[0], expected)):
+        sizes = ", ".join("any" if size is None else str(size) for size in expected)
+        raise ValueError(
+            f"config.model.name: {config.model.name} does not fit the task {config.task.name!r}. "
+            f"Expected one output of shape [{sizes}]. Received: "
+            f"{', '.join(str(list(shape)) for shape in shapes)}. Choose a network of this task "
+            "(see mpvn models), or add such an output to the model"
+        )
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    pairs = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and all(known in (None, size) for size, known in pairs)
 
 
 def _check_last(config: ConfigDict, plan: Plan) -> None:
