@@ -102,9 +102,9 @@ class Work:
 
     def _predict(self, number: int, found: Found) -> None:
         answer = None if self._scoring is None else VideoAnswer(self._scoring)
-        with contextlib.ExitStack() as stack:
+        end = _End()
+        with end.of_interrupt(), contextlib.ExitStack() as stack:
             opened = stack.enter_context(self._open(found))
-            end = _End()
             steps = end.of(self._followed(found, opened, answer, stack))
             if self._over_time(opened):
                 for interval in intervals(steps, self._most_at_once, self._shown.threshold):
@@ -112,8 +112,8 @@ class Work:
             else:
                 for _ in steps:
                     pass
-            if end.interrupt and not opened.is_live:
-                raise end.interrupt
+        if end.interrupt and not opened.is_live:
+            raise end.interrupt
         if end.loss is not None and not opened.is_live:
             raise end.loss
         if answer is not None and (answer.counted or not opened.is_live):
@@ -246,6 +246,14 @@ class _End:
             self.interrupt = interrupt
         except ConnectionLost as loss:
             self.loss = loss
+
+    @contextlib.contextmanager
+    def of_interrupt(self) -> Iterator[None]:
+        """Let Ctrl-C be the reason if it left nothing to complete, such as a video of no frame."""
+        try:
+            yield
+        except VideoError as error:
+            raise self.interrupt or error from None
 
 
 class _Status:

@@ -21,6 +21,7 @@ from mpvn import Metadata, Plan, VideoNetwork, cli
 from mpvn.cli.predict import EXIT_FAILED
 from mpvn.data import VideoReader
 from mpvn.pixels import to_signed
+from mpvn.streaming import Stream
 
 NAMES = ["hop", "jump", "walk"]
 RATE = 12.5
@@ -185,6 +186,31 @@ def test_live_sources_are_followed_until_they_are_lost(
     assert "%" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("steps", [0, 5])
+def test_an_interrupt_completes_the_annotated_video(
+    steps: int,
+    model: pathlib.Path,
+    videos: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_step, seen = Stream.run_step, tmp_path / "seen.mp4"
+    left = iter([True] * steps)
+
+    def step(self: Stream, frame: np.ndarray) -> Any:
+        if not next(left, False):
+            raise KeyboardInterrupt
+        return run_step(self, frame)
+
+    monkeypatch.setattr(Stream, "run_step", step)
+    arguments = ["predict", videos / "a.mkv", "--model", model, "--annotated", seen]
+    assert mpvn(*arguments) == cli.EXIT_INTERRUPTED
+    assert seen.exists() == (steps > 0)
+    if steps:
+        with VideoReader(seen) as reader:
+            assert len(list(reader)) == steps - 1  # The last step has no answer yet.
+
+
 def test_an_interrupt_leaves_complete_lines(
     model: pathlib.Path,
     videos: pathlib.Path,
@@ -217,6 +243,30 @@ def test_a_submission_has_a_line_for_each_source(
     means["bad"] = np.mean(list(means.values()), axis=0)
     lines = [f"{name};{NAMES[means[name].argmax()]}" for name in ("a", "bad", "b")]
     assert path.read_text().splitlines() == lines
+
+
+def test_several_labels_hold_at_the_same_time(
+    network: VideoNetwork, videos: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """No label is less likely than a half, unless the user says so."""
+    names = {"classes": NAMES}
+    known = Metadata(task="multi_label_action", names=names, fps=RATE, pixels="-1..1")
+    VideoNetwork(network.frame_model, metadata=known).save(tmp_path / "n.keras")
+    found, steps = tmp_path / "i.jsonl", tmp_path / "s.csv"
+    arguments = ["predict", videos / "a.mkv", "--model", tmp_path / "n.keras", "--over-time"]
+    assert mpvn(*arguments, "--intervals", found, "--output", steps) == 0
+    _, *cells = csv.reader(steps.read_text().splitlines())
+    likely = np.array([row[4:] for row in cells], np.float64) >= 0  # Logits.
+    assert (likely.sum(axis=1) == 2).any() and not likely.all(axis=0)[[0, 2]].any()
+    for number, name in enumerate(NAMES):
+        spans = [row for row in rows(found) if row["name"] == name]
+        times = [n / RATE for n in np.flatnonzero(likely[:, number])]
+        for row in spans:
+            inside = [time for time in times if row["start"] - 1e-6 <= time < row["end"] - 1e-6]
+            assert len(inside) == round((row["end"] - row["start"]) * RATE)
+            times = [time for time in times if time not in inside]
+            assert row["probability"] >= 0.5
+        assert times == []
 
 
 def test_the_python_code_of_the_page_runs(

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from mpvn.prediction import Interval, Prediction, intervals
+from mpvn.data import VideoError
+from mpvn.prediction import Interval, Prediction, VideoAnswer, intervals
 from mpvn.prediction.predictor import Smoothing
 from mpvn.prediction.scoring import Numbers
+from mpvn.tasks import ActionRecognition
 
 
 def test_smoothing_is_the_mean_over_a_window_of_seconds(rng: np.random.Generator) -> None:
@@ -52,3 +54,18 @@ def test_numbers_without_names_stay_numbers() -> None:
     np.testing.assert_array_equal(numbers.shares(numbers.step_scores([1.0, -4.0, 9.0])), [1, -4, 9])
     with pytest.raises(ValueError, match="Expected 3 names"):
         Numbers(3, ("a",))
+
+
+def test_the_answer_for_a_video_leaves_out_steps_that_do_not_count() -> None:
+    logits = np.log([[0.1, 0.9], [0.8, 0.2], [0.6, 0.4]]).astype("float32")
+    for answer, expected in (("mean", logits[1:].mean(axis=0)), ("last", logits[2])):
+        task = ActionRecognition(2, names=("hop", "jump"), answer=answer)
+        summary = VideoAnswer(task)
+        with pytest.raises(VideoError, match="no answer: the video is too short"):
+            _ = summary.scores
+        for step, each in enumerate(logits):
+            summary.add(Prediction(step / 25, each, task.names, scores=each, counts=step > 0))
+        np.testing.assert_allclose(summary.scores, expected, rtol=1e-6)
+        powers = np.exp(expected)
+        assert summary.top(1) == [("hop", pytest.approx(powers[0] / powers.sum()))]
+        assert summary.top(2, threshold=0.9) == []

@@ -236,3 +236,18 @@ def test_a_file(tmp_path: Path, realtime: bool) -> None:
         assert seen == sorted(set(seen))
         assert live.delivered + live.dropped == 20
         assert live.delivered == len(seen)
+
+
+def test_frames_come_with_their_whole_pictures(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 100) as writer:
+        for index in range(6):
+            writer.write(np.full((32, 48, 3), 40 * index, np.uint8))
+    reader = VideoReader(tmp_path / "clip.mp4", size=(8, 8))
+    with LiveSource(reader, realtime=True) as live:
+        for view in live.views():
+            assert (view.frame.shape, view.whole().shape) == ((8, 8, 3), (32, 48, 3))
+            assert abs(view.frame.mean() - 4000 * view.seconds) < 3
+            assert abs(view.whole().mean() - 4000 * view.seconds) < 3
+            assert view.part[:4] == (0, 8, 32, 32)
+    with pytest.raises(TypeError, match="a reader with a method views"):
+        list(LiveSource([frame(0)]).views())

@@ -117,3 +117,27 @@ def test_real_clips(shared: Path) -> None:
                 count += 1
         assert count == int(row["frames"])
         assert min(brightness) > 20 and max(brightness) < 235
+
+
+def test_the_rate_can_be_set_when_that_of_the_source_is_known(clip: Path) -> None:
+    with VideoReader(clip, stride=4) as video:
+        assert video.source_fps == 25
+        video.bring_to(12.5)
+        assert (video.fps, video.frame_count) == (12.5, 15)
+        assert indices(video) == list(range(0, 30, 2))
+        video.bring_to(None, stride=3)
+        assert (video.fps, video.frame_count) == (pytest.approx(25 / 3), 10)
+        assert indices(video) == list(range(0, 30, 3))
+        with pytest.raises(VideoError, match="fps: expected a positive number"):
+            video.bring_to(0)
+
+
+def test_a_view_has_the_picture_that_its_frame_is_a_part_of(clip: Path) -> None:
+    with VideoReader(clip, size=(16, 16), fps=50) as video, VideoReader(clip) as originals:
+        for view, (seconds, original) in zip(video.views(), originals.timed(), strict=False):
+            whole = view.whole()
+            assert whole is not view.whole()  # The user may draw on it.
+            assert (view.part.height, view.part.width, view.part.size) == (48, 48, (16, 16))
+            if view.seconds == seconds:
+                np.testing.assert_array_equal(whole, original)
+        assert view.seconds > 0.5 and indices([whole]) == [int(25 * view.seconds)]
