@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -166,10 +167,12 @@ def test_a_network_of_clips_draws_its_answer_over_the_whole_video(
 
 
 def test_live_sources_are_followed_until_they_are_lost(
-    model: pathlib.Path, videos: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+    network: VideoNetwork, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     content = encode(tmp_path / "a.ts", count=20).read_bytes()
-    steps = tmp_path / "s.jsonl"
+    steps, model = tmp_path / "s.jsonl", tmp_path / "n.keras"
+    known = dataclasses.replace(network.metadata, latency=0)  # An answer, however few frames come.
+    VideoNetwork(network.frame_model, metadata=known).save(model)
     with serving(Answer(content, kind="raw")) as server:
         arguments = ["predict", server.url("tcp"), "--model", model, "--live", "--reconnect", 0]
         assert mpvn(*arguments, "--output", steps) == EXIT_FAILED
