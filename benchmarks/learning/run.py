@@ -120,20 +120,19 @@ def _feedback_settings() -> Iterator[Setting]:
         "feedback": FEEDBACK,
         "primed, step by step": {**PRIMED, "training.executor": "unroll"},
         "primed, feedback": {**PRIMED, **FEEDBACK},
-        "primed, feedback of the head's input": {**PRIMED, "model.options.feedback": "head_input"},
     }.items():
         yield _trained("feedback", 8, 0, label, changes)
     frozen = {"training.batch_norm": "frozen"}
     for label, changes in {"": {}, ", feedback": FEEDBACK}.items():
         setting = _trained("feedback", 8, 0, f"frozen{label}", {**frozen, **changes})
         yield setting._replace(initial=True)
-    parts = {"clocks": CLOCKS, "temporal": TEMPORAL, "feedback": FEEDBACK}
-    for count in range(len(parts) + 1):
-        for names in itertools.combinations(parts, count):
-            changes = dict(GROUP)
-            for name in names:
-                changes |= parts[name]
-            yield _trained("group norm", 8, 0, ", ".join(["group norm", *names]), changes)
+    for label, changes in {
+        "": {},
+        ", clocks": CLOCKS,
+        ", temporal": TEMPORAL,
+        ", feedback": FEEDBACK,
+    }.items():
+        yield _trained("group norm", 8, 0, f"group norm{label}", {**GROUP, **changes})
 
 
 def action_settings() -> Iterator[Setting]:
