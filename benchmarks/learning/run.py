@@ -118,19 +118,19 @@ def _feedback_settings() -> Iterator[Setting]:
     for label, changes in {
         "step by step": {"training.executor": "unroll"},
         "feedback": FEEDBACK,
-        "primed, step by step": {**PRIMED, "training.executor": "unroll"},
-        "primed, feedback": {**PRIMED, **FEEDBACK},
+        "primed,step by step": {**PRIMED, "training.executor": "unroll"},
+        "primed,feedback": {**PRIMED, **FEEDBACK},
     }.items():
         yield _trained("feedback", 8, 0, label, changes)
     frozen = {"training.batch_norm": "frozen"}
-    for label, changes in {"": {}, ", feedback": FEEDBACK}.items():
+    for label, changes in {"": {}, ",feedback": FEEDBACK}.items():
         setting = _trained("feedback", 8, 0, f"frozen{label}", {**frozen, **changes})
         yield setting._replace(initial=True)
     for label, changes in {
         "": {},
-        ", clocks": CLOCKS,
-        ", temporal": TEMPORAL,
-        ", feedback": FEEDBACK,
+        ",clocks": CLOCKS,
+        ",temporal": TEMPORAL,
+        ",feedback": FEEDBACK,
     }.items():
         yield _trained("group norm", 8, 0, f"group norm{label}", {**GROUP, **changes})
 
