@@ -9,7 +9,7 @@ from mpvn.cli import drawings, predictions
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
-from mpvn.cli.paths import JSON, PICTURES, SVG, TABLE, check_paths, declare_paths
+from mpvn.cli.paths import JSON, PICTURES, REPORT, SVG, TABLE, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
@@ -24,6 +24,7 @@ mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.late
 mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
 mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
 mpvn eval runs/tsn runs/trn runs/tsm --early early.svg
+mpvn eval runs/finetune_tsm --report report
 mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5
 mpvn eval runs/tsm runs/tsn --views --cost cost.svg --activations maps --highlight 20
 mpvn eval runs/jester --submission jester.csv --config.data.evaluation.split=test"""
@@ -72,6 +73,7 @@ def add_parser(commands: Commands) -> None:
             "--activations": PICTURES,
             "--cost": SVG,
             "--predictions": TABLE,
+            "--report": REPORT,
             "--submission": TABLE,
         },
     )
@@ -120,6 +122,7 @@ def _build(
         check_paths(arguments, flat(as_json(config), "config."))
         predictions.check_wanted(arguments, config.data.name)
     experiments = [build(config, to_train=False) for config in configs]
+    predictions.check_report(arguments, experiments[0])
     return configs, experiments, [getattr(folder, arguments.checkpoint) for folder in folders]
 
 
@@ -149,6 +152,7 @@ def _evaluate_one(arguments: argparse.Namespace) -> None:
         predictions.write_predictions(
             arguments, config.data.name, experiment.evaluation.videos, scores
         )
+        predictions.write_report(arguments, experiment, scores)
     if arguments.json:
         write_json(arguments.json, {"config": as_json(config), "metrics": metrics})
     (run,) = arguments.runs
@@ -224,6 +228,7 @@ def _evaluate_together(arguments: argparse.Namespace) -> None:
     for reason in fused.skipped.values():
         print(f"skipped: {reason}", file=sys.stderr)
     predictions.write_predictions(arguments, configs[0].data.name, videos, fused)
+    predictions.write_report(arguments, experiments[0], fused)
     if arguments.json:
         rows = zip(arguments.runs, configs, each, strict=True)
         runs = [

@@ -32,6 +32,7 @@ RUN_FILES = (
     "checkpoints",
     "network.keras",
     "report.html",
+    "evaluation",
     "tensorboard",
 )
 """What `mpvn train` writes into the folder of a run."""
@@ -70,6 +71,9 @@ ROWS = Output((".jsonl", ".csv"), beside_inputs=False)
 VIDEO = Output((".mp4", ".mov", ".mkv"), beside_inputs=False)
 VIDEOS = VIDEO._replace(or_folder=True)
 PICTURES = Output(beside_inputs=False)
+REPORT = Output(
+    files=("report.html", "classes.csv", "confusion.csv", "scores.csv"), beside_inputs=False
+)
 NEW_FOLDER = Output(new=True)
 RUN = Output(files=RUN_FILES, beside_inputs=False)
 

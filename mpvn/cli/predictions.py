@@ -1,8 +1,7 @@
 """Write the predictions of a network: as a table, or for the evaluation server of a data set."""
 
 import argparse
-import csv
-import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from mpvn.data import VideoSet
     from mpvn.tasks import Scores
+    from mpvn.training import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         metavar="FILE",
         help="actions: also write the scores of all classes for each video as CSV",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="actions: also write a report with the confusion matrix, the accuracy of each class, "
+        "and pictures of the worst videos, and its numbers as CSV",
     )
     parser.add_argument(
         "--submission",
@@ -34,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def are_wanted(arguments: argparse.Namespace) -> bool:
     """Return whether a file is to be written."""
-    return arguments.predictions is not None or arguments.submission is not None
+    paths = (arguments.predictions, arguments.report, arguments.submission)
+    return any(path is not None for path in paths)
 
 
 def check_wanted(arguments: argparse.Namespace, data: str) -> None:
@@ -42,7 +49,9 @@ def check_wanted(arguments: argparse.Namespace, data: str) -> None:
     from mpvn.data.sets.submission import check_submission
 
     if are_wanted(arguments) and arguments.early is not None:
-        raise Mistake("--predictions and --submission are of whole videos. Leave out --early.")
+        raise Mistake(
+            "--predictions, --report and --submission are of whole videos. Leave out --early."
+        )
     if arguments.submission is not None:
         check_submission(data)
 
@@ -66,8 +75,10 @@ def write_predictions(
         videos: its videos.
         scores: their scores.
     """
+    from mpvn.report.recognition import scores_table
+
     if arguments.predictions is not None:
-        write_atomically(arguments.predictions, _table(videos, scores))
+        write_atomically(arguments.predictions, scores_table(videos, scores))
         print(f"written to {arguments.predictions}")
     if arguments.submission is not None:
         write_submission(arguments.submission, data, videos, scores.numbers, scores.scores)
@@ -94,11 +105,26 @@ def write_submission(
         )
 
 
-def _table(videos: "VideoSet", scores: "Scores") -> str:
-    """Return the scores of all classes as CSV, with a line for each video that could be read."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["video", *videos.classes])
-    for number, row in zip(scores.numbers.tolist(), scores.scores, strict=True):
-        writer.writerow([videos.videos[number].name, *(f"{score:.9g}" for score in row)])
-    return file.getvalue()
+def check_report(arguments: argparse.Namespace, experiment: "Experiment") -> None:
+    """Raise ValueError if a report is asked for, but there are no classes or no labels."""
+    if arguments.report is not None:
+        from mpvn.training.build.task import check_labels
+        from mpvn.training.recognition import class_task
+
+        check_labels(class_task(experiment), experiment.evaluation.videos)
+
+
+def write_report(arguments: argparse.Namespace, experiment: "Experiment", scores: "Scores") -> None:
+    """Write the report, if asked for, and name its path.
+
+    Args:
+        arguments: the parsed arguments.
+        experiment: the network; of several networks, one, which gives the videos.
+        scores: the scores.
+    """
+    if arguments.report is not None:
+        from mpvn.report.recognition import write_recognition_report
+
+        title = " and ".join(os.path.basename(os.path.normpath(run)) for run in arguments.runs)
+        path = write_recognition_report(arguments.report, experiment, scores, title)
+        print(f"written to {path}")

@@ -27,10 +27,17 @@ _SMALL_FRAME = 128
 
 
 class Figure(NamedTuple):
-    """SVG, as the functions of `mpvn.report` return it, with a caption."""
+    """SVG, as the functions of `mpvn.report` return it, with a caption.
+
+    Attributes:
+        svg: The picture.
+        caption: The caption.
+        samples: Frames, in a strip below.
+    """
 
     svg: str
     caption: str
+    samples: "Sequence[Sample]" = ()
 
 
 class Sample(NamedTuple):
@@ -70,16 +77,21 @@ def write_report(
     if not path.parent.is_dir():
         raise ValueError(f"{path}: The folder {path.parent} does not exist. Create it first.")
     columns, rows = _table(table)
+    with_strips = [Figure(*figure) for figure in figures]
     page = _template().render(
         title=title,
         lead=lead,
         columns=columns,
         rows=rows,
         figures=[
-            {"svg": _checked_svg(svg, index), "caption": caption}
-            for index, (svg, caption) in enumerate(figures)
+            {
+                "svg": _checked_svg(figure.svg, index),
+                "caption": figure.caption,
+                "frames": _frames([*(() if index else frames), *figure.samples]),
+            }
+            for index, figure in enumerate(with_strips)
         ],
-        frames=[_frame(image, caption, index) for index, (image, caption) in enumerate(frames)],
+        frames=[] if figures else _frames(frames),
         notes=notes or {},
     )
     write_atomically(path, page)
@@ -151,6 +163,11 @@ def _checked_svg(svg: str, index: int) -> markupsafe.Markup:
     if root.tag != _SVG:
         raise ValueError(f"figure {index}: Expected an <svg> element. Received: <{root.tag}>")
     return markupsafe.Markup(svg)
+
+
+def _frames(samples: Sequence[Sample | tuple[np.ndarray, str]]) -> list[dict]:
+    """Return frames for the template."""
+    return [_frame(image, caption, index) for index, (image, caption) in enumerate(samples)]
 
 
 def _frame(image: np.ndarray, caption: str, index: int) -> dict:

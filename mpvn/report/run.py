@@ -7,10 +7,12 @@ from typing import Any
 from mpvn.report.architecture import architecture_figure
 from mpvn.report.page import Figure, Sample, write_report
 from mpvn.report.plots import curves_figure
+from mpvn.report.recognition import recognition_figures, write_tables
 from mpvn.report.summary import summary
 from mpvn.report.timeline import timeline_figure
 from mpvn.report.wording import count
-from mpvn.training import Experiment, RunFolder, as_json, base_config
+from mpvn.tasks.classes import ClassTask
+from mpvn.training import Experiment, RunFolder, as_json, base_config, evaluate_clips
 from mpvn.training.evaluation import example, load_weights
 from mpvn.training.run_folder import flat
 
@@ -33,10 +35,12 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
     """
     config, rows = folder.config(), list(folder.rows())
     evaluations = [row for row in rows if row["split"] == "evaluation"]
-    best, frames, caption = None, [], "Loss and metrics by batch."
+    best, frames, recognized = None, [], []
+    caption = "Loss and metrics by batch."
     if folder.best.exists():
         best = load_weights(experiment, folder.best)["step"]
         frames = _frames(experiment)
+        recognized = _recognized(folder, experiment)
         caption += f" Below: an evaluation video with the best weights. {experiment.task.legend}"
         if experiment.evaluation.videos.channels != 3:
             caption += " Frames are optical flow: color shows direction, black is no motion."
@@ -51,7 +55,11 @@ def write_run_report(folder: RunFolder, experiment: Experiment) -> pathlib.Path:
         f"{config.model.name}: {task}, {config.data.name.replace('_', ' ')}",
         lead,
         _table(evaluations, best),
-        [*([Figure(curves_figure(rows), caption)] if rows else []), *_plan_figures(experiment)],
+        [
+            *([Figure(curves_figure(rows), caption)] if rows else []),
+            *recognized,
+            *_plan_figures(experiment),
+        ],
         frames,
         _notes(folder, experiment),
     )
@@ -86,6 +94,17 @@ def _metrics(row: _Row) -> dict[str, float]:
     """Return the metrics of a row by readable names, with the loss last."""
     names = sorted(row.keys() - {"step", "split"}, key=lambda name: (name == "loss", name))
     return {name.replace("_", " "): row[name] for name in names}
+
+
+def _recognized(folder: RunFolder, experiment: Experiment) -> list[Figure]:
+    """Return what the network recognizes, if that is its task, and write the tables of it."""
+    clip, videos = folder.config().clip, experiment.evaluation.videos
+    is_joined = clip.montage > 1 and not clip.evaluated  # Joined clips have several labels.
+    if not isinstance(experiment.task, ClassTask) or not videos.labeled or is_joined:
+        return []
+    scores = evaluate_clips(experiment)
+    write_tables(folder.evaluation, videos, scores)
+    return recognition_figures(experiment, scores)
 
 
 def _plan_figures(experiment: Experiment) -> list[Figure]:

@@ -10,7 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.tasks.classes import Average, ClassLoss, ClassTask, check_average, mean_over_steps
+from mpvn.tasks.classes import (
+    SMALLEST,
+    Average,
+    ClassLoss,
+    ClassTask,
+    check_average,
+    mean_over_steps,
+)
 from mpvn.tasks.overlay import Share, bars, stacked
 from mpvn.tasks.recognition import Recognition, among_top
 from mpvn.tasks.step_metrics import StepLoss, StepMetric
@@ -53,6 +60,9 @@ class ActionRecognition(ClassTask):
 
     def probabilities(self, logits: Any) -> tf.Tensor:
         return tf.nn.softmax(logits)
+
+    def logits_of(self, probabilities: tf.Tensor) -> tf.Tensor:
+        return tf.math.log(tf.maximum(probabilities, SMALLEST))
 
     def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """Draw the three most likely classes below the frame, the label among them."""

@@ -13,6 +13,9 @@ from mpvn.tasks.task import Batch, Task, check_count, frames_of, size, step_weig
 Average = Literal["logits", "probabilities"]
 Answer = Literal["mean", "last"]
 
+SMALLEST = 1e-6
+"""Smallest probability whose logit is computed."""
+
 
 class ClassTask(Task):
     """Score classes at each step, from logits `[B, T, classes]`.
@@ -114,6 +117,15 @@ class ClassTask(Task):
         """Return what is averaged over steps: logits `[..., classes]`, or their probabilities."""
         logits = tf.cast(outputs, tf.float32)
         return self.probabilities(logits) if self.average == "probabilities" else logits
+
+    @abc.abstractmethod
+    def logits_of(self, probabilities: tf.Tensor) -> tf.Tensor:
+        """Return logits of which `probabilities` are those, float32 `[..., classes]`."""
+
+    def logits(self, scores: Any) -> tf.Tensor:
+        """Return logits `[..., classes]`, from `step_scores` or a mean of them."""
+        scores = tf.cast(scores, tf.float32)
+        return self.logits_of(scores) if self.average == "probabilities" else scores
 
     def shares(self, scores: Any) -> tf.Tensor:
         """Return the probabilities `[..., classes]`, from `step_scores` or a mean of them."""

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.tasks.action import one_label
-from mpvn.tasks.classes import ClassLoss, ClassTask
+from mpvn.tasks.classes import SMALLEST, ClassLoss, ClassTask
 from mpvn.tasks.mean_average_precision import ClassesWithClips, MeanAveragePrecision
 from mpvn.tasks.overlay import Share, bars, stacked
 from mpvn.tasks.recognition import MultiLabelRecognition
@@ -76,6 +76,10 @@ class MultiLabelActions(ClassTask):
 
     def probabilities(self, logits: Any) -> tf.Tensor:
         return tf.nn.sigmoid(logits)
+
+    def logits_of(self, probabilities: tf.Tensor) -> tf.Tensor:
+        inside = tf.clip_by_value(probabilities, SMALLEST, 1 - SMALLEST)
+        return tf.math.log(inside) - tf.math.log1p(-inside)
 
     def draw(self, frame: np.ndarray, output: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """Draw the most likely classes below the frame, the labels among them."""

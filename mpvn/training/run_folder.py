@@ -49,6 +49,7 @@ class RunFolder:
         previous: the checkpoint before it.
         best: checkpoint with the lowest evaluation loss.
         network: the trained network.
+        evaluation: folder of the tables of the last report.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -58,6 +59,7 @@ class RunFolder:
         self.best = self.path / "checkpoints" / "best.npz"
         self.network = self.path / "network.keras"
         self._model = self.path / "model.keras"
+        self.evaluation = self.path / "evaluation"
         self._config = self.path / "config.json"
         self._data = self.path / "data.json"
         self._versions = self.path / "versions.json"

@@ -1,5 +1,6 @@
 """The report of a run: finished or not, with whatever results there are."""
 
+import csv
 import pathlib
 import re
 from typing import Any
@@ -40,6 +41,23 @@ def test_the_report_of_a_trained_run(trained: RunFolder) -> None:
     page = write_run_report(trained, build(trained.config(), to_train=False)).read_text()
     assert "clip top1" in page
     assert "lowest loss in 2 evaluations." in page
+    assert "Videos by label (rows) and by predicted class" in page
+    scores, classes, confusion = (
+        list(csv.reader((trained.evaluation / f"{name}.csv").read_text().splitlines()))
+        for name in ("scores", "classes", "confusion")
+    )
+    names, videos = scores[0][1:], build(trained.config(), to_train=False).evaluation.videos
+    counts = np.zeros((len(names), len(names)), int)
+    for video, (name, *row) in zip(videos.videos, scores[1:], strict=True):
+        assert video.name == name
+        counts[video.label, np.argmax(np.array(row, float))] += 1
+    assert confusion[0] == ["label", *names]
+    assert [list(map(int, row[1:])) for row in confusion[1:]] == counts.tolist()
+    for number, (name, total, accuracy, taken, times) in enumerate(classes[1:]):
+        row, errors = counts[number], counts[number] * (np.arange(len(names)) != number)
+        assert (name, int(total), int(times)) == (names[number], row.sum(), errors.max())
+        assert accuracy == ("" if not row.sum() else f"{row[number] / row.sum():.6g}")
+        assert taken == ("" if not errors.any() else names[int(errors.argmax())])
 
 
 def test_a_run_without_results_says_so(tmp_path: pathlib.Path) -> None:
@@ -83,7 +101,7 @@ def test_skipped_videos_are_listed_and_the_next_is_shown(
     page = write_run_report(folder, experiment).read_text()
     assert list(folder.skipped) == [first.name]
     assert "cut off in the middle" in page
-    assert page.count("<img") == 5
+    assert page.count("<img") == 5 + 1  # steps of the video, and the worst videos
 
 
 def test_long_videos_are_truncated(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,5 +117,5 @@ def test_long_videos_are_truncated(tmp_path: pathlib.Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(type(experiment.network), "__call__", noted)
     page = write_run_report(folder, experiment).read_text()
-    assert seen == [5]
+    assert seen[0] == 5
     assert re.findall(r"<figcaption>step (\d+)<", page) == ["2", "3", "4"]
