@@ -20,13 +20,16 @@ and `predict` complete their outputs, the others leave no part of a file.
 """
 
 import argparse
+import importlib.metadata
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import logging
 
+import mpvn
 from mpvn.cli import compare, demo, evaluate, export, models, plan, predict, stream, sweep, train
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
@@ -69,6 +72,20 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+class _Version(argparse.Action):
+    """Prints the versions of this package and of those it computes with, without importing them."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        packages = importlib.metadata.packages_distributions()  # of TensorFlow, one of several
+        used = [
+            f"{name} {importlib.metadata.version(packages[name.lower()][0])}"
+            for name in ("Keras", "TensorFlow")
+            if name.lower() in packages
+        ]
+        print(f"mpvn {mpvn.__version__} (Python {', '.join([platform.python_version(), *used])})")
+        parser.exit()
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.endswith("expected one argument"):
@@ -88,6 +105,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "  mpvn stream walk.mp4 --model MobileNetV2 --subnetworks 4 --clocks auto\n"
         "  mpvn COMMAND --help",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions and exit")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)

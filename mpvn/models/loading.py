@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -217,10 +218,16 @@ def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
             f"{path} is a file of weights. Expected a model: a .keras file, or the name of the "
             f"network that the weights are for, such as tsm_resnet50 with --weights {path}"
         )
+    if not path.exists():
+        raise ModelError(f"The file {path} does not exist")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path} could not be loaded as a Keras model. Expected a file written by "
+            "model.save('name.keras'), or the name of a network. Received: "
+            f"{'a folder' if path.is_dir() else 'a file that is no .keras archive, or cut'}"
+        )
     try:
         model = keras.saving.load_model(path, custom_objects=_SAVED_CLASSES, compile=False)
-    except FileNotFoundError:
-        raise ModelError(f"The file {path} does not exist") from None
     except Exception as error:  # Keras raises many kinds for files that it cannot read
         first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
@@ -319,6 +326,11 @@ def _application(name: str) -> Callable[..., keras.Model]:
     builders = application_builders()
     if name.lower() in builders:
         return builders[name.lower()]
+    if os.path.dirname(name) or pathlib.Path(name).suffix:
+        raise ModelError(
+            f"There is no model at {name}. Expected a .keras file, the folder of a run, or the "
+            "name of a network. Check the path"
+        )
     spelled = sorted(builder.__name__ for builder in builders.values())
     raise ModelError(
         f"{name!r} is neither a file, nor a published network, nor one of keras.applications. "

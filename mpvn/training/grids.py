@@ -84,7 +84,7 @@ def config_grid(config: str | os.PathLike, name: str | None = None) -> Grid:
     Raises:
         ValueError: the file has no such grid, or cannot be run.
     """
-    functions = config_functions(config) if os.path.isfile(config) else {}
+    functions = {} if os.path.isdir(config) else config_functions(config)  # a run has no grids
     if name is not None:
         start = f"{_FUNCTION}_"
         known = [each.removeprefix(start) for each in functions if each.startswith(start)]

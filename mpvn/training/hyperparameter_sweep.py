@@ -351,9 +351,11 @@ def read_results(folder: str | os.PathLike) -> list[dict[str, Any]]:
     """
     path = pathlib.Path(folder, RESULTS)
     if not path.is_file():
+        received = "a file" if os.path.isfile(folder) else "nothing at that path"
+        received = f"a folder without {RESULTS}" if os.path.isdir(folder) else received
         raise ValueError(
-            f"{os.fspath(folder)}: expected the folder of a finished sweep. Received: a folder "
-            f"without {RESULTS}. Run mpvn sweep to its end"
+            f"{os.fspath(folder)}: expected the folder of a finished sweep. Received: {received}. "
+            "Run mpvn sweep to its end"
         )
     try:
         rows = read_json(path)["rows"]

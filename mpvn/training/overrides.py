@@ -62,10 +62,12 @@ def config_functions(path: str | os.PathLike) -> Mapping[str, Any]:
     Raises:
         ValueError: there is no such file, or it cannot be run.
     """
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or not os.fspath(path).endswith(".py"):
+        received = "a file of another kind" if os.path.isfile(path) else "nothing at that path"
+        received = "a folder" if os.path.isdir(path) else received
         raise ValueError(
             f"there is no config {os.fspath(path)!r}. Expected a Python file with get_config(), "
-            "such as configs/rendered_keypoints.py"
+            f"such as configs/rendered_keypoints.py. Received: {received}"
         )
     return call_of_config(path, lambda: runpy.run_path(os.fspath(path)))
 

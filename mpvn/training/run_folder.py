@@ -9,6 +9,7 @@ checkpoints/     last.npz, the one before it in previous.npz, and best.npz
 lock             who trains there now; see `FolderLock`
 model.keras      the file that `config.model.name` names, if it is one: it may be gone later
 network.keras    the trained network, for `mpvn predict`, `stream` and `export`
+evaluation/      of actions: confusions, accuracy by class, scores of each video, as CSV
 report.html      curves, figures, examples
 tensorboard/     the same for TensorBoard
 """
@@ -255,11 +256,20 @@ class RunFolder:
     def _stored(self) -> ConfigDict:
         """Return the config of the run as it was given."""
         if not self._config.exists():
-            raise ValueError(f"{self.path} is not the folder of a run: it has no config.json")
+            raise ValueError(f"{self.path} is not the folder of a run: {self._instead()}")
         try:
             return from_json(read_json(self._config))
         except (KeyError, AttributeError, TypeError) as fault:
             raise damaged(self._config, f"a config of another version ({fault})") from fault
+
+    def _instead(self) -> str:
+        """Return what is at the path instead of a run."""
+        if self.path.is_dir():
+            return "it has no config.json"
+        if not self.path.exists():
+            return "there is nothing at that path"
+        run = RunFolder(self.path.parent)
+        return "it is a file" + (f". Give its folder, {run.path}" if run._config.exists() else "")
 
     @property
     def versions(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 from command_line import assert_mistake, mpvn, process_arguments
 
@@ -19,6 +20,45 @@ def test_help_shows_examples_and_does_not_import_tensorflow() -> None:
     assert "examples:" in result.stdout
     assert "mpvn" in result.stderr
     assert "tensorflow" not in result.stderr
+
+
+def test_versions_are_printed(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        mpvn("--version")
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("mpvn 0.1.0 (Python 3.")
+    assert f"Keras {keras.__version__}, TensorFlow 2." in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "seen.mp4"], "seen.mp4 could not be loaded as a Keras model.*no .keras archive"),
+        (
+            ["export", "cut.keras", "out"],
+            "cut.keras could not be loaded.*no .keras archive, or cut",
+        ),
+        (["plan", "a/b"], "There is no model at a/b. Expected a .keras file, the folder of a run"),
+        (["train", "--config", "seen.mp4"], "no config 'seen.mp4'.*Received: a file of another"),
+        (["train", "--config", "."], "no config '.'.*Received: a folder"),
+        (["sweep", "--config", "none.py"], "no config 'none.py'.*Received: nothing at that path"),
+        (["compare", "seen.mp4", "--output", "c.svg"], "finished sweep. Received: a file. Run"),
+        (["eval", "run/network.keras"], "network.keras is not .* a file. Give its folder, run$"),
+        (["eval", "none"], "none is not the folder of a run: there is nothing at that path"),
+    ],
+)
+def test_a_path_of_another_kind_gets_one_message(
+    arguments: list[str], message: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras answered with a paragraph on formats, Python with the first letter of a video."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("seen.mp4", "cut.keras"):
+        pathlib.Path(name).write_bytes(b"\x1a\x45\x00")
+    pathlib.Path("run").mkdir()
+    for name in ("config.json", "network.keras"):
+        pathlib.Path("run", name).write_text("{}")
+    assert_mistake(message, *arguments)
 
 
 def command_names() -> list[str]:
