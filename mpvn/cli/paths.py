@@ -30,6 +30,7 @@ RUN_FILES = (
     "skipped.json",
     "lock",
     "checkpoints",
+    "model.keras",
     "network.keras",
     "report.html",
     "evaluation",
