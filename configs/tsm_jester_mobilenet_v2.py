@@ -1,7 +1,7 @@
 """Online TSM on MobileNetV2, on Jester's gestures (*Temporal Shift Module*, section 5).
 
 The data set is at `--config.data.path`. The shifts are uni-directional, so the network streams:
-`mpvn stream camera:0 --model RUN/network.keras`; `mpvn eval RUN --early FILE.svg` draws how early
+`mpvn predict camera:0 --model RUN/network.keras`; `mpvn eval RUN --early FILE.svg` draws how early
 it is right. Offline: `--config.model.options.temporal_padding=symmetric`. Without shifts,
 `--config.model.options.shift=False`, this is TSN. `mpvn sweep --grid figure_8` is as in
 tsm_something_v1_resnet50.py. The schedule is the paper's for data sets other than Kinetics; the
