@@ -6,7 +6,7 @@ it is right. Offline: `--config.model.options.temporal_padding=symmetric`. Witho
 `--config.model.options.shift=False`, this is TSN. `mpvn sweep --grid figure_8` is as in
 tsm_something_v1_resnet50.py. The schedule is the paper's for data sets other than Kinetics; the
 size of random crops is our choice. Start from torchvision's ImageNet weights with
-`--config.model.weights=mobilenet_v2.pth`.
+`--config.model.weights=imagenet`, which downloads them, or the path of their file.
 
 Takes: 50 epochs in batches of 64 clips, 8 frames of 224x224 each; the time has not been measured
 here. Expect: the paper's accuracies are of ResNet-50, and not stated here.

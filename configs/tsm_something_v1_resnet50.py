@@ -5,9 +5,9 @@ The data set is at `--config.data.path`. A clip is one frame of each of eight pa
 --config.views.crops=1 --config.views.size=224` for the efficient one. Without shifts,
 `--config.model.options.shift=False`, this is TSN, which cannot see the order of frames; online,
 `--config.model.options.temporal_padding=causal`. The paper starts from torchvision's ImageNet
-weights, `--config.model.weights=resnet50.pth`; without a file they are random. As in the authors'
-code, biases and batch norm do not decay, biases learn twice as fast, and the classifier five times.
-The size of random crops is our choice.
+weights, `--config.model.weights=imagenet` (a download, or the path of the file); without, they are
+random. As in the authors' code, biases and batch norm do not decay, biases learn twice as fast, and
+the classifier five times. The size of random crops is our choice.
 
 `mpvn sweep --grid figure_8` trains TSN, TRN-Multiscale and online TSM (also rows of table 2), with
 the data, weights and schedule of TSM. TRN relates the features of the eight frames, and answers at

@@ -3,9 +3,9 @@
 The data set is at `--config.data.path`, other folds at `--config.data.train.fold=2
 --config.data.evaluation.fold=2`. It is small: start from a network trained on Kinetics,
 `--config.model.initial=runs/tsm_kinetics400_resnet50` (with the same `--config.model.weights`), or
-from the authors' checkpoint, `--config.model.weights=FILE.pth`. Clips, views, TSN and online
-networks are as in tsm_something_v1_resnet50.py. Rate, epochs and dropout are those of the authors'
-script for UCF101. As there, batch norm is frozen but the first.
+from the authors' checkpoint, `--config.model.weights=tsm_resnet50_kinetics400` (or its file).
+Clips, views, TSN and online networks are as in tsm_something_v1_resnet50.py. Rate, epochs and
+dropout are those of the authors' script for UCF101. As there, batch norm is frozen but the first.
 
 Takes: 25 epochs in batches of 64 clips, 8 frames of 224x224 each; the time has not been measured
 here. Expect: the paper's accuracies are not stated here.

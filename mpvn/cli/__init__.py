@@ -6,7 +6,8 @@
     mpvn export MODEL     write a SavedModel that streams without this package
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
-    mpvn eval RUN         evaluate a trained network, also under another plan; or fuse several runs
+    mpvn eval RUN         evaluate a trained network, also under another plan; or fuse several runs;
+                          or evaluate a checkpoint or a saved network without a run
     mpvn sweep            train or evaluate a grid of runs; plot accuracy against speed
     mpvn compare SWEEP    plot accuracy against speed-up of several sweeps, in one picture
     mpvn demo             train a network, make it parallel, stream a video, write a report
@@ -113,7 +114,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for path in argv:
         if path.startswith("-") and os.path.lexists(path):
             parser.error(f"{path}: expected an option. Received: a path. Write it as ./{path}")
-    arguments, overrides = parser.parse_known_args(argv)
+    # With a space in it, argparse would take an override for a positional argument.
+    overrides = [each for each in argv if each.startswith("--config.")]
+    rest = [each for each in argv if not each.startswith("--config.")]
+    arguments, unknown = parser.parse_known_args(rest)
+    overrides += unknown
     if overrides and not hasattr(arguments, "takes_overrides"):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     arguments.overrides = overrides

@@ -1,11 +1,14 @@
-"""`mpvn eval`: evaluate one run, several runs and their fusion, or compare their early answers."""
+"""`mpvn eval`: evaluate one run, several runs and their fusion, or compare their early answers.
+
+Without a run, it evaluates a network that was trained elsewhere: a checkpoint, or a saved network.
+"""
 
 import argparse
 import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from mpvn.cli import drawings, predictions
+from mpvn.cli import drawings, given, predictions
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
@@ -27,6 +30,8 @@ mpvn eval runs/tsn runs/trn runs/tsm --early early.svg
 mpvn eval runs/finetune_tsm --report report
 mpvn eval runs/rgb runs/flow --views --fusion-weights 1,1.5
 mpvn eval runs/tsm runs/tsn --views --cost cost.svg --activations maps --highlight 20
+mpvn eval --model tsm_resnet50 --weights FILE.pth --data kinetics400 --config.data.path=k400 --views
+mpvn eval --model network.keras --data folder --config.data.path=clips --predictions scores.csv
 mpvn eval runs/jester --submission jester.csv --config.data.evaluation.split=test"""
 
 
@@ -37,11 +42,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "runs",
         metavar="RUN",
-        nargs="+",
+        nargs="*",
         help="the folder of a run. Several runs are evaluated, each with its own config: with "
         "--views, they are fused (RGB and optical flow, or clips of 8 and 16 frames); with "
         "--early, they share a figure",
     )
+    given.add_arguments(parser)
     protocol = parser.add_mutually_exclusive_group()
     protocol.add_argument(
         "--views",
@@ -66,6 +72,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(takes_overrides=True)
     declare_paths(
         parser,
+        reads=["--model", "--weights", "--config"],
         runs=["RUNS"],
         writes={
             "--json": JSON,
@@ -81,6 +88,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, and print and write the metrics."""
+    given.check(arguments)
     several = len(arguments.runs) > 1 or arguments.fusion_weights
     only_drawn = _asks_for_activations_alone(arguments)
     compared = arguments.early is not None and not arguments.fusion_weights
@@ -111,19 +119,30 @@ def _asks_for_activations_alone(arguments: argparse.Namespace) -> bool:
 
 def _build(
     arguments: argparse.Namespace,
-) -> "tuple[list[ConfigDict], list[Experiment], list[pathlib.Path]]":
-    """Return the configs of the runs, their networks, and their checkpoints."""
-    from mpvn.training import RunFolder, as_json, build, override
-    from mpvn.training.run_folder import flat
+) -> "tuple[list[ConfigDict], list[Experiment], list[pathlib.Path | None]]":
+    """Return the configs of the runs, their networks, and their checkpoints; None without a run."""
+    from mpvn.training import RunFolder, build, build_given, override
 
+    if given.is_given(arguments):
+        config = given.config_of(arguments)
+        _check_config(arguments, config)
+        arguments.runs = [config.model.name]  # its name in messages and pictures
+        return [config], [build_given(config)], [None]
     folders = [RunFolder(run) for run in arguments.runs]
     configs = [override(folder.config(), arguments.overrides) for folder in folders]
     for config in configs:
-        check_paths(arguments, flat(as_json(config), "config."))
-        predictions.check_wanted(arguments, config.data.name)
+        _check_config(arguments, config)
     experiments = [build(config, to_train=False) for config in configs]
     predictions.check_report(arguments, experiments[0])
     return configs, experiments, [getattr(folder, arguments.checkpoint) for folder in folders]
+
+
+def _check_config(arguments: argparse.Namespace, config: "ConfigDict") -> None:
+    """Check that the outputs spare what the config reads, and fit its data set."""
+    from mpvn.training.run_folder import as_json, flat
+
+    check_paths(arguments, flat(as_json(config), "config."))
+    predictions.check_wanted(arguments, config.data.name)
 
 
 def _draw(arguments: argparse.Namespace) -> None:
@@ -131,7 +150,8 @@ def _draw(arguments: argparse.Namespace) -> None:
 
     _, experiments, checkpoints = _build(arguments)
     for experiment, checkpoint in zip(experiments, checkpoints, strict=True):
-        load_weights(experiment, checkpoint)
+        if checkpoint is not None:
+            load_weights(experiment, checkpoint)
     drawings.write_activations(arguments, dict(zip(arguments.runs, experiments, strict=True)))
 
 
@@ -161,7 +181,7 @@ def _evaluate_one(arguments: argparse.Namespace) -> None:
 
 
 def _metrics(
-    arguments: argparse.Namespace, experiment: "Experiment", checkpoint: pathlib.Path
+    arguments: argparse.Namespace, experiment: "Experiment", checkpoint: pathlib.Path | None
 ) -> dict[str, float]:
     """Return metrics for whole videos, for views, or for the beginnings of videos."""
     from mpvn.report.early_recognition import early_recognition_figure

@@ -77,8 +77,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", type=int, help="frame size, not for saved models (default: 224)")
     group.add_argument(
         "--weights",
-        help="not for saved models: imagenet (downloads), or a weights file, which for tsm_* may "
-        "be a PyTorch file; default: random",
+        help="not for saved models: imagenet or other published weights by name, which are "
+        "downloaded (see mpvn models --weights), or a weights file, which for tsm_* may be a "
+        "PyTorch file; default: random",
     )
     group.add_argument(
         "--option",

@@ -9,6 +9,7 @@ from mpvn.cli.startup import import_tensorflow
 EXAMPLES = """\
 mpvn models
 mpvn models --options
+mpvn models --weights
 mpvn models --table > networks.md"""
 
 
@@ -21,16 +22,35 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--table", action="store_true", help="print their sizes, costs and latencies as Markdown"
     )
+    parser.add_argument(
+        "--weights",
+        action="store_true",
+        help="list the published weights by name, which --weights and config.model.weights "
+        "download, and where they are kept",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list or the table."""
     import_tensorflow()
-    if arguments.table:
+    if arguments.weights:
+        _print_weights()
+    elif arguments.table:
         _print_table()
     else:
         _print_list(arguments.options)
     return 0
+
+
+def _print_weights() -> None:
+    from mpvn.models.weights import WEIGHTS
+
+    for name, weights in WEIGHTS.items():
+        print(f"{name}: {weights.network}, {weights.classes} classes of {weights.data}")
+        print(f"    {weights.address}")
+        checked = f"SHA-256 begins with {weights.sha256}" if weights.sha256 else "not checked"
+        kept = "on this machine" if weights.path.exists() else "not downloaded"
+        print(f"    {checked}; {kept}: {weights.path}")
 
 
 def _print_table() -> None:

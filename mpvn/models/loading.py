@@ -275,6 +275,7 @@ def _build_published(
         plan_defaults=defaults,
         metadata=built.metadata,
         random=built.random,
+        remarks=built.remarks,
     )
 
 

@@ -18,7 +18,7 @@ from absl import logging
 from mpvn.metadata import Metadata
 from mpvn.models.published import PUBLISHED, Architecture
 from mpvn.models.torch.load import class_count, import_torch
-from mpvn.models.torch.reader import class_names
+from mpvn.models.torch.reader import CheckpointError, class_names
 from mpvn.models.weights import WEIGHTS, Weights, weights_file
 
 LOADINGS = ("all", "fitting", "none")
@@ -33,11 +33,13 @@ class Pretrained:
         model: The frame model.
         random: Whether some of its weights are random.
         metadata: What is known about its classes and clips; None if nothing is.
+        remarks: What does not come from the weights, for the terminal.
     """
 
     model: keras.Model
     random: bool
     metadata: Metadata | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def build_pretrained(
@@ -71,7 +73,8 @@ def build_pretrained(
     path = weights_file(weights)
     _check_file(name, path)
     if loading == "fitting":
-        return Pretrained(architecture.build(shape, weights=path, **options), True)
+        model = architecture.build(shape, weights=path, **options)
+        return Pretrained(model, True, remarks=_remarks(path, model.output_shape[-1]))
     options = {"classes": class_count(path), **architecture.of_weights, **options}
     model = architecture.build(shape, **options)
     import_torch(model, path)
@@ -82,12 +85,12 @@ def classes_of_weights(weights: str) -> tuple[str, ...]:
     """Return the names of the classes, in order, that weights are known to have; else empty.
 
     Args:
-        weights: A name in `WEIGHTS`, or the path of a PyTorch checkpoint.
+        weights: A name in `WEIGHTS`, `"imagenet"`, or the path of a PyTorch checkpoint.
     """
     published = WEIGHTS.get(weights)
-    if published and published.names:
-        return published.names
-    return class_names(weights_file(weights))
+    if published or weights == "imagenet":
+        return published.names if published else ()
+    return class_names(weights)
 
 
 def _of_application(
@@ -144,6 +147,19 @@ def _check_file(name: str, path: pathlib.Path) -> None:
             f"mmaction2 or of torchvision ({PUBLISHED[name].torchvision}), or a name of published "
             f"weights, which are downloaded: imagenet, {', '.join(names_of_weights(name))}"
         )
+
+
+def _remarks(path: pathlib.Path, classes: int) -> tuple[str, ...]:
+    """Say if the classifier does not come from a file."""
+    try:
+        count = class_count(path)
+    except CheckpointError:
+        return (f"there is no classifier in {path}: that of {classes} classes is random",)
+    if count == classes:
+        return ()
+    return (
+        f"the classifier of {count} classes in {path} is replaced by a random one of {classes}",
+    )
 
 
 def _metadata(

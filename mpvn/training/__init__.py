@@ -6,6 +6,7 @@ from mpvn.training.build import Experiment, build
 from mpvn.training.config import base_config
 from mpvn.training.distillation import Distillation
 from mpvn.training.evaluation import evaluate
+from mpvn.training.given import build_given, given_config
 from mpvn.training.overrides import load_config, override, sibling
 from mpvn.training.recognition import (
     evaluate_clips,
@@ -30,11 +31,13 @@ __all__ = [
     "as_json",
     "base_config",
     "build",
+    "build_given",
     "evaluate",
     "evaluate_clips",
     "evaluate_early",
     "evaluate_ensemble",
     "evaluate_views",
+    "given_config",
     "load_config",
     "override",
     "sibling",

@@ -134,7 +134,7 @@ def _model() -> dict[str, Any]:
         # A key of mpvn.models.PUBLISHED, a network of keras.applications, or a .keras file.
         "name": "par_densenet",
         "size": 64,  # height and width of the frames
-        "weights": optional(str),  # imagenet, or a file
+        "weights": optional(str),  # a file, imagenet, or another name of mpvn models --weights
         # Input range: 0..255, 0..1, -1..1, caffe or torch; None: that of the weights.
         "pixels": optional(str),
         "initial": optional(str),  # folder of a run whose weights are loaded where they fit

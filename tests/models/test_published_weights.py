@@ -104,6 +104,11 @@ def test_published_weights_bring_their_options_and_names(publish: Publish) -> No
     assert (loaded.metadata.frames, loaded.metadata.sampling) == (8, "segments")
     assert (loaded.metadata.size, loaded.metadata.shorter_side) == ((28, 28), 32)
     assert not loaded.random
+    options = {"width": WIDTH, "classes": 7}
+    fitted = load_frame_model("tsm_mobilenet_v2", 28, "mine", options=options, loading="fitting")
+    assert fitted.remarks == (
+        f"the classifier of {CLASSES} classes in {path} is replaced by a random one of 7",
+    )
     with pytest.raises(ModelError, match="Expected one of .*Received: weights of tsm_mobilenet_v2"):
         load_frame_model("tsm_resnet50", weights="mine")
     untouched = load_frame_model(

@@ -5,7 +5,8 @@ MobileNetV2, non-local, online MobileNetV2), those of mmaction2, and torchvision
 
 The names of the tensors tell the architecture and which convolutions read shifted maps. All of it
 is checked, and every tensor of the file and of the network is accounted for, before any weight
-changes. A file does not tell the direction of the shift, its divisor, or the range of the pixels:
+changes. A file does not tell the direction of the shift, its divisor, the form of non-local blocks
+(here: embedded Gaussian; mmaction2 has others of the same names), or the range of the pixels:
 RGB / 255, minus .485 .456 .406, divided by .229 .224 .225. A network that was built with
 `weights=...` normalizes its frames itself.
 """

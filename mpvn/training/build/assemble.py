@@ -1,8 +1,9 @@
-"""`build`: from a config to an experiment."""
+"""`build`: from a config to an experiment; and `build_evaluation`, of a network without a run."""
 
 import keras
 from ml_collections import ConfigDict
 
+from mpvn.data.video_set import VideoSet
 from mpvn.network import VideoNetwork
 from mpvn.sideways.real_time import RealTime
 from mpvn.tasks import Task
@@ -12,10 +13,14 @@ from mpvn.training.build.evaluator import Evaluator
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.labels import build_mixing, check_rand_augment, training_loss
-from mpvn.training.build.length import training_length
+from mpvn.training.build.length import Length, training_length
 from mpvn.training.build.network import build_network, warn_of_short_clips
 from mpvn.training.build.optimizer import build_optimizer, build_policy
-from mpvn.training.build.pretrained import build_distillation, load_initial_weights
+from mpvn.training.build.pretrained import (
+    build_distillation,
+    check_names_of_weights,
+    load_initial_weights,
+)
 from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
@@ -56,7 +61,8 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
     if to_train:
         check_rand_augment(config, task)
         warn_of_short_clips(network, config.clip.frames * config.clip.montage)
-    if to_train and config.model.initial and not resumed:
+    if to_train and not resumed:
+        check_names_of_weights(config, names)
         load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None
     model: keras.Model = trainer or network
@@ -73,7 +79,6 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
     model.optimizer.build(network.trainable_variables)
     evaluator = _compiled(Evaluator(network), config, task)
     clip, realtime = config.clip, _real_time(config, network, task)
-    least = max(each.fewest_frames for each in (task, realtime.task if realtime else task))
     return Experiment(
         network,
         model,
@@ -83,7 +88,7 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
         names,
         length,
         build_pipeline(config, train, training=True),
-        build_pipeline(config, held_out, training=False, least=least),
+        build_pipeline(config, held_out, training=False, least=_fewest_frames(task, realtime)),
         prepare_batches(
             task,
             clip.montage,
@@ -96,6 +101,47 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
         realtime,
         loaded.remarks,
     )
+
+
+def build_evaluation(config: ConfigDict, network: VideoNetwork, videos: VideoSet) -> Experiment:
+    """Build what evaluates a network that was trained elsewhere.
+
+    Args:
+        config: as `base_config` returns it.
+        network: the network.
+        videos: the videos to evaluate on.
+
+    Raises:
+        ValueError: parts do not fit each other.
+    """
+    check_options(config)
+    check_ranges(config)
+    names = output_names(config, videos)
+    task = build_task(config, names, network)
+    model = _compiled(Evaluator(network), config, task)
+    realtime = _real_time(config, network, task)
+    clips = build_pipeline(config, videos, training=False, least=_fewest_frames(task, realtime))
+    prepare = _prepare_evaluation(config, task)
+    return Experiment(
+        network,
+        model,
+        model,
+        [],
+        task,
+        names,
+        Length(0, 1.0),
+        clips,
+        clips,
+        prepare,
+        prepare,
+        build_views(config),
+        realtime,
+    )
+
+
+def _fewest_frames(task: Task, realtime: RealTimeEvaluation | None) -> int:
+    """Return the frames that whole videos must have for a step to count."""
+    return max(each.fewest_frames for each in (task, realtime.task if realtime else task))
 
 
 def _compiled(model: keras.Model, config: ConfigDict, task: Task) -> keras.Model:

@@ -7,8 +7,10 @@ import keras
 from ml_collections import ConfigDict
 
 from mpvn.metadata import Names
-from mpvn.models import transfer_weights
+from mpvn.models import PUBLISHED, transfer_weights
+from mpvn.models.loading import is_published
 from mpvn.models.norms import norms_of
+from mpvn.models.pretrained import classes_of_weights
 from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.tasks.registry import prediction_latency
@@ -17,14 +19,36 @@ from mpvn.training.run_data import check_names, describe, moved_names
 from mpvn.training.run_folder import RunFolder
 
 
-def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: Names) -> None:
+def check_names_of_weights(config: ConfigDict, names: Names) -> None:
+    """Raise ValueError if pretrained weights are of the same classes in another order.
+
+    Args:
+        config: the config.
+        names: names of the classes or joints of the data.
+    """
+    model = config.model
+    if not model.weights or not is_published(model.name):
+        return
+    if PUBLISHED[model.name.lower()].torchvision is None:
+        return
+    moved = moved_names({"classes": classes_of_weights(model.weights)}, names)
+    if moved:
+        raise ValueError(
+            f"config.model.weights: {model.weights} has the classes of the data, but in another "
+            f"order. Expected its order of names. Received: {moved}. Restore the order of the names"
+        )
+
+
+def load_initial_weights(
+    run: str | os.PathLike | None, network: VideoNetwork, names: Names
+) -> None:
     """Load the weights of a finished run into `network`, by layer names.
 
     Kernels are inflated where `network` has temporal filters and the run has none, and averaged
     over RGB where it reads optical flow. A head of another task keeps its own weights.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; None for none.
         network: the network that gets the weights.
         names: names of the classes or joints of `network`.
 
@@ -32,6 +56,8 @@ def load_initial_weights(run: str | os.PathLike, network: VideoNetwork, names: N
         ValueError: the run does not exist or is not finished, none of its weights fit, it takes
             another range of pixels, or it has the same classes or joints in another order.
     """
+    if run is None:
+        return
     folder = RunFolder(run)
     source = load_trained(folder).frame_model
     moved = moved_names(_names(folder), names)
