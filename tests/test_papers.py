@@ -119,7 +119,7 @@ def check_command(arguments: argparse.Namespace, folder: pathlib.Path) -> None:
     """Check the model and its options, the overrides, and the grid of a parsed command."""
     model = getattr(arguments, "model", None)
     if model in PUBLISHED:
-        options = dict(_option(text) for text in arguments.option)
+        options = dict(_option(text) for text in getattr(arguments, "option", ()))
         if options:
             build_small(PUBLISHED[model].build, options)
     assert model in (None, "RUN", *PUBLISHED) or hasattr(keras.applications, model)

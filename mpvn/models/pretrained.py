@@ -19,7 +19,7 @@ from mpvn.metadata import Metadata
 from mpvn.models.published import PUBLISHED, Architecture
 from mpvn.models.torch.load import class_count, import_torch
 from mpvn.models.torch.reader import CheckpointError, class_names
-from mpvn.models.weights import WEIGHTS, Weights, weights_file
+from mpvn.models.weights import WEIGHTS, Weights, published_weights, weights_file
 
 LOADINGS = ("all", "fitting", "none")
 """How weights are loaded, as above."""
@@ -87,8 +87,8 @@ def classes_of_weights(weights: str) -> tuple[str, ...]:
     Args:
         weights: A name in `WEIGHTS`, `"imagenet"`, or the path of a PyTorch checkpoint.
     """
-    published = WEIGHTS.get(weights)
-    if published or weights == "imagenet":
+    published = published_weights(weights)
+    if weights == "imagenet" or (published and (published.names or weights in WEIGHTS)):
         return published.names if published else ()
     return class_names(weights)
 
@@ -125,7 +125,7 @@ def _check(name: str, weights: str) -> tuple[str, Weights | None]:
         )
     if weights == "imagenet":
         weights = f"{image}_imagenet"
-    published = WEIGHTS.get(weights)
+    published = published_weights(weights)
     if published and published.network not in (name, image):
         raise ValueError(
             f"The weights {weights} belong to another network than {name}. Expected one of "

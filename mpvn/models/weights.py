@@ -43,6 +43,8 @@ class Weights:
         sampling: How these clips were sampled; see `mpvn.Metadata`.
         channels: Channels of the frames: 3 for RGB, 10 for five images of optical flow.
         names: Names of the classes, in order; empty where only the data set has them.
+        by_name: Whether the classes of the data set are in the order of their names, whatever
+            their order in its lists.
     """
 
     address: str
@@ -54,6 +56,7 @@ class Weights:
     sampling: str = "segments"
     channels: int = 3
     names: tuple[str, ...] = ()
+    by_name: bool = False
 
     @property
     def file(self) -> str:
@@ -71,6 +74,14 @@ class Weights:
         """Where the file is kept on this machine."""
         home = os.environ.get("KERAS_HOME") or pathlib.Path("~", ".keras").expanduser()
         return pathlib.Path(home, "models", self.file)
+
+
+def published_weights(weights: str | os.PathLike | None) -> Weights | None:
+    """Return what is known of weights: a name in `WEIGHTS`, or a file with its published name."""
+    if weights is None or str(weights) in WEIGHTS:
+        return WEIGHTS.get(str(weights))
+    file = pathlib.Path(weights).name
+    return next((each for each in WEIGHTS.values() if each.file == file), None)
 
 
 def weights_file(name: str | os.PathLike) -> pathlib.Path:
@@ -178,8 +189,12 @@ _JESTER = (
 
 
 def _tsm(file: str, network: str, data: str, frames: int = 8, **others: Any) -> Weights:
-    """Weights of TSM's authors (mit-han-lab/temporal-shift-module, README)."""
+    """Weights of TSM's authors (mit-han-lab/temporal-shift-module, README).
+
+    Their lists of Something-Something V1 (tools/gen_label_sthv1.py) sort the classes.
+    """
     classes = {"kinetics400": 400, "jester": 27}.get(data, 174)
+    others["by_name"] = data == _V1
     return Weights(f"{_TSM}{file}", network, classes, data, frames=frames, **others)
 
 

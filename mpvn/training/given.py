@@ -10,7 +10,7 @@ from mpvn.data.video_set import VideoSet
 from mpvn.metadata import Metadata, Names
 from mpvn.models.loading import LoadedModel, is_saved_model, load_frame_model
 from mpvn.models.surgery.classifier import with_logits
-from mpvn.models.weights import WEIGHTS
+from mpvn.models.weights import published_weights
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.tasks.registry import prediction_latency
@@ -63,7 +63,7 @@ def given_config(model: str, weights: str | None = None, data: str | None = None
 
 def _known(model: str, weights: str | None) -> Metadata:
     """Return what is known about the clips of a network, and TSM's for what is not."""
-    published = WEIGHTS.get(weights or "")
+    published = published_weights(weights)
     if is_saved_model(model):
         loaded = load_frame_model(model)
         if loaded.metadata is not None:
@@ -106,7 +106,7 @@ def build_given(config: ConfigDict) -> Experiment:
     """
     videos = build_videos(config, "evaluation")
     network = _network(config, videos.channels)
-    videos = _in_order_of(network, videos)
+    videos = in_order_of(network, videos, config.model.weights)
     _check_outputs(network, videos)
     known = network.metadata
     if known and known.task and config.task.latency is None:
@@ -140,8 +140,13 @@ def _plan(loaded: LoadedModel, config: ConfigDict) -> Plan:
     return Plan(loaded.model, **loaded.plan_arguments(dict(config.plan)))
 
 
-def _in_order_of(network: VideoNetwork, videos: VideoSet) -> VideoSet:
-    """Return videos with their classes in the order of a network, if it knows their names.
+def in_order_of(network: VideoNetwork, videos: VideoSet, weights: str | None = None) -> VideoSet:
+    """Return videos with their classes in the order of a network, as far as it is known.
+
+    Args:
+        network: the network.
+        videos: the videos.
+        weights: its weights, by name or as a file.
 
     Raises:
         ValueError: the network takes other frames, or knows other classes or joints.
@@ -153,6 +158,9 @@ def _in_order_of(network: VideoNetwork, videos: VideoSet) -> VideoSet:
             f"{videos.name}, of {videos.channels}. See config.data.flow"
         )
     known: Names = network.metadata.names if network.metadata else {}
+    published = published_weights(weights)
+    if published and published.by_name and not known:
+        known = {"classes": sorted(videos.classes)}
     current = {"classes": videos.classes, "joints": videos.joints}
     names = known.get("classes", ())
     if sorted(names) == sorted(videos.classes) and moved_names(known, current):

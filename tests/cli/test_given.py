@@ -1,6 +1,7 @@
 """`mpvn eval` without a run: a checkpoint, or a saved network, and a folder of videos."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
@@ -11,11 +12,14 @@ import pytest
 import torch_files
 from command_line import assert_mistake, mpvn
 from fake_sets import FakeSet
+from marked_videos import marked_set
 from torch_states import WIDTH, mobilenet_state, with_small_kernels
 
 from mpvn import Metadata, VideoNetwork
 from mpvn.data.sets.folder import folder
 from mpvn.models import load_frame_model
+from mpvn.models.weights import WEIGHTS
+from mpvn.training.given import in_order_of
 
 CLASSES = ("e", "d", "c", "b", "a")
 
@@ -53,7 +57,7 @@ def test_a_checkpoint_is_evaluated_by_views(
     gray, so each crop of it is the same."""
     options = {"width": WIDTH}
     overrides = [f"--config.model.options={json.dumps(options)}", "--config.model.size=32"]
-    overrides += ["--config.views.clips=2", "--config.views.crops=3", "--config.views.size=32"]
+    overrides += ["--config.views.crops=3", "--config.views.scale=40", "--config.views.size=32"]
     network = ("--model", "tsm_mobilenet_v2", "--weights", weights)
     outputs = ("--predictions", tmp_path / "scores.csv", "--json", tmp_path / "metrics.json")
     data = f"--config.data.path={clips}"
@@ -106,6 +110,16 @@ def test_a_saved_network_answers_by_name(clips: pathlib.Path, tmp_path: pathlib.
         r"Expected outputs of 5 classes. Received: outputs of shape \(None, 3\)",
         *("eval", "--model", fewer, f"--config.data.path={clips}"),
     )
+
+
+def test_the_order_of_published_classes_is_known(tmp_path: pathlib.Path) -> None:
+    """Those of Something-Something V1 are sorted in the lists of TSM's authors, not in its own."""
+    network = load_frame_model(saved_network(tmp_path / "network.keras", None, outputs=3))
+    video_network = VideoNetwork(network.model)
+    videos = dataclasses.replace(marked_set(3), classes=("c", "a", "b"))
+    for weights in ("tsm_resnet50_something_v1", WEIGHTS["tsm_resnet101_something_v1"].file):
+        assert in_order_of(video_network, videos, weights).classes == ("a", "b", "c")
+    assert in_order_of(video_network, videos, "mine.pth").classes == ("c", "a", "b")
 
 
 def test_a_network_must_be_trained(clips: pathlib.Path, weights: pathlib.Path) -> None:
