@@ -107,7 +107,6 @@ def build_given(config: ConfigDict) -> Experiment:
     videos = build_videos(config, "evaluation")
     network = _network(config, videos.channels)
     videos = in_order_of(network, videos, config.model.weights)
-    _check_outputs(network, videos)
     known = network.metadata
     if known and known.task and config.task.latency is None:
         config = config.copy_and_resolve_references()
@@ -167,15 +166,3 @@ def in_order_of(network: VideoNetwork, videos: VideoSet, weights: str | None = N
         return in_order(videos, names)
     check_names(known, current, network.name)
     return videos
-
-
-def _check_outputs(network: VideoNetwork, videos: VideoSet) -> None:
-    """Raise ValueError if a network does not have an output for each class."""
-    shape: Any = network.frame_model.output_shape
-    answers = shape[-1] if isinstance(shape, tuple) else None
-    if videos.classes and answers != len(videos.classes):
-        raise ValueError(
-            f"{network.name} does not answer about the classes of {videos.name}. Expected outputs "
-            f"of {len(videos.classes)} classes. Received: outputs of shape {shape}. Choose the "
-            "data set that the network was trained on, or fine-tune it (mpvn train)"
-        )

@@ -70,7 +70,8 @@ def test_a_checkpoint_is_evaluated_by_views(
         frames = loaded.prepare(video.read(range(8))[:, :32, :32])
         expected = np.mean(video_network(frames[None])[0], axis=0)
         assert tuple(found[name]) == CLASSES
-        np.testing.assert_allclose(list(found[name].values()), expected, rtol=1e-3, atol=1e-3)
+        # Scaling changes a gray level by one at most; another frame would, by four.
+        np.testing.assert_allclose(list(found[name].values()), expected, atol=0.03)
         right += CLASSES[np.argmax(expected)] == name
     metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
     assert metrics["top1"] == pytest.approx(right / len(CLASSES))
@@ -107,7 +108,7 @@ def test_a_saved_network_answers_by_name(clips: pathlib.Path, tmp_path: pathlib.
     )
     fewer = saved_network(tmp_path / "fewer.keras", None, outputs=3)
     assert_mistake(
-        r"Expected outputs of 5 classes. Received: outputs of shape \(None, 3\)",
+        r"does not fit the task 'action'. Expected one output of shape \[5\]. Received: \[3\]",
         *("eval", "--model", fewer, f"--config.data.path={clips}"),
     )
 
