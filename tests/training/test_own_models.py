@@ -157,3 +157,25 @@ def test_outputs_of_another_task_are_refused_before_training(tmp_path: pathlib.P
     config.task.name = "autoencoding"
     with pytest.raises(ValueError, match=r"\[8, 8, 3\]. Received: \[6, 6, 17\]"):
         build(config)
+
+
+@keras.saving.register_keras_serializable(package="test_own_models")
+class Subclassed(keras.Model):
+    def build(self, shape: Any) -> None:
+        self.dense = layers.Dense(7)
+        self.dense.build((None, 3))
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(keras.ops.mean(inputs, axis=(1, 2)))
+
+
+def test_subclassed_models_and_outputs_in_a_dict(tmp_path: pathlib.Path) -> None:
+    subclassed = Subclassed()
+    subclassed.build((None, 8, 8, 3))
+    loaded = fitted(subclassed, tmp_path, model__pixels="0..255")
+    assert loaded.remarks[0].endswith("classifier of 4 classes added after 'subclassed' [7]")
+    named = own_model(lambda x, n: {"scores": layers.Dense(n, name="scores")(x)})
+    loaded = fitted(named, tmp_path)
+    assert loaded.model.output_shape == (None, 4)
+    expected = named(PIXELS.astype("float32"))["scores"]
+    np.testing.assert_allclose(loaded.model(PIXELS / 127.5 - 1), expected, rtol=1e-3, atol=1e-4)

@@ -221,9 +221,14 @@ def _useless_dropout(graph: Graph, classifier: Node, dropout: float) -> ValueErr
 
 
 def _without(graph: Graph, probabilities: Sequence[Node]) -> keras.Model:
-    """Build a model in which these nodes pass on what they read, or have no activation."""
-    if not probabilities:
+    """Build a model with the one output of `graph`, alone, in which `probabilities` are left out.
+
+    They pass on what they read, or have no activation.
+    """
+    is_alone = isinstance(graph.output_structure, keras.KerasTensor)
+    if is_alone and not probabilities:
         return graph.model
+    graph = dataclasses.replace(graph, output_structure=0)  # a leaf: the value alone
     removed = {node.index for node in probabilities}
 
     def call(node: Node, values: list) -> list:
@@ -300,7 +305,8 @@ def _check_values(model: keras.Model, graph: Graph, frames: np.ndarray | None) -
     if frames is None:
         return
     inputs = keras.tree.pack_sequence_as(graph.input_structure, [frames])
-    outputs = np.asarray(keras.ops.convert_to_numpy(model(inputs, training=False)), np.float32)
+    (values,) = keras.tree.flatten(model(inputs, training=False))
+    outputs = np.asarray(keras.ops.convert_to_numpy(values), np.float32)
     sums = outputs.sum(axis=-1)
     if outputs.shape[-1] > 1 and outputs.min() >= 0 and np.abs(sums - 1).max() < 1e-3:
         raise ValueError(

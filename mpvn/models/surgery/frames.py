@@ -39,6 +39,9 @@ def with_frames(model: keras.Model, size: tuple[int, int], channels: int) -> Rea
         ValueError: If `model` has several inputs, reads no images or other channels, or has layers
             that take images of its own size only.
     """
+    if functional_graph(model) is None:  # subclassed: nothing tells what it reads
+        frame = keras.Input((*size, channels), name="frame")
+        return Reading(keras.Model(frame, model(frame), name=model.name))
     image = _image(model, channels)
     own, remarks = tuple(image.shape[1:3]), []
     if own != size and None not in own:

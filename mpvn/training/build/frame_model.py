@@ -129,7 +129,8 @@ def _pixels(loaded: LoadedModel, model: keras.Model, config: ConfigDict) -> list
     """
     if not loaded.guessed:
         return []
-    if keras.backend.is_float_dtype(loaded.model.inputs[0].dtype) and not scales_pixels(model):
+    inputs = getattr(loaded.model, "inputs", model.inputs)  # a subclassed model has none
+    if keras.backend.is_float_dtype(inputs[0].dtype) and not scales_pixels(model):
         raise ValueError(
             f"config.model.pixels: no layer of {config.model.name} tells which pixels it was "
             "trained on. Expected 0..255, 0..1, -1..1, or the caffe or torch of "
