@@ -101,7 +101,7 @@ def test_without_a_latency_the_plan_decides() -> None:
         ({"shorter_side": 2.5}, "shorter_side"),
         ({"channels": 0}, "channels"),
         ({"sampling": "random"}, "sampling to be one of consecutive, segments, dense"),
-        ({"pixels": "0-255"}, "pixels to be one of 0..255, 0..1, -1..1, or None"),
+        ({"pixels": "0-255"}, "pixels to be one of 0..255, 0..1, -1..1, caffe, torch, or None"),
     ],
 )
 def test_invalid_metadata_are_refused(fields: dict[str, Any], message: str) -> None:
