@@ -3,10 +3,13 @@
 import contextlib
 import csv
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TextIO
 
 from mpvn.files import AtomicPath, is_device, writing
+
+STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class LineFile:
@@ -15,7 +18,7 @@ class LineFile:
     As a context manager, it completes the file, or leaves none if the block raises.
 
     Args:
-        path: the file. An existing one is replaced.
+        path: the file. An existing one is replaced. One of `STDOUT` is the standard output.
         in_place: whether lines go to `path` at once, for others that follow the file. False: the
             file gets its name when it is complete.
 
@@ -30,6 +33,9 @@ class LineFile:
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
+        if self._path in STDOUT:  # Opened anew, a file that the shell redirects to would be cut.
+            self._file = sys.stdout
+            return self
         with writing(self._path), contextlib.ExitStack() as stack:
             target = self._path
             if not self._in_place:
@@ -48,7 +54,9 @@ class LineFile:
         """Write whole lines."""
         assert self._file is not None
         with writing(self._path):
-            return self._file.write(text)
+            written = self._file.write(text)
+            self._file.flush()
+            return written
 
 
 class Rows(LineFile):

@@ -7,13 +7,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mpvn.cli.lines import Rows
+from mpvn.cli.lines import STDOUT, Rows
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import ROWS, TABLE, VIDEOS, check_paths, declare_paths
 from mpvn.cli.sources import SOURCE_HELP, add_source_options
-from mpvn.files import is_device
 
 if TYPE_CHECKING:
     from mpvn.cli.found import Found
@@ -247,20 +246,16 @@ def _outputs(
 
     path = arguments.output
     if path is None and model.scoring is None and not annotated:
-        path = "/dev/stdout"  # There is no shorter form of joints.
+        path = "-"  # There is no shorter form of joints.
     files = [
         None if each is None else stack.enter_context(Rows(each, in_place=follows))
         for each in (path, arguments.intervals)
     ]
-    return Outputs(files[0], files[1], annotated, not any(map(_is_stdout, filter(None, (path,)))))
+    return Outputs(files[0], files[1], annotated, path not in STDOUT)
 
 
 def _may_be_live(source: str) -> bool:
     return not os.path.isfile(source) and not os.path.isdir(source)
-
-
-def _is_stdout(path: str) -> bool:
-    return is_device(path) and path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def _work(

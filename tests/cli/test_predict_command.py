@@ -272,6 +272,27 @@ def test_several_labels_hold_at_the_same_time(
         assert times == []
 
 
+def test_joints_have_rows_over_time(
+    videos: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    inputs = keras.Input((16, 16, 3))
+    heatmaps = keras.Model(inputs, layers.Conv2D(2, 1)(inputs))
+    joints = {"joints": ("left hand", "head")}
+    known = Metadata(task="keypoints", names=joints, fps=RATE, size=(16, 16), pixels="-1..1")
+    VideoNetwork(heatmaps, metadata=known).save(tmp_path / "n.keras")
+    start = ["predict", videos / "a.mkv", "--model", tmp_path / "n.keras"]
+    assert mpvn(*start) == 0  # Without a file, they are lines of JSON.
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["seconds"] for line in lines] == [round(n / RATE, 6) for n in range(10)]
+    assert all(0 <= joint["x"] <= 60 for line in lines for joint in line["joints"].values())
+    assert mpvn(*start, "--output", tmp_path / "a.csv") == 0
+    header, first, *_ = csv.reader((tmp_path / "a.csv").read_text().splitlines())
+    parts = [f"{name} {part}" for name in joints["joints"] for part in ("x", "y", "confidence")]
+    assert header == ["video", "seconds", *parts]
+    assert float(first[2]) == lines[0]["joints"]["left hand"]["x"]
+    assert_mistake("--over-time: expected a network with scores of classes", *start, "--over-time")
+
+
 def test_the_python_code_of_the_page_runs(
     model: pathlib.Path,
     videos: pathlib.Path,
