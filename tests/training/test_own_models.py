@@ -93,11 +93,13 @@ def test_what_cannot_read_the_frames_is_refused(tmp_path: pathlib.Path) -> None:
         fitted(own_model(lambda x, n: [x, layers.Dense(n)(x)]), tmp_path)
 
 
-def test_frozen_layers_of_a_file_are_told(tmp_path: pathlib.Path) -> None:
+def test_frozen_layers_and_dtypes_of_a_file_are_told(tmp_path: pathlib.Path) -> None:
     model = own_model()
     model.get_layer("first").trainable = False
     loaded = fitted(model, tmp_path)
-    assert "1 of 2 layers with weights are frozen, as in the file" in loaded.remarks[0]
+    assert "1 of 2 layers with weights are frozen, as saved" in loaded.remarks[0]
+    loaded = fitted(model, tmp_path, training__dtype_policy="mixed_bfloat16")
+    assert "computes in float32, as saved, not in mixed_bfloat16" in loaded.remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,11 @@ def _saved(config: ConfigDict, channels: int) -> LoadedModel:
         reading = with_frames(loaded.model, (model.size, model.size), channels)
     except ValueError as fault:
         raise ValueError(f"config.model.name: {model.name}: {fault}") from fault
-    remarks = [*reading.remarks, *_pixels(loaded, reading.model, config), *_frozen(reading.model)]
+    remarks = [
+        *reading.remarks,
+        *_pixels(loaded, reading.model, config),
+        *_as_saved(reading.model, config.training.dtype_policy),
+    ]
     return dataclasses.replace(loaded, model=reading.model, remarks=tuple(remarks))
 
 
@@ -140,13 +144,17 @@ def _pixels(loaded: LoadedModel, model: keras.Model, config: ConfigDict) -> list
     return ["takes pixels of 0..255 (config.model.pixels)"]
 
 
-def _frozen(model: keras.Model) -> list[str]:
-    """Say which layers of a saved model are not trained."""
+def _as_saved(model: keras.Model, dtype_policy: str) -> list[str]:
+    """Say what a saved model decides and the config does not: what is trained, and the dtypes."""
     weighty = [layer for layer in model._flatten_layers() if layer._trainable_variables]
     frozen = [layer for layer in weighty if not layer.trainable]
-    if not frozen:
-        return []
-    return [f"{len(frozen)} of {len(weighty)} layers with weights are frozen, as in the file"]
+    policies = sorted({layer.dtype_policy.name for layer in weighty} - {dtype_policy})
+    remarks = []
+    if frozen:
+        remarks.append(f"{len(frozen)} of {len(weighty)} layers with weights are frozen, as saved")
+    if policies:
+        remarks.append(f"computes in {', '.join(policies)}, as saved, not in {dtype_policy}")
+    return remarks
 
 
 def _fitted(loaded: LoadedModel, config: ConfigDict, head: Mapping[str, int]) -> LoadedModel:
