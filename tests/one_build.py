@@ -22,7 +22,7 @@ class OneBuild:
         self._initial = folder / "initial.npz"
         self.experiment: Experiment | None = None
 
-    def __call__(self, config: ConfigDict) -> Experiment:
+    def __call__(self, config: ConfigDict, resumed: bool = False) -> Experiment:
         if self.experiment is None:
             self.experiment = first = build(config)
             save_checkpoint(self._initial, first.network, first.optimizers, {})
