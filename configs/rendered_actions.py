@@ -21,5 +21,7 @@ def get_config() -> ConfigDict:
     config.model.name = "par_inception"
     config.model.options = {"width": 0.125, "clocks": True, "temporal_filters": True}
     config.plan.phases = "chain"  # aligned, as in the paper, frames need more steps than clips have
+    config.clip.frames = 32  # the slowest blocks tick every 16 frames
+    config.training.batch_size = 4
     config.training.batch_norm_momentum = 0.9
     return config

@@ -49,10 +49,11 @@ def teacher_config(steps: int) -> ConfigDict:
     config = base_config()
     config.data.train = {"count": 2000}
     config.data.evaluation = {"count": EVALUATION_VIDEOS}
+    config.clip.frames = 32  # the slowest blocks of the students tick every 16 frames
     config.clip.evaluated = None
     config.model.options = {"width": 0.125, "clocks": False}
     config.optimizer.schedule = "cosine"
-    config.training.batch_size = 4
+    config.training.batch_size = 2
     config.training.steps = steps
     config.training.evaluate_every = steps
     config.training.checkpoint_every = max(1, steps // 8)

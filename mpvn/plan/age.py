@@ -156,16 +156,25 @@ def first_steps_in_domain(schedule: Schedule) -> list[int]:
     return steps
 
 
-def slowest_arrival(ages: Ages | None) -> int:
-    """Return the first step at which a frame has come to a node on its slowest path.
+def first_full_step(schedule: Schedule, node: Node, ages: Ages | None) -> int:
+    """Return the first tick of a node at which its whole window holds values made of frames.
+
+    These values have come on their slowest paths. Before, the node reads zeros in their place.
 
     Args:
-        ages: those of the node's value; None if it reads feedback alone, which has no frame to
-            wait for.
+        schedule: the plan.
+        node: the node.
+        ages: those of its value; None if it reads feedback alone, which has no frame to wait for.
     """
     if ages is None:
         return 0
-    return next(step for step in itertools.count() if ages.oldest[step % len(ages.oldest)] <= step)
+    steps = itertools.count()
+    arrival = next(step for step in steps if ages.oldest[step % len(ages.oldest)] <= step)
+    ahead = node.temporal.lookahead if node.temporal else 0
+    rates = [schedule.clock(schedule.graph.producer(tensor)).rate for tensor in node.inputs]
+    full = arrival + (node.window - 1 - ahead) * max(rates, default=1)
+    clock = schedule.clock(node)
+    return full + (clock.phase - full) % clock.rate if full > arrival else arrival
 
 
 def _sources(schedule: Schedule, node: Node) -> list[Node | None]:

@@ -216,9 +216,10 @@ class Plan(Schedule):
         return age.node_ages(self)
 
     @property
-    def slowest_arrivals(self) -> tuple[int, ...]:
-        """The first step at which a frame has come to each node on all paths, in plan order."""
-        return tuple(map(age.slowest_arrival, self.node_ages))
+    def first_full_steps(self) -> tuple[int, ...]:
+        """The first step at which each node reads values made of frames alone, in plan order."""
+        pairs = zip(self.graph.nodes, self.node_ages, strict=True)
+        return tuple(age.first_full_step(self, node, ages) for node, ages in pairs)
 
     @property
     def ages(self) -> dict[str, age.Ages]:

@@ -1,10 +1,12 @@
-"""Clips that end before frames have reached all nodes."""
+"""Clips that end before all nodes read values made of frames."""
 
 import warnings
 
+import keras
 import pytest
 from small_models import chain
 
+from keras_layers import TemporalConv3D, TemporalMaxPooling3D
 from mpvn import Plan, VideoNetwork
 from mpvn.training.build.network import warn_of_short_clips
 
@@ -30,3 +32,17 @@ def test_clips_that_are_long_enough_are_fine() -> None:
         warn_of_short_clips(network(), 9)
         warn_of_short_clips(network("chain"), 3)
         warn_of_short_clips(network(start="primed"), 1)
+
+
+def test_a_node_waits_until_its_window_is_full() -> None:
+    """Once, a student pooled a frame and zeros in all of its clips, and two frames in streams."""
+    frame = keras.Input((8, 8, 3))
+    x = TemporalMaxPooling3D((2, 1, 1), name="half")(frame)  # ticks at 0, 2, ...; reads t - 1, t
+    x = TemporalConv3D(4, (3, 1, 1), name="conv")(x)  # ticks at 0, 2, ...; reads t - 4, t - 2, t
+    x = TemporalMaxPooling3D((2, 1, 1), name="pool")(x)  # ticks at 0, 4, ...; reads t - 2, t
+    plan = Plan(keras.Model(frame, x))
+    assert dict(zip(plan.nodes, plan.first_full_steps, strict=True)) == {
+        "half": 2,
+        "conv": 4,
+        "pool": 4,
+    }

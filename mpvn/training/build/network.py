@@ -51,10 +51,11 @@ def decides_subnetworks(plan: ConfigDict) -> bool:
 
 
 def warn_of_short_clips(network: VideoNetwork, frames: int) -> None:
-    """Warn of nodes that no frame reaches on their slowest paths within a training clip.
+    """Warn of nodes that read zeros to the end of a training clip.
 
-    Slow clocks let values wait: with aligned phases, up to a full period at each boundary. Such
-    nodes learn from the zeros that a clip starts from, and give anything later in a stream.
+    Slow clocks let values wait: with aligned phases, up to a full period at each boundary. And a
+    node that pools two frames must tick twice to read none of the zeros before the start. If clips
+    end before, it learns from zeros, and gives anything later in a stream.
 
     Args:
         network: the network to train.
@@ -64,15 +65,15 @@ def warn_of_short_clips(network: VideoNetwork, frames: int) -> None:
         RuntimeWarning: there are such nodes.
     """
     plan = network.plan
-    steps = dict(zip(plan.nodes, plan.slowest_arrivals, strict=True))
+    steps = dict(zip(plan.nodes, plan.first_full_steps, strict=True))
     late = [node for node, step in steps.items() if step >= frames]
     if late and network.start == "zeros":
         warnings.warn(
             f"Training clips have {frames} frames, and it takes {max(steps.values()) + 1} until "
-            f"frames have reached all nodes on all paths. Received: {len(late)} nodes, {late[0]!r} "
-            "first, that learn from zeros, so streams and longer videos will show them something "
-            "new. Use longer clips (config.clip.frames), config.plan.phases=chain, or "
-            "config.model.start=primed.",
+            f"all nodes read values made of frames. Received: {len(late)} nodes, {late[0]!r} "
+            "first, that learn from the zeros before the start, so streams and longer videos will "
+            "show them something new. Use longer clips (config.clip.frames), "
+            "config.plan.phases=chain, or config.model.start=primed.",
             RuntimeWarning,
             stacklevel=3,
         )
