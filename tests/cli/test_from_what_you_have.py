@@ -4,8 +4,10 @@ A checkpoint of PyTorch, a network of `keras.applications`, or a file of one's o
 videos by class. The classes are "night" and "day", so a few batches are enough to name new videos.
 """
 
+import csv
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -14,7 +16,7 @@ import torch_files
 import video_files
 from command_line import mpvn
 from own_models import PROBABILITIES, own_model
-from torch_states import resnet_state
+from torch_states import CLASSES, resnet_state, with_small_kernels
 
 from mpvn.models import shifted_layers
 
@@ -51,11 +53,11 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The file of a training of TSM-ResNet-50, 13 classes, in the layout of its authors."""
+    """The file of a training of TSM-ResNet-50, in the layout of its authors."""
     saved = {
         "epoch": 3,
         "arch": "resnet50",
-        "state_dict": resnet_state(),
+        "state_dict": with_small_kernels(resnet_state()),
         "best_prec1": np.float64(61.5),
         "optimizer": {"state": {}, "param_groups": [{"lr": 0.01, "momentum": 0.9}]},
     }
@@ -138,3 +140,37 @@ def test_a_model_of_ones_own_becomes_an_online_tsm(
     assert "classifier 'scores' of 7 classes replaced by one of 2" in printed
     (tmp_path / "own.keras").unlink()
     assert_named(run, videos, tmp_path / "answers.jsonl")
+
+
+def test_a_checkpoint_is_evaluated_by_views(
+    checkpoint: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Videos of as many classes as the checkpoint has; by 10 clips x 3 crops."""
+    rng = np.random.default_rng(2)
+    for number in range(CLASSES):
+        folder = tmp_path / "set" / f"class{number:02d}"
+        folder.mkdir(parents=True)
+        frames = rng.integers(0, 256, (12, 40, 56, 3)).astype(np.uint8)
+        video_files.encode(folder / "a.mp4", frames)
+    table = tmp_path / "scores.csv"
+    arguments = ["--model", "tsm_resnet50", "--weights", checkpoint, "--data", "folder"]
+    config = {
+        "data.path": tmp_path / "set",
+        "data.evaluation.split": None,
+        "model.options.width": 0.05,
+        "model.options.dropout": 0.5,
+        "views.clips": 10,
+        "views.crops": 3,
+        "views.size": 32,
+        "views.scale": 36,
+    }
+    overrides = [f"--config.{key}={value}" for key, value in config.items()]
+    assert mpvn("eval", *arguments, *overrides, "--views", "--predictions", table) == 0
+    printed = capsys.readouterr().out
+    header, *rows = csv.reader(table.read_text().splitlines())
+    assert header == ["video", *(f"class{number:02d}" for number in range(CLASSES))]
+    scores = np.array([row[1:] for row in rows], float)
+    assert scores.shape == (CLASSES, CLASSES)
+    assert np.isfinite(scores).all() and len(np.unique(scores, axis=0)) == CLASSES
+    accuracy = np.mean(scores.argmax(axis=1) == np.arange(CLASSES))
+    assert re.search(rf"^top1 +{accuracy:.4f}$", printed, re.MULTILINE), printed
