@@ -52,7 +52,7 @@ class VideoAnswer:
         """The scores `[classes]`, float32, as evaluation gives them.
 
         Raises:
-            VideoError: no step counts.
+            VideoError: no step counts, or outputs are not finite.
         """
         if not self.counted:
             raise VideoError(
@@ -60,7 +60,13 @@ class VideoAnswer:
                 f"{self._scoring.first_step} frames, the first step that counts. Received: "
                 f"{self.steps} steps. Use a longer video"
             )
-        return (self._sum / self.counted).astype(np.float32)
+        mean = (self._sum / self.counted).astype(np.float32)
+        if not np.isfinite(mean).all():
+            raise VideoError(
+                "no answer: the outputs of the network are NaN or infinite. Expected numbers. Check "
+                "its weights, and the range of its pixels (--pixels)"
+            )
+        return mean
 
     @property
     def shares(self) -> np.ndarray:

@@ -69,3 +69,11 @@ def test_the_answer_for_a_video_leaves_out_steps_that_do_not_count() -> None:
         powers = np.exp(expected)
         assert summary.top(1) == [("hop", pytest.approx(powers[0] / powers.sum()))]
         assert summary.top(2, threshold=0.9) == []
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_outputs_that_are_no_numbers_are_no_answer(wrong: float) -> None:
+    answer = VideoAnswer(Numbers(2))
+    answer.add(Prediction(0.0, None, ("hop", "jump"), scores=np.array([wrong, 1.0], "float32")))
+    with pytest.raises(VideoError, match="NaN or infinite.*--pixels"):
+        _ = answer.scores
