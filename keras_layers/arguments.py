@@ -15,9 +15,8 @@ def standardize_triple(value: int | tuple[int, int, int], name: str) -> tuple[in
 
 
 def _standardize(value: Any, axes: tuple[str, ...], name: str) -> Any:
-    if isinstance(value, int):
-        value = (value,) * len(axes)
-    values = tuple(value) if isinstance(value, Iterable) else ()
+    each = (value,) * len(axes) if isinstance(value, int) else value
+    values = tuple(each) if isinstance(each, Iterable) else ()
     if len(values) != len(axes) or any(not isinstance(v, int) or v < 1 for v in values):
         raise ValueError(
             f"Invalid {name}. Expected a positive int, or positive ints ({', '.join(axes)}). "

@@ -63,7 +63,7 @@ class VideoAnswer:
         mean = (self._sum / self.counted).astype(np.float32)
         if not np.isfinite(mean).all():
             raise VideoError(
-                "no answer: the outputs of the network are NaN or infinite. Expected numbers. Check "
+                "no answer: outputs of the network are NaN or infinite. Expected numbers. Check "
                 "its weights, and the range of its pixels (--pixels)"
             )
         return mean

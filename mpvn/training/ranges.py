@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from mpvn.metadata import SAMPLINGS, SHORT
+from mpvn.training.options import unknown
 from mpvn.training.run_folder import flat
 
 
@@ -99,11 +101,16 @@ RANGES = {
 """The range of each key that holds a number, or a sequence of numbers, or None."""
 
 
+CHOICES = {"clip.sampling": SAMPLINGS, "clip.short": SHORT}
+"""The values of keys that become metadata of the network."""
+
+
 def check_ranges(config: ConfigDict) -> None:
-    """Check that every number of `config` is in its range.
+    """Check that every number of `config` is in its range, and every choice exists.
 
     Raises:
-        ValueError: numbers are out of range, are not numbers, or are missing; all are named.
+        ValueError: numbers are out of range, are not numbers, or are missing; all are named. Or a
+            choice does not exist.
     """
     values = flat(config.to_dict())
     faults = []
@@ -117,6 +124,9 @@ def check_ranges(config: ConfigDict) -> None:
             faults.append(f"config.{key}: expected a number {allowed}. Received: {values[key]!r}.")
     if faults:
         raise ValueError("\n".join(faults))
+    for key, choices in CHOICES.items():
+        if values[key] not in choices:
+            raise unknown(f"config.{key}", values[key], choices)
 
 
 def _allows(allowed: Range, value: Any) -> bool:

@@ -2,12 +2,11 @@
 
 A checkpoint of PyTorch, a network of `keras.applications`, or a file of one's own, and a folder of
 videos by class. The classes are "night" and "day", so a few batches are enough to name new videos.
+The evaluation of a checkpoint is in tests/cli/test_given.py.
 """
 
-import csv
 import json
 import pathlib
-import re
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ import torch_files
 import video_files
 from command_line import mpvn
 from own_models import PROBABILITIES, own_model
-from torch_states import CLASSES, resnet_state, with_small_kernels
+from torch_states import resnet_state, with_small_kernels
 
 from mpvn.models import shifted_layers
 
@@ -140,37 +139,3 @@ def test_a_model_of_ones_own_becomes_an_online_tsm(
     assert "classifier 'scores' of 7 classes replaced by one of 2" in printed
     (tmp_path / "own.keras").unlink()
     assert_named(run, videos, tmp_path / "answers.jsonl")
-
-
-def test_a_checkpoint_is_evaluated_by_views(
-    checkpoint: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
-) -> None:
-    """Videos of as many classes as the checkpoint has; by 10 clips x 3 crops."""
-    rng = np.random.default_rng(2)
-    for number in range(CLASSES):
-        folder = tmp_path / "set" / f"class{number:02d}"
-        folder.mkdir(parents=True)
-        frames = rng.integers(0, 256, (12, 40, 56, 3)).astype(np.uint8)
-        video_files.encode(folder / "a.mp4", frames)
-    table = tmp_path / "scores.csv"
-    arguments = ["--model", "tsm_resnet50", "--weights", checkpoint, "--data", "folder"]
-    config = {
-        "data.path": tmp_path / "set",
-        "data.evaluation.split": None,
-        "model.options.width": 0.05,
-        "model.options.dropout": 0.5,
-        "views.clips": 10,
-        "views.crops": 3,
-        "views.size": 32,
-        "views.scale": 36,
-    }
-    overrides = [f"--config.{key}={value}" for key, value in config.items()]
-    assert mpvn("eval", *arguments, *overrides, "--views", "--predictions", table) == 0
-    printed = capsys.readouterr().out
-    header, *rows = csv.reader(table.read_text().splitlines())
-    assert header == ["video", *(f"class{number:02d}" for number in range(CLASSES))]
-    scores = np.array([row[1:] for row in rows], float)
-    assert scores.shape == (CLASSES, CLASSES)
-    assert np.isfinite(scores).all() and len(np.unique(scores, axis=0)) == CLASSES
-    accuracy = np.mean(scores.argmax(axis=1) == np.arange(CLASSES))
-    assert re.search(rf"^top1 +{accuracy:.4f}$", printed, re.MULTILINE), printed

@@ -293,7 +293,9 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
     },
     "mpvn.Clock": "a pair of ints, not a layer: tests/plan/",
     "mpvn.Plan": "data about a model, not a layer: tests/plan/",
+    "mpvn.Metadata": "a dataclass: tests/test_metadata.py",
     "mpvn.PlanError": "an exception: tests/plan/",
+    "mpvn.predict": "a function: tests/prediction/",
     "mpvn.VideoNetwork": {
         "as a cell": Case(network_cell, ONE),
         "sequential": Case(sequential, ONE),

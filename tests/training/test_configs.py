@@ -73,6 +73,7 @@ def small_clips(name: str) -> list[str]:
     return [f"--config.clip.frames={min(16, clip.frames)}", *evaluated]
 
 
+@pytest.mark.filterwarnings("ignore:Training clips have")  # these have 16 frames
 @pytest.mark.usefixtures("shallow_networks")
 @pytest.mark.parametrize("name", FILES)
 def test_every_config_trains_for_two_updates_and_evaluates(

@@ -22,6 +22,7 @@ def get_config():
     config.model.size = 32
     config.model.options = {{"width": 0.5, "norm": None}}
     config.plan.subnetworks = 1
+    config.task.mask_uninformed = False  # all steps of a stream count
     config.augmentation.brightness = config.augmentation.contrast = 0.0
     config.optimizer.warm_up = 0
     config.optimizer.learning_rate = 0.003

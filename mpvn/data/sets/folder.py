@@ -229,7 +229,12 @@ def _top(root: Path, splits: Mapping[str, str], split: str | None, fraction: flo
             f"{', '.join(splits.values())} alone. Add one, or move its class folders up: then "
             f"{FRACTION:.0%} of their videos are for training."
         )
-    return root / splits[check_choice("split", str(split), splits)]
+    if split is None:
+        raise ValueError(
+            f"split: expected one of {', '.join(splits)}, because {root} has a folder for each. "
+            "Received: None. Name a split, or another folder"
+        )
+    return root / splits[check_choice("split", split, splits)]
 
 
 def _classes_of_splits(root: Path, splits: Mapping[str, str]) -> tuple[str, ...]:

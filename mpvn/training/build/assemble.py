@@ -60,11 +60,12 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
         check_labels(task, videos)
     if to_train:
         check_rand_augment(config, task)
-        warn_of_short_clips(network, config.clip.frames * config.clip.montage)
     if to_train and not resumed:
         check_names_of_weights(config, names)
         load_initial_weights(config.model.initial, network, names)
     trainer = build_trainer(config, network, task.latency) if to_train else None
+    if to_train:
+        warn_of_short_clips(network, config.clip.frames * config.clip.montage)
     model: keras.Model = trainer or network
     if to_train and config.teacher:
         model = build_distillation(config, network, task, names)

@@ -13,6 +13,7 @@ from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.sampling import Consecutive, Dense, MultiClipSampling, Segments, Whole
 from mpvn.data.clips.views import Views
 from mpvn.data.video_set import VideoSet
+from mpvn.metadata import SAMPLINGS
 from mpvn.tasks import Task
 from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.task import Batch
@@ -111,4 +112,4 @@ def _sampling(config: ConfigDict, place: Any) -> MultiClipSampling:
         return Segments(clip.frames, place, clip.short)
     if clip.sampling == "dense":
         return Dense(clip.frames, clip.window, place, clip.short)
-    raise unknown("config.clip.sampling", clip.sampling, ("consecutive", "segments", "dense"))
+    raise unknown("config.clip.sampling", clip.sampling, SAMPLINGS)
