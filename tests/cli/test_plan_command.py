@@ -130,7 +130,7 @@ def test_models_lists_published_networks_with_options(capsys: pytest.CaptureFixt
         (["par_densenet", "--size", 200], "such as 192x192. Received: 200x200"),
         (["par_densenet", "--size", 64, "--subnetworks", 29], "expected 1 to 28"),
         (["par_densenet", "--option", "heatmap_size=(50, 50)"], "Received: 50x50"),
-        (["vgg8", "--weights", "imagenet"], "no image weights for vgg8.*vgg16"),
+        (["vgg8", "--weights", "imagenet"], "no pretrained weights for vgg8.*vgg16"),
         (["MobileNetV2", "--option", "alfa=1"], "no option 'alfa'. Did you mean alpha"),
     ],
 )
