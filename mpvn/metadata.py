@@ -148,6 +148,17 @@ class Metadata:
         return Metadata(**values)
 
 
+def pixel_range(metadata: Metadata | None, given: str | None = None) -> str:
+    """Return the range of the pixels of a network, a key of `mpvn.pixels.RANGES`.
+
+    Args:
+        metadata: what it knows.
+        given: the range that the user says, if any. If nothing tells, it is -1..1, which networks
+            of `mpvn train` take.
+    """
+    return given or (metadata and metadata.pixels) or "-1..1"
+
+
 def _is_positive(value: Any, kinds: tuple[type, ...] = (int,)) -> bool:
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
     return is_number and float(value) > 0

@@ -1,6 +1,7 @@
 """The answers of a network: as rows of a file, as text, and for the whole video of a stream."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +59,15 @@ class Answers:
             self._rows.add(step_row(prediction))
 
     def __str__(self) -> str:
-        """The answer for the whole video: the classes with the highest mean scores."""
-        if not self._video.counted:
-            return f"no answer: the first step that counts is step {self._task.first_step}"
+        """The classes with the highest mean scores, or why there is no answer for the video."""
+        from mpvn.data import VideoError
+
+        try:
+            named = text(self._video.top(_NAMED))
+        except VideoError as reason:
+            return str(reason)
         of = "the last frame" if self._task.only_last else f"mean of {self._video.counted} frames"
-        return f"answer: {text(self._video.top(_NAMED))} ({of})"
+        return f"answer: {named} ({of})"
 
 
 def text(named: Sequence[tuple[str, float]], are_shares: bool = True) -> str:
@@ -89,10 +94,10 @@ class Shown:
     scores: bool = True
 
 
-def video_row(answer: "VideoAnswer", names: Sequence[str], shown: Shown) -> Row:
+def video_row(answer: "VideoAnswer", shown: Shown) -> Row:
     """Return the answer for a video: the likeliest classes, and the scores of all."""
-    row = _answer(answer.top(1), answer.top(shown.count, shown.threshold), shown)
-    return {**row, "scores": _scores(names, answer.scores)}
+    row = _answer(answer.top(1, -math.inf), answer.top(shown.count, shown.threshold), shown)
+    return {**row, "scores": _scores(answer.names, answer.scores)}
 
 
 def step_row(prediction: "Prediction", shown: Shown = Shown()) -> Row:
@@ -102,7 +107,8 @@ def step_row(prediction: "Prediction", shown: Shown = Shown()) -> Row:
     """
     seconds = {"seconds": round(prediction.seconds, 6)}
     if prediction.joints is not None:
-        joints = zip(_joint_names(prediction), prediction.joints.tolist(), strict=True)
+        numbered = [f"joint {number}" for number in range(len(prediction.joints))]
+        joints = zip(prediction.names or numbered, prediction.joints.tolist(), strict=True)
         values = {
             name: dict(zip(_PARTS, map(_rounded, each), strict=True)) for name, each in joints
         }
@@ -110,7 +116,7 @@ def step_row(prediction: "Prediction", shown: Shown = Shown()) -> Row:
     if prediction.shares is None or prediction.scores is None:
         return seconds
     named = prediction.top(shown.count, shown.threshold)
-    answer = _answer(prediction.top(1), named, shown)
+    answer = _answer(prediction.top(1, -math.inf), named, shown)
     scores = {"scores": _scores(prediction.names, prediction.scores)} if shown.scores else {}
     return {**seconds, **answer, **scores}
 
@@ -118,7 +124,7 @@ def step_row(prediction: "Prediction", shown: Shown = Shown()) -> Row:
 def _answer(
     best: Sequence[tuple[str, float]], named: Sequence[tuple[str, float]], shown: Shown
 ) -> Row:
-    ((name, share),) = best
+    name, share = best[0] if best else (None, math.nan)  # NaN is never the highest
     return {
         "answer": name if share >= shown.threshold else None,
         shown.share: _rounded(share),
@@ -127,13 +133,9 @@ def _answer(
 
 
 def _scores(names: Sequence[str], scores: "np.ndarray") -> Row:
-    return dict(zip(names, (float(f"{score:.9g}") for score in scores), strict=True))
+    return dict(zip(names, (_rounded(score, 9) for score in scores), strict=True))
 
 
-def _joint_names(prediction: "Prediction") -> Sequence[str]:
-    assert prediction.joints is not None
-    return prediction.names or [f"joint {number}" for number in range(len(prediction.joints))]
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.6g}")
+def _rounded(number: float, digits: int = 6) -> float | None:
+    """Round a number. JSON has none that is not finite."""
+    return float(f"{number:.{digits}g}") if math.isfinite(number) else None

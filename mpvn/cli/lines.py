@@ -52,7 +52,8 @@ class LineFile:
 
     def write(self, text: str) -> int:
         """Write whole lines."""
-        assert self._file is not None
+        if self._file is None:
+            raise ValueError(f"{self._path} is not open. Use the file in a `with` block")
         with writing(self._path):
             written = self._file.write(text)
             self._file.flush()

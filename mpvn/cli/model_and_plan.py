@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +113,12 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
     import_tensorflow()
     from mpvn.models import load_frame_model
     from mpvn.models.surgery.operations import operate
+    from mpvn.training.run_folder import network_file
 
     with as_mistakes():
         surgery = parse_surgery(arguments.surgery)
         loaded = load_frame_model(
-            _model_file(arguments.model),
+            network_file(arguments.model),
             arguments.size,
             arguments.weights,
             arguments.pixels,
@@ -234,15 +234,6 @@ def parse_surgery(texts: "Sequence[str]") -> dict[str, dict[str, Any]]:
             file=sys.stderr,
         )
     return surgery
-
-
-def _model_file(name: str) -> str:
-    """Return the trained network if `name` is the folder of a run; else `name`."""
-    if not os.path.isdir(name):
-        return name
-    from mpvn.training import RunFolder
-
-    return str(RunFolder(name).trained_network)
 
 
 def _with_defaults_of_run(loaded: "LoadedModel", name: str) -> "LoadedModel":

@@ -150,8 +150,9 @@ class Work:
     ) -> Iterator[Prediction]:
         """Yield the steps, after they were written, drawn and shown."""
         takers: list[Any] = [] if answer is None else [answer.add]
-        if self._outputs.rows is not None and (self._scoring is None or self._over_time(opened)):
-            takers.append(lambda step: self._add_step(found, step))
+        rows = self._outputs.rows
+        if rows is not None and (self._scoring is None or self._over_time(opened)):
+            takers.append(self._writing(found, rows))
         if found.source in self._outputs.annotated and opened.has_all_frames:
             takers.append(self._drawing(found, opened, stack))
         alone = len(self._sources) == 1
@@ -180,11 +181,13 @@ class Work:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         return path
 
-    def _add_step(self, found: Found, step: Prediction) -> None:
-        rows = self._outputs.rows
-        assert rows is not None
+    def _writing(self, found: Found, rows: Rows) -> Any:
         shown = dataclasses.replace(self._shown, scores=rows.is_table)
-        rows.add({"video": found.source, **step_row(step, shown)})
+
+        def take(step: Prediction) -> None:
+            rows.add({"video": found.source, **step_row(step, shown)})
+
+        return take
 
     def _add_interval(self, found: Found, interval: Interval) -> None:
         if self._outputs.prints:
@@ -201,8 +204,7 @@ class Work:
         if self._outputs.prints and not self._arguments.over_time:
             self._print(found, text(named, self._are_shares) or "no answer")
         if self._outputs.rows is not None and not self._over_time(opened):
-            assert self._scoring is not None
-            row = video_row(answer, self._scoring.names, self._shown)
+            row = video_row(answer, self._shown)
             self._outputs.rows.add({"video": found.source, **row})
         if found.source in self._outputs.annotated and not opened.has_all_frames:
             self._draw_whole(found, named)

@@ -15,7 +15,7 @@ import numpy as np
 from mpvn.arguments import argument_kinds, check_kind
 from mpvn.cell import NetworkCell
 from mpvn.graph.reading import read_graph
-from mpvn.metadata import Metadata
+from mpvn.metadata import Metadata, pixel_range
 from mpvn.models.applications import (
     Prepare,
     application_builders,
@@ -74,6 +74,15 @@ class LoadedModel:
     random: bool = False
     guessed: bool = False
     remarks: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(network: VideoNetwork, pixels: str | None = None) -> "LoadedModel":
+        """Return the frame model of a network with its plan, its start, and what it knows."""
+        known = network.metadata
+        prepare = RANGES[pixel_range(known, pixels)]
+        return LoadedModel(
+            network.frame_model, prepare, network.plan, start=network.start, metadata=known
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -235,11 +244,7 @@ def _load_file(path: pathlib.Path, pixels: str | None) -> LoadedModel:
             "by model.save('name.keras'), with registered layers only"
         ) from error
     if isinstance(model, VideoNetwork):
-        known = model.metadata
-        prepare = RANGES[pixels or (known and known.pixels) or "-1..1"]
-        return LoadedModel(
-            model.frame_model, prepare, model.plan, start=model.start, metadata=known
-        )
+        return LoadedModel.of(model, pixels)
     return LoadedModel(model, RANGES[pixels or "0..255"], guessed=not pixels)
 
 

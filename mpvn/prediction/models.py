@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.export.saved_model import EXTRA, METADATA, NAMES
-from mpvn.metadata import Metadata
+from mpvn.metadata import Metadata, pixel_range
 from mpvn.models import load_frame_model
 from mpvn.models.loading import LoadedModel
 from mpvn.network import VideoNetwork
@@ -27,6 +27,7 @@ from mpvn.prediction.scoring import Scoring, scoring_of
 from mpvn.streaming import Stream, TimedStream
 from mpvn.tasks import Task
 from mpvn.tasks.registry import create_task, task_of
+from mpvn.training.run_folder import network_file
 
 
 class Model(abc.ABC):
@@ -139,7 +140,7 @@ class ExportedModel(Model):
         self._states: list[str] = names["states"]
         stored = _read_json(path, METADATA)
         self.metadata = known = stored and Metadata.from_json(stored)
-        pixels = pixels or (known and known.pixels) or "-1..1"
+        pixels = pixel_range(known, pixels)
         self._prepare = RANGES[pixels]
         self._input, self._spec = self._only_input(path, list(names["inputs"]), pixels)
         self.name = path.name
@@ -229,26 +230,15 @@ def open_model(network: "Model | keras.Model | str | os.PathLike[str]", pixels: 
     if isinstance(network, Model):
         return network
     if isinstance(network, VideoNetwork):
-        known = network.metadata
-        prepare = RANGES[pixels or (known and known.pixels) or "-1..1"]
-        return NetworkModel(LoadedModel(network.frame_model, prepare), network)
+        return NetworkModel(LoadedModel.of(network, pixels), network)
     if isinstance(network, keras.Model):
         loaded = LoadedModel(network, RANGES[pixels or "0..255"])
     elif is_exported(network):
         return ExportedModel(network, pixels)
     else:
-        loaded = load_frame_model(_network_file(network), pixels=pixels)
+        loaded = load_frame_model(network_file(network), pixels=pixels)
     plan = loaded.plan or Plan(loaded.model, **loaded.plan_defaults)
     return NetworkModel(loaded, loaded.network(plan))
-
-
-def _network_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the trained network if `path` is the folder of a run; else `path`."""
-    if not os.path.isdir(path):
-        return path
-    from mpvn.training import RunFolder
-
-    return RunFolder(path).trained_network
 
 
 def _read_json(folder: pathlib.Path, name: str) -> Any:

@@ -151,7 +151,8 @@ class OpenClip(Opened):
     """The clip of a file that the evaluation of a network takes.
 
     Args:
-        model: a network with metadata.
+        metadata: what the network knows.
+        size: height and width of its frames.
         source: a video file, or a folder of images.
 
     Raises:
@@ -160,10 +161,10 @@ class OpenClip(Opened):
 
     has_all_frames = False
 
-    def __init__(self, model: Model, source: str | os.PathLike[str]) -> None:
-        metadata = model.metadata
-        assert metadata is not None
-        self._framing = Cropped(model.size, shorter_side=metadata.shorter_side)
+    def __init__(
+        self, metadata: Metadata, size: tuple[int, int], source: str | os.PathLike[str]
+    ) -> None:
+        self._framing = Cropped(size, shorter_side=metadata.shorter_side)
         self._video = FileVideo(source)
         timeline = self._video.timeline
         self._indices, self.remark = clip_frames(metadata, timeline)

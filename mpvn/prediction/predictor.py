@@ -155,9 +155,10 @@ class Predictor:
         **options: Any,
     ) -> Opened:
         """Open a source, as `predict` does."""
-        by_clips = takes_clips(self.model.metadata) and isinstance(self.model.task, ClassTask)
-        if by_clips and not over_time and fps is None and not realtime and is_file(source):
-            return OpenClip(self.model, source)
+        known, follows = self.model.metadata, over_time or fps is not None or realtime
+        by_clips = takes_clips(known) and isinstance(self.model.task, ClassTask)
+        if known is not None and by_clips and not follows and is_file(source):
+            return OpenClip(known, self.model.size, source)
         return OpenStream(self.model, source, fps, realtime, **options)
 
     def predict(self, opened: Opened) -> Iterator[Prediction]:

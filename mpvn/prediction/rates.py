@@ -48,7 +48,9 @@ def shown(metadata: Metadata | None, own: float | None) -> Shown:
     at = own and own / metadata.stride
     if metadata.fps and at and abs(at / metadata.fps - 1) > SAME:
         return _brought_to(metadata.fps, f"as in its training, and not the {at:g} of this source")
-    return Shown(None, metadata.stride, _unchanged(metadata.stride, at))
+    is_known = metadata.frames is not None or metadata.fps is not None or metadata.stride > 1
+    remark = _unchanged(metadata.stride, at) if is_known else ""
+    return Shown(None, metadata.stride, remark)
 
 
 def is_spread(metadata: Metadata) -> bool:

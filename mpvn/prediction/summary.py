@@ -20,6 +20,7 @@ class VideoAnswer:
         scoring: how its outputs become scores, as `open_model(...).scoring` says.
 
     Attributes:
+        names: names of the classes.
         steps: number of steps that were added.
         counted: number of steps in the mean.
 
@@ -32,6 +33,7 @@ class VideoAnswer:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
+        self.names = scoring.names
         self.steps = 0
         self.counted = 0
         self._sum = np.zeros(len(scoring.names))

@@ -32,6 +32,7 @@ from mpvn.outputs import with_outputs
 from mpvn.plan import Plan
 from mpvn.plan.partition import equal_starts
 from mpvn.plan.units import HEAD_UNIT, units
+from mpvn.training.evaluator import Evaluator
 
 LAYERS = 3
 """Number of layers to compare by default."""
@@ -40,7 +41,7 @@ Distance = Literal["sum", "mean", "whitened"]
 """How activations are compared; see the module's docstring."""
 
 
-class Distillation(keras.Model):
+class Distillation(Evaluator):
     """A student network that is trained with the help of a teacher.
 
     Calling it returns the student's outputs. Training it with plain `compile` and `fit` adds the
@@ -90,7 +91,7 @@ class Distillation(keras.Model):
         first_step: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(student, **kwargs)
         if distance not in get_args(Distance):
             raise ValueError(
                 f"Activations are compared by their distance. Expected one of "
@@ -107,39 +108,25 @@ class Distillation(keras.Model):
                 "A student placed on devices cannot be distilled. Expected a plan without devices. "
                 f"Received: {student.plan.devices}. Train it unplaced"
             )
-        self.autocast = False
         self.names = tuple(layers) or default_layers(student.plan, teacher.plan)
         self.weight = weight
         self.distance = distance
         self.lag = lag
         self.first_step = max(first_step, lag)
-        self.student = student
         self._student_outputs = with_outputs(student, self.names)
         teacher_outputs: Any = with_outputs(teacher, self.names)
         _check_shapes(self._student_outputs, teacher_outputs, self.names)
         # A partial hides the teacher from Keras: its weights are not weights of this model.
         self._teach = functools.partial(teacher_outputs, training=False)
-        self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training:
-            return self.student(inputs, training=training)
+            return super().call(inputs, training)
         outputs, *activations = self._student_outputs(inputs, training=training)
         _, *taught = self._teach(inputs)
         distances = [self._distance(*pair) for pair in zip(taught, activations, strict=True)]
         self.add_loss(self.weight * tf.add_n(distances) / len(distances))
         return outputs
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor | None:
-        y_pred = self.student.counted_outputs(y_pred, sample_weight)
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _distance(self, taught: tf.Tensor, learned: tf.Tensor) -> tf.Tensor:
         """Return the distance of activations `[B, T, ..., C]` at steps that count."""
@@ -156,9 +143,6 @@ class Distillation(keras.Model):
         if self.distance == "sum":
             mean *= tf.cast(tf.reduce_prod(tf.shape(squares)[2:-1]), tf.float32)  # positions
         return mean
-
-    def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError("A Distillation is not saved. Save its student instead")
 
 
 def default_layers(student: Plan, teacher: Plan, count: int = LAYERS) -> tuple[str, ...]:

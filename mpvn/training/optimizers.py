@@ -17,6 +17,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpvn.training.ranges import is_weighted
+
 Factors = Sequence[tuple[str, float]]
 """Pairs of a pattern of weights, and the factor of their learning rate."""
 
@@ -108,7 +110,7 @@ def check_patterns(
             and a factor, or a factor is negative.
     """
     for pair in rates:
-        if not _is_factor(pair):
+        if not is_weighted(pair) or not isinstance(pair[0], str):
             raise ValueError(
                 f"{context}rates: expected pairs of a pattern and a factor, 0 or more, such as "
                 f"(('*/bias', 2.0),). Received: {pair!r}"
@@ -122,11 +124,3 @@ def check_patterns(
                     f"{context}{name}: expected a pattern of weights of {model.name!r}, such as "
                     f"{', '.join(paths[:1] + paths[-1:])}. Received: {pattern!r}"
                 )
-
-
-def _is_factor(pair: Any) -> bool:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        return False
-    pattern, factor = pair
-    is_number = isinstance(factor, int | float) and not isinstance(factor, bool)
-    return isinstance(pattern, str) and is_number and 0 <= factor < float("inf")

@@ -44,6 +44,13 @@ class Range(NamedTuple):
         return (low if math.isinf(self.high) else f"{low} and {high}") + order
 
 
+def is_weighted(pair: Any) -> bool:
+    """Return whether `pair` is a pair of anything and a finite number of at least 0."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        return False
+    return not isinstance(pair[1], bool) and pair[1] in Range(0)
+
+
 _COUNT = Range(1)
 _NOT_NEGATIVE = Range(0)
 _POSITIVE = Range(0, above=True)

@@ -109,7 +109,7 @@ class RunFolder:
 
     def _keep_model(self, name: str) -> None:
         """Copy the model that a run starts from, if it is a file or the folder of a run."""
-        source = RunFolder(name).network if os.path.isdir(name) else pathlib.Path(name)
+        source = pathlib.Path(network_file(name))
         self._model.unlink(missing_ok=True)  # of a run that could not start
         if source.exists():
             with writing(self._model), AtomicPath(self._model) as temporary:
@@ -342,6 +342,15 @@ class RunFolder:
         """Delete the metrics of later steps, before a run resumes from `step`."""
         rows = [json.dumps(row) for row in self.rows() if row["step"] <= step]
         write_atomically(self._metrics, "".join(row + "\n" for row in rows))
+
+
+def network_file(model: str | os.PathLike) -> str:
+    """Return the path of the trained network if `model` is the folder of a run; else `model`.
+
+    Raises:
+        ValueError: it is another folder, or the run was not trained to its end.
+    """
+    return str(RunFolder(model).trained_network if os.path.isdir(model) else model)
 
 
 def as_json(config: ConfigDict) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mpvn.prediction.rates import Shown, shown
     ("known", "own", "expected", "said"),
     [
         (None, 30, Shown(), ""),
-        (Metadata(), 30, Shown(None, 1), "all frames are shown, at 30 per second, as in"),
+        (Metadata(), 30, Shown(None, 1), ""),
         (Metadata(fps=12.5), 30, Shown(12.5, 1), "at 12.5 per second, as in its training"),
         (Metadata(fps=12.5), 12.5, Shown(12.5, 1), "at 12.5 per second, as in its training"),
         (Metadata(fps=12.5), None, Shown(12.5, 1), "at 12.5 per second, as in its training"),

@@ -9,7 +9,6 @@ from mpvn.sideways.real_time import RealTime
 from mpvn.tasks import Task
 from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
-from mpvn.training.build.evaluator import Evaluator
 from mpvn.training.build.experiment import Experiment, RealTimeEvaluation
 from mpvn.training.build.frame_model import build_frame_model
 from mpvn.training.build.labels import build_mixing, check_rand_augment, training_loss
@@ -24,6 +23,7 @@ from mpvn.training.build.pretrained import (
 from mpvn.training.build.task import build_task, check_labels, head_arguments, output_names
 from mpvn.training.build.trainer import build_trainer
 from mpvn.training.build.videos import build_data
+from mpvn.training.evaluator import Evaluator
 from mpvn.training.options import check_options
 from mpvn.training.ranges import check_ranges
 

@@ -5,7 +5,6 @@ their frames, and their classifier. What was done is said before training.
 """
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from mpvn.models.loading import LoadedModel, is_published, is_saved_model, load_
 from mpvn.models.surgery.classifier import Fitted, with_classifier, with_logits
 from mpvn.models.surgery.frames import name_apart, scales_pixels, with_frames
 from mpvn.models.surgery.operations import operate
-from mpvn.training.run_folder import RunFolder
+from mpvn.training.run_folder import network_file
 
 _OF_CLASSIFIER = ("include_top", "classes", "classifier_activation")
 """Options of `keras.applications` that say which classifier a network has."""
@@ -103,7 +102,7 @@ def _saved(config: ConfigDict, channels: int) -> LoadedModel:
             f"config.model.{given}: {model.name} is a saved model, which has its own. Expected "
             f"none. Received: {model[given]}. Leave them out (--config.model.options={{}})"
         )
-    loaded = load_frame_model(_file(model.name), pixels=model.pixels)
+    loaded = load_frame_model(network_file(model.name), pixels=model.pixels)
     name_apart(loaded.model)
     try:
         reading = with_frames(loaded.model, (model.size, model.size), channels)
@@ -115,12 +114,6 @@ def _saved(config: ConfigDict, channels: int) -> LoadedModel:
         *_as_saved(reading.model, config.training.dtype_policy),
     ]
     return dataclasses.replace(loaded, model=reading.model, remarks=tuple(remarks))
-
-
-def _file(name: str) -> str:
-    """Return the trained network if `name` is the folder of a run; else `name`."""
-    folder = RunFolder(name)
-    return str(folder.network) if os.path.isdir(name) and folder.finished else name
 
 
 def _pixels(loaded: LoadedModel, model: keras.Model, config: ConfigDict) -> list[str]:

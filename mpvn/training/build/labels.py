@@ -18,6 +18,7 @@ from mpvn.tasks import Task
 from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.keypoints import Keypoints
 from mpvn.training.options import unknown
+from mpvn.training.ranges import is_weighted
 
 BALANCED = "balanced"
 """Value of `training.class_weights`: classes count alike, however many videos they have."""
@@ -91,7 +92,7 @@ def class_weights(given: Any, task: Task, videos: VideoSet) -> tuple[float, ...]
     if given == BALANCED:
         return _balanced(videos)
     pairs = given.items() if isinstance(given, Mapping | ConfigDict) else given
-    if isinstance(pairs, str) or not all(map(_is_weight, pairs)):
+    if isinstance(pairs, str) or not all(map(is_weighted, pairs)):
         raise ValueError(
             f"config.training.class_weights: expected {BALANCED!r}, or numbers of at least 0 by "
             f"name of the class, such as {{{videos.classes[0]!r}: 2.0}}. Received: {given!r}"
@@ -127,11 +128,3 @@ def _check_classes(key: str, task: Task) -> None:
             f"{key}: expected a task with labels of classes, action or multi_label_action. "
             f"Received: {type(task).__name__}. Leave it out"
         )
-
-
-def _is_weight(pair: Any) -> bool:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        return False
-    value = pair[1]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value < float("inf")

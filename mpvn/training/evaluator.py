@@ -46,4 +46,5 @@ class Evaluator(keras.Model):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError("An Evaluator is not saved. Save its network instead")
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} is not saved. Save its network instead")
