@@ -4,8 +4,10 @@ import keras
 from ml_collections import ConfigDict
 
 from mpvn.data.video_set import VideoSet
+from mpvn.metadata import Names
 from mpvn.network import VideoNetwork
 from mpvn.sideways.real_time import RealTime
+from mpvn.sideways.trainer import Trainer
 from mpvn.tasks import Task
 from mpvn.tasks.step_metrics import CountedSteps
 from mpvn.training.build.clips import Prepare, build_pipeline, build_views, prepare_batches
@@ -58,50 +60,48 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
     task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)
-    if to_train:
-        check_rand_augment(config, task)
     if to_train and not resumed:
         check_names_of_weights(config, names)
         load_initial_weights(config.model.initial, network, names)
-    trainer = build_trainer(config, network, task.latency) if to_train else None
-    if to_train:
-        warn_of_short_clips(network, config.clip.frames * config.clip.montage)
-    model: keras.Model = trainer or network
-    if to_train and config.teacher:
-        model = build_distillation(config, network, task, names)
-    policy = build_policy(config, network)
-    updates = trainer.updates(config.clip.frames * config.clip.montage) if trainer else 1
+    model, updates = _trained(config, network, task, names) if to_train else (network, 1)
     model.compile(
-        build_optimizer(config, length, updates, policy),
+        build_optimizer(config, length, updates, build_policy(config, network)),
         training_loss(config, task, train) if to_train else task.loss,
         weighted_metrics=_metrics(config, task),
         jit_compile=False,
     )
     model.optimizer.build(network.trainable_variables)
     evaluator = _compiled(Evaluator(network), config, task)
-    clip, realtime = config.clip, _real_time(config, network, task)
+    realtime = _real_time(config, network, task)
     return Experiment(
         network,
         model,
         evaluator,
-        trainer.optimizers if trainer else [model.optimizer],
+        model.optimizers if isinstance(model, Trainer) else [model.optimizer],
         task,
         names,
         length,
         build_pipeline(config, train, training=True),
         build_pipeline(config, held_out, training=False, least=_fewest_frames(task, realtime)),
-        prepare_batches(
-            task,
-            clip.montage,
-            clip.interleaved,
-            delayed=trainer is None,
-            mixing=build_mixing(config, task) if to_train else None,
-        ),
+        _prepare_training(config, task, not isinstance(model, Trainer), to_train),
         _prepare_evaluation(config, task),
         build_views(config),
         realtime,
         loaded.remarks,
     )
+
+
+def _trained(
+    config: ConfigDict, network: VideoNetwork, task: Task, names: Names
+) -> tuple[keras.Model, int]:
+    """Return the model whose `fit` trains the network, and its updates in a batch of clips."""
+    frames = config.clip.frames * config.clip.montage
+    check_rand_augment(config, task)
+    trainer = build_trainer(config, network, task.latency)
+    warn_of_short_clips(network, frames)
+    if config.teacher:
+        return build_distillation(config, network, task, names), 1
+    return (trainer, trainer.updates(frames)) if trainer else (network, 1)
 
 
 def build_evaluation(config: ConfigDict, network: VideoNetwork, videos: VideoSet) -> Experiment:
@@ -159,6 +159,11 @@ def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTim
     late_task = task.in_real_time(model.first_step)
     _compiled(model, config, late_task)
     return RealTimeEvaluation(late_task, model, _prepare_evaluation(config, late_task))
+
+
+def _prepare_training(config: ConfigDict, task: Task, delayed: bool, mixes: bool) -> Prepare:
+    mixing = build_mixing(config, task) if mixes else None
+    return prepare_batches(task, config.clip.montage, config.clip.interleaved, delayed, mixing)
 
 
 def _prepare_evaluation(config: ConfigDict, task: Task) -> Prepare:
