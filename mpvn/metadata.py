@@ -6,7 +6,7 @@ here; it is saved and exported with the network, so that whoever gets the file n
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from mpvn.pixels import RANGES
@@ -173,7 +173,10 @@ def _is_size(size: Any) -> bool:
 
 
 def _are_names(names: Any) -> bool:
-    return all(
-        kind in KINDS and not isinstance(each, str) and all(isinstance(name, str) for name in each)
+    return isinstance(names, Mapping) and all(
+        kind in KINDS
+        and isinstance(each, Collection)
+        and not isinstance(each, (str, Set))  # a set has no order
+        and all(isinstance(name, str) for name in each)
         for kind, each in names.items()
     )

@@ -92,6 +92,9 @@ def test_without_a_latency_the_plan_decides() -> None:
         ({"names": {"classes": "abc"}}, "Expected names to be lists of text.*Received: .*abc"),
         ({"names": {"labels": ["a"]}}, "by 'classes' or 'joints'"),
         ({"names": {"classes": [0, 1]}}, "lists of text"),
+        ({"names": {"classes": None}}, "lists of text"),
+        ({"names": {"classes": {"a", "b"}}}, "lists of text"),  # in any order
+        ({"names": None}, "lists of text"),
         ({"fps": 0}, "Expected fps to be a positive number or None. Received: 0"),
         ({"fps": "25"}, "fps"),
         ({"stride": 0}, "stride"),

@@ -93,8 +93,9 @@ def config_grid(config: str | os.PathLike, name: str | None = None) -> Grid:
             raise unknown(f"{os.fspath(config)} has no grid {name!r}", name, known, remedy)
         return call_of_config(config, functions[start + name])
     if _FUNCTION not in functions:
+        lack = "is a run, which has no grid" if os.path.isdir(config) else f"has no {_FUNCTION}()"
         raise ValueError(
-            f"{os.fspath(config)} has no {_FUNCTION}(). Expected values to try, such as "
+            f"{os.fspath(config)} {lack}. Expected values to try, such as "
             "--grid plan.subnetworks=1,2,4 --grid seed=0,1,2"
         )
     return call_of_config(config, functions[_FUNCTION])

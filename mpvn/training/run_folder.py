@@ -268,8 +268,12 @@ class RunFolder:
             return "it has no config.json"
         if not self.path.exists():
             return "there is nothing at that path"
-        run = RunFolder(self.path.parent)
-        return "it is a file" + (f". Give its folder, {run.path}" if run._config.exists() else "")
+        run, remedy = RunFolder(self.path.parent), ""
+        if run._config.exists():
+            remedy = f". Give its folder, {run.path}"
+        elif self.path.suffix == ".keras":
+            remedy = f". To evaluate a network without a run: mpvn eval --model {self.path}"
+        return f"it is a file{remedy}"
 
     @property
     def versions(self) -> dict[str, str]:

@@ -109,7 +109,8 @@ def test_a_saved_network_answers_by_name(clips: pathlib.Path, tmp_path: pathlib.
     )
     fewer = saved_network(tmp_path / "fewer.keras", None, outputs=3)
     assert_mistake(
-        r"does not fit the task 'action'. Expected one output of shape \[5\]. Received: \[3\]",
+        r"Expected one output of shape \[5\]. Received: \[3\]. The network tells 3 classes apart, "
+        r"and the videos are of 5 \(a, b, c, d, e\)",
         *("eval", "--model", fewer, f"--config.data.path={clips}"),
     )
 

@@ -166,6 +166,8 @@ def test_a_sweep_refuses(tmp_path: pathlib.Path, config_file: pathlib.Path) -> N
         grid_cells(tmp_path, config_file, {"plan.subnetwork": (1,)})
     bare = tmp_path / "bare.py"
     bare.write_text("def get_config(): pass\n")
+    with pytest.raises(ValueError, match="is a run, which has no grid. Expected values to try"):
+        config_grid(tmp_path)
     with pytest.raises(ValueError, match=r"has no get_grid\(\). Expected values to try"):
         config_grid(bare)
     assert run("sweep") == cli.EXIT_MISTAKE

@@ -31,7 +31,7 @@ def build_task(config: ConfigDict, names: Names, network: VideoNetwork) -> Task:
     if config.task.name not in TASKS:
         raise unknown("config.task.name", config.task.name, TASKS)
     task = create_task(describe(config, names), network)
-    _check_outputs(config, task, network.plan.graph)
+    _check_outputs(config, task, names, network.plan.graph)
     if task.only_last:
         _check_last(config, network.plan)
     return task
@@ -67,7 +67,7 @@ def check_labels(task: Task, videos: VideoSet) -> None:
         )
 
 
-def _check_outputs(config: ConfigDict, task: Task, graph: Graph) -> None:
+def _check_outputs(config: ConfigDict, task: Task, names: Names, graph: Graph) -> None:
     """Raise ValueError if the network does not have the outputs of the task."""
     expected = task.output_shape(graph.tensors[graph.inputs[0]].shape)
     shapes = [graph.tensors[index].shape for index in graph.model_outputs]
@@ -76,9 +76,20 @@ def _check_outputs(config: ConfigDict, task: Task, graph: Graph) -> None:
         raise ValueError(
             f"config.model.name: {config.model.name} does not fit the task {config.task.name!r}. "
             f"Expected one output of shape [{sizes}]. Received: "
-            f"{', '.join(str(list(shape)) for shape in shapes)}. Choose a network of this task "
-            "(see mpvn models), or add such an output to the model"
+            f"{', '.join(str(list(shape)) for shape in shapes)}. {_remedy(task, shapes, names)}"
         )
+
+
+def _remedy(task: Task, shapes: list[tuple[int, ...]], names: Names) -> str:
+    """Return how to mend outputs that do not fit the task."""
+    if isinstance(task, ClassTask) and [len(shape) for shape in shapes] == [1]:
+        classes = names["classes"]
+        return (
+            f"The network tells {shapes[0][0]} classes apart, and the videos are of {len(classes)} "
+            f"({named(classes)}). Choose videos of its classes, or fine-tune it on these: "
+            "mpvn train with config.model.weights, or with a .keras file as config.model.name"
+        )
+    return "Choose a network of this task (see mpvn models), or add such an output to the model"
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
