@@ -15,12 +15,14 @@ from encoded_videos import encode
 from keras.applications import MobileNetV2
 
 from mpvn import Plan, cli
+from mpvn.cli import given
 from mpvn.data import video
 from mpvn.models import PUBLISHED, load_frame_model, multi_scale, par_densenet
 from mpvn.report import architecture_figure, timeline_figure
 from mpvn.report.networks import published_table
 from mpvn.sideways.schedule import gpipe, sideways
 from mpvn.training import base_config, load_config
+from mpvn.training.build.clips import build_views
 from mpvn.training.overrides import override
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
@@ -109,6 +111,8 @@ def test_the_commands_of_the_documents_have_the_arguments_that_commands_take(
         arguments = cli._parse(argv)
         if arguments.name == "train":
             load_config(arguments.config, arguments.overrides)
+        elif arguments.name == "eval" and given.is_given(arguments):
+            build_views(given.config_of(arguments))
         elif arguments.overrides:
             override(base_config(), arguments.overrides)
 

@@ -39,7 +39,7 @@ def given_config(model: str, weights: str | None = None, data: str | None = None
 
     Clips are those that the network was trained on, as far as its file or `WEIGHTS` tell; else
     those of TSM: eight frames of 224x224, one of each of eight equal parts of a video, out of the
-    center of frames whose shorter side is 256.
+    center of frames whose shorter side is 256. Crops of views are squares of the shorter side.
 
     Args:
         model: a `.keras` file, or the name of a network.
@@ -58,6 +58,8 @@ def given_config(model: str, weights: str | None = None, data: str | None = None
     config.task.name, config.task.options = known.task or "action", dict(known.options)
     config.task.latency, config.task.mask_uninformed = known.latency, known.mask_uninformed
     config.clip.update(_clip(known))
+    config.views.scale = known.shorter_side or min(known.size or (config.views.scale,))
+    config.views.size = config.views.scale
     return config
 
 

@@ -102,6 +102,7 @@ def test_a_saved_network_answers_by_name(clips: pathlib.Path, tmp_path: pathlib.
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored["metrics"]["accuracy"] == 1
     assert stored["config"]["clip"]["frames"] == 4
+    assert stored["config"]["views"]["scale"] == stored["config"]["views"]["size"] == 16
     renamed = saved_network(tmp_path / "renamed.keras", [*CLASSES[1:], "f"])
     assert_mistake(
         r"trained on other classes.*missing: f; new: e",
