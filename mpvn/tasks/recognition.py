@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +26,17 @@ class Scores(abc.ABC):
     labels: np.ndarray | None
     scores: np.ndarray
     skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Warn of scores that are not finite: their order says nothing."""
+        bad = int((~np.isfinite(self.scores)).any(axis=1).sum())
+        if bad:
+            warnings.warn(
+                f"Expected finite scores. Received: {bad} of {len(self.scores)} videos with others,"
+                " whose answers mean nothing. Check that the weights fit the network, or compute "
+                "in float32.",
+                stacklevel=2,
+            )
 
     @abc.abstractmethod
     def metrics(self) -> dict[str, float]:
