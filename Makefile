@@ -45,7 +45,7 @@ setup: $(READY) ## only create the virtual environment
 # image models it needs only these two packages that no other one brings.
 $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	extras=test,lint,tfds,jhmdb,flow; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
+	extras=test,lint,tfds,jhmdb,flow,int8; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
 	  || extras=$$extras,cpu; $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$$extras]"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -c constraints.txt keras-hub regex tokenizers
 	touch $@

@@ -39,6 +39,8 @@ setup(
         ],  # an undeclared dependency
         "jhmdb": ["scipy>=1.11"],  # reads MATLAB files
         "hub": ["keras-hub>=0.32,<1"],  # image models; it brings tensorflow-text and so TensorFlow
+        "openvino": ["openvino>=2026.4,<2027"],  # fast inference on the CPU
+        "int8": ["openvino>=2026.4,<2027", "nncf>=3.4,<4"],  # networks quantized for it
         "test": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",  # runs notebooks

@@ -7,7 +7,7 @@ become arguments of exported signatures.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,31 +43,59 @@ def check_state(plan: Plan, state: Mapping[str, Any], batch_size: int | None) ->
             `batch_size`.
     """
     specs = {STEP: _COUNTER, **plan.histories.specs}
-    if state.keys() != specs.keys():
-        missing = sorted(specs.keys() - state.keys())
-        unknown = sorted(state.keys() - specs.keys())
-        raise ValueError(
-            f"The state does not belong to this network. Missing: {missing[:3]}. "
-            f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)."
-        )
+    check_names(state, specs)
     tensors = {}
     for name, spec in specs.items():
         tensor = state[name]
         if not isinstance(tensor, tf.Tensor):
             tensor = tf.convert_to_tensor(tensor, spec.dtype)
-        shape = tensor.shape
-        if shape.rank != spec.shape.rank:
-            raise ValueError(
-                f"Expected {name!r} in the state with shape {tuple(spec.shape)}. "
-                f"Received: {tuple(shape)}. Create the state with initial_state(batch_size)."
-            )
-        if shape[0] != batch_size and None not in (shape[0], batch_size):
-            raise ValueError(
-                f"Expected a batch of {shape[0]}, the batch size of the state. Received: a batch "
-                f"of {batch_size}. Create the state with initial_state({batch_size})."
-            )
+        check_shape(name, tensor.shape, spec.shape, batch_size)
         tensors[name] = tensor
     return tensors
+
+
+def check_names(state: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raise ValueError if `state` has not the `names`, step counter included."""
+    if state.keys() != set(names):
+        missing = sorted(set(names) - state.keys())
+        unknown = sorted(state.keys() - set(names))
+        raise ValueError(
+            f"The state does not belong to this network. Missing: {missing[:3]}. "
+            f"Unknown: {unknown[:3]}. Create it with initial_state(batch_size)."
+        )
+
+
+def check_shape(name: str, shape: Any, expected: tf.TensorShape, batch_size: int | None) -> None:
+    """Raise ValueError if a tensor of a state has a wrong shape.
+
+    Args:
+        name: its name.
+        shape: its shape.
+        expected: its shape by the plan, without a batch size.
+        batch_size: number of streams, None if unknown.
+    """
+    shape = tf.TensorShape(shape)
+    if not shape.rank or not shape[1:].is_compatible_with(expected[1:]):
+        raise ValueError(
+            f"Expected {name!r} in the state with shape {tuple(expected)}. "
+            f"Received: {shape}. Create the state with initial_state(batch_size)."
+        )
+    if shape[0] != batch_size and None not in (shape[0], batch_size):
+        raise ValueError(
+            f"Expected a batch of {shape[0]}, the batch size of the state. Received: a batch "
+            f"of {batch_size}. Create the state with initial_state({batch_size})."
+        )
+
+
+def check_streams(streams: Any) -> tf.Tensor:
+    """Return the `streams` to reset as bools `[B]`; raise ValueError if they are none."""
+    streams = tf.convert_to_tensor(streams)
+    if streams.dtype != tf.bool or streams.shape.rank != 1:
+        raise ValueError(
+            "Invalid streams. Expected one bool per stream, True for those to restart. "
+            f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
+        )
+    return streams
 
 
 def reset_streams(state: State, streams: tf.Tensor) -> State:

@@ -11,9 +11,11 @@ from mpvn.executors.run import State
 from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
+from mpvn.runtime import CompiledNetwork, compile_network
 from mpvn.state import (
     STEP,
     check_state,
+    check_streams,
     common_step,
     reset_streams,
     run_alike,
@@ -178,13 +180,38 @@ class StatefulModel(keras.Model):
         Raises:
             ValueError: `streams` has another shape or dtype, or the state does not fit the network.
         """
-        streams = tf.convert_to_tensor(streams)
-        if streams.dtype != tf.bool or streams.shape.rank != 1:
-            raise ValueError(
-                "Invalid streams. Expected one bool per stream, True for those to restart. "
-                f"Received: {streams.dtype.name} of shape {tuple(streams.shape)}."
-            )
+        streams = check_streams(streams)
         return reset_streams(check_state(self.plan, state, streams.shape[0]), streams)
+
+    def compile_inference(
+        self,
+        runtime: str = "tensorflow",
+        precision: str = "float32",
+        threads: int | None = None,
+        batch: int = 1,
+        units: str | None = None,
+    ) -> CompiledNetwork:
+        """Compile the network for fast streaming.
+
+        The compiled network has the weights of this moment as constants: later changes of the
+        network do not reach it. It computes what `step` computes in inference.
+
+        Args:
+            runtime: `"tensorflow"`, or `"openvino"` (on the CPU; `pip install 'mpvn[openvino]'`).
+            precision: in which it computes. `"float32"`, or `"bfloat16"` where the CPU has it.
+            threads: number of threads. None: all cores. TensorFlow's are set for the process.
+            batch: the most streams that are computed at once. Steps of fewer or more streams
+                are computed in pieces of 1, 2, 4, ..., `batch` streams.
+            units: what is compiled as one unit. `"block"`: the nodes of one subnetwork and clock.
+                `"pattern"`: everything that ticks in one step. None: what usually is faster.
+
+        Raises:
+            ImportError: the runtime is not installed.
+            ValueError: an unknown or unsupported setting, a network that looks into the future, or
+                one that changes variables in inference.
+        """
+        self.check_streams()
+        return compile_network(self.plan, self.start, runtime, precision, threads, batch, units)
 
     def check_streams(self) -> None:
         """Raise ValueError if the network cannot stream."""

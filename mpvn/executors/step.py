@@ -13,15 +13,12 @@ With one number for all streams, blocks that rest are left out of the graph. Wit
 stream, a block computes the streams that tick: see `mpvn.executors.rows`.
 """
 
-import itertools
-
 import tensorflow as tf
 
 from mpvn.executors.prime import start_primed
 from mpvn.executors.rows import Rows
 from mpvn.executors.run import State
 from mpvn.executors.step_run import StepRun
-from mpvn.graph.data import Node
 from mpvn.plan import Plan
 
 
@@ -57,15 +54,9 @@ def step(
     for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
         run.put(tensor, frame)
     rows = None if isinstance(number, int) else Rows(run, number)
-    for block in _blocks(plan):
+    for block in plan.blocks:
         if rows:
             rows.run_block(block)
         elif plan.clock(block[0]).ticks(number):
             run.run(block)
     return run.outputs(), run.state_after()
-
-
-def _blocks(plan: Plan) -> list[list[Node]]:
-    """Return the nodes of one subnetwork after the other, split wherever the clock changes."""
-    groups = [itertools.groupby(nodes, plan.clock) for nodes in plan.parts]
-    return [list(nodes) for part in groups for _, nodes in part]

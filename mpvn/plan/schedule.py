@@ -84,6 +84,12 @@ class Schedule:
         return tuple(tuple(group) for _, group in itertools.groupby(nodes, self.subnetwork))
 
     @functools.cached_property
+    def blocks(self) -> tuple[list[Node], ...]:
+        """The nodes of one subnetwork after the other, split wherever the clock changes."""
+        groups = [itertools.groupby(nodes, self.clock) for nodes in self.parts]
+        return tuple(list(nodes) for part in groups for _, nodes in part)
+
+    @functools.cached_property
     def read_by(self) -> tuple[frozenset[int], ...]:
         """The other subnetworks that each subnetwork, and last the head, reads; not by feedback."""
         read: list[set[int]] = [set() for _ in range(self.subnetworks + 1)]

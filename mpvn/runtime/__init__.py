@@ -1,0 +1,14 @@
+"""Fast inference: compiled networks, on TensorFlow or OpenVINO.
+
+    unit       the parts of a step that are compiled        freeze    ... as graphs of constants
+    program    the order of their calls                     mixture   ... for streams of other ages
+    compiled   the scheduler, with the methods of a network
+    runtime    what a runtime does: on_tensorflow, on_openvino (with buffers)
+
+`VideoNetwork.compile_inference` compiles a network.
+"""
+
+from mpvn.runtime.compiled import CompiledNetwork
+from mpvn.runtime.create import compile_network
+
+__all__ = ["CompiledNetwork", "compile_network"]

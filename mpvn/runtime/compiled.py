@@ -1,0 +1,145 @@
+"""A network compiled for inference: the same streams, run by a runtime.
+
+    step t:  for unit in units of step t:      units of blocks whose clock ticks
+                 values of unit.leaving = run(unit, values of unit.entering)
+
+This is the only scheduler; runtimes differ in how they run a unit.
+"""
+
+import threading
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mpvn.executors.run import before, now
+from mpvn.graph.data import Graph
+from mpvn.inputs import convert_inputs
+from mpvn.plan import Plan
+from mpvn.runtime.freeze import freeze
+from mpvn.runtime.mixture import Mixture
+from mpvn.runtime.program import Compiled, Observer, Program
+from mpvn.runtime.runtime import Runtime, Value
+from mpvn.runtime.specs import place_specs
+from mpvn.runtime.unit import divide
+from mpvn.state import STEP, check_names, check_shape, check_streams, common_step, earliest_alike
+
+
+class CompiledNetwork:
+    """The streams of a network whose weights are constants; see `VideoNetwork.compile_inference`.
+
+    It has the methods of the network: `initial_state`, `step` and `reset`, for streams of any age.
+    States are values: a step changes none, and can be repeated from any state that was kept.
+    Threads may share a compiled network; their steps run one after the other.
+
+    Args:
+        plan: the plan.
+        start: what memories hold before the first step, `"zeros"` or `"primed"`.
+        runtime: runs the units.
+        division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
+
+    Attributes:
+        plan: the plan.
+        observer: if it is not None, it is called in place of each unit, with the unit, its
+            function, and the values that it reads; it returns the function's results.
+    """
+
+    def __init__(self, plan: Plan, start: str, runtime: Runtime, division: str) -> None:
+        self.plan = plan
+        self.observer: Observer | None = None
+        self._runtime = runtime
+        self._settled = 1 if start == "primed" else plan.settled_step
+        self._units_at = divide(plan, start, division)
+        self._specs = place_specs(plan, runtime.handover)
+        self._inputs = [self._specs[now(tensor)] for tensor in plan.graph.inputs]
+        self._slots = {slot: self._specs[before(slot)] for slot in plan.histories.specs}
+        self._lock = threading.Lock()
+        self._compiled: dict[Any, Compiled] = {}
+        steps = range(self._settled + plan.period)
+        for unit in (unit for number in steps for unit in self._units_at(number)):
+            if unit not in self._compiled:
+                frozen = freeze(unit, self._specs)
+                run = None if frozen.function is None else runtime.compile(frozen)
+                self._compiled[unit] = Compiled(frozen, run)
+        self._programs: dict[int, Program] = {}
+        self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
+
+    @property
+    def graph(self) -> Graph:
+        """The frame model's nodes and tensors."""
+        return self.plan.graph
+
+    def initial_state(self, batch_size: int, phase: int = 0) -> dict[str, Any]:
+        """Return the state of streams that have not started; see `StatefulModel.initial_state`."""
+        zeros, show = self._runtime.zeros, self._runtime.show
+        slots = {name: show(zeros(batch_size, spec)) for name, spec in self._slots.items()}
+        return {STEP: np.full(batch_size, phase, np.int64), **slots}
+
+    def step(self, frame: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Run one step of each stream. Streams of any age share a batch.
+
+        Args:
+            frame: `[B, ...]`, in the structure of the frame model's inputs.
+            state: the state before the step, from `initial_state` or `step`.
+
+        Returns:
+            The outputs `[B, ...]` of this step, and the state after it: TensorFlow's tensors, or
+            NumPy arrays that cannot be written to.
+
+        Raises:
+            ValueError: the frame or the state does not fit the network.
+        """
+        frames = convert_inputs(self.graph, frame, "frame", self.graph.model.name)
+        counter = self._check(state, frames[0].shape[0])
+        with self._lock:
+            hold = self._runtime.hold
+            values = [hold(x, spec) for x, spec in zip(frames, self._inputs, strict=True)]
+            values += [hold(state[name], spec) for name, spec in self._slots.items()]
+            outputs, slots = self._run(values, counter)
+            show = self._runtime.show
+            after = dict(zip(self._slots, map(show, slots), strict=True))
+            packed = self.graph.pack_outputs([*map(show, outputs)])
+        return packed, {STEP: counter + 1, **after}
+
+    def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
+        """Return `state` with some streams restarted, each at its own step 0.
+
+        Args:
+            state: from `initial_state`, `step` or `reset`.
+            streams: bool `[B]`, True for each stream to restart.
+
+        Raises:
+            ValueError: `streams` has another shape or dtype, or the state does not fit the network.
+        """
+        restarted = check_streams(streams).numpy()
+        counter = self._check(state, len(restarted))
+        rows = np.flatnonzero(restarted).tolist()
+        if not rows:
+            return dict(state)
+        runtime, after = self._runtime, {}
+        with self._lock:
+            for name, spec in self._slots.items():
+                slot, zeros = runtime.hold(state[name], spec), runtime.zeros(len(rows), spec)
+                after[name] = runtime.show(runtime.scatter(slot, rows, zeros))
+        return {STEP: np.where(restarted, 0, counter), **after}
+
+    def _check(self, state: dict[str, Any], batch: int) -> np.ndarray:
+        """Return the step counter of a state; raise ValueError if the state does not fit."""
+        check_names(state, {STEP, *self._slots})
+        counter = np.asarray(state[STEP])
+        if counter.shape != (batch,):
+            check_shape(STEP, counter.shape, tf.TensorShape([None]), batch)
+        for name, spec in self._slots.items():
+            check_shape(name, state[name].shape, spec.shape, batch)
+        return counter
+
+    def _run(self, values: list[Value], counter: np.ndarray) -> tuple[list[Value], list[Value]]:
+        period = self.plan.period
+        number = common_step(counter, self._settled, period)
+        if number is None:
+            numbers = earliest_alike(counter, self._settled, period).tolist()
+            return self._mixture(values, numbers, self.observer)
+        if number not in self._programs:
+            units = [self._compiled[unit] for unit in self._units_at(number)]
+            self._programs[number] = Program(self.plan, units)
+        return self._programs[number](values, self.observer)

@@ -1,0 +1,54 @@
+"""The TensorFlow runtime: frozen functions. Grappler folds batch norm into convolutions."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.runtime import Run, Runtime
+
+
+class TensorFlowRuntime(Runtime):
+    """Runs units as frozen TensorFlow functions, on the plan's devices.
+
+    Args:
+        threads: number of threads; None for what TensorFlow uses.
+
+    Raises:
+        ValueError: TensorFlow uses another number of threads, and has started.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        used = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+        if threads not in (None, used):
+            raise ValueError(
+                "TensorFlow's threads are set before it starts, for the whole process. Expected "
+                f"threads=None or {used}. Received: threads={threads}. Call "
+                f"tf.config.threading.set_intra_op_parallelism_threads({threads}) at the beginning "
+                "of the program, before anything is built."
+            )
+
+    def compile(self, frozen: Frozen) -> Run:
+        function = frozen.function
+
+        def run(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            return function(*values)
+
+        return run
+
+    def hold(self, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+        return value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value, spec.dtype)
+
+    def show(self, value: tf.Tensor) -> tf.Tensor:
+        return value
+
+    def gather(self, value: tf.Tensor, rows: list[int]) -> tf.Tensor:
+        return tf.gather(value, rows)
+
+    def scatter(self, value: tf.Tensor, rows: list[int], new: tf.Tensor) -> tf.Tensor:
+        return tf.tensor_scatter_nd_update(value, [[row] for row in rows], new)
+
+    def zeros(self, rows: int, spec: tf.TensorSpec) -> tf.Tensor:
+        return tf.zeros((rows, *spec.shape[1:]), spec.dtype)

@@ -1,0 +1,49 @@
+"""What a runtime does: compiles units, and holds values."""
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mpvn.runtime.freeze import Frozen
+
+Value = Any
+"""A value `[B, ...]` as a runtime holds it."""
+
+Run = Callable[[Sequence[Value]], Sequence[Value]]
+"""Runs a unit: takes the values that it reads, and returns those that it computes."""
+
+
+class Runtime(abc.ABC):
+    """A library that runs units.
+
+    Attributes:
+        handover: dtype in which units hand over float32 values; None for float32.
+    """
+
+    handover: str | None = None
+
+    @abc.abstractmethod
+    def compile(self, frozen: Frozen) -> Run:
+        """Return a function that runs a unit on any number of streams."""
+
+    @abc.abstractmethod
+    def hold(self, value: Any, spec: tf.TensorSpec) -> Value:
+        """Return a user's array or tensor as a value that no user can change."""
+
+    @abc.abstractmethod
+    def show(self, value: Value) -> Any:
+        """Return a value as a user's array or tensor."""
+
+    @abc.abstractmethod
+    def gather(self, value: Value, rows: list[int]) -> Value:
+        """Return some rows of a value."""
+
+    @abc.abstractmethod
+    def scatter(self, value: Value, rows: list[int], new: Value) -> Value:
+        """Return a copy of a value with other rows."""
+
+    @abc.abstractmethod
+    def zeros(self, rows: int, spec: tf.TensorSpec) -> Value:
+        """Return zeros `[rows, ...]`."""

@@ -1,0 +1,106 @@
+"""Compiled networks compute what `network.step` computes, whatever runs them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from clocked_networks import everything, frames
+from published_networks import small_model
+
+from mpvn import VideoNetwork
+from mpvn.models import PUBLISHED
+from mpvn.runtime import CompiledNetwork
+
+WAYS: dict[str, dict[str, Any]] = {
+    "tensorflow": {"runtime": "tensorflow"},
+    "openvino": {"runtime": "openvino", "batch": 2},
+    "openvino, patterns": {"runtime": "openvino", "batch": 2, "units": "pattern"},
+}
+STREAMS = 3
+JOINS = {2: [False, True, False], 7: [True, False, True]}
+"""Which streams restart before which steps: at 2, the ages are 0 and 2; from 7 on, 0 and 5."""
+
+
+@pytest.fixture(scope="module", params=["zeros", "primed"])
+def network(request: pytest.FixtureRequest) -> VideoNetwork:
+    return everything(request.param)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def compiled(network: VideoNetwork, request: pytest.FixtureRequest) -> CompiledNetwork:
+    return network.compile_inference(**WAYS[request.param])
+
+
+def assert_close(actual: Any, expected: Any) -> None:
+    """Compare structures of values to 1e-5, relative to the largest expected value of each."""
+    pairs = zip(keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True)
+    for ours, theirs in pairs:
+        theirs = np.asarray(theirs)
+        scale = max(1e-3, np.abs(theirs).max())
+        np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=1e-5 * scale)
+
+
+def run(stream: Any, inputs: list, joins: dict[int, list[bool]], state: Any) -> tuple[list, list]:
+    """Return the outputs of all steps, and all states, the first one included."""
+    outputs, states = [], [state]
+    for number, frame in enumerate(inputs):
+        if number in joins:
+            state = stream.reset(state, joins[number])
+        y, state = stream.step(frame, state)
+        outputs.append(y)
+        states.append(state)
+    return outputs, states
+
+
+def test_streams_of_different_ages_equal_the_network(
+    network: VideoNetwork, compiled: CompiledNetwork
+) -> None:
+    steps = 2 * network.plan.period + network.first_informed_step + 8
+    inputs = frames(STREAMS, steps)
+    expected, states = run(network, inputs, JOINS, network.initial_state(STREAMS))
+    outputs, own_states = run(compiled, inputs, JOINS, compiled.initial_state(STREAMS))
+    assert_close(outputs, expected)
+    assert_close(own_states, states)
+    last = [step["score"][0] for step in expected[-network.plan.period :]]
+    assert np.std(last, axis=0).min() > 1e-3, "the outputs do not change"
+
+
+def test_kept_states_stay_as_they_were(network: VideoNetwork, compiled: CompiledNetwork) -> None:
+    """A step must not write into arrays that a user holds, or that another state shares."""
+    inputs = frames(STREAMS, 9)
+    outputs, states = run(compiled, inputs, JOINS, compiled.initial_state(STREAMS))
+    copies = keras.tree.map_structure(lambda x: np.array(x, copy=True), [outputs, states])
+    frame = {name: np.array(value) for name, value in inputs[0].items()}
+    for number in (8, 3, 0, 5):
+        again, _ = compiled.step(inputs[number], states[number])
+        if number not in JOINS:
+            assert_close(again, outputs[number])
+        compiled.step(frame, states[number])
+        frame["image"][...] = 7.0  # users read frames into one array
+    for kept, copy in zip(
+        keras.tree.flatten([outputs, states]), keras.tree.flatten(copies), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(kept), copy)
+
+
+def test_states_of_the_network_can_be_taken_over(
+    network: VideoNetwork, compiled: CompiledNetwork
+) -> None:
+    inputs = frames(STREAMS, 8)
+    expected, states = run(network, inputs, JOINS, network.initial_state(STREAMS))
+    outputs, _ = run(compiled, inputs[4:], {3: JOINS[7]}, states[4])
+    assert_close(outputs, expected[4:])
+
+
+@pytest.mark.usefixtures("short_par_densenet")
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_published_network(runtime: str) -> None:
+    model = small_model("par_densenet", joints=5, temporal_kernel=2, feedback="head_input")
+    network = VideoNetwork(model, PUBLISHED["par_densenet"].plan(model, 4))
+    compiled = network.compile_inference(runtime=runtime)
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(1, 32, 32, 3)).astype("float32") for _ in range(20)]
+    expected, _ = run(network, inputs, {}, network.initial_state(1))
+    outputs, _ = run(compiled, inputs, {}, compiled.initial_state(1))
+    assert_close(outputs, expected)
