@@ -25,6 +25,7 @@ setup(
         "ml_collections>=1.0",
         "numpy>=1.26",
         "pillow>=10.1",
+        "psutil>=5.9",  # whether other processes disturb a measurement
         "tensorboard>=2.18",
         "tqdm>=4.66",
     ],
@@ -46,7 +47,6 @@ setup(
             "ipykernel>=6.29",  # runs notebooks
             "nbclient>=0.10",
             "nbformat>=5.10",
-            "psutil>=5.9",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
         ],

@@ -116,7 +116,10 @@ def timed(call: Callable[[], Any], times: int) -> float:
 
 
 def resident_peak() -> float:
-    """Return the peak resident memory of this process so far, in MiB."""
+    """Return the peak resident memory of this process so far, in MiB.
+
+    As `mpvn.machine.peak_memory`, without an import that would add to what is measured.
+    """
     if sys.platform == "linux":  # Its `getrusage` also counts the process that started this one.
         status = pathlib.Path("/proc/self/status").read_text()
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 2**10
@@ -128,26 +131,18 @@ def environment(started: float, **details: Any) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
+    from mpvn.machine import cpu_name, usable_cores
+
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
         "cpu": cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         **details,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "seconds": round(time.time() - started),
     }
-
-
-def cpu_name() -> str:
-    """Return the model name of the processor."""
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 # --- tables -------------------------------------------------------------------------------------

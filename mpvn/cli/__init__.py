@@ -3,6 +3,7 @@
     mpvn plan MODEL       print a plan of the model: schedule, latencies, costs
     mpvn predict SOURCE   say what a trained network sees in videos and cameras, with names
     mpvn stream VIDEO     run any model over a file, camera or network stream, and measure its speed
+    mpvn benchmark MODEL  measure steps, ages and memory, beside plain Keras
     mpvn export MODEL     write a SavedModel that streams without this package
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
@@ -31,7 +32,19 @@ from typing import NoReturn
 from absl import logging
 
 import mpvn
-from mpvn.cli import compare, demo, evaluate, export, models, plan, predict, stream, sweep, train
+from mpvn.cli import (
+    benchmark,
+    compare,
+    demo,
+    evaluate,
+    export,
+    models,
+    plan,
+    predict,
+    stream,
+    sweep,
+    train,
+)
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
 from mpvn.signals import on_stop
@@ -40,7 +53,19 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 
-COMMANDS = (plan, predict, stream, export, models, train, evaluate, sweep, compare, demo)
+COMMANDS = (
+    plan,
+    predict,
+    stream,
+    benchmark,
+    export,
+    models,
+    train,
+    evaluate,
+    sweep,
+    compare,
+    demo,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ import tqdm
 from mpvn.cli.answers import Shown, step_row, text, video_row
 from mpvn.cli.found import Found
 from mpvn.cli.lines import Rows
-from mpvn.cli.sources import open_source
+from mpvn.cli.sources import open_source, speed
 from mpvn.data import ConnectionLost, VideoError, VideoReader, VideoWriter
 from mpvn.prediction import Interval, Prediction, Predictor, VideoAnswer, intervals
 from mpvn.prediction.drawing import draw, draw_names
@@ -119,6 +119,8 @@ class Work:
         if answer is not None and (answer.counted or not opened.is_live):
             self.scores[number] = answer.scores
             self._add_video(found, opened, answer)
+        if opened.is_live or opened.drops:
+            self._say(speed(self._predictor.model, opened))
         self.interrupted = end.interrupt is not None and number + 1 < len(self._sources)
         if end.loss is not None:
             raise end.loss

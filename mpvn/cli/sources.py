@@ -8,6 +8,7 @@ from mpvn.cli.parsers import rate
 
 if TYPE_CHECKING:
     from mpvn.prediction import Predictor
+    from mpvn.prediction.models import Model
     from mpvn.prediction.opened import Opened
 
 SOURCE_HELP = "camera:0, /dev/video0, a URL, a named pipe, or - for standard input"
@@ -85,3 +86,14 @@ def open_source(
             file=sys.stderr,
         )
     return opened
+
+
+def speed(model: "Model", opened: "Opened") -> str:
+    """Return what is known of the speed at which a network has streamed a source, as lines."""
+    from mpvn.streaming.report import StreamReport
+
+    if not model.stream.statistics.frames:
+        return "no frames"
+    dropped = opened.dropped if opened.drops else None
+    rate = None if opened.drops else opened.fps
+    return str(StreamReport.of(model.stream, rate, dropped))

@@ -12,7 +12,7 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
-from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source
+from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source, speed
 from mpvn.files import WriteError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mpvn.prediction import Prediction
     from mpvn.prediction.models import Model
     from mpvn.prediction.opened import Opened
-    from mpvn.streaming import StreamStatistics
 
     Taker = Callable[[Prediction], None]
 
@@ -99,9 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
                 loss = error  # The output is kept: it shows what was sent.
     except (VideoError, WriteError) as error:  # The source, or when closing the output.
         raise Mistake(str(error)) from error
-    _print_statistics(model.stream.statistics)
-    if opened.drops:
-        print(f"dropped {opened.dropped} frames that arrived faster than the network could run")
+    print(speed(model, opened))
     if answers is not None and not opened.is_live:
         print(answers)
     for path in filter(None, (arguments.output, arguments.answers)):
@@ -171,17 +168,3 @@ def _run_stream(
         for prediction in tqdm.tqdm(predictions, total=total, unit="frame", dynamic_ncols=True):
             for take in takers:
                 take(prediction)
-
-
-def _print_statistics(statistics: "StreamStatistics") -> None:
-    if not statistics.frames:
-        print("no frames")
-        return
-    worst = 1000 * max(statistics.latencies)
-    percentiles = ", ".join(f"{p} % {statistics.percentile(p):.1f}" for p in (50, 95, 99))
-    print(
-        f"{statistics.frames} frames in {statistics.seconds:.1f} s "
-        f"({statistics.frames / statistics.seconds:.1f} frames/s with reading and drawing)\n"
-        f"network: {statistics.frames_per_second:.1f} frames/s\n"
-        f"latency per step in ms: {percentiles}, worst {worst:.1f}"
-    )

@@ -13,8 +13,9 @@ import pathlib
 import time
 
 from mpvn.demo.networks import train_networks
-from mpvn.demo.report import table, text_table, write_demo_report, write_demo_video
+from mpvn.demo.report import table, write_demo_report, write_demo_video
 from mpvn.demo.streaming import compare_with_clip, load_clip, stream_in_turns
+from mpvn.report.table import text_table
 
 
 def run_demo(

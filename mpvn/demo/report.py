@@ -1,18 +1,15 @@
 """The results of the demo: a table, an annotated video, and an HTML report."""
 
-import os
 import pathlib
-import platform
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from mpvn.data import VideoWriter, draw_text
 from mpvn.demo.networks import LATENCIES, DemoNetwork
 from mpvn.demo.streaming import COMPARED_FRAMES
+from mpvn.machine import machine_text, usable_cores, versions_text
 from mpvn.report import Figure, Sample, latency_figure, timeline_figure, write_report
 from mpvn.report.plots import Point, lines_figure
 from mpvn.report.summary import summary
@@ -45,22 +42,6 @@ def table(networks: Sequence[DemoNetwork]) -> list[Row]:
             }
         )
     return rows
-
-
-def text_table(rows: Sequence[Row]) -> str:
-    """Return `rows` as text, with one column per key."""
-    cells = [[_cell_text(value) for value in row.values()] for row in rows]
-    header = list(rows[0])
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    lines = []
-    for line in [header, ["-" * width for width in widths], *cells]:
-        (first, width), *others = zip(line, widths, strict=True)
-        lines.append("  ".join([first.ljust(width), *(c.rjust(w) for c, w in others)]))
-    return "\n".join(lines)
-
-
-def _cell_text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def write_demo_video(
@@ -106,9 +87,8 @@ def write_demo_report(
     notes = {
         "streaming against the whole clip": f"largest difference {difference:.1e} of the largest "
         f"output, over {min(COMPARED_FRAMES, len(clip))} frames",
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
-        "versions": f"Python {platform.python_version()}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}",
+        "machine": machine_text(),
+        "versions": versions_text(),
         **{f"plan: {key}": value for key, value in summary(plan).items()},
     }
     title = "A video network learns to keep up"
@@ -126,7 +106,7 @@ def _lead(rows: Sequence[Row], subnetworks: int) -> str:
         f"second. Rewired to the parallel plan without training, it finds {100 * rewired[key]:.0f} "
         f"%. A parallel student finds {100 * prompt[key]:.0f} %, and {100 * late[key]:.0f} % if it "
         f"may answer {LATENCIES[-1]} steps later, at {late['frames/s']:.0f} frames per second. "
-        f"Here, {os.cpu_count()} cores share the work. With one device per subnetwork, the "
+        f"Here, {usable_cores()} cores share the work. With one device per subnetwork, the "
         f"network could be up to {late['parallel speed-up, at most']:.1f} times faster."
     )
 

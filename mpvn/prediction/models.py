@@ -197,12 +197,15 @@ class ExportedModel(Model):
 class _ExportedStream(TimedStream):
     """A stream through a SavedModel."""
 
+    runtime = "TensorFlow, a SavedModel"
+
     def __init__(self, initial: Any, step: Any) -> None:
         super().__init__()
         self._initial, self._step = initial, step
         self.restart()
+        self.state_bytes = sum(state.numpy().nbytes for state in self._states.values())
 
-    def restart(self) -> None:
+    def forget(self) -> None:
         self._states = self._initial()
 
     def run_step(self, frame: np.ndarray) -> Any:

@@ -39,6 +39,8 @@ class Opened(abc.ABC):
         is_live: whether frames arrive in real time.
         drops: whether frames that the network is too slow for are dropped.
         dropped: number of these frames so far.
+        arrived: when the newest frame arrived, in seconds of `time.perf_counter`; None for sources
+            that wait.
         has_all_frames: whether the network is shown the source to its end, not a clip of it.
         is_even: whether frames are evenly spaced in time, because they were brought to a rate.
     """
@@ -49,6 +51,7 @@ class Opened(abc.ABC):
     is_live: bool = False
     drops: bool = False
     dropped: int = 0
+    arrived: float | None = None
     is_even: bool = False
     has_all_frames: bool = True
 
@@ -112,6 +115,10 @@ class OpenStream(Opened):
     @property
     def dropped(self) -> int:  # type: ignore[override]
         return 0 if self._live is None else self._live.dropped
+
+    @property
+    def arrived(self) -> float | None:  # type: ignore[override]
+        return None if self._live is None else self._live.arrived
 
     def views(self) -> Iterator[View]:
         return self._reader.views() if self._live is None else self._live.views()

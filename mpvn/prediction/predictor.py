@@ -204,7 +204,7 @@ class Predictor:
         stream = self.model.stream
         stream.restart()
         for number, view in enumerate(opened.views()):
-            outputs = stream.step(view.frame)
+            outputs = stream.step(view.frame, opened.arrived)
             yield _Step(number, view, outputs, stream.statistics.latencies[-1])
 
     def _clips(self, opened: Opened) -> Iterator[_Step]:

@@ -16,11 +16,11 @@ Points are means over seeds; error bars are their ranges.
 
 import os
 import pathlib
-import platform
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mpvn.machine import machine_text
 from mpvn.report.cost import Cost, Network, cost_figure
 from mpvn.report.page import Figure, write_report
 from mpvn.report.plots import Point, lines_figure
@@ -73,7 +73,7 @@ def write_sweep_report(
         f"Best {_readable(metric)}: {best[metric]:.3f} "
         f"({_setting(best, settings) or 'the only setting'}), {speed}."
     )
-    notes = {"machine": f"{platform.platform()}, {os.cpu_count()} cores"}
+    notes = {"machine": machine_text()}
     figures = list(sweep_figures(rows, keys))
     if histories:
         figures.append(_training_figure(rows, settings, histories, metric))

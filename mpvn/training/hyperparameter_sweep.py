@@ -21,6 +21,7 @@ import tqdm
 from ml_collections import ConfigDict
 
 from mpvn.files import write_atomically
+from mpvn.machine import usable_cores
 from mpvn.network import VideoNetwork
 from mpvn.plan.cost import cost_of_clip
 from mpvn.streaming import stream_speeds
@@ -227,7 +228,7 @@ def _run(cell: Cell, jobs: int, stop: threading.Event) -> str:
     When `stop` is set, ask the process to leave a checkpoint and end.
     """
     cell.folder.mkdir(parents=True, exist_ok=True)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, usable_cores() // jobs)
     names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     limits = {name: str(threads) for name in names} if jobs > 1 else {}
     log = cell.folder / "log.txt"

@@ -18,20 +18,17 @@ import copy
 import json
 import os
 import pathlib
-import platform
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
-import mpvn
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.files import AtomicPath, write_atomically, writing
+from mpvn.machine import environment
 from mpvn.training.checkpoint import CheckpointError, read_checkpoint
 from mpvn.training.config import base_config
 from mpvn.training.json_files import damaged, read_json
@@ -105,7 +102,7 @@ class RunFolder:
         if not self._config.exists():
             self._keep_model(config.model.name)
         write_atomically(self._config, json.dumps(as_json(config), indent=1) + "\n")
-        write_atomically(self._versions, json.dumps(_versions(), indent=1) + "\n")
+        write_atomically(self._versions, json.dumps(environment(), indent=1) + "\n")
 
     def _keep_model(self, name: str) -> None:
         """Copy the model that a run starts from, if it is a file or the folder of a run."""
@@ -384,11 +381,3 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         leaves |= flat(value, f"{name}.") if inner else {name: value}
     return leaves
-
-
-def _versions() -> dict[str, str]:
-    return {module.__name__: module.__version__ for module in (mpvn, tf, keras, np)} | {
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "cores": str(os.cpu_count()),
-    }

@@ -17,7 +17,6 @@ The choice does not depend on earlier examples. A video without any readable cli
 short, a wrong label) is not tried again, because it would fail again.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -30,6 +29,7 @@ from mpvn.data.clips.sampling import Sampling
 from mpvn.data.video.errors import VideoError
 from mpvn.data.video.framing import Framing
 from mpvn.data.video_set import Video, VideoSet, read_framed
+from mpvn.machine import usable_cores
 
 MOST_ATTEMPTS = 64
 """Most clips to try for an example of training. Sets with more videos try each of them once."""
@@ -98,7 +98,7 @@ class ClipPipeline:
         self._training = training
         self._labeled = videos.labeled
         self._no_label = np.array(0, np.float32 if videos.multi_label else np.int32)
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or usable_cores()
         self._orders: dict[int, np.ndarray] = {}
         self._unusable: set[int] = set()  # Videos without any readable clip.
         self._lock = threading.Lock()

@@ -90,8 +90,10 @@ class LiveSource:
         self._finished = False  # the thread no longer uses the reader
         self._closed = False
         self._error: Exception | None = None
+        self._arrived = 0.0  # when `_newest` came
         self._delivered = 0
         self._dropped = 0
+        self._taken: float | None = None
 
     @property
     def delivered(self) -> int:
@@ -102,6 +104,14 @@ class LiveSource:
     def dropped(self) -> int:
         """Number of decoded frames that the consumer was too late for."""
         return self._dropped
+
+    @property
+    def arrived(self) -> float | None:
+        """When the last frame that the consumer received arrived, in `time.perf_counter` seconds.
+
+        It is the time at which the frame was decoded. None before the first one.
+        """
+        return self._taken
 
     def __iter__(self) -> Self:
         return self
@@ -145,6 +155,7 @@ class LiveSource:
             newest, self._newest = self._newest, None
             if newest is not None:
                 self._delivered += 1
+                self._taken = self._arrived
                 return newest
             error, self._error = self._error, None
         if error is not None:
@@ -182,7 +193,7 @@ class LiveSource:
                     break
                 with self._changed:
                     self._dropped += self._newest is not None
-                    self._newest = frame
+                    self._newest, self._arrived = frame, time.perf_counter()
                     self._changed.notify_all()
         except Exception as raised:  # re-raised in the consumer's thread
             error = raised

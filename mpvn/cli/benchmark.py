@@ -1,0 +1,226 @@
+"""`mpvn benchmark`: how fast a network streams on this machine, beside plain Keras."""
+
+import argparse
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mpvn.cli.mistakes import Mistake, as_mistakes
+from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
+from mpvn.cli.parsers import Commands, add_command, rate
+from mpvn.cli.paths import JSON, declare_paths
+from mpvn.cli.startup import import_tensorflow
+from mpvn.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mpvn.models.loading import LoadedModel
+    from mpvn.plan import Plan
+    from mpvn.streaming import TimedStream
+    from mpvn.streaming.benchmark import Measured
+    from mpvn.streaming.report import StreamReport
+
+EXAMPLES = """\
+mpvn benchmark MobileNetV2
+mpvn benchmark par_densenet --subnetworks 14 --fps 30
+mpvn benchmark runs/finetune_tsm --video walk.mp4 --json speed.json
+mpvn benchmark ResNet50 --subnetworks 4 --clocks auto --batch 4"""
+
+FRAMES = 64
+"""Number of different frames that are shown, at most: they are in memory, so that none is read."""
+
+_SYNTHETIC = 16
+
+PLAIN = "plain Keras"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mpvn benchmark`."""
+    summary = "measure steps, ages and memory of a network on this machine, beside plain Keras"
+    parser = add_command(commands, "benchmark", run, summary, EXAMPLES)
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="time to measure each candidate, without what other processes disturb (default: 10)",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="streams in one batch (default: 1)"
+    )
+    parser.add_argument(
+        "--against",
+        choices=["plain", "none"],
+        default="plain",
+        help="what to compare with: the model in plain Keras, frame by frame, or nothing "
+        "(default: plain)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=rate,
+        help="also tell how old information is if frames come at this rate",
+    )
+    parser.add_argument(
+        "--video",
+        metavar="FILE",
+        help=f"show the first {FRAMES} frames of a video (default: noise in the range of the "
+        "network's input)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
+    add_model_and_plan_options(parser)
+    declare_paths(
+        parser,
+        reads=["--video", "--weights", "--assignment"],
+        runs=["MODEL"],
+        writes={"--json": JSON},
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print a table, and write the JSON file."""
+    _check(arguments)
+    _check_model(arguments.model)
+    loaded, plan = load_model_and_plan(arguments)
+    from mpvn.machine import machine_text, peak_memory, versions_text
+    from mpvn.report.speed import speed_rows
+    from mpvn.report.table import text_table
+    from mpvn.streaming.benchmark import measure
+    from mpvn.streaming.report import StreamReport
+
+    with as_mistakes():
+        frames = _frames(arguments, loaded)
+        streams = _streams(arguments, loaded, plan)
+    with _Progress() as progress:
+        measured = measure(streams, frames, arguments.seconds, progress.show)
+    fps = arguments.fps and float(arguments.fps)
+    reports = {name: StreamReport.of(stream, fps) for name, stream in streams.items()}
+    print(text_table(speed_rows(reports, PLAIN if PLAIN in reports else None)))
+    print("(times in ms; ages of information: mean / worst)")
+    print(_disturbances(measured))
+    print(f"memory: at most {peak_memory() / 2**20:.0f} MiB in this process")
+    print(f"machine: {machine_text()}; {versions_text()}")
+    if arguments.json:
+        write_atomically(arguments.json, _json(arguments, plan, reports, measured))
+        print(f"written to {arguments.json}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    given = {"--seconds": arguments.seconds, "--fps": arguments.fps}
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise Mistake(f"{name}: expected a number above 0. Received: {value}.")
+    if arguments.batch < 1:
+        raise Mistake(f"--batch: expected at least 1. Received: {arguments.batch}.")
+
+
+def _check_model(path: str) -> None:
+    import_tensorflow()
+    from mpvn.prediction.models import is_exported
+
+    if is_exported(path):
+        raise Mistake(
+            f"{path}: expected a model, to be run in several ways. Received: a SavedModel, which "
+            "runs in its own way only. Measure it by mpvn stream."
+        )
+
+
+def _frames(arguments: argparse.Namespace, loaded: "LoadedModel") -> "list[np.ndarray]":
+    """Return batches of frames as the network takes them, `[B, H, W, 3]`."""
+    import numpy as np
+
+    from mpvn.data import VideoReader
+    from mpvn.streaming.benchmark import batches
+
+    size = loaded.size
+    if arguments.video is None:
+        shape = (_SYNTHETIC, *size, 3)
+        pixels = [*np.random.default_rng(0).integers(0, 256, shape, np.uint8)]
+    else:
+        with VideoReader(arguments.video, size) as reader:
+            pixels = list(itertools.islice(reader, FRAMES))
+    return batches(map(loaded.prepare, pixels), arguments.batch)
+
+
+def _streams(
+    arguments: argparse.Namespace, loaded: "LoadedModel", plan: "Plan"
+) -> "dict[str, TimedStream]":
+    """Return what is measured, by name."""
+    from mpvn.streaming import Batch
+    from mpvn.streaming.benchmark import PlainKeras
+
+    network = loaded.network(plan)
+    network.check_streams()
+    stream = Batch(network, arguments.batch)
+    streams: dict[str, TimedStream] = {}
+    if arguments.against == "plain":
+        streams[PLAIN] = PlainKeras(network.frame_model, arguments.batch)
+    return streams | {stream.runtime: stream}
+
+
+class _Progress:
+    """A bar that is full when everything is measured."""
+
+    def __enter__(self) -> "_Progress":
+        import tqdm
+
+        self._bar = tqdm.tqdm(
+            total=100, desc="measuring", bar_format="{desc}: {percentage:.0f} %|{bar}|", leave=False
+        )
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.close()
+
+    def show(self, share: float) -> None:
+        """Show the share that is done."""
+        self._bar.n = min(100, round(100 * share))
+        self._bar.refresh()
+
+
+def _disturbances(measured: "Mapping[str, Measured]") -> str:
+    """Return how many steps were dropped, or that none could be, as text."""
+    noisy = [name for name, each in measured.items() if not each.was_quiet]
+    if noisy:
+        return (
+            f"Other processes used the cores all the time. The numbers of {', '.join(noisy)} are "
+            "not those of a quiet machine: measure again when it is idle."
+        )
+    dropped = [
+        f"{each.disturbed.frames} of {each.disturbed.frames + each.statistics.frames} ({name})"
+        for name, each in measured.items()
+        if each.disturbed.frames
+    ]
+    if not dropped:
+        return "no step was dropped: other processes left the cores alone"
+    return f"steps dropped because other processes used the cores: {', '.join(dropped)}"
+
+
+def _json(
+    arguments: argparse.Namespace,
+    plan: "Plan",
+    reports: "Mapping[str, StreamReport]",
+    measured: "Mapping[str, Measured]",
+) -> str:
+    from mpvn.machine import environment
+
+    rows = {
+        name: {
+            **report.to_json(),
+            "dropped_steps": measured[name].disturbed.frames,
+            "quiet": measured[name].was_quiet,
+        }
+        for name, report in reports.items()
+    }
+    about = {
+        "model": arguments.model,
+        "subnetworks": plan.subnetworks,
+        "period": plan.period,
+        "batch": arguments.batch,
+        "environment": environment(),
+    }
+    return json.dumps({**about, "measured": rows}, indent=1) + "\n"

@@ -1,0 +1,112 @@
+"""The times of a stream's steps, and the ages of what its outputs depend on."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_STEPS = 100_000
+"""Number of steps whose times are kept: more than an hour of video, in bounded memory."""
+
+
+def _newest() -> collections.deque[float]:
+    return collections.deque(maxlen=MAX_STEPS)
+
+
+@dataclasses.dataclass
+class StreamStatistics:
+    """Time that the steps of a stream took.
+
+    Attributes:
+        frames: number of steps.
+        seconds: wall-clock time from the first step to the last, with reading and drawing between.
+        busy: seconds spent in steps.
+        latencies: seconds of each of the last `MAX_STEPS` steps, from a frame to its outputs in
+            memory.
+        ages: seconds from the arrival of the oldest frame that an output waited for to the output,
+            for as many steps. Steps before such a frame reaches the output have none.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    busy: float = 0.0
+    latencies: collections.deque[float] = dataclasses.field(default_factory=_newest)
+    ages: collections.deque[float] = dataclasses.field(default_factory=_newest)
+    _began: float | None = None
+
+    def add(self, start: float, end: float, arrived: float | None = None) -> None:
+        """Count a step.
+
+        Args:
+            start: when it began, in seconds of `time.perf_counter`.
+            end: when its outputs were in memory.
+            arrived: when the oldest frame that the outputs depend on arrived, if any has.
+        """
+        self.frames += 1
+        self.busy += end - start
+        self.latencies.append(end - start)
+        if arrived is not None:
+            self.ages.append(end - arrived)
+        self._began = start if self._began is None else self._began
+        self.seconds = end - self._began
+
+    def merge(self, other: "StreamStatistics") -> None:
+        """Add the steps of a later part of the stream, without the time between the parts."""
+        self.frames += other.frames
+        self.busy += other.busy
+        self.seconds += other.seconds
+        self.latencies += other.latencies
+        self.ages += other.ages
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames per second of the network alone, without reading and drawing."""
+        return self.frames / self.busy if self.busy else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """Return the latency in milliseconds that `percent` % of the steps do not exceed."""
+        return 1000 * float(np.percentile(self.latencies, percent)) if self.latencies else 0.0
+
+    def responses(self, rate: float) -> list[float]:
+        """Return seconds from a frame's arrival to its outputs if frames came at `rate`.
+
+        A frame that comes while the one before it is computed waits for that.
+        """
+        free, responses = 0.0, []
+        for step, latency in enumerate(self.latencies):
+            free = max(free, step / rate) + latency
+            responses.append(free - step / rate)
+        return responses
+
+    def unevenness(self, period: int) -> float | None:
+        """Return the slowest step of a period over the mean, in medians over the periods.
+
+        It is what the schedule makes of the steps. The slowest step of all is often one that
+        something else disturbed.
+
+        Args:
+            period: number of steps of a period.
+
+        Returns:
+            1 for equal steps; None for less than a period.
+        """
+        if len(self.latencies) < period:
+            return None
+        latencies = np.array(self.latencies)
+        medians = np.array([np.median(latencies[step::period]) for step in range(period)])
+        return float(medians.max() / medians.mean())
+
+
+class Spread(NamedTuple):
+    """The mean and the greatest of some values."""
+
+    mean: float
+    worst: float
+
+    @classmethod
+    def of(cls, values: Iterable[float], scale: float = 1.0) -> "Spread | None":
+        """Return that of some values times `scale`; None if there are no values."""
+        scaled = [scale * value for value in values]
+        return cls(sum(scaled) / len(scaled), max(scaled)) if scaled else None

@@ -1,0 +1,152 @@
+"""Runs a network over frames, one step per frame, and measures the time."""
+
+import abc
+import collections
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
+from mpvn.streaming.statistics import StreamStatistics
+
+
+class TimedStream(abc.ABC):
+    """One stream: its steps, and the time that they take.
+
+    Attributes:
+        statistics: the time of the steps so far.
+        streams: number of streams that a step computes.
+        period: after how many steps the same subnetworks tick again.
+        oldest: how many steps before an output the oldest frame came that it depends on, for each
+            step of a period; empty if it is not known.
+        state_bytes: bytes that are kept from one step to the next, for one stream.
+        runtime: what runs the steps, as text.
+    """
+
+    streams: int = 1
+    period: int = 1
+    oldest: tuple[int, ...] = ()
+    state_bytes: int = 0
+    runtime: str = ""
+
+    def __init__(self) -> None:
+        self.statistics = StreamStatistics()
+        self._steps = 0  # since the last start
+        self._ended: float | None = None  # the last step
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=1)
+
+    def restart(self) -> None:
+        """Forget all frames and their times."""
+        self.statistics = StreamStatistics()
+        self._steps, self._ended = 0, None
+        self._arrivals = collections.deque(maxlen=1 + max(self.oldest, default=0))
+        self.forget()
+
+    def resume(self) -> None:
+        """Go on after a pause that does not make information older."""
+        if self._ended is not None:
+            pause = time.perf_counter() - self._ended
+            arrivals = (arrived + pause for arrived in self._arrivals)
+            self._arrivals = collections.deque(arrivals, self._arrivals.maxlen)
+            self._ended += pause
+
+    @abc.abstractmethod
+    def forget(self) -> None:
+        """Forget all frames; see `restart`."""
+
+    @abc.abstractmethod
+    def run_step(self, frame: np.ndarray) -> Any:
+        """Run one step; see `step`."""
+
+    def step(self, frame: np.ndarray, arrived: float | None = None) -> Any:
+        """Run one step, and measure its time.
+
+        Args:
+            frame: uint8 `[H, W, 3]`.
+            arrived: when the frame arrived, in seconds of `time.perf_counter`; None for now.
+
+        Returns:
+            The outputs of the step in the model's structure: NumPy arrays without a batch axis.
+        """
+        start = time.perf_counter()
+        values = self.run_step(frame)
+        self._ended = end = time.perf_counter()
+        self._arrivals.append(start if arrived is None else arrived)
+        self.statistics.add(start, end, self._oldest_arrival())
+        self._steps += 1
+        return values
+
+    def _oldest_arrival(self) -> float | None:
+        """Return when the oldest frame arrived that the outputs of this step depend on."""
+        if not self.oldest:
+            return None
+        age = self.oldest[self._steps % len(self.oldest)]
+        return self._arrivals[-1 - age] if age <= self._steps else None
+
+
+class Batch(TimedStream):
+    """Streams that are computed together. Runs a period at the start, so that no step waits.
+
+    Its frames are `[B, ...]`, as the network takes them, and its outputs have the batch axis.
+
+    Args:
+        network: a causal `VideoNetwork` with one input, or a compiled one.
+        streams: number of streams.
+    """
+
+    def __init__(self, network: VideoNetwork, streams: int = 1) -> None:
+        super().__init__()
+        self._network = network
+        self.streams = streams
+        self.runtime = "TensorFlow"
+        self.period = network.plan.period
+        self.oldest = _oldest(network.plan)
+        warm_up(network, streams)
+        self.restart()
+        self.state_bytes = sum(np.asarray(x).nbytes for x in self._state.values()) // streams
+
+    def forget(self) -> None:
+        self._state = self._network.initial_state(batch_size=self.streams)
+
+    def run_step(self, frame: np.ndarray) -> Any:
+        outputs, self._state = self._network.step(frame, self._state)
+        return keras.tree.map_structure(np.asarray, outputs)
+
+
+class Stream(Batch):
+    """One stream through a network.
+
+    Args:
+        network: a causal `VideoNetwork` with one input, or a compiled one.
+        prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
+    """
+
+    def __init__(
+        self, network: VideoNetwork, prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> None:
+        super().__init__(network)
+        self._prepare = prepare or (lambda frame: frame)
+
+    def run_step(self, frame: np.ndarray) -> Any:
+        outputs = super().run_step(self._prepare(frame)[None])
+        return keras.tree.map_structure(lambda value: value[0], outputs)
+
+
+def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
+    """Run a period of zero frames from a new state, to trace every pattern of clocks."""
+    state = network.initial_state(batch_size)
+    tensors = [network.graph.tensors[index] for index in network.graph.inputs]
+    frames = [np.zeros((batch_size, *tensor.shape), tensor.dtype) for tensor in tensors]
+    for _ in range(network.plan.period):
+        _, state = network.step(frames, state)
+
+
+def _oldest(plan: Plan) -> tuple[int, ...]:
+    """Return the ages of the oldest output on its slowest path, in steps; empty without frames."""
+    ages = [each.oldest for each in plan.ages.values()]
+    steps = range(plan.period if ages else 0)
+    return tuple(max(each[step % len(each)] for each in ages) for step in steps)
