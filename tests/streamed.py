@@ -34,9 +34,9 @@ def stream(video: pathlib.Path, model: pathlib.Path, *options: object) -> Stream
     shown: list[np.ndarray] = []
     step, path = Stream.step, model.parent / "answers.csv"
 
-    def recorded(self: Stream, frame: np.ndarray) -> object:
+    def recorded(self: Stream, frame: np.ndarray, *arrived: object) -> object:
         shown.append(frame.copy())
-        return step(self, frame)
+        return step(self, frame, *arrived)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stream, "step", recorded)

@@ -175,10 +175,10 @@ def test_a_stream_that_is_stopped_completes_its_output(
 
     step = Stream.step
 
-    def stopped_at_the_third_frame(stream: Stream, frame: object) -> object:
+    def stopped_at_the_third_frame(stream: Stream, *frame: object) -> object:
         if stream.statistics.frames == 2:
             os.kill(os.getpid(), number)
-        return step(stream, frame)
+        return step(stream, *frame)
 
     monkeypatch.setattr(Stream, "step", stopped_at_the_third_frame)
     (tmp_path / "frames").mkdir()
