@@ -61,8 +61,9 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--phases",
-        metavar="aligned|chain|0,1,...",
-        help="default: aligned for published networks and for 1 subnetwork, else chain",
+        metavar="aligned|chain|flat|fresh|0,1,...",
+        help="flat searches for the least worst step, fresh for the newest outputs (default: "
+        "aligned for published networks and for 1 subnetwork, else chain)",
     )
     group.add_argument(
         "--head",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 mpvn plan par_densenet --subnetworks 14 --figure par_densenet.svg
+mpvn plan par_densenet --subnetworks 5 --phases flat
 mpvn plan par_inception --option classes=400 --option clocks=False
 mpvn plan ResNet50 --subnetworks 4 --partition balanced
 mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned

@@ -60,8 +60,8 @@ class Architecture:
             subnetworks: Number of subnetworks, published or not, up to the number of units.
                 Default: 1, unless the options decide it, as an assignment does.
             **options: Other arguments of `Plan`. Our improvements are `phases="chain"`, with which
-                values wait less between subnetworks, and `head="head"`, a head that reads the
-                other units without delay.
+                values wait less between subnetworks, the searched phases `"flat"` and `"fresh"`,
+                and `head="head"`, a head that reads the other units without delay.
 
         Raises:
             PlanError: If there are fewer units than subnetworks, or the options do not fit.

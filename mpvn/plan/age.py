@@ -1,8 +1,7 @@
 """The age of information in a schedule, and how far back its nodes see.
 
-All functions go through the nodes in plan order and use clocks, delays and windows. At any step, a
-node holds the value of its last tick, computed from what its producers held then (or one step
-before, across a boundary). In the steady state, everything repeats with the schedule's period.
+All functions go through the nodes in plan order and use clocks, delays and windows. The rule of
+ages is in `mpvn.plan.flow`. In the steady state, everything repeats with the schedule's period.
 """
 
 import dataclasses
@@ -10,7 +9,10 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from mpvn.graph.data import Node
+from mpvn.plan.flow import Flow
 from mpvn.plan.schedule import Schedule
 
 
@@ -47,27 +49,13 @@ def node_ages(schedule: Schedule) -> list[Ages | None]:
     Feedback edges and memories of recurrent layers do not count: information that comes through
     them is older than information that comes straight from a frame, and its age has no bound.
     """
-    ages: list[Ages | None] = []
-    period = schedule.period  # computed once: it reads all clocks
-    for node in schedule.graph.nodes:
-        newest, oldest = [], []
-        for step in range(period):
-            tick = schedule.clock(node).last(step)
-            arrivals = []
-            for producer in schedule.graph.sources(node):
-                delay = schedule.delay(producer, node)
-                read_at = (tick - delay) % period
-                source = _FRAME if producer is None else ages[producer.index]
-                if source is not None:
-                    new, old = source.newest, source.oldest
-                    arrivals.append(
-                        (delay + new[read_at % len(new)], delay + old[read_at % len(old)])
-                    )
-            if arrivals:
-                newest.append(step - tick + min(new for new, _ in arrivals))
-                oldest.append(step - tick + max(old for _, old in arrivals))
-        ages.append(Ages(tuple(newest), tuple(oldest)) if newest else None)
-    return ages
+    flow = Flow(schedule, list(zip(schedule.node_subnetworks, schedule.node_clocks, strict=True)))
+    newest, oldest = (flow.ages(flow.phases, combine) for combine in (np.minimum, np.maximum))
+    ages = [
+        Ages(tuple(new[0].tolist()), tuple(old[0].tolist()))
+        for new, old in zip(newest, oldest, strict=True)
+    ]
+    return [None if value is None else ages[value] for value in flow.value_of]
 
 
 def output_ages(schedule: Schedule, ages: Sequence[Ages | None]) -> dict[str, Ages]:

@@ -49,8 +49,10 @@ class Plan(Schedule):
         phases: at which steps of its period a node ticks. `"aligned"`: all at phase 0 (the paper;
             the default for one subnetwork). `"chain"`: each subnetwork one step after the
             lower-numbered subnetworks that it reads (the default for several: values wait less, and
-            the cost per step varies less). A sequence: an offset in steps per subnetwork. A
-            mapping: phases by node name; other nodes use the default.
+            the cost per step varies less). `"flat"`: searched, for the least worst step, and of
+            those for the least mean age. `"fresh"`: searched, for the least mean age, and of those
+            for the least worst step. A sequence: an offset in steps per subnetwork. A mapping:
+            phases by node name; other nodes use the default.
         devices: one device string per subnetwork, such as `"/GPU:0"`, or None. The head runs on the
             device of the last subnetwork.
         head: name of the first node, or of the unit, of a fresh head. From there on, in plan order,
@@ -226,6 +228,12 @@ class Plan(Schedule):
         """Ages of the information in each output, by the name of its tensor."""
         return age.output_ages(self, self.node_ages)
 
+    @property
+    def mean_age(self) -> float | None:
+        """Mean age of the outputs along their slowest paths, in steps; None without any frame."""
+        means = [ages.mean for ages in self.ages.values()]
+        return sum(means) / len(means) if means else None
+
     def age_of(self, node: str) -> age.Ages | None:
         """Return the ages of the value of the node named `node`; None if it reads feedback alone.
 
@@ -304,10 +312,12 @@ class Plan(Schedule):
         fastest, slowest = self.information_latency
         latency = str(fastest) if fastest == slowest else f"{fastest} to {slowest}"
         rates = sorted({clock.rate for clock in self.node_clocks})
+        age = "none" if self.mean_age is None else f"{self.mean_age:.1f}"
         return (
             f"{self.graph.model.name} · nodes: {len(self.nodes)} · subnetworks: {self.subnetworks} "
             f"· clock rates: {', '.join(map(str, rates))} · information latency in steps: {latency}"
-            f"\n{self.grid()}"
+            f"\nworst step: {self.worst_step:.2f} of the mean · mean age of the outputs in steps: "
+            f"{age}\n{self.grid()}"
         )
 
     def __repr__(self) -> str:

@@ -4,6 +4,8 @@ One error lists all faults. Each argument is checked even if another one has a f
 with a fault is replaced by a harmless default, so that the others can still be checked.
 """
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +13,16 @@ import tensorflow as tf
 
 from mpvn.graph.data import Graph, Node
 from mpvn.plan.clock import EVERY_STEP, Clock
+from mpvn.plan.cost import multiply_adds
 from mpvn.plan.division import Division
 from mpvn.plan.faults import Faults, PlanError, is_int, is_list
 from mpvn.plan.partition import Rates, auto_rates, chained_offsets, inherited_rates, lowest_rate
+from mpvn.plan.phases import GOALS, searched_clocks
 from mpvn.plan.schedule import Schedule
 from mpvn.plan.units import HEAD_UNIT, units
+
+PHASES = ("aligned", "chain", *GOALS)
+"""The phases that have names; see `Plan`."""
 
 
 def resolve(graph: Graph, **arguments: Any) -> Schedule:
@@ -28,7 +35,7 @@ def resolve(graph: Graph, **arguments: Any) -> Schedule:
     if resolver.faults.messages:
         lines = "\n".join(f"  - {message}." for message in resolver.faults.messages)
         raise PlanError(f"The plan does not fit the model {graph.model.name!r}:\n{lines}")
-    return Schedule(
+    schedule = Schedule(
         graph=graph,
         head=resolver.head,
         devices=resolver.devices,
@@ -36,6 +43,11 @@ def resolve(graph: Graph, **arguments: Any) -> Schedule:
         node_clocks=resolver.node_clocks,
         feedback=resolver.feedback,
     )
+    if resolver.goal is None:
+        return schedule
+    costs = [multiply_adds(graph, node) for node in graph.nodes]
+    clocks = searched_clocks(schedule, costs, resolver.goal)
+    return dataclasses.replace(schedule, node_clocks=clocks)
 
 
 class _Resolver:
@@ -47,6 +59,7 @@ class _Resolver:
         parts: number of subnetworks.
         node_subnetworks: subnetwork of each node; `parts` for the head.
         node_clocks: clock of each node.
+        goal: what the phases are still to be searched for; None if they are known.
         devices: device of each subnetwork.
         feedback: index of the node that each feedback node reads, by the index of the latter.
     """
@@ -86,6 +99,7 @@ class _Resolver:
         self._rates = by_node or self._rates_by_subnetwork(clocks)
         if HEAD_UNIT in starts and not isinstance(clocks, Mapping):
             self._rates = self._with_head_at_frame_rate(starts[HEAD_UNIT])
+        self.goal = GOALS.get(phases) if isinstance(phases, str) else None
         self.node_clocks = self._resolve_clocks(phases)
         self.devices = self._resolve_devices(devices)
         self.feedback = self._resolve_feedback(feedback or {})
@@ -155,9 +169,10 @@ class _Resolver:
             offsets = self._int_list(phases, "phases", "offsets", 0) or offsets
         elif chained:
             offsets = chained_offsets(self._graph, self.node_subnetworks, parts)
-        if not (phases is None or phases in ("aligned", "chain") or not isinstance(phases, str)):
+        if isinstance(phases, str) and phases not in PHASES:
             self.faults.add(
-                f'phases: expected "aligned", "chain", a list or a mapping. Received: {phases!r}'
+                f"phases: expected {', '.join(map(json.dumps, PHASES))}, a list or a mapping. "
+                f"Received: {phases!r}"
             )
         by_name = self._phases_by_name(phases) if isinstance(phases, Mapping) else {}
         clocks = []

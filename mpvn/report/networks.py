@@ -55,6 +55,7 @@ VARIANTS: Mapping[str, list[Options]] = {
 
 OUR_PLANS: tuple[Options, ...] = (
     {"phases": "chain"},
+    {"phases": "flat"},
     {"head": "head"},
     {"phases": "chain", "head": "head"},
 )
@@ -72,7 +73,7 @@ COLUMNS: Mapping[str, Callable[[Plan], str]] = {
     "worst step, M": lambda plan: _millions(max(plan.step_costs)),
     "speed-up": lambda plan: f"{plan.clock_speedup:.2f}",
     "information latency, steps": lambda plan: _span(*plan.information_latency),
-    "mean age, steps": lambda plan: f"{max(ages.mean for ages in plan.ages.values()):.1f}",
+    "mean age, steps": lambda plan: f"{plan.mean_age or 0:.1f}",
     "cached, MB": lambda plan: f"{plan.cached_bytes / 1e6:.2f}" if plan.causal else "offline",
 }
 """Cells of the table, by column."""
@@ -86,13 +87,14 @@ steps after which the clocks repeat: above 1, convolutions or pools have tempora
 clocks* is the mean over the steps of a period, *worst step* the largest of them. *Speed-up* is the
 ratio of the multiply-adds per frame to the mean: the gain from clocks, before any parallelism.
 *Information latency* is the smallest and the largest number of boundaries between the frame and the
-output. *Mean age* is the age of the content of the output on its slowest path. *Cached* is the
+output. *Mean age* is the age of the content of the outputs on their slowest paths. *Cached* is the
 state that one stream keeps between steps, in MB (10^6 bytes). Networks that look into the future,
 by `temporal_padding='symmetric'` or by default, run offline, on whole clips, and in one subnetwork.
 
 - **Plans.** In the papers, the phases of all clocks are 0, and the head is in the last subnetwork.
   Our options are in the column *plan*. With `phases='chain'`, each subnetwork ticks one step after
-  the one that feeds it, so values wait less and the work of a period spreads over its steps. With
+  the one that feeds it, so values wait less and the work of a period spreads over its steps.
+  `phases='flat'` searches for the phases of the least worst step, whatever the age. With
   `head='head'`, the head reads all subnetworks in the same step; it answers sooner, but waits in
   every step for all of them.
 - **Temporal pooling.** Of the networks that *Temporal Shift Module* compares, Inception-I3D pools

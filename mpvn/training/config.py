@@ -159,7 +159,7 @@ def _plan() -> dict[str, Any]:
         "partition": optional(str),  # None: units for published networks, else equal
         "assignment": optional(str),  # name=number,... or a .json file; see mpvn.plan.assignment
         "clocks": optional(str),  # auto; None: those of the model's temporal strides
-        "phases": optional(str),  # aligned or chain; None: aligned for published networks
+        "phases": optional(str),  # aligned, chain, flat, fresh; None: aligned for published ones
         "head": optional(str),  # first node, or unit, of a fresh head; None: no fresh head
     }
 

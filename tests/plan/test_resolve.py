@@ -34,7 +34,10 @@ REJECTED = {
         "'c2' has clock rate 2, below the rate 4 of its inputs.*at least 4",
     ),
     "phase list": ({"subnetworks": 2, "phases": [0]}, "phases: expected a list.*2 subnetworks"),
-    "phase word": ({"phases": "random"}, 'phases: expected "aligned", "chain".*\'random\''),
+    "phase word": (
+        {"phases": "random"},
+        'phases: expected "aligned", "chain", "flat", "fresh", a list.*\'random\'',
+    ),
     "phase name": ({"phases": {"c9": 0}}, "phases: no node is named 'c9'"),
     "phase beyond rate": (
         {"clocks": {"c1": 2}, "phases": {"c1": 2}},
