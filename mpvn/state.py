@@ -74,17 +74,23 @@ def check_shape(name: str, shape: Any, expected: tf.TensorShape, batch_size: int
         expected: its shape by the plan, without a batch size.
         batch_size: number of streams, None if unknown.
     """
-    shape = tf.TensorShape(shape)
-    if not shape.rank or not shape[1:].is_compatible_with(expected[1:]):
+    sizes, wanted = list(shape), expected.as_list()
+    if not sizes or (sizes[1:] != wanted[1:] and not _fits(sizes, wanted)):
         raise ValueError(
             f"Expected {name!r} in the state with shape {tuple(expected)}. "
-            f"Received: {shape}. Create the state with initial_state(batch_size)."
+            f"Received: {tuple(sizes)}. Create the state with initial_state(batch_size)."
         )
-    if shape[0] != batch_size and None not in (shape[0], batch_size):
+    if sizes[0] != batch_size and None not in (sizes[0], batch_size):
         raise ValueError(
-            f"Expected a batch of {shape[0]}, the batch size of the state. Received: a batch "
+            f"Expected a batch of {sizes[0]}, the batch size of the state. Received: a batch "
             f"of {batch_size}. Create the state with initial_state({batch_size})."
         )
+
+
+def _fits(sizes: list[int | None], wanted: list[int | None]) -> bool:
+    """Return whether a shape is the one that is wanted, where both are known."""
+    pairs = zip(sizes, wanted, strict=False)
+    return len(sizes) == len(wanted) and all(a == b or None in (a, b) for a, b in pairs)
 
 
 def check_streams(streams: Any) -> tf.Tensor:

@@ -17,7 +17,7 @@ def everything(start: str = "zeros", **plan: Any) -> VideoNetwork:
     """Build two inputs and outputs, a window, a shift, a memory, feedback, and a norm.
 
     Three subnetworks on clocks 1, 2 and 4 skip over each other. The third one divides by a norm,
-    which no frame has reached at first.
+    which no frame has reached at its first tick.
     """
     image, flow = (keras.Input(shape, name=name) for name, shape in INPUTS.items())
     opinion = keras_layers.Feedback("opinion", (5, 5, 3))(image)
@@ -32,7 +32,7 @@ def everything(start: str = "zeros", **plan: Any) -> VideoNetwork:
     score = layers.Dense(2, name="score")(layers.GlobalAveragePooling2D()(z))
     model = keras.Model({"image": image, "flow": flow}, {"mask": mask, "score": score})
     randomize(model, np.random.default_rng(3))
-    options = {"boundaries": ["second", "third"], "clocks": [1, 2, 4], **plan}
+    options = {"boundaries": ["second", "third"], "clocks": [1, 2, 4], "phases": "aligned", **plan}
     return VideoNetwork(model, Plan(model, **options), start=start)
 
 

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPVN_CACHE", "")  # off
 
 import keras
 import numpy as np

@@ -53,6 +53,7 @@ class CompiledNetwork:
         self._specs = place_specs(plan, runtime.handover)
         self._inputs = [self._specs[now(tensor)] for tensor in plan.graph.inputs]
         self._slots = {slot: self._specs[before(slot)] for slot in plan.histories.specs}
+        self._shapes = {name: tuple(spec.shape[1:]) for name, spec in self._slots.items()}
         self._lock = threading.Lock()
         self._compiled: dict[Any, Compiled] = {}
         steps = range(self._settled + plan.period)
@@ -89,7 +90,8 @@ class CompiledNetwork:
         Raises:
             ValueError: the frame or the state does not fit the network.
         """
-        frames = convert_inputs(self.graph, frame, "frame", self.graph.model.name)
+        name, convert = self.graph.model.name, self._runtime.array
+        frames = convert_inputs(self.graph, frame, "frame", name, convert)
         counter = self._check(state, frames[0].shape[0])
         with self._lock:
             hold = self._runtime.hold
@@ -127,10 +129,14 @@ class CompiledNetwork:
         """Return the step counter of a state; raise ValueError if the state does not fit."""
         check_names(state, {STEP, *self._slots})
         counter = np.asarray(state[STEP])
-        if counter.shape != (batch,):
-            check_shape(STEP, counter.shape, tf.TensorShape([None]), batch)
-        for name, spec in self._slots.items():
-            check_shape(name, state[name].shape, spec.shape, batch)
+        if not np.issubdtype(counter.dtype, np.integer):
+            raise ValueError(
+                f"Invalid {STEP!r} in the state. Expected integers. Received: {counter.dtype}."
+            )
+        check_shape(STEP, counter.shape, tf.TensorShape([None]), batch)
+        for name, shape in self._shapes.items():
+            if np.shape(state[name]) != (batch, *shape):
+                check_shape(name, np.shape(state[name]), self._slots[name].shape, batch)
         return counter
 
     def _run(self, values: list[Value], counter: np.ndarray) -> tuple[list[Value], list[Value]]:

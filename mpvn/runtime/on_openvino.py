@@ -3,18 +3,9 @@
 Values are arrays of `mpvn.runtime.buffers`, which OpenVINO reads and writes in place. A unit runs
 on any number of streams: in pieces of the compiled batch sizes, without a copy, because the rows of
 a piece are contiguous.
-
-OpenVINO reports its use to its maker by the package `openvino-telemetry`. Here it cannot: that
-package is hidden from OpenVINO before it is imported, and models are read by OpenVINO's core, not
-by its converter.
 """
 
-import importlib
-import pathlib
-import sys
-import tempfile
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,31 +14,15 @@ import tensorflow as tf
 from mpvn.plan import Plan
 from mpvn.runtime.buffers import Buffer, Pool
 from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.openvino_models import ModelCompiler, Transform, import_openvino
 from mpvn.runtime.runtime import Run, Runtime
 from mpvn.runtime.specs import place_specs
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """OpenVINO's names of the precisions in which it computes."""
 
-_MISSING = (
-    "The runtime 'openvino' needs the package openvino. Expected openvino to be installed. "
-    "Received: {error}. Install it with pip install 'mpvn[openvino]', or use "
-    "runtime='tensorflow'."
-)
-
-
-def import_openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        return importlib.import_module("openvino")
-    except ImportError as error:
-        raise ImportError(_MISSING.format(error=error)) from error
+_EXACT = ("float32", "bfloat16", "float16", "int32", "int16", "int8", "uint8", "bool")
+"""Dtypes of values that OpenVINO hands over as they are."""
 
 
 class OpenVINORuntime(Runtime):
@@ -58,48 +33,60 @@ class OpenVINORuntime(Runtime):
         precision: one of `PRECISIONS`.
         threads: number of threads; None for all cores.
         batch: the largest number of streams that a unit computes at once.
+        transform: changes the models of units before they are compiled; None for no change.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+        ValueError: the CPU does not compute in that precision, or a value between units has a dtype
+            that OpenVINO does not have.
     """
 
-    def __init__(self, plan: Plan, precision: str, threads: int | None, batch: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        precision: str,
+        threads: int | None,
+        batch: int,
+        transform: Transform | None = None,
+    ) -> None:
         self._ov = import_openvino()
-        self._core = self._ov.Core()
+        self._check_precision(precision)
         self.handover = "bfloat16" if precision == "bfloat16" else None
-        self._specs = place_specs(plan, self.handover)
-        fixed = plan.graph.batch_size
-        self._sizes = [fixed] if fixed else batch_sizes(batch)
-        deepest = max((history.depth for history in plan.histories.all), default=0)
-        self._limit = deepest + 4  # the ticks of a history, the outputs, and a state before them
-        self._owned: dict[int, Buffer] = {}
-        self._pools: dict[tuple, Pool] = {}
-        self._config: dict[str, Any] = {
+        specs = place_specs(plan, self.handover)
+        _check_dtypes(plan)
+        config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": True,
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
         if threads is not None:
-            self._config["INFERENCE_NUM_THREADS"] = threads
+            config["INFERENCE_NUM_THREADS"] = threads
+        self._compiler = ModelCompiler(specs, config, transform)
+        self._specs = specs
+        fixed = plan.graph.batch_size
+        self._sizes = [fixed] if fixed else batch_sizes(batch)
+        deepest = max((history.depth for history in plan.histories.all), default=0)
+        self._limit = deepest + 4  # the ticks of a history, the outputs, and a state before them
+        self._owned: dict[int, Buffer] = {}
+        self._pools: dict[tuple, Pool] = {}
 
     def compile(self, frozen: Frozen) -> Run:
-        model, reads, makes = self._convert(frozen)
-        requests = {}
-        for size in self._sizes:
-            sized = model.clone()
-            entering = zip(reads, frozen.entering, strict=True)
-            sized.reshape({i: [size, *self._specs[place].shape[1:]] for i, place in entering})
-            compiled = self._core.compile_model(
-                self._typed(sized, frozen, reads, makes), "CPU", self._config
-            )
-            requests[size] = compiled.create_infer_request()
-        return _CompiledUnit(self, requests, reads, list(zip(makes, frozen.leaving, strict=True)))
+        models = self._compiler.compile(frozen, self._sizes)
+        requests = {size: model.create_infer_request() for size, model in models.items()}
+        return _CompiledUnit(self, requests, [self._specs[place] for place in frozen.leaving])
+
+    def array(self, value: Any, dtype: str) -> np.ndarray:
+        array, wanted = np.asarray(value), tf.as_dtype(dtype).as_numpy_dtype
+        return array if array.dtype == wanted else array.astype(wanted)
 
     def hold(self, value: Any, spec: tf.TensorSpec) -> Buffer:
         buffer = self._owned.get(id(value))
         if buffer is not None and buffer.view is value:
             return buffer
         array = np.asarray(value)
-        buffer = self._new(("held", spec.name), array.shape, spec.dtype.as_numpy_dtype)
-        np.copyto(buffer.array, array, casting="unsafe")
+        buffer = self._new("held", array.shape, spec.dtype.as_numpy_dtype)
+        np.copyto(buffer.array, array, casting="same_kind")
         return buffer
 
     def show(self, value: Buffer) -> np.ndarray:
@@ -122,14 +109,14 @@ class OpenVINORuntime(Runtime):
         buffer.array[...] = 0
         return buffer
 
-    def place_buffer(self, unit: object, place: Any, rows: int) -> Buffer:
-        """Return a buffer for what `unit` makes at `place`, for some streams."""
-        spec = self._specs[place]
-        return self._new((unit, place), (rows, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
+    def pool(self, rows: int, spec: tf.TensorSpec) -> Pool:
+        """Return a new pool of buffers for values `[rows, ...]`."""
+        dtype = np.dtype(spec.dtype.as_numpy_dtype)
+        return Pool((rows, *spec.shape[1:]), dtype, self.tensor, self._owned, self._limit)
 
     def tensor(self, array: np.ndarray) -> Any:
         """Return OpenVINO's view of a contiguous array."""
-        kind = self._type(array.dtype)
+        kind = self._compiler.type(array.dtype)
         return self._ov.Tensor(array.reshape(-1).view(np.uint8), self._ov.Shape(array.shape), kind)
 
     def pieces(self, rows: int) -> list[tuple[int, int]]:
@@ -141,40 +128,19 @@ class OpenVINORuntime(Runtime):
                 start += size
         return pieces
 
-    def _new(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        key = (key, shape, dtype)
+    def _new(self, use: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
+        key = (use, shape, dtype)
         if key not in self._pools:
             self._pools[key] = Pool(shape, np.dtype(dtype), self.tensor, self._owned, self._limit)
         return self._pools[key].take()
 
-    def _type(self, dtype: np.dtype) -> Any:
-        return self._ov.Type.bf16 if dtype.name == "bfloat16" else self._ov.Type(dtype)
-
-    def _convert(self, frozen: Frozen) -> tuple[Any, list[int], list[int]]:
-        """Return OpenVINO's model of a unit, and which of its inputs and outputs are whose."""
-        function = frozen.function
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "unit.pb"
-            path.write_bytes(function.graph.as_graph_def().SerializeToString(deterministic=True))
-            try:
-                model = self._core.read_model(path)
-            except RuntimeError as error:
-                raise ValueError(_cannot_compile(frozen, error)) from error
-        reads = [_port(model.inputs, tensor.name) for tensor in function.inputs]
-        makes = [_port(model.outputs, tensor.name) for tensor in function.outputs]
-        return model, reads, makes
-
-    def _typed(self, model: Any, frozen: Frozen, reads: list[int], makes: list[int]) -> Any:
-        """Return a model whose inputs and outputs have the dtypes of the places."""
-        prepared = self._ov.preprocess.PrePostProcessor(model)
-        for index, place in zip(reads, frozen.entering, strict=True):
-            prepared.input(index).tensor().set_element_type(self._place_type(place))
-        for index, place in zip(makes, frozen.leaving, strict=True):
-            prepared.output(index).tensor().set_element_type(self._place_type(place))
-        return prepared.build()
-
-    def _place_type(self, place: Any) -> Any:
-        return self._type(np.dtype(self._specs[place].dtype.as_numpy_dtype))
+    def _check_precision(self, precision: str) -> None:
+        capabilities = self._ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bfloat16" and "BF16" not in capabilities:
+            raise ValueError(
+                "This CPU does not compute in bfloat16, so OpenVINO would use float32. Expected "
+                "precision='float32'. Received: precision='bfloat16'."
+            )
 
 
 class _CompiledUnit:
@@ -183,41 +149,33 @@ class _CompiledUnit:
     Args:
         runtime: the runtime, which has the buffers.
         requests: an inference request for each batch size.
-        reads: the model's input of each value that the unit reads.
-        makes: the model's output and the place of each value that it makes.
+        makes: the specs of the values that the unit makes.
     """
 
     def __init__(
-        self,
-        runtime: OpenVINORuntime,
-        requests: dict[int, Any],
-        reads: list[int],
-        makes: list[tuple[int, Any]],
+        self, runtime: OpenVINORuntime, requests: dict[int, Any], makes: list[tf.TensorSpec]
     ) -> None:
         self._runtime = runtime
         self._requests = requests
-        self._reads = reads
         self._makes = makes
+        self._pools: dict[int, list[Pool]] = {}
 
     def __call__(self, values: Sequence[Buffer]) -> list[Buffer]:
         rows = len(values[0].array)
-        results = [self._runtime.place_buffer(id(self), place, rows) for _, place in self._makes]
+        if rows not in self._pools:
+            self._pools[rows] = [self._runtime.pool(rows, spec) for spec in self._makes]
+        results = [pool.take() for pool in self._pools[rows]]
         request = self._requests.get(rows)
         if request is not None:
-            for index, value in zip(self._reads, values, strict=True):
-                request.set_input_tensor(index, value.tensor)
-            for (index, _), result in zip(self._makes, results, strict=True):
-                request.set_output_tensor(index, result.tensor)
-            request.infer()
+            _infer(request, [x.tensor for x in values], [x.tensor for x in results])
             return results
-        tensor = self._runtime.tensor
         for start, size in self._runtime.pieces(rows):
-            request, piece = self._requests[size], slice(start, start + size)
-            for index, value in zip(self._reads, values, strict=True):
-                request.set_input_tensor(index, tensor(value.array[piece]))
-            for (index, _), result in zip(self._makes, results, strict=True):
-                request.set_output_tensor(index, tensor(result.array[piece]))
-            request.infer()
+            piece = slice(start, start + size)
+            reads, makes = (
+                [self._runtime.tensor(buffer.array[piece]) for buffer in buffers]
+                for buffers in (values, results)
+            )
+            _infer(self._requests[size], reads, makes)
         return results
 
 
@@ -226,14 +184,21 @@ def batch_sizes(batch: int) -> list[int]:
     return sorted({1 << power for power in range(batch.bit_length())} | {batch})
 
 
-def _port(ports: Sequence[Any], name: str) -> int:
-    """Return the position of the model's input or output of this name."""
-    return next(index for index, port in enumerate(ports) if name in port.get_names())
+def _infer(request: Any, reads: list[Any], makes: list[Any]) -> None:
+    for index, tensor in enumerate(reads):
+        request.set_input_tensor(index, tensor)
+    for index, tensor in enumerate(makes):
+        request.set_output_tensor(index, tensor)
+    request.infer()
 
 
-def _cannot_compile(frozen: Frozen, error: Exception) -> str:
-    reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    return (
-        f"OpenVINO cannot compile {frozen.unit.name!r} of {frozen.unit.plan.graph.model.name!r}. "
-        f"Expected operations that it has. Received: {reason[:300]}. Use runtime='tensorflow'."
-    )
+def _check_dtypes(plan: Plan) -> None:
+    """Raise ValueError if a value of the frame model has a dtype that OpenVINO does not have."""
+    tensors = [tensor for tensor in plan.graph.tensors if tensor.dtype not in _EXACT]
+    if tensors:
+        raise ValueError(
+            f"OpenVINO cannot compile {plan.graph.model.name!r}: it has no "
+            f"{', '.join(sorted({tensor.dtype for tensor in tensors}))}. Expected values of "
+            f"{', '.join(_EXACT)}. Received: {tensors[0].name!r}, {tensors[0].dtype}. Use "
+            "runtime='tensorflow'."
+        )

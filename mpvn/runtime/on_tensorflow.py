@@ -38,6 +38,9 @@ class TensorFlowRuntime(Runtime):
 
         return run
 
+    def array(self, value: Any, dtype: str) -> tf.Tensor:
+        return tf.cast(value, dtype)
+
     def hold(self, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
         return value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value, spec.dtype)
 

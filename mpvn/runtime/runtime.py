@@ -29,8 +29,16 @@ class Runtime(abc.ABC):
         """Return a function that runs a unit on any number of streams."""
 
     @abc.abstractmethod
+    def array(self, value: Any, dtype: str) -> Any:
+        """Return what a user passed as an array or a tensor."""
+
+    @abc.abstractmethod
     def hold(self, value: Any, spec: tf.TensorSpec) -> Value:
-        """Return a user's array or tensor as a value that no user can change."""
+        """Return a user's array or tensor as a value that no user can change.
+
+        Raises:
+            TypeError: its dtype is of another kind.
+        """
 
     @abc.abstractmethod
     def show(self, value: Value) -> Any:

@@ -1,0 +1,162 @@
+"""OpenVINO models of units: converted, compiled, and kept on disk.
+
+OpenVINO reports its use to its maker by the package `openvino-telemetry`. Here it cannot: that
+package is hidden from OpenVINO before it is imported, and models are read by OpenVINO's core, not
+by its converter.
+"""
+
+import importlib
+import io
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from mpvn.runtime.cache import content_key, read_cached, write_cached
+from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.specs import Specs
+
+_MISSING = (
+    "The runtime 'openvino' needs the package openvino. Expected openvino to be installed. "
+    "Received: {error}. Install it with pip install 'mpvn[openvino]', or use "
+    "runtime='tensorflow'."
+)
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise ImportError(_MISSING.format(error=error)) from error
+
+
+class Transform(Protocol):
+    """Changes the model of a unit before it is compiled, for example by quantization."""
+
+    def key(self, frozen: Frozen) -> str:
+        """Return what the changed model depends on, besides the model: a part of its cache key."""
+
+    def __call__(self, frozen: Frozen, model: Any) -> Any:
+        """Return the changed model, with the same inputs and outputs in the same order."""
+
+
+class ModelCompiler:
+    """Compiles units for the CPU.
+
+    The inputs and outputs of a compiled model are those of the frozen unit, in its order.
+
+    Args:
+        specs: the specs in which units hand over values.
+        config: OpenVINO's settings.
+        transform: changes models before they are compiled; None for no change.
+    """
+
+    def __init__(
+        self, specs: Specs, config: dict[str, Any], transform: Transform | None = None
+    ) -> None:
+        self._ov = import_openvino()
+        self._core = self._ov.Core()
+        self._specs = specs
+        self._config = config
+        self._transform = transform
+
+    def compile(self, frozen: Frozen, sizes: Sequence[int]) -> dict[int, Any]:
+        """Return a compiled model of a unit for each of some batch sizes."""
+        keys = {size: self._key(frozen, size) for size in sizes}
+        compiled = {size: self._load(key) for size, key in keys.items()}
+        if None in compiled.values():
+            model = self._convert(frozen)
+            if self._transform is not None:
+                model = self._transform(frozen, model)
+            for size in (size for size, found in compiled.items() if found is None):
+                sized = self._sized(model, frozen, size)
+                compiled[size] = self._core.compile_model(sized, "CPU", self._config)
+                self._save(keys[size], compiled[size])
+        return compiled
+
+    def type(self, dtype: np.dtype) -> Any:
+        """Return OpenVINO's name of a dtype."""
+        return self._ov.Type.bf16 if dtype.name == "bfloat16" else self._ov.Type(dtype)
+
+    def _convert(self, frozen: Frozen) -> Any:
+        """Return OpenVINO's model of a unit, for any batch size."""
+        function = frozen.function
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "unit.pb"
+            path.write_bytes(function.graph.as_graph_def().SerializeToString())
+            try:
+                model = self._core.read_model(path)
+            except RuntimeError as error:
+                raise ValueError(_cannot_compile(frozen, error)) from error
+        inputs = [_port(model.inputs, tensor.name).node for tensor in function.inputs]
+        outputs = [_port(model.outputs, tensor.name).node for tensor in function.outputs]
+        return self._ov.Model(outputs, inputs)
+
+    def _sized(self, model: Any, frozen: Frozen, size: int) -> Any:
+        """Return a model for one batch size, with inputs and outputs of the dtypes of `specs`."""
+        model = model.clone()
+        shapes = [[size, *self._specs[place].shape[1:]] for place in frozen.entering]
+        model.reshape(dict(enumerate(shapes)))
+        typed = self._ov.preprocess.PrePostProcessor(model)
+        for index, place in enumerate(frozen.entering):
+            typed.input(index).tensor().set_element_type(self._place_type(place))
+        for index, place in enumerate(frozen.leaving):
+            typed.output(index).tensor().set_element_type(self._place_type(place))
+        return typed.build()
+
+    def _place_type(self, place: Any) -> Any:
+        return self.type(np.dtype(self._specs[place].dtype.as_numpy_dtype))
+
+    def _key(self, frozen: Frozen, size: int) -> str:
+        device = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+        specs = [self._specs[place] for place in (*frozen.entering, *frozen.leaving)]
+        settings = (
+            self._ov.__version__,
+            tf.__version__,
+            [self._core.get_property("CPU", name) for name in device],
+            sorted(self._config.items()),
+            [(list(spec.shape[1:]), spec.dtype.name) for spec in specs],
+            size,
+            self._transform.key(frozen) if self._transform else "",
+        )
+        return content_key([frozen.fingerprint, repr(settings)])
+
+    def _load(self, key: str) -> Any:
+        """Return a compiled model from the cache, or None."""
+        content = read_cached(key)
+        try:
+            return content and self._core.import_model(content, "CPU", self._config)
+        except RuntimeError as error:
+            logging.info("A compiled model of the cache cannot be used: %s", error)
+            return None
+
+    def _save(self, key: str, compiled: Any) -> None:
+        stream = io.BytesIO()
+        compiled.export_model(stream)
+        write_cached(key, stream.getvalue())
+
+
+def _port(ports: Sequence[Any], name: str) -> Any:
+    """Return the input or output of a model that has this name."""
+    return next(port for port in ports if name in port.get_names())
+
+
+def _cannot_compile(frozen: Frozen, error: Exception) -> str:
+    reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return (
+        f"OpenVINO cannot compile {frozen.unit.name!r} of {frozen.unit.plan.graph.model.name!r}. "
+        f"Expected operations that it has. Received: {reason[:300]}. Use runtime='tensorflow'."
+    )
