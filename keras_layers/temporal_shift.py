@@ -86,20 +86,21 @@ class TemporalShift(TemporalLayer):
         self.fold = channels // self.divisor
 
     def remember(self, frame):
-        return frame[..., self._forward : self._forward + self.fold]
+        return self._groups(frame)[self.lookahead]
 
     def anticipate(self, frame):
-        return frame[..., : self.fold]
-
-    @property
-    def _forward(self) -> int:
-        """Index of the first channel that moves to the next frame."""
-        return self.fold * self.lookahead
+        return self._groups(frame)[0]
 
     def compute(self, window):
         past, present, *future = window
-        stays = present[..., self._forward + self.fold :]
-        return ops.concatenate([*future, past, stays], axis=-1)
+        _, *stays = self._groups(present)[self.lookahead :]
+        return ops.concatenate([*future, past, *stays], axis=-1)
+
+    def _groups(self, frame):
+        """Return the channels that move backward (symmetric), that move forward, and that stay."""
+        ends = [self.fold * group for group in range(1, 2 + self.lookahead)]
+        groups = ops.split(frame, ends, axis=-1)
+        return groups if groups[-1].shape[-1] else groups[:-1]
 
     def compute_frame_output_shape(self, frame_shape: tuple) -> tuple:
         return frame_shape
