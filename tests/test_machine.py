@@ -3,6 +3,8 @@
 import collections
 import os
 import platform
+import sys
+import types
 
 import keras
 import numpy as np
@@ -25,6 +27,12 @@ def test_versions_are_those_of_the_packages_that_compute() -> None:
     }
     assert f"TensorFlow {tf.__version__}" in machine.versions_text()
     assert machine.environment()["python"] == platform.python_version()
+
+
+def test_the_build_of_a_package_is_not_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = types.SimpleNamespace(__version__="2026.4.1-22982-e213a147257-releases/2026/4")
+    monkeypatch.setitem(sys.modules, "openvino", package)
+    assert machine.versions()["openvino"] == "2026.4.1"
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

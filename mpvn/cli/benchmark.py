@@ -1,9 +1,11 @@
 """`mpvn benchmark`: how fast a network streams on this machine, beside plain Keras."""
 
 import argparse
+import dataclasses
 import itertools
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,12 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import JSON, declare_paths
+from mpvn.cli.runtimes import (
+    add_runtime_options,
+    check_threads,
+    runtime_choice,
+    say_running,
+)
 from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
@@ -18,8 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mpvn.models.loading import LoadedModel
+    from mpvn.network import VideoNetwork
     from mpvn.plan import Plan
-    from mpvn.streaming import TimedStream
+    from mpvn.streaming import RuntimeChoice, TimedStream
     from mpvn.streaming.benchmark import Measured
     from mpvn.streaming.report import StreamReport
 
@@ -27,7 +36,7 @@ EXAMPLES = """\
 mpvn benchmark MobileNetV2
 mpvn benchmark par_densenet --subnetworks 14 --fps 30
 mpvn benchmark runs/finetune_tsm --video walk.mp4 --json speed.json
-mpvn benchmark ResNet50 --subnetworks 4 --clocks auto --batch 4"""
+mpvn benchmark MobileNetV2 --runtime openvino --precision bfloat16 --threads 1 --batch 4"""
 
 FRAMES = 64
 """Number of different frames that are shown, at most: they are in memory, so that none is read."""
@@ -71,6 +80,7 @@ def add_parser(commands: Commands) -> None:
         "network's input)",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
+    add_runtime_options(parser)
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
@@ -83,7 +93,9 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print a table, and write the JSON file."""
     _check(arguments)
-    _check_model(arguments.model)
+    check_threads(arguments)
+    _check_model(arguments)
+    choice = runtime_choice(arguments)
     loaded, plan = load_model_and_plan(arguments)
     from mpvn.machine import machine_text, peak_memory, versions_text
     from mpvn.report.speed import speed_rows
@@ -93,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with as_mistakes():
         frames = _frames(arguments, loaded)
-        streams = _streams(arguments, loaded, plan)
+        streams = _streams(arguments, choice, loaded.network(plan))
     with _Progress() as progress:
         measured = measure(streams, frames, arguments.seconds, progress.show)
     fps = arguments.fps and float(arguments.fps)
@@ -118,14 +130,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise Mistake(f"--batch: expected at least 1. Received: {arguments.batch}.")
 
 
-def _check_model(path: str) -> None:
-    import_tensorflow()
+def _check_model(arguments: argparse.Namespace) -> None:
+    import_tensorflow(arguments.threads)
     from mpvn.prediction.models import is_exported
 
-    if is_exported(path):
+    if is_exported(arguments.model):
         raise Mistake(
-            f"{path}: expected a model, to be run in several ways. Received: a SavedModel, which "
-            "runs in its own way only. Measure it by mpvn stream."
+            f"{arguments.model}: expected a model that is compiled here. Received: a "
+            "SavedModel, which runs as it is. Measure it by mpvn stream."
         )
 
 
@@ -147,15 +159,16 @@ def _frames(arguments: argparse.Namespace, loaded: "LoadedModel") -> "list[np.nd
 
 
 def _streams(
-    arguments: argparse.Namespace, loaded: "LoadedModel", plan: "Plan"
+    arguments: argparse.Namespace, choice: "RuntimeChoice", network: "VideoNetwork"
 ) -> "dict[str, TimedStream]":
     """Return what is measured, by name."""
     from mpvn.streaming import Batch
     from mpvn.streaming.benchmark import PlainKeras
 
-    network = loaded.network(plan)
     network.check_streams()
-    stream = Batch(network, arguments.batch)
+    print(f"compiling {network.name} ...", file=sys.stderr)
+    stream = Batch(network, arguments.batch, **dataclasses.asdict(choice))
+    say_running(network.name, stream.runtime, stream.remark)
     streams: dict[str, TimedStream] = {}
     if arguments.against == "plain":
         streams[PLAIN] = PlainKeras(network.frame_model, arguments.batch)
@@ -169,7 +182,11 @@ class _Progress:
         import tqdm
 
         self._bar = tqdm.tqdm(
-            total=100, desc="measuring", bar_format="{desc}: {percentage:.0f} %|{bar}|", leave=False
+            total=100,
+            desc="measuring",
+            bar_format="{desc}: {percentage:.0f} %|{bar}|",
+            leave=False,
+            disable=None,
         )
         return self
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.mistakes import as_mistakes
+from mpvn.cli.runtimes import RUNTIME_OPTIONS, check_threads, runtime_choice
 from mpvn.cli.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
     Raises:
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
-    import_tensorflow()
+    import_tensorflow(getattr(arguments, "threads", None))
     from mpvn.models import load_frame_model
     from mpvn.models.surgery.operations import operate
     from mpvn.training.run_folder import network_file
@@ -140,19 +141,20 @@ def load_model(arguments: argparse.Namespace) -> "Model":
     Raises:
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
-    import_tensorflow()
+    check_threads(arguments)
+    import_tensorflow(arguments.threads)
     from mpvn.models.applications import application_builders
     from mpvn.prediction.models import ExportedModel, NetworkModel, is_exported
     from mpvn.prediction.scoring import imagenet_names
 
     with as_mistakes():
         if is_exported(arguments.model):
-            options = (*_PLAN_OPTIONS, "size", "weights", "option", "surgery")
+            options = (*_PLAN_OPTIONS, *RUNTIME_OPTIONS, "size", "weights", "option", "surgery")
             given = [f"--{name}" for name in options if getattr(arguments, name)]
             if given:
                 raise ValueError(
-                    f"{arguments.model}: a SavedModel has its plan, weights and size. Expected no "
-                    f"option for them. Received: {', '.join(given)}. Leave them out"
+                    f"{arguments.model}: a SavedModel has its plan, weights, size and runtime. "
+                    f"Expected no option for them. Received: {', '.join(given)}. Leave them out"
                 )
             return ExportedModel(arguments.model, arguments.pixels)
         loaded, plan = load_model_and_plan(arguments)
@@ -160,7 +162,7 @@ def load_model(arguments: argparse.Namespace) -> "Model":
         _warn_of_guessed_pixels(loaded)
         is_image_network = arguments.model.lower() in application_builders()
         names = imagenet_names() if arguments.weights and is_image_network else ()
-        return NetworkModel(loaded, loaded.network(plan), names)
+        return NetworkModel(loaded, loaded.network(plan), names, runtime_choice(arguments))
 
 
 def warn_of_random_weights(loaded: "LoadedModel") -> None:

@@ -12,6 +12,7 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import ROWS, TABLE, VIDEOS, check_paths, declare_paths
+from mpvn.cli.runtimes import add_runtime_options, start_stream
 from mpvn.cli.sources import SOURCE_HELP, add_source_options
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def add_parser(commands: Commands) -> None:
     _add_answers(parser)
     _add_outputs(parser)
     add_source_options(parser)
+    add_runtime_options(parser)
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
@@ -129,6 +131,8 @@ def run(arguments: argparse.Namespace) -> int:
         _check_sources(arguments, sources, annotated)
         model = load_model(arguments)
         _check_model(arguments, model)
+        if model.is_causal:
+            start_stream(model)
         with contextlib.ExitStack() as stack:
             follows = arguments.over_time or any(_may_be_live(each.source) for each in sources)
             outputs = _outputs(arguments, model, annotated, follows, stack)

@@ -12,6 +12,7 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
+from mpvn.cli.runtimes import add_runtime_options, start_stream
 from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source, speed
 from mpvn.files import WriteError
 
@@ -55,6 +56,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     add_source_options(parser)
+    add_runtime_options(parser)
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
@@ -80,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             with as_mistakes():
                 opened = stack.enter_context(open_source(arguments, predictor, arguments.video))
             _say_rate(arguments, opened)
-            _trace(model)
+            start_stream(model)
             takers: list[Taker] = []
             if arguments.output:
                 writer = _writer(arguments.output, opened, stack)
@@ -132,12 +134,6 @@ def _answers(model: "Model", path: str | None) -> Answers | None:
 def _say_rate(arguments: argparse.Namespace, opened: "Opened") -> None:
     if opened.remark:
         print(f"{arguments.model}: {opened.remark}", file=sys.stderr)
-
-
-def _trace(model: "Model") -> None:
-    with as_mistakes():
-        print(f"tracing {model.name} ...", file=sys.stderr)
-        _ = model.stream
 
 
 def _writer(path: str, opened: "Opened", stack: contextlib.ExitStack) -> "VideoWriter":

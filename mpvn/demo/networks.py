@@ -135,6 +135,6 @@ def _network(
 ) -> DemoNetwork:
     """Return the network of `experiment` with the best weights of `run`."""
     load_weights(experiment, run.best)
-    stream = Stream(experiment.network, to_signed)
+    stream = Stream(experiment.network, to_signed, runtime="auto")
     weights = experiment.network.get_weights()
     return DemoNetwork(name, history, experiment, weights, metrics, stream)

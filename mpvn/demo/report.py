@@ -87,6 +87,7 @@ def write_demo_report(
     notes = {
         "streaming against the whole clip": f"largest difference {difference:.1e} of the largest "
         f"output, over {min(COMPARED_FRAMES, len(clip))} frames",
+        "runtime": networks[-1].stream.runtime,
         "machine": machine_text(),
         "versions": versions_text(),
         **{f"plan: {key}": value for key, value in summary(plan).items()},

@@ -34,6 +34,7 @@ def stream_in_turns(networks: Sequence[DemoNetwork], clip: list[np.ndarray]) -> 
     """Stream the clip through all networks and keep their outputs.
 
     The networks take turns, one segment each, so that a busy machine slows all of them alike.
+    Compiled streams have their weights; others take those that their shared network has.
     """
     segments = [clip[start : start + SEGMENT] for start in range(0, len(clip), SEGMENT)]
     with tqdm.tqdm(total=len(networks) * len(clip), desc="streaming", unit="frame") as bar:

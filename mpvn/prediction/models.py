@@ -5,6 +5,7 @@ not know which one it has. A network that looks into the future has clips only.
 """
 
 import abc
+import dataclasses
 import functools
 import json
 import os
@@ -25,6 +26,7 @@ from mpvn.pixels import RANGES
 from mpvn.plan import Plan
 from mpvn.prediction.scoring import Scoring, scoring_of
 from mpvn.streaming import Stream, TimedStream
+from mpvn.streaming.choice import RuntimeChoice
 from mpvn.tasks import Task
 from mpvn.tasks.registry import create_task, task_of
 from mpvn.training.run_folder import network_file
@@ -81,11 +83,17 @@ class NetworkModel(Model):
         loaded: its frame model, and what to feed it.
         network: the network.
         names: names of its outputs, if it does not know them itself.
+        choice: what runs its streams; None for the network itself. Clips run in Keras.
     """
 
     def __init__(
-        self, loaded: LoadedModel, network: VideoNetwork, names: Sequence[str] = ()
+        self,
+        loaded: LoadedModel,
+        network: VideoNetwork,
+        names: Sequence[str] = (),
+        choice: RuntimeChoice | None = None,
     ) -> None:
+        self._choice = choice or RuntimeChoice()
         self._prepare = loaded.prepare
         self._network = network
         self.name = loaded.model.name
@@ -98,7 +106,7 @@ class NetworkModel(Model):
         self.is_causal = network.plan.causal
 
     def new_stream(self) -> TimedStream:
-        return Stream(self._network, self._prepare)
+        return Stream(self._network, self._prepare, **dataclasses.asdict(self._choice))
 
     @functools.cached_property
     def _run(self) -> Any:
@@ -218,7 +226,11 @@ def is_exported(path: object) -> bool:
     return os.path.isfile(os.path.join(str(path), "saved_model.pb"))
 
 
-def open_model(network: "Model | keras.Model | str | os.PathLike[str]", pixels: str = "") -> Model:
+def open_model(
+    network: "Model | keras.Model | str | os.PathLike[str]",
+    pixels: str = "",
+    choice: RuntimeChoice | None = None,
+) -> Model:
     """Return what computes the outputs of a network.
 
     Args:
@@ -226,22 +238,30 @@ def open_model(network: "Model | keras.Model | str | os.PathLike[str]", pixels: 
             of the folder of a run, or of a SavedModel that `network.export` wrote; or the name of a
             network, as in `mpvn.models.load_frame_model`.
         pixels: range of the pixels; by default, the one that the network expects.
+        choice: what runs its streams. By default, what is usually fastest for a network from a
+            path or by name, and the network itself for one in memory, whose weights may change.
 
     Raises:
-        ValueError: there is no such network, or it does not read frames of one size.
+        ValueError: there is no such network, it does not read frames of one size, or there is a
+            choice for what has made one: a SavedModel, or a model that is open.
     """
-    if isinstance(network, Model):
-        return network
+    if isinstance(network, Model) or is_exported(network):
+        if choice is not None:
+            raise ValueError(
+                f"{network}: expected no choice of a runtime: a SavedModel and an open model have "
+                f"theirs. Received: {choice}. Leave it out"
+            )
+        return network if isinstance(network, Model) else ExportedModel(network, pixels)
     if isinstance(network, VideoNetwork):
-        return NetworkModel(LoadedModel.of(network, pixels), network)
+        loaded = LoadedModel.of(network, pixels)
+        return NetworkModel(loaded, network, choice=choice)
     if isinstance(network, keras.Model):
         loaded = LoadedModel(network, RANGES[pixels or "0..255"])
-    elif is_exported(network):
-        return ExportedModel(network, pixels)
     else:
         loaded = load_frame_model(network_file(network), pixels=pixels)
+        choice = choice or RuntimeChoice("auto")
     plan = loaded.plan or Plan(loaded.model, **loaded.plan_defaults)
-    return NetworkModel(loaded, loaded.network(plan))
+    return NetworkModel(loaded, loaded.network(plan), choice=choice)
 
 
 def _read_json(folder: pathlib.Path, name: str) -> Any:

@@ -21,6 +21,7 @@ from mpvn.prediction.opened import (
     pieces,
     takes_clips,
 )
+from mpvn.streaming.choice import RuntimeChoice
 from mpvn.tasks.classes import ClassTask
 from mpvn.tasks.keypoints import Keypoints
 
@@ -88,6 +89,9 @@ def predict(
     window: float = 0.0,
     fps: float | Fraction | None = None,
     pictures: bool = False,
+    runtime: str | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
     **options: Any,
 ) -> Iterator[Prediction]:
     """Yield what a network says about a source, frame by frame, as it comes.
@@ -106,17 +110,23 @@ def predict(
         window: seconds over which `shares` are averaged; 0: each step alone.
         fps: frames per second, in place of those of the training.
         pictures: whether predictions have a `view`. A list of many of them needs much memory.
+        runtime, precision, threads: what runs the steps; see `RuntimeChoice`. By default a network
+            from a file runs by `"auto"`, and one in memory by itself.
         **options: further arguments of `VideoReader`, such as `strict` and `live`.
 
     Raises:
-        ValueError: the network cannot be loaded, or cannot answer about this kind of source.
+        ValueError: the network cannot be loaded or run so, or cannot answer about this kind of
+            source.
         VideoError: the source cannot be read; while iterating, too.
 
     Example:
         >>> for prediction in mpvn.predict("runs/actions", "walk.mp4"):
         ...     print(prediction.seconds, prediction.top(3))
     """
-    predictor = Predictor(open_model(network), window, pictures)
+    choice = None
+    if (runtime, precision, threads) != (None, "float32", None):
+        choice = RuntimeChoice(runtime or "auto", precision, threads)
+    predictor = Predictor(open_model(network, choice=choice), window, pictures)
     with predictor.open(source, over_time=over_time, fps=fps, **options) as opened:
         yield from predictor.predict(opened)
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
+from mpvn.runtime import CompiledNetwork
+from mpvn.streaming.choice import RuntimeChoice
 from mpvn.streaming.statistics import StreamStatistics
 
 
@@ -25,6 +27,7 @@ class TimedStream(abc.ABC):
             step of a period; empty if it is not known.
         state_bytes: bytes that are kept from one step to the next, for one stream.
         runtime: what runs the steps, as text.
+        remark: why that is not what is usually faster; empty if there is nothing to say.
     """
 
     streams: int = 1
@@ -32,6 +35,7 @@ class TimedStream(abc.ABC):
     oldest: tuple[int, ...] = ()
     state_bytes: int = 0
     runtime: str = ""
+    remark: str = ""
 
     def __init__(self) -> None:
         self.statistics = StreamStatistics()
@@ -94,18 +98,32 @@ class Batch(TimedStream):
     Its frames are `[B, ...]`, as the network takes them, and its outputs have the batch axis.
 
     Args:
-        network: a causal `VideoNetwork` with one input, or a compiled one.
+        network: a causal `VideoNetwork` with one input.
         streams: number of streams.
+        runtime, precision, threads: what runs the steps; see `RuntimeChoice`. Compiled runtimes
+            have the weights of the network at this moment.
+
+    Raises:
+        ImportError: the runtime is not installed.
+        ValueError: the runtime cannot run the network.
     """
 
-    def __init__(self, network: VideoNetwork, streams: int = 1) -> None:
+    def __init__(
+        self,
+        network: VideoNetwork,
+        streams: int = 1,
+        *,
+        runtime: str = "network",
+        precision: str = "float32",
+        threads: int | None = None,
+    ) -> None:
         super().__init__()
-        self._network = network
         self.streams = streams
-        self.runtime = "TensorFlow"
+        choice = RuntimeChoice(runtime, precision, threads)
+        self._network, self.runtime, self.remark = choice.run(network, streams)
         self.period = network.plan.period
         self.oldest = _oldest(network.plan)
-        warm_up(network, streams)
+        warm_up(self._network, streams)
         self.restart()
         self.state_bytes = sum(np.asarray(x).nbytes for x in self._state.values()) // streams
 
@@ -121,14 +139,18 @@ class Stream(Batch):
     """One stream through a network.
 
     Args:
-        network: a causal `VideoNetwork` with one input, or a compiled one.
+        network: a causal `VideoNetwork` with one input.
         prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
+        **running: `runtime`, `precision` and `threads`; see `Batch`.
     """
 
     def __init__(
-        self, network: VideoNetwork, prepare: Callable[[np.ndarray], np.ndarray] | None = None
+        self,
+        network: VideoNetwork,
+        prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+        **running: Any,
     ) -> None:
-        super().__init__(network)
+        super().__init__(network, **running)
         self._prepare = prepare or (lambda frame: frame)
 
     def run_step(self, frame: np.ndarray) -> Any:
@@ -136,12 +158,13 @@ class Stream(Batch):
         return keras.tree.map_structure(lambda value: value[0], outputs)
 
 
-def warm_up(network: VideoNetwork, batch_size: int = 1) -> None:
-    """Run a period of zero frames from a new state, to trace every pattern of clocks."""
+def warm_up(network: VideoNetwork | CompiledNetwork, batch_size: int = 1) -> None:
+    """Run zero frames from a new state, until every kind of step has run once."""
     state = network.initial_state(batch_size)
     tensors = [network.graph.tensors[index] for index in network.graph.inputs]
     frames = [np.zeros((batch_size, *tensor.shape), tensor.dtype) for tensor in tensors]
-    for _ in range(network.plan.period):
+    first = 1 + network.plan.settled_step  # steps unlike later ones, also if the start is primed
+    for _ in range(first + network.plan.period):
         _, state = network.step(frames, state)
 
 

@@ -42,6 +42,29 @@ def test_stream_prints_statistics_and_writes_an_annotated_video(
         assert (annotated.height, annotated.width) == (64, 96)  # The video, not the crop.
 
 
+@pytest.mark.parametrize("runtime", ["network", "tensorflow"])
+def test_a_line_says_what_runs_the_network(
+    runtime: str, model: pathlib.Path, video: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mpvn("stream", video, "--model", model, "--runtime", runtime, "--frames", 2) == 0
+    printed, name = capsys.readouterr(), "TensorFlow" + ", compiled" * (runtime != "network")
+    assert f"small runs by {name}, " in printed.err
+    assert f"frames/s ({name}, " in printed.out
+
+
+def test_a_saved_model_has_its_runtime(
+    video: pathlib.Path, model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mpvn("export", model, tmp_path / "served") == 0
+    assert mpvn("stream", video, "--model", tmp_path / "served", "--frames", 2) == 0
+    printed = capsys.readouterr()
+    assert "served runs by TensorFlow, a SavedModel" in printed.err
+    assert "age of information" not in printed.out  # not known of a SavedModel
+    given = ["--runtime", "openvino", "--threads", 1]
+    message = "Expected no option for them. Received: --runtime, --threads"
+    assert_mistake(message, "stream", video, "--model", tmp_path / "served", *given)
+
+
 def test_rates_may_be_fractions() -> None:
     assert rate("30000/1001") == Fraction(30_000, 1001)
     assert (rate("25"), rate("29.97")) == (25, 29.97)

@@ -93,6 +93,18 @@ def test_networks_files_runs_and_exports_answer_as_the_evaluation(
         assert times[0] == times[1]  # Of the frames that answers are about, 3 steps before.
 
 
+def test_answers_are_the_same_whatever_computes_them(videos: pathlib.Path, run: RunFolder) -> None:
+    video = videos / "jump" / "jump.mkv"
+    first, *others = (
+        np.stack([step.scores for step in mpvn.predict(run.path, video, runtime=runtime)])
+        for runtime in ("network", "tensorflow", None)
+    )
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-5 * abs(first).max())
+    with pytest.raises(ValueError, match="expected no choice"):
+        next(mpvn.predict(open_model(run.path), video, runtime="tensorflow"))
+
+
 def test_a_prediction_is_about_the_frame_of_its_time(videos: pathlib.Path, run: RunFolder) -> None:
     video = videos / "jump" / "jump.mkv"
     model = open_model(run.path)
