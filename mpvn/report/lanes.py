@@ -27,3 +27,13 @@ def ticking(plan: Plan, nodes: Sequence[Node], step: int) -> list[Node]:
 def work(plan: Plan, nodes: Sequence[Node]) -> int:
     """Return the multiply-adds of one tick of each node."""
     return sum(plan.node_costs[node.index] for node in nodes)
+
+
+def newest_frame(plan: Plan, nodes: Sequence[Node], step: int) -> int | None:
+    """Return the newest frame that the last of `nodes` has seen at `step`, without feedback.
+
+    It is negative for the zeros before the first frame, and None if the nodes read feedback alone.
+    """
+    ages = [plan.node_ages[node.index] for node in nodes]
+    newest = [age.newest for age in ages if age is not None]
+    return step - newest[-1][step % plan.period] if newest else None

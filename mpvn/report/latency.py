@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpvn.report import svg
+from mpvn.report.scales import round_numbers
 from mpvn.report.theme import category
 from mpvn.report.wording import milliseconds, shortened
 
@@ -71,7 +72,7 @@ def latency_figure(runs: Mapping[str, Sequence[float]]) -> str:
 
     unit = "ms" if scale.low == 0 else "ms, log"
     svg.text(figure, _LEFT - 8, 14, unit, "soft", "end", svg.SMALL)
-    for tick in _round_numbers(longest - 1, 8):
+    for tick in round_numbers(longest - 1, 8):
         x = _LEFT + _WIDTH * (tick + 0.5) / longest
         svg.text(figure, x, bottom + 18, round(tick), "soft", "middle", svg.SMALL)
     group = _group_size(longest)
@@ -103,7 +104,7 @@ def _choose_scale(runs: Sequence[np.ndarray]) -> _Scale:
     usual = max(_usual_maximum(run) for run in runs)
     shown = 1.25 * usual if high > 2 * usual > 0 else 1.04 * high
     if low <= 0 or shown <= _LOG_FROM * min(float(np.median(run)) for run in runs):
-        return _Scale(0.0, shown, _round_numbers(shown, 4))
+        return _Scale(0.0, shown, round_numbers(shown, 4))
     decades = [10.0**power for power in range(-9, 12)]
     ladder = [decade * factor for decade in decades for factor in (1, 2, 5)]
     below = max((step for step in ladder if step <= low), default=low)
@@ -118,15 +119,6 @@ def _usual_maximum(run: np.ndarray) -> float:
     """Return the slowest step without the slowest one in a hundred (at least one)."""
     dropped = min(1 + len(run) // 100, len(run) - 1)
     return float(np.sort(run)[-1 - dropped])
-
-
-def _round_numbers(high: float, max_count: int) -> list[float]:
-    """Return at most about `max_count` round numbers from 0 to `high`."""
-    if high <= 0:
-        return [0.0]
-    power = 10.0 ** math.floor(math.log10(high / max_count))
-    unit = next(power * m for m in (1, 2, 5, 10) if high / (power * m) <= max_count)
-    return [unit * number for number in range(int(high / unit + 1e-9) + 1)]
 
 
 def _group_size(steps: int) -> int:

@@ -4,11 +4,13 @@
     program    the order of their calls                     mixture   ... for streams of other ages
     compiled   the scheduler, with the methods of a network
     runtime    what a runtime does: on_tensorflow, on_openvino (with buffers)
+    record     what really ran, and when
 
 `VideoNetwork.compile_inference` compiles a network.
 """
 
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.create import compile_network
+from mpvn.runtime.record import Event, record
 
-__all__ = ["CompiledNetwork", "compile_network"]
+__all__ = ["CompiledNetwork", "Event", "compile_network", "record"]

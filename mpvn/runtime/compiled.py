@@ -6,7 +6,9 @@
 This is the only scheduler; runtimes differ in how they run a unit.
 """
 
+import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,9 @@ from mpvn.runtime.runtime import Runtime, Value
 from mpvn.runtime.specs import place_specs
 from mpvn.runtime.unit import divide
 from mpvn.state import STEP, check_names, check_shape, check_streams, common_step, earliest_alike
+
+StepObserver = Callable[[np.ndarray], contextlib.AbstractContextManager]
+"""Observes a step: takes the numbers of the streams' steps, and returns a context around it."""
 
 
 class CompiledNetwork:
@@ -42,11 +47,14 @@ class CompiledNetwork:
         plan: the plan.
         observer: if it is not None, it is called in place of each unit, with the unit, its
             function, and the values that it reads; it returns the function's results.
+        step_observer: if it is not None, it is called at the beginning of each step, with the
+            numbers of the streams' steps, int64 `[B]`; it returns a context manager for the step.
     """
 
     def __init__(self, plan: Plan, start: str, runtime: Runtime, division: str) -> None:
         self.plan = plan
         self.observer: Observer | None = None
+        self.step_observer: StepObserver | None = None
         self._runtime = runtime
         self._settled = 1 if start == "primed" else plan.settled_step
         self._units_at = divide(plan, start, division)
@@ -93,7 +101,7 @@ class CompiledNetwork:
         name, convert = self.graph.model.name, self._runtime.array
         frames = convert_inputs(self.graph, frame, "frame", name, convert)
         counter = self._check(state, frames[0].shape[0])
-        with self._lock:
+        with self._lock, self._observe(counter):
             hold = self._runtime.hold
             values = [hold(x, spec) for x, spec in zip(frames, self._inputs, strict=True)]
             values += [hold(state[name], spec) for name, spec in self._slots.items()]
@@ -124,6 +132,10 @@ class CompiledNetwork:
                 slot, zeros = runtime.hold(state[name], spec), runtime.zeros(len(rows), spec)
                 after[name] = runtime.show(runtime.scatter(slot, rows, zeros))
         return {STEP: np.where(restarted, 0, counter), **after}
+
+    def _observe(self, counter: np.ndarray) -> contextlib.AbstractContextManager:
+        observer = self.step_observer
+        return contextlib.nullcontext() if observer is None else observer(counter)
 
     def _check(self, state: dict[str, Any], batch: int) -> np.ndarray:
         """Return the step counter of a state; raise ValueError if the state does not fit."""
