@@ -50,7 +50,8 @@ def node_ages(schedule: Schedule) -> list[Ages | None]:
     them is older than information that comes straight from a frame, and its age has no bound.
     """
     flow = Flow(schedule, list(zip(schedule.node_subnetworks, schedule.node_clocks, strict=True)))
-    newest, oldest = (flow.ages(flow.phases, combine) for combine in (np.minimum, np.maximum))
+    waits = flow.waits(flow.phases)
+    newest, oldest = (flow.ages(waits, combine) for combine in (np.minimum, np.maximum))
     ages = [
         Ages(tuple(new[0].tolist()), tuple(old[0].tolist()))
         for new, old in zip(newest, oldest, strict=True)

@@ -1,8 +1,12 @@
-"""Counts multiply-adds from weights and shapes: of a node, and of the steps of a schedule."""
+"""What the nodes of a model and the steps of a schedule cost.
+
+The cost of a node is one number. Partitions, phases, grids and figures use it, whatever it is:
+multiply-adds, counted from weights and shapes, or measured time (`mpvn.runtime.profile`).
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import keras
 
@@ -19,6 +23,76 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv2D,
     TemporalConv3D,
 )
+
+
+class Unit(NamedTuple):
+    """The unit of costs.
+
+    Attributes:
+        name: what is counted.
+        million: how to write a million of it after a number.
+    """
+
+    name: str
+    million: str
+
+    def text(self, cost: float) -> str:
+        """Return a cost as text."""
+        return f"{cost / 1e6:,.1f} {self.million}"
+
+
+TIME = Unit("measured time", "ms")
+"""Nanoseconds."""
+
+
+@runtime_checkable
+class Costs(Protocol):
+    """What nodes cost, in ints, so that equal costs are equal.
+
+    Attributes:
+        unit: the unit.
+        of_step: what each step costs besides its nodes.
+    """
+
+    unit: Unit
+    of_step: int
+
+    def of_nodes(self, graph: Graph) -> tuple[int, ...]:
+        """Return the cost of one tick of each node, for one stream, in plan order.
+
+        Raises:
+            ValueError: the costs are those of another model.
+        """
+
+
+class _MultiplyAdds:
+    """Costs in multiply-adds."""
+
+    unit = Unit("multiply-adds", "M multiply-adds")
+    of_step = 0
+
+    def of_nodes(self, graph: Graph) -> tuple[int, ...]:
+        return tuple(multiply_adds(graph, node) for node in graph.nodes)
+
+
+MULTIPLY_ADDS = _MultiplyAdds()
+"""Costs that need no measurement."""
+
+
+def check_costs(costs: Costs | None) -> Costs:
+    """Return the costs that an argument means: None are multiply-adds.
+
+    Raises:
+        TypeError: they are no costs.
+    """
+    if costs is None:
+        return MULTIPLY_ADDS
+    if not isinstance(costs, Costs):
+        raise TypeError(
+            "Invalid costs of a plan. Expected None or an mpvn.runtime.Profile. "
+            f"Received: {costs!r}."
+        )
+    return costs
 
 
 def multiply_adds(graph: Graph, node: Node) -> int:
@@ -72,11 +146,11 @@ def _positions(layer, output: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def costs_by_step(schedule: Schedule, node_costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Return the multiply-adds `[period][subnetworks]`; the head counts with the last subnetwork.
+    """Return the costs `[period][subnetworks]`; the head counts with the last subnetwork.
 
     Args:
         schedule: the schedule.
-        node_costs: multiply-adds of one tick of each node, in plan order.
+        node_costs: cost of one tick of each node, in plan order.
     """
     rows = [[0] * schedule.subnetworks for _ in range(schedule.period)]
     for node, cost in zip(schedule.graph.nodes, node_costs, strict=True):
@@ -87,10 +161,10 @@ def costs_by_step(schedule: Schedule, node_costs: Sequence[int]) -> tuple[tuple[
 
 
 def cost_of_clip(step_costs: Sequence[int], frames: int) -> int:
-    """Return the multiply-adds of the first `frames` steps.
+    """Return the cost of the first `frames` steps.
 
     Args:
-        step_costs: multiply-adds of each step of a period.
+        step_costs: cost of each step of a period.
         frames: number of steps.
     """
     periods, rest = divmod(frames, len(step_costs))

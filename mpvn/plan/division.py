@@ -1,6 +1,6 @@
 """Which node runs in which subnetwork: resolves the arguments of a plan that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,7 +8,6 @@ import keras
 from mpvn.graph.data import Graph
 from mpvn.graph.opaque import REMEDY
 from mpvn.plan.assignment import BRANCHES, assigned, by_branch, nodes_named
-from mpvn.plan.cost import multiply_adds
 from mpvn.plan.faults import Faults, is_int, is_list
 from mpvn.plan.partition import PARTITIONS, Rates, balanced_starts, equal_starts
 from mpvn.plan.units import units
@@ -21,13 +20,21 @@ class Division:
         graph: the nodes.
         body: number of nodes before the head.
         faults: where faults are added.
+        node_costs: returns the cost of one tick of each node.
     """
 
-    def __init__(self, graph: Graph, body: int, faults: Faults) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        body: int,
+        faults: Faults,
+        node_costs: Callable[[], Sequence[int]],
+    ) -> None:
         self._graph = graph
         self._body = body
         self._names = dict.fromkeys(graph.names[:body])
         self._faults = faults
+        self._node_costs = node_costs
 
     def subnetworks(
         self, subnetworks: Any, partition: Any, ways: Mapping[str, Any], rates: Rates | None
@@ -117,9 +124,8 @@ class Division:
             return [0]
         if partition == "balanced":
             rates = rates or (1,) * body
-            nodes = self._graph.nodes[:body]
-            costs = [multiply_adds(self._graph, node) / rates[node.index] for node in nodes]
-            return balanced_starts(costs, subnetworks)
+            costs = zip(self._node_costs()[:body], rates[:body], strict=True)
+            return balanced_starts([cost / rate for cost, rate in costs], subnetworks)
         return equal_starts(body, subnetworks)
 
     def _starts_by_unit(self, subnetworks: int) -> list[int]:

@@ -83,41 +83,48 @@ class Flow:
         """Number of values."""
         return len(self._values)
 
-    def ages(self, phases: np.ndarray, combine: Callable = np.maximum) -> list[np.ndarray]:
-        """Return the ages of the values at each step of a period, int `[K, period]` each.
+    def waits(self, phases: np.ndarray) -> np.ndarray:
+        """Return the steps since the last tick of each group, int `[K, groups, period]`.
 
         Args:
             phases: int `[K, groups]`, for K schedules.
-            combine: `np.maximum` for the slowest paths, `np.minimum` for the fastest.
         """
         steps = np.arange(self.period)
-        waits = self._waits(phases)
-        ages = [np.zeros((len(phases), self.period), np.int64)]
+        return (steps - phases[:, :, None]) % np.array(self.rates)[:, None]
+
+    def ages(self, waits: np.ndarray, combine: Callable = np.maximum) -> list[np.ndarray]:
+        """Return the ages of the values at each step of a period, int `[K, period]` each.
+
+        Args:
+            waits: from `waits`.
+            combine: `np.maximum` for the slowest paths, `np.minimum` for the fastest.
+        """
+        count, _, length = waits.shape
+        steps = np.arange(length)
+        read_at = [steps - waits - delay for delay in (0, 1)]
+        for index in read_at:
+            index += length * (index < 0)  # a period later, all is the same
+            index += np.arange(count)[:, None, None] * length  # in `[K * period]`
+        ages = [np.zeros((count, length), np.int64)]
         for group, reads in self._values:
-            read_at = {delay: (steps - waits[:, group] - delay) % self.period for delay in (0, 1)}
             arrivals = [
-                delay + np.take_along_axis(ages[value], read_at[delay], axis=1)
-                for value, delay in reads
+                delay + ages[value].take(read_at[delay][:, group]) for value, delay in reads
             ]
             ages.append(waits[:, group] + functools.reduce(combine, arrivals))
         return ages
 
-    def output_ages(self, phases: np.ndarray) -> np.ndarray:
+    def output_ages(self, waits: np.ndarray) -> np.ndarray:
         """Return the sum of the ages of all outputs over a period, on slowest paths: int `[K]`."""
-        ages = self.ages(phases)
-        return sum((ages[value].sum(axis=1) for value in self.outputs), np.zeros(len(phases), int))
+        ages = self.ages(waits)
+        return sum((ages[value].sum(axis=1) for value in self.outputs), np.zeros(len(waits), int))
 
-    def step_costs(self, phases: np.ndarray, node_costs: Sequence[int]) -> np.ndarray:
-        """Return the cost of each step, `[K, period]`.
+    def step_costs(self, waits: np.ndarray, node_costs: Sequence[int]) -> np.ndarray:
+        """Return the cost of each step, int `[K, period]`.
 
         Args:
-            phases: int `[K, groups]`, for K schedules.
+            waits: from `waits`.
             node_costs: cost of one tick of each node, in plan order.
         """
         costs = np.zeros(len(self.rates), np.int64)
         np.add.at(costs, self.group_of, node_costs)
-        return np.einsum("kgt,g->kt", self._waits(phases) == 0, costs)
-
-    def _waits(self, phases: np.ndarray) -> np.ndarray:
-        """Return the steps since the last tick of each group, int `[K, groups, period]`."""
-        return (np.arange(self.period) - phases[:, :, None]) % np.array(self.rates)[:, None]
+        return np.einsum("kgt,g->kt", waits == 0, costs)

@@ -11,12 +11,12 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 def draw_grid(schedule: Schedule, node_costs: Sequence[int]) -> str:
     """Return the grid, one line per step.
 
-    A cell shows the share of its subnetwork's multiply-adds that runs at that step, in eighths of a
-    block; a dot means that no node of the subnetwork ticks.
+    A cell shows the share of its subnetwork's costs that runs at that step, in eighths of a block;
+    a dot means that no node of the subnetwork ticks.
 
     Args:
         schedule: the schedule.
-        node_costs: multiply-adds of one tick of each node, in plan order.
+        node_costs: cost of one tick of each node, in plan order.
     """
     subnetworks = range(schedule.subnetworks)
     full = [0] * schedule.subnetworks

@@ -5,7 +5,9 @@ Pure functions over a `Graph`. `mpvn.plan.resolve` calls them and checks the res
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 
@@ -78,24 +80,55 @@ def lowest_rate(graph: Graph, node: Node, rates: Sequence[int]) -> int:
     return min(rates[producer.index] for producer in forward or producers)
 
 
-def auto_rates(graph: Graph) -> Rates:
+class AutoClocks(NamedTuple):
+    """Clocks that follow from the model; see `auto_rates`.
+
+    Attributes:
+        most: the highest rate, before `every`; None for any.
+        every: factor of all rates: of the frames, the model sees one in so many.
+    """
+
+    most: int | None = None
+    every: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "AutoClocks | None":
+        """Return what text such as `auto`, `auto:4` and `2*auto:4` means; None for other text."""
+        found = re.fullmatch(r"(?:([1-9]\d*)\*)?auto(?::([1-9]\d*))?", text)
+        if not found:
+            return None
+        every, most = found.groups()
+        return cls(int(most) if most else None, int(every or 1))
+
+    def __str__(self) -> str:
+        factor = f"{self.every}*" if self.every > 1 else ""
+        return f"{factor}auto{f':{self.most}' if self.most else ''}"
+
+
+def auto_rates(graph: Graph, clocks: AutoClocks) -> Rates:
     """Return rates that follow from the model.
 
     If the model has temporal strides, they set the rates. Otherwise the rate doubles with each
     halving of the spatial resolution after the first one, which is the stem's: 2, 4, 8, 16 for maps
     of 56, 28, 14 and 7 pixels from frames of 224, as in Par-DenseNet. A model that is one node
     keeps the rate of its inputs: its resolution says nothing about the layers inside.
+
+    Args:
+        graph: the nodes.
+        clocks: the highest rate, and the factor of all rates.
     """
-    if any(node.temporal_stride > 1 for node in graph.nodes):
-        return inherited_rates(graph, lambda node, inherited: None)
+    strided = any(node.temporal_stride > 1 for node in graph.nodes)
     full = max((_extent(graph.tensors[t].shape) for t in graph.inputs), default=1)
 
     def by_resolution(node: Node, inherited: int) -> int | None:
-        extent = _extent(graph.tensors[node.outputs[0]].shape)
-        if extent <= 1 or node.feedback_source or isinstance(node.operation, keras.Model):
+        if node.feedback_source or node.temporal_stride > 1:
             return None
+        extent = _extent(graph.tensors[node.outputs[0]].shape)
+        if strided or extent <= 1 or isinstance(node.operation, keras.Model):
+            return max(inherited, clocks.every)
         halvings = round(math.log2(max(full / extent, 1.0)))
-        return max(inherited, 2 ** max(0, halvings - 1))
+        rate = 2 ** max(0, halvings - 1)
+        return max(inherited, clocks.every * min(rate, clocks.most or rate))
 
     return inherited_rates(graph, by_resolution)
 

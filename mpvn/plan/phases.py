@@ -31,14 +31,20 @@ GOALS: dict[str, Goal] = {
 }
 """The goals that have names."""
 
+
+def within(bound: int) -> Goal:
+    """Return the goal to be fresh, with no worst step above `bound`."""
+    return lambda worst, ages: (np.maximum(worst, bound), ages, worst)
+
+
 _WORK = 10**8
 """Ages of a value and waits of a group at a step that a search may compute: a second or two."""
 
 _ALL = 2**17
 """Phases that are tried if these are all."""
 
-_BATCH = 2**16
-"""Steps of all schedules that are compared at once: a bound on memory."""
+_BATCH = 2**13
+"""Steps of all schedules that are computed at once: their arrays fit in the caches."""
 
 _STARTS = 32
 """Phases from which a search descends at the same time."""
@@ -47,20 +53,25 @@ _KICKED = 2
 """Groups that get random phases before the next descent."""
 
 
-def searched_clocks(schedule: Schedule, node_costs: Sequence[int], goal: Goal) -> tuple[Clock, ...]:
+def searched_clocks(
+    schedule: Schedule, node_costs: Sequence[int], goal: Goal, effort: float = 1
+) -> tuple[Clock, ...]:
     """Return the clock of each node of `schedule`, with the best phases that were found.
 
     Args:
         schedule: where nodes run, and their rates; its phases do not count.
         node_costs: cost of one tick of each node, in plan order.
         goal: one of `GOALS`, or another one.
+        effort: share of the usual work.
     """
     keys = zip(schedule.node_subnetworks, schedule.node_clocks, strict=True)
     flow = Flow(schedule, [(subnetwork, clock.rate) for subnetwork, clock in keys])
     offsets = chained_offsets(schedule.graph, schedule.node_subnetworks, schedule.subnetworks)
     columns = [schedule.column(schedule.graph.nodes[first]) for first in flow.first]
     chained = np.array(offsets)[columns] % flow.rates
-    phases = _Search(flow, node_costs, goal).best(np.stack([np.zeros_like(chained), chained]))
+    phases = _Search(flow, node_costs, goal, effort).best(
+        np.stack([np.zeros_like(chained), chained])
+    )
     return tuple(Clock(flow.rates[group], phases[group]) for group in flow.group_of)
 
 
@@ -69,16 +80,17 @@ class _Search:
 
     Args:
         flow: the groups, and how information gets to the outputs.
-        node_costs, goal: as in `searched_clocks`.
+        node_costs, goal, effort: as in `searched_clocks`.
     """
 
-    def __init__(self, flow: Flow, node_costs: Sequence[int], goal: Goal) -> None:
+    def __init__(self, flow: Flow, node_costs: Sequence[int], goal: Goal, effort: float) -> None:
         self._flow = flow
         self._node_costs = node_costs
         self._goal = goal
         self._rates = np.array(flow.rates)
         self._random = random.Random(0)
-        self._candidates_left = _WORK // (flow.period * (flow.size + len(flow.rates)))
+        of_one = flow.period * (flow.size + len(flow.rates))
+        self._candidates_left = int(_WORK * effort) // of_one
 
     def best(self, starts: np.ndarray) -> list[int]:
         """Return the best phases that were found, of each group.
@@ -132,11 +144,16 @@ class _Search:
         rows = phases.reshape(-1, phases.shape[-1])
         self._candidates_left -= len(rows)
         batches = np.array_split(rows, -(-len(rows) * self._flow.period // _BATCH))
-        worst = [self._flow.step_costs(each, self._node_costs).max(axis=1) for each in batches]
-        ages = [self._flow.output_ages(each) for each in batches]
-        order = np.lexsort(self._goal(np.concatenate(worst), np.concatenate(ages))[::-1])
+        worst, ages = map(np.concatenate, zip(*map(self._score, batches), strict=True))
+        order = np.lexsort(self._goal(worst, ages)[::-1])  # the last key counts most
         ranks = np.argsort(order).reshape(phases.shape[:2])
         return phases[np.arange(len(phases)), ranks.argmin(axis=1)]
+
+    def _score(self, phases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cost of the worst step, and the ages of the outputs, of each schedule."""
+        waits = self._flow.waits(phases)
+        costs = self._flow.step_costs(waits, self._node_costs)
+        return costs.max(axis=1), self._flow.output_ages(waits)
 
     def _earliest(self, phases: np.ndarray) -> list[int]:
         """Return the same phases from a later start on, so that the first groups tick first."""

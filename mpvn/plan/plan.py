@@ -4,6 +4,7 @@ A plan is the only description of a schedule. Executors, cost figures, drawings 
 `mpvn.plan.schedule` states the semantics.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,11 @@ import tensorflow as tf
 
 from mpvn.graph.reading import read_graph
 from mpvn.plan import age
-from mpvn.plan.cost import costs_by_step, multiply_adds
+from mpvn.plan.cost import MULTIPLY_ADDS, Costs, Unit, check_costs, costs_by_step
 from mpvn.plan.domain import is_defined_at_zeros
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
+from mpvn.plan.rate import search_for_rate
 from mpvn.plan.resolve import resolve
 from mpvn.plan.saved import plan_config, restore
 from mpvn.plan.schedule import Schedule
@@ -32,20 +34,21 @@ class Plan(Schedule):
         boundaries: names of the nodes at which subnetworks 1, 2, ... begin, instead of
             `subnetworks`.
         partition: how to divide the model into `subnetworks`. `"equal"`: the same number of nodes
-            each. `"balanced"`: minimize the multiply-adds per step of the most expensive
-            subnetwork. `"units"`: the same number of units each, where nodes named `unit.part` form
-            a unit (the published networks use such names, and the papers divide them so).
-            `"branches"`: a subnetwork for each branch, as many as there are.
+            each. `"balanced"`: minimize the cost per step of the most expensive subnetwork.
+            `"units"`: the same number of units each, where nodes named `unit.part` form a unit (the
+            published networks use such names, and the papers divide them so). `"branches"`: a
+            subnetwork for each branch, as many as there are.
         assignment: subnetworks by name, instead of `subnetworks`: of nodes, of units, or of all
             nodes whose names begin so, such as `{"mixed_3b.b1": 1}`; the longest name counts. Other
             nodes are in the highest subnetwork of those that they read, or in 0. Subnetworks need
             not be runs of nodes: the value of any other subnetwork arrives one step late, whatever
             the order.
         clocks: when nodes compute. None: at every step, except for temporal strides of the model.
-            `"auto"`: see `mpvn.plan.partition.auto_rates`. A sequence: one rate per subnetwork. A
-            mapping: rates by node name; other nodes inherit the smallest rate of their inputs,
-            times their temporal stride. Except in a mapping, nodes of the unit `head` that read
-            other subnetworks tick at every step.
+            `"auto"`: slower where maps are smaller, see `mpvn.plan.partition.auto_rates`;
+            `"auto:4"`: so, but no rate above 4; `"2*auto:4"`: twice these rates. A sequence: one
+            rate per subnetwork. A mapping: rates by node name; other nodes inherit the smallest
+            rate of their inputs, times their temporal stride. Except in a mapping, nodes of the
+            unit `head` that read other subnetworks tick at every step.
         phases: at which steps of its period a node ticks. `"aligned"`: all at phase 0 (the paper;
             the default for one subnetwork). `"chain"`: each subnetwork one step after the
             lower-numbered subnetworks that it reads (the default for several: values wait less, and
@@ -55,6 +58,8 @@ class Plan(Schedule):
             phases by node name; other nodes use the default.
         devices: one device string per subnetwork, such as `"/GPU:0"`, or None. The head runs on the
             device of the last subnetwork.
+        costs: what nodes cost, for `"balanced"` partitions, for searched phases and for the figures
+            of the plan. None: multiply-adds. An `mpvn.runtime.Profile`: measured times.
         head: name of the first node, or of the unit, of a fresh head. From there on, in plan order,
             nodes tick at every step and read without delay, so the outputs are fresher, but every
             step waits for all subnetworks and then for the head. Default: none; the last nodes
@@ -90,9 +95,11 @@ class Plan(Schedule):
         phases: None | str | Sequence[int] | Mapping[str, int] = None,
         devices: Sequence[str] | None = None,
         head: str | None = None,
+        costs: Costs | None = None,
     ) -> None:
         schedule = resolve(
             read_graph(model),
+            check_costs(costs),
             subnetworks=subnetworks,
             boundaries=boundaries,
             partition=partition,
@@ -103,6 +110,39 @@ class Plan(Schedule):
             head=head,
         )
         super().__init__(**vars(schedule))
+        vars(self)["_cost_source"] = check_costs(costs)
+
+    @classmethod
+    def for_rate(
+        cls,
+        model: keras.Model,
+        fps: float,
+        latency: int | None = None,
+        *,
+        profile: Costs | Sequence[Costs],
+        **arguments: Any,
+    ) -> "Plan":
+        """Return the plan whose every step takes no longer than one frame, and that is freshest.
+
+        Tries numbers of subnetworks, clocks and phases. Slow clocks change what the network
+        computes, so they are tried only if the model's own are not fast enough.
+
+        Args:
+            model: as in `Plan`.
+            fps: frames per second.
+            latency: boundaries between a frame and the outputs, at most; None for any number.
+            profile: how long the nodes of the model take, from `mpvn.runtime.measure_profile`; or
+                a list of profiles, one for each way to run the model, the preferred first. That of
+                the plan is its `cost_source`.
+            **arguments: arguments of `Plan` that are not searched, such as `subnetworks=4`.
+                Subnetworks are balanced unless it is said how to divide the model.
+
+        Raises:
+            PlanError: there is no such plan. The message says what would make it possible.
+        """
+        profiles = [profile] if isinstance(profile, Costs) else list(profile)
+        choice = search_for_rate(read_graph(model), fps, latency, profiles, arguments)
+        return cls._of(choice.schedule, choice.way.costs)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"A plan cannot be changed. Received: {name!r}. Create another Plan.")
@@ -119,8 +159,28 @@ class Plan(Schedule):
         """
         return self.from_config(model, self.get_config())
 
+    def with_costs(self, costs: Costs | None = None) -> "Plan":
+        """Return the same plan with other figures of cost.
+
+        Args:
+            costs: as in `Plan`; None for multiply-adds.
+
+        Raises:
+            ValueError: the costs are those of another model.
+        """
+        return self._of(self, check_costs(costs))
+
+    @classmethod
+    def _of(cls, schedule: Schedule, costs: Costs = MULTIPLY_ADDS) -> "Plan":
+        """Return a plan from a schedule."""
+        plan = cls.__new__(cls)
+        names = [field.name for field in dataclasses.fields(Schedule)]
+        Schedule.__init__(plan, **{name: getattr(schedule, name) for name in names})
+        vars(plan)["_cost_source"] = costs
+        return plan
+
     def get_config(self) -> dict[str, Any]:
-        """Return the plan as plain data, without names; see `mpvn.plan.saved`."""
+        """Return the plan as plain data, without names and costs; see `mpvn.plan.saved`."""
         return plan_config(self)
 
     @classmethod
@@ -140,9 +200,7 @@ class Plan(Schedule):
         schedule = restore(read_graph(model), config)
         for index, source in schedule.feedback.items():
             schedule.graph.nodes[index].operation.source = schedule.nodes[source]
-        plan = cls.__new__(cls)
-        Schedule.__init__(plan, **vars(schedule))
-        return plan
+        return cls._of(schedule)
 
     def __reduce__(self) -> tuple:
         return self.from_config, (self.graph.model, self.get_config())
@@ -252,19 +310,29 @@ class Plan(Schedule):
 
     # --- cost -------------------------------------------------------------------------------
 
+    @property
+    def cost_source(self) -> Costs:
+        """What costs are: `mpvn.plan.cost.MULTIPLY_ADDS`, or an `mpvn.runtime.Profile`."""
+        return vars(self)["_cost_source"]
+
+    @property
+    def cost_unit(self) -> Unit:
+        """The unit of all costs: multiply-adds, or nanoseconds of measured time."""
+        return self.cost_source.unit
+
     @functools.cached_property
     def node_costs(self) -> tuple[int, ...]:
-        """Multiply-adds of one tick of each node, for one stream, in plan order."""
-        return tuple(multiply_adds(self.graph, node) for node in self.graph.nodes)
+        """Cost of one tick of each node, for one stream, in plan order."""
+        return self.cost_source.of_nodes(self.graph)
 
     @functools.cached_property
     def costs(self) -> tuple[tuple[int, ...], ...]:
-        """Multiply-adds `[period][subnetworks]`; the head counts with the last subnetwork."""
+        """Costs `[period][subnetworks]`; the head counts with the last subnetwork."""
         return costs_by_step(self, self.node_costs)
 
     @property
     def step_costs(self) -> tuple[int, ...]:
-        """Multiply-adds of each step of a period."""
+        """Cost of the nodes of each step of a period."""
         return tuple(sum(row) for row in self.costs)
 
     @property
@@ -275,7 +343,7 @@ class Plan(Schedule):
 
     @property
     def clock_speedup(self) -> float:
-        """Multiply-adds without clocks over multiply-adds with them."""
+        """Costs without clocks over costs with them."""
         total = sum(self.step_costs)
         return sum(self.node_costs) * self.period / total if total else 1.0
 
@@ -286,13 +354,13 @@ class Plan(Schedule):
 
     @property
     def balance_bound(self) -> float:
-        """Largest subnetwork's share of the multiply-adds; its inverse bounds parallel speedup."""
+        """Largest subnetwork's share of the costs; its inverse bounds parallel speedup."""
         totals = [sum(column) for column in zip(*self.costs, strict=True)]
         return max(totals) / sum(totals) if sum(totals) else 1.0
 
     @property
     def unread_share(self) -> float:
-        """Share of the multiply-adds whose result is never read.
+        """Share of the costs whose result is never read.
 
         Such a value is replaced before a slower reader ticks. Traced functions skip most of this
         work, so a network may run faster than `clock_speedup` predicts.
@@ -313,11 +381,12 @@ class Plan(Schedule):
         latency = str(fastest) if fastest == slowest else f"{fastest} to {slowest}"
         rates = sorted({clock.rate for clock in self.node_clocks})
         age = "none" if self.mean_age is None else f"{self.mean_age:.1f}"
+        worst = self.cost_unit.text(max(self.step_costs))
         return (
             f"{self.graph.model.name} · nodes: {len(self.nodes)} · subnetworks: {self.subnetworks} "
             f"· clock rates: {', '.join(map(str, rates))} · information latency in steps: {latency}"
-            f"\nworst step: {self.worst_step:.2f} of the mean · mean age of the outputs in steps: "
-            f"{age}\n{self.grid()}"
+            f"\nworst step: {worst}, {self.worst_step:.2f} of the mean · mean age of the outputs "
+            f"in steps: {age}\n{self.grid()}"
         )
 
     def __repr__(self) -> str:

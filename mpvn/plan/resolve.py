@@ -5,18 +5,26 @@ with a fault is replaced by a harmless default, so that the others can still be 
 """
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from mpvn.graph.data import Graph, Node
 from mpvn.plan.clock import EVERY_STEP, Clock
-from mpvn.plan.cost import multiply_adds
+from mpvn.plan.cost import MULTIPLY_ADDS, Costs
 from mpvn.plan.division import Division
 from mpvn.plan.faults import Faults, PlanError, is_int, is_list
-from mpvn.plan.partition import Rates, auto_rates, chained_offsets, inherited_rates, lowest_rate
+from mpvn.plan.partition import (
+    AutoClocks,
+    Rates,
+    auto_rates,
+    chained_offsets,
+    inherited_rates,
+    lowest_rate,
+)
 from mpvn.plan.phases import GOALS, searched_clocks
 from mpvn.plan.schedule import Schedule
 from mpvn.plan.units import HEAD_UNIT, units
@@ -25,13 +33,14 @@ PHASES = ("aligned", "chain", *GOALS)
 """The phases that have names; see `Plan`."""
 
 
-def resolve(graph: Graph, **arguments: Any) -> Schedule:
+def resolve(graph: Graph, costs: Costs = MULTIPLY_ADDS, **arguments: Any) -> Schedule:
     """Return the schedule of `graph` that the arguments of a `Plan` describe.
 
     Raises:
         PlanError: an argument does not fit the graph.
     """
-    resolver = _Resolver(graph, **arguments)
+    node_costs = functools.cache(lambda: costs.of_nodes(graph))
+    resolver = _Resolver(graph, node_costs, **arguments)
     if resolver.faults.messages:
         lines = "\n".join(f"  - {message}." for message in resolver.faults.messages)
         raise PlanError(f"The plan does not fit the model {graph.model.name!r}:\n{lines}")
@@ -45,8 +54,7 @@ def resolve(graph: Graph, **arguments: Any) -> Schedule:
     )
     if resolver.goal is None:
         return schedule
-    costs = [multiply_adds(graph, node) for node in graph.nodes]
-    clocks = searched_clocks(schedule, costs, resolver.goal)
+    clocks = searched_clocks(schedule, node_costs(), resolver.goal)
     return dataclasses.replace(schedule, node_clocks=clocks)
 
 
@@ -67,6 +75,7 @@ class _Resolver:
     def __init__(
         self,
         graph: Graph,
+        node_costs: Callable[[], Sequence[int]],
         *,
         subnetworks: Any = None,
         boundaries: Any = None,
@@ -88,7 +97,7 @@ class _Resolver:
         head_start = None if head is None else self.faults.index_of(head, "head")
         self._body = len(graph.nodes) if head_start is None else head_start
         by_node = self._rates_by_node(clocks)
-        division = Division(graph, self._body, self.faults)
+        division = Division(graph, self._body, self.faults, node_costs)
         ways = {"boundaries": boundaries, "assignment": assignment}
         body = division.subnetworks(subnetworks, partition, ways, by_node)
         self.parts = max(1, len(set(body)))
@@ -114,8 +123,9 @@ class _Resolver:
         """Return rates that do not depend on the boundaries; None if `clocks` is a list."""
         if is_list(clocks):
             return None
-        if isinstance(clocks, str) and clocks == "auto":
-            return auto_rates(self._graph)
+        auto = AutoClocks.parse(clocks) if isinstance(clocks, str) else None
+        if auto:
+            return auto_rates(self._graph, auto)
         rates: dict[str, int] = {}
         if isinstance(clocks, Mapping):
             for name, rate in clocks.items():
@@ -127,7 +137,8 @@ class _Resolver:
                     rates[name] = rate
         elif clocks is not None:
             self.faults.add(
-                f'clocks: expected None, "auto", a list or a mapping. Received: {clocks!r}'
+                f'clocks: expected None, "auto", "auto:4" or the like, a list or a mapping. '
+                f"Received: {clocks!r}"
             )
         return inherited_rates(self._graph, lambda node, _: rates.get(node.name))
 

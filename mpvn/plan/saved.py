@@ -36,7 +36,7 @@ def plan_config(schedule: Schedule) -> dict[str, Any]:
         "phases": [clock.phase for clock in schedule.node_clocks],
         "feedback": [list(pair) for pair in schedule.feedback.items()],
         "devices": list(schedule.devices) if any(schedule.devices) else None,
-        "fingerprint": [_describe(schedule.graph, node) for node in schedule.graph.nodes],
+        "fingerprint": [describe(schedule.graph, node) for node in schedule.graph.nodes],
     }
 
 
@@ -90,7 +90,7 @@ def _check_lists(config: Mapping[str, Any]) -> None:
 
 def _check_fingerprint(graph: Graph, expected: list[str]) -> None:
     """Raise PlanError if the structure of `graph` is not the `expected` one."""
-    received = [_describe(graph, node) for node in graph.nodes]
+    received = [describe(graph, node) for node in graph.nodes]
     if received == expected:
         return
     pairs = zip(expected, graph.nodes, received, strict=False)
@@ -107,7 +107,7 @@ def _check_fingerprint(graph: Graph, expected: list[str]) -> None:
     )
 
 
-def _describe(graph: Graph, node: Node) -> str:
+def describe(graph: Graph, node: Node) -> str:
     """Return what `node` is and what it reads, such as `Add(0, 3)` for the nodes 0 and 3."""
     read = ", ".join(_source(graph, tensor) for tensor in node.inputs)
     return f"{'+'.join(type(call.operation).__name__ for call in node.calls)}({read})"

@@ -28,7 +28,9 @@ class Cost(NamedTuple):
     @classmethod
     def of_clip(cls, plan: Plan, frames: int) -> "Cost":
         """Return the cost of a clip, from the first step on, with the clocks of `plan`."""
-        return cls(cost_of_clip(plan.step_costs, frames), plan.graph.model.count_params())
+        return cls(
+            cost_of_clip(plan.with_costs().step_costs, frames), plan.graph.model.count_params()
+        )
 
     @classmethod
     def of_views(cls, experiment: Experiment) -> "Cost":

@@ -8,8 +8,7 @@ def summary(plan: Plan) -> dict[str, str]:
     """Return the names and values of a plan's properties."""
     fastest, slowest = plan.information_latency
     field = plan.receptive_field
-    total = sum(plan.node_costs)
-    steps = plan.step_costs
+    steps, unit = plan.step_costs, plan.cost_unit
     properties = {
         "subnetworks": str(plan.subnetworks),
         "period": count(plan.period, "step"),
@@ -22,13 +21,13 @@ def summary(plan: Plan) -> dict[str, str]:
         "temporal receptive field": f"unbounded ({'feedback' if plan.has_feedback else 'memory'})"
         if field is None
         else count(field, "frame"),
-        "multiply-adds, without clocks": f"{total / 1e6:,.1f} M per frame",
-        "multiply-adds, with clocks": f"{sum(steps) / len(steps) / 1e6:,.1f} M per frame (mean)",
-        "speed-up from clocks": f"{plan.clock_speedup:.2f} in multiply-adds, "
+        f"{unit.name}, without clocks": f"{unit.text(sum(plan.node_costs))} per frame",
+        f"{unit.name}, with clocks": f"{unit.text(sum(steps) / len(steps))} per frame (mean)",
+        "speed-up from clocks": f"{plan.clock_speedup:.2f} in {unit.name}, "
         f"{plan.execution_speedup:.2f} in executed nodes",
-        "unread work": f"{100 * plan.unread_share:.0f} % of the multiply-adds, on values replaced "
+        "unread work": f"{100 * plan.unread_share:.0f} % of the {unit.name}, on values replaced "
         "before any node reads them",
-        "worst step": f"{plan.worst_step:.2f} of the mean",
+        "worst step": f"{unit.text(max(steps))}, {plan.worst_step:.2f} of the mean",
         "balance bound": f"largest subnetwork {100 * plan.balance_bound:.0f} % of the work: "
         f"at most {1 / plan.balance_bound:.2f} times faster in parallel",
         "kept between steps": f"{plan.cached_bytes / 1e6:,.2f} MB per stream",

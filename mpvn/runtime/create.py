@@ -21,17 +21,27 @@ def compile_network(
     units: str | None = None,
 ) -> CompiledNetwork:
     """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
+    _check("units", units, (None, *DIVISIONS))
+    library = create_runtime(plan, runtime, precision, threads, batch)
+    division = units or ("pattern" if runtime == "tensorflow" else "block")
+    return CompiledNetwork(plan, start, library, division)
+
+
+def create_runtime(
+    plan: Plan,
+    runtime: str = "tensorflow",
+    precision: str = "float32",
+    threads: int | None = None,
+    batch: int = 1,
+) -> Runtime:
+    """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
     _check("runtime", runtime, RUNTIMES)
     _check("precision", precision, PRECISIONS)
-    _check("units", units, (None, *DIVISIONS))
     _check_positive("threads", threads, "or None")
     _check_positive("batch", batch)
-    library: Runtime
     if runtime == "tensorflow":
-        library, division = TensorFlowRuntime(threads), units or "pattern"
-    else:
-        library, division = OpenVINORuntime(plan, precision, threads, batch), units or "block"
-    return CompiledNetwork(plan, start, library, division)
+        return TensorFlowRuntime(threads)
+    return OpenVINORuntime(plan, precision, threads, batch)
 
 
 def _check(name: str, value: object, known: tuple) -> None:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from measured_times import MS, Times
 from small_models import causal, chain, looping, skipping
 
 import keras_layers
@@ -105,3 +106,35 @@ def test_the_grid_shows_which_share_of_a_subnetwork_runs() -> None:
         "   0   █   100 %",
         "   1   ▁    14 %",
     ]
+
+
+def test_measured_times_take_the_place_of_multiply_adds() -> None:
+    """The last node has most multiply-adds and takes the least time."""
+    model = chain(2, 4, 4)
+    times = Times((6, 3, 1))
+    counted = Plan(model, 2, partition="balanced")
+    measured = Plan(model, 2, partition="balanced", costs=times)
+    assert (counted.boundaries, measured.boundaries) == (("c2",), ("c1",))
+    assert (counted.cost_unit.name, measured.cost_unit.name) == ("multiply-adds", "measured time")
+    assert measured.node_costs == (6_000_000, 3_000_000, 1_000_000)
+    assert measured.balance_bound == pytest.approx(0.6)
+    assert "worst step: 10.0 ms, 1.00 of the mean" in str(measured)
+
+
+def test_phases_are_searched_by_the_costs_of_the_plan() -> None:
+    """By time, c0 and c2 take turns with c1; by multiply-adds, c0 and c1 do with c2."""
+    options = {"clocks": [2, 2, 2], "phases": "flat"}
+    counted = Plan(chain(2, 4, 4), 3, **options)
+    measured = Plan(chain(2, 4, 4), 3, **options, costs=Times((5, 9, 4)))
+    assert sorted(counted.step_costs) == [768, 1024]
+    assert sorted(measured.step_costs) == [9 * MS, 9 * MS]
+
+
+def test_costs_do_not_belong_to_the_schedule() -> None:
+    plan = Plan(chain(2, 2), 2, costs=Times((1, 2)))
+    assert plan == Plan(chain(2, 2), 2)
+    assert plan.with_costs().node_costs == (256, 256)
+    assert plan.with_costs(Times((3, 4))).node_costs == (3 * MS, 4 * MS)
+    assert Plan.from_config(plan.graph.model, plan.get_config()).node_costs == (256, 256)
+    with pytest.raises(TypeError, match="Invalid costs of a plan.*Received: 3"):
+        Plan(chain(2, 2), costs=3)

@@ -29,6 +29,24 @@ def test_automatic_rates_double_with_each_halving_after_the_first() -> None:
     assert [clock.rate for clock in plan.clock_of.values()] == [1, 2, 4, 4, 4, 4]
 
 
+@pytest.mark.parametrize(
+    ("clocks", "rates"),
+    [
+        ("auto:2", [1, 2, 2, 2, 2, 2]),
+        ("auto:1", [1, 1, 1, 1, 1, 1]),
+        ("3*auto", [3, 6, 12, 12, 12, 12]),
+        ("2*auto:2", [2, 4, 4, 4, 4, 4]),
+    ],
+)
+def test_automatic_rates_have_a_limit_and_a_factor(clocks: str, rates: list[int]) -> None:
+    x = frame = keras.Input((16, 16, 1))
+    for index in range(4):
+        x = layers.Conv2D(1, 1, strides=2, name=f"c{index}")(x)
+    dense = layers.Dense(1, name="dense")(layers.Flatten(name="flat")(x))
+    plan = Plan(keras.Model(frame, dense), clocks=clocks)
+    assert [clock.rate for clock in plan.clock_of.values()] == rates
+
+
 def test_phases_by_name_override_the_default() -> None:
     plan = Plan(chain(2, 2, 2), 3, clocks=[1, 2, 4], phases={"c2": 3})
     assert list(plan.clock_of.values()) == [Clock(1, 0), Clock(2, 1), Clock(4, 3)]
@@ -191,5 +209,6 @@ def test_a_printed_plan_shows_its_latency_and_its_grid() -> None:
     plan = Plan(chain(2, 2), 2, clocks=[1, 2])
     assert str(plan) == (
         "chain · nodes: 2 · subnetworks: 2 · clock rates: 1, 2 · information latency in steps: 1\n"
-        "worst step: 1.33 of the mean · mean age of the outputs in steps: 1.5\n" + plan.grid()
+        "worst step: 0.0 M multiply-adds, 1.33 of the mean · mean age of the outputs in steps: "
+        "1.5\n" + plan.grid()
     )
