@@ -40,7 +40,7 @@ def create_runtime(
     _check_positive("threads", threads, "or None")
     _check_positive("batch", batch)
     if runtime == "tensorflow":
-        return TensorFlowRuntime(threads)
+        return TensorFlowRuntime(precision, threads)
     return OpenVINORuntime(plan, precision, threads, batch)
 
 

@@ -14,7 +14,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_layers.pure_call import DiscardedUpdates
 from mpvn.executors.run import Place
-from mpvn.runtime.cache import content_key
+from mpvn.runtime.graphs import fingerprint, import_function
 from mpvn.runtime.specs import Specs, place_specs
 from mpvn.runtime.unit import Unit
 
@@ -41,18 +41,8 @@ class Frozen:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A hash of what the function computes: operations and constants, not their names."""
-        digests = {tensor.op: f"input {i}" for i, tensor in enumerate(self.function.inputs)}
-        for operation in self.function.graph.get_operations():  # inputs come before their readers
-            if operation not in digests:
-                attributes = operation.node_def.attr
-                own = (name for name in sorted(attributes) if not name.startswith("_"))
-                parts = [x for n in own for x in (n, _bytes(attributes[n]))]
-                reads = (f"{digests[x.op]}:{x.value_index}" for x in operation.inputs)
-                digests[operation] = content_key([operation.type, *parts, *reads])
-        results = (f"{digests[x.op]}:{x.value_index}" for x in self.function.outputs)
-        library = self.function.graph.as_graph_def().library
-        return content_key([*results, _bytes(library)])
+        """A hash of what the function computes."""
+        return fingerprint(self.function)
 
 
 def freeze(unit: Unit, handover: Specs) -> Frozen:
@@ -96,33 +86,12 @@ def freeze(unit: Unit, handover: Specs) -> Frozen:
             f"Cannot compile {unit.plan.graph.model.name!r}: {unit.name!r} reads something that is "
             "neither a tensor nor a variable, such as a lookup table. Use network.step."
         )
-    names = zip(unit.entering, constant.inputs, strict=True)
-    used = {place: tensor.op.name for place, tensor in names if tensor.consumers()}
-    function = _function(constant, list(used.values()), [native[place] for place in used])
-    return Frozen(unit, function, tuple(used), tuple(leaving), same)
-
-
-def _function(constant: Any, names: list[str], specs: list[tf.TensorSpec]) -> Any:
-    """Return a function without variables as a new function of its inputs of these names.
-
-    Grappler folds batch norm into convolutions in the new function, but not in the given one.
-    """
-    definition = constant.graph.as_graph_def()
-    inputs = {tensor.op.name for tensor in constant.inputs}
-    nodes = [node for node in definition.node if node.name not in inputs]
-    del definition.node[:]
-    definition.node.extend(nodes)
-    results = [tensor.name for tensor in constant.outputs]
-
-    def run(*tensors: tf.Tensor) -> list[tf.Tensor]:
-        given = dict(zip(names, tensors, strict=True))
-        return tf.graph_util.import_graph_def(definition, given, results, name="unit")
-
-    return tf.function(run, autograph=False, input_signature=specs).get_concrete_function()
-
-
-def _bytes(message: Any) -> bytes:
-    return message.SerializeToString(deterministic=True)
+    inputs = {x.op.name: place for x, place in zip(constant.inputs, unit.entering, strict=True)}
+    used = {x.op.name: native[inputs[x.op.name]] for x in constant.inputs if x.consumers()}
+    function = import_function(
+        constant.graph.as_graph_def(), used, [*inputs], [x.name for x in constant.outputs]
+    )
+    return Frozen(unit, function, tuple(inputs[name] for name in used), tuple(leaving), same)
 
 
 class _Updates(DiscardedUpdates):

@@ -14,8 +14,13 @@ import tensorflow as tf
 from mpvn.plan import Plan
 from mpvn.runtime.buffers import Buffer, Pool
 from mpvn.runtime.freeze import Frozen
-from mpvn.runtime.openvino_models import ModelCompiler, Transform, import_openvino
-from mpvn.runtime.runtime import Run, Runtime
+from mpvn.runtime.openvino_models import (
+    ModelCompiler,
+    Transform,
+    computes_in_bfloat16,
+    import_openvino,
+)
+from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
 from mpvn.runtime.specs import place_specs
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
@@ -50,7 +55,8 @@ class OpenVINORuntime(Runtime):
         transform: Transform | None = None,
     ) -> None:
         self._ov = import_openvino()
-        self._check_precision(precision)
+        if precision == "bfloat16" and not computes_in_bfloat16():
+            raise ValueError(NO_BFLOAT16.format(runtime="OpenVINO"))
         self.handover = "bfloat16" if precision == "bfloat16" else None
         specs = place_specs(plan, self.handover)
         _check_dtypes(plan)
@@ -134,14 +140,6 @@ class OpenVINORuntime(Runtime):
             self._pools[key] = Pool(shape, np.dtype(dtype), self.tensor, self._owned, self._limit)
         return self._pools[key].take()
 
-    def _check_precision(self, precision: str) -> None:
-        capabilities = self._ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bfloat16" and "BF16" not in capabilities:
-            raise ValueError(
-                "This CPU does not compute in bfloat16, so OpenVINO would use float32. Expected "
-                "precision='float32'. Received: precision='bfloat16'."
-            )
-
 
 class _CompiledUnit:
     """Runs a unit.
@@ -161,7 +159,7 @@ class _CompiledUnit:
         self._pools: dict[int, list[Pool]] = {}
 
     def __call__(self, values: Sequence[Buffer]) -> list[Buffer]:
-        rows = len(values[0].array)
+        rows = len(values[0].array) if values else min(self._requests)
         if rows not in self._pools:
             self._pools[rows] = [self._runtime.pool(rows, spec) for spec in self._makes]
         results = [pool.take() for pool in self._pools[rows]]

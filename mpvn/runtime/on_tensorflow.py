@@ -7,20 +7,25 @@ from typing import Any
 import tensorflow as tf
 
 from mpvn.runtime.freeze import Frozen
-from mpvn.runtime.runtime import Run, Runtime
+from mpvn.runtime.graphs import computes_in_bfloat16, in_bfloat16
+from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
 
 
 class TensorFlowRuntime(Runtime):
     """Runs units as frozen TensorFlow functions, on the plan's devices.
 
     Args:
+        precision: `"float32"`, or `"bfloat16"` for convolutions and matrix products.
         threads: number of threads; None for what TensorFlow uses.
 
     Raises:
-        ValueError: TensorFlow uses another number of threads, and has started.
+        ValueError: TensorFlow uses another number of threads, or no bfloat16 on this machine.
     """
 
-    def __init__(self, threads: int | None) -> None:
+    def __init__(self, precision: str, threads: int | None) -> None:
+        self._lowers = precision == "bfloat16"
+        if self._lowers and not computes_in_bfloat16():
+            raise ValueError(NO_BFLOAT16.format(runtime="TensorFlow"))
         used = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
         if threads not in (None, used):
             raise ValueError(
@@ -31,7 +36,7 @@ class TensorFlowRuntime(Runtime):
             )
 
     def compile(self, frozen: Frozen) -> Run:
-        function = frozen.function
+        function = in_bfloat16(frozen.function) if self._lowers else frozen.function
 
         def run(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             return function(*values)

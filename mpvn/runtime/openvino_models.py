@@ -5,6 +5,7 @@ package is hidden from OpenVINO before it is imported, and models are read by Op
 by its converter.
 """
 
+import functools
 import importlib
 import io
 import pathlib
@@ -43,6 +44,13 @@ def import_openvino() -> ModuleType:
         raise ImportError(_MISSING.format(error=error)) from error
 
 
+@functools.cache
+def computes_in_bfloat16() -> bool:
+    """Return whether OpenVINO uses bfloat16 on this CPU."""
+    core = import_openvino().Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class Transform(Protocol):
     """Changes the model of a unit before it is compiled, for example by quantization."""
 
@@ -77,15 +85,24 @@ class ModelCompiler:
         """Return a compiled model of a unit for each of some batch sizes."""
         keys = {size: self._key(frozen, size) for size in sizes}
         compiled = {size: self._load(key) for size, key in keys.items()}
-        if None in compiled.values():
-            model = self._convert(frozen)
-            if self._transform is not None:
-                model = self._transform(frozen, model)
-            for size in (size for size, found in compiled.items() if found is None):
-                sized = self._sized(model, frozen, size)
-                compiled[size] = self._core.compile_model(sized, "CPU", self._config)
-                self._save(keys[size], compiled[size])
+        missing = [size for size, model in compiled.items() if model is None]
+        try:
+            compiled |= self._compile(frozen, missing) if missing else {}
+        except RuntimeError as error:
+            raise ValueError(_cannot_compile(frozen, error)) from error
+        for size in missing:
+            self._save(keys[size], compiled[size])
         return compiled
+
+    def _compile(self, frozen: Frozen, sizes: list[int]) -> dict[int, Any]:
+        model = self._convert(frozen)
+        if self._transform is not None:
+            model = self._transform(frozen, model)
+        models = {size: self._sized(model, frozen, size) for size in sizes}
+        return {
+            size: self._core.compile_model(sized, "CPU", self._config)
+            for size, sized in models.items()
+        }
 
     def type(self, dtype: np.dtype) -> Any:
         """Return OpenVINO's name of a dtype."""
@@ -97,10 +114,7 @@ class ModelCompiler:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "unit.pb"
             path.write_bytes(function.graph.as_graph_def().SerializeToString())
-            try:
-                model = self._core.read_model(path)
-            except RuntimeError as error:
-                raise ValueError(_cannot_compile(frozen, error)) from error
+            model = self._core.read_model(path)
         inputs = [_port(model.inputs, tensor.name).node for tensor in function.inputs]
         outputs = [_port(model.outputs, tensor.name).node for tensor in function.outputs]
         return self._ov.Model(outputs, inputs)
@@ -155,8 +169,10 @@ def _port(ports: Sequence[Any], name: str) -> Any:
 
 
 def _cannot_compile(frozen: Frozen, error: Exception) -> str:
-    reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    known = (line for line in lines if "No conversion rule" in line)
+    reason = next(known, " ".join(lines)[:300])
     return (
         f"OpenVINO cannot compile {frozen.unit.name!r} of {frozen.unit.plan.graph.model.name!r}. "
-        f"Expected operations that it has. Received: {reason[:300]}. Use runtime='tensorflow'."
+        f"Expected operations that it has. Received: {reason}. Use runtime='tensorflow'."
     )

@@ -14,6 +14,11 @@ Value = Any
 Run = Callable[[Sequence[Value]], Sequence[Value]]
 """Runs a unit: takes the values that it reads, and returns those that it computes."""
 
+NO_BFLOAT16 = (
+    "{runtime} does not compute in bfloat16 on this machine, and would use float32. Expected "
+    "precision='float32'. Received: precision='bfloat16'."
+)
+
 
 class Runtime(abc.ABC):
     """A library that runs units.
