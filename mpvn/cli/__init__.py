@@ -4,6 +4,7 @@
     mpvn predict SOURCE   say what a trained network sees in videos and cameras, with names
     mpvn stream VIDEO     run any model over a file, camera or network stream, and measure its speed
     mpvn benchmark MODEL  measure steps, ages and memory, beside plain Keras
+    mpvn timeline MODEL   record what a compiled network runs, and when
     mpvn export MODEL     write a SavedModel that streams without this package
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
@@ -43,6 +44,7 @@ from mpvn.cli import (
     predict,
     stream,
     sweep,
+    timeline,
     train,
 )
 from mpvn.cli.mistakes import Mistake
@@ -58,6 +60,7 @@ COMMANDS = (
     predict,
     stream,
     benchmark,
+    timeline,
     export,
     models,
     train,

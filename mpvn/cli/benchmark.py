@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import itertools
 import json
 import math
 import sys
@@ -19,13 +18,10 @@ from mpvn.cli.runtimes import (
     runtime_choice,
     say_running,
 )
-from mpvn.cli.startup import import_tensorflow
+from mpvn.cli.shown import add_shown_option, refuse_exported, shown_frames
 from mpvn.files import write_atomically
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from mpvn.models.loading import LoadedModel
     from mpvn.network import VideoNetwork
     from mpvn.plan import Plan
     from mpvn.streaming import RuntimeChoice, TimedStream
@@ -37,11 +33,6 @@ mpvn benchmark MobileNetV2
 mpvn benchmark par_densenet --subnetworks 14 --fps 30
 mpvn benchmark runs/finetune_tsm --video walk.mp4 --json speed.json
 mpvn benchmark MobileNetV2 --runtime openvino --precision bfloat16 --threads 1 --batch 4"""
-
-FRAMES = 64
-"""Number of different frames that are shown, at most: they are in memory, so that none is read."""
-
-_SYNTHETIC = 16
 
 PLAIN = "plain Keras"
 
@@ -73,12 +64,7 @@ def add_parser(commands: Commands) -> None:
         type=rate,
         help="also tell how old information is if frames come at this rate",
     )
-    parser.add_argument(
-        "--video",
-        metavar="FILE",
-        help=f"show the first {FRAMES} frames of a video (default: noise in the range of the "
-        "network's input)",
-    )
+    add_shown_option(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
     add_runtime_options(parser)
     add_model_and_plan_options(parser)
@@ -94,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print a table, and write the JSON file."""
     _check(arguments)
     check_threads(arguments)
-    _check_model(arguments)
+    refuse_exported(arguments)
     choice = runtime_choice(arguments)
     loaded, plan = load_model_and_plan(arguments)
     from mpvn.machine import machine_text, peak_memory, versions_text
@@ -104,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mpvn.streaming.report import StreamReport
 
     with as_mistakes():
-        frames = _frames(arguments, loaded)
+        frames = shown_frames(arguments.video, loaded, arguments.batch)
         streams = _streams(arguments, choice, loaded.network(plan))
     with _Progress() as progress:
         measured = measure(streams, frames, arguments.seconds, progress.show)
@@ -128,34 +114,6 @@ def _check(arguments: argparse.Namespace) -> None:
             raise Mistake(f"{name}: expected a number above 0. Received: {value}.")
     if arguments.batch < 1:
         raise Mistake(f"--batch: expected at least 1. Received: {arguments.batch}.")
-
-
-def _check_model(arguments: argparse.Namespace) -> None:
-    import_tensorflow(arguments.threads)
-    from mpvn.prediction.models import is_exported
-
-    if is_exported(arguments.model):
-        raise Mistake(
-            f"{arguments.model}: expected a model that is compiled here. Received: a "
-            "SavedModel, which runs as it is. Measure it by mpvn stream."
-        )
-
-
-def _frames(arguments: argparse.Namespace, loaded: "LoadedModel") -> "list[np.ndarray]":
-    """Return batches of frames as the network takes them, `[B, H, W, 3]`."""
-    import numpy as np
-
-    from mpvn.data import VideoReader
-    from mpvn.streaming.benchmark import batches
-
-    size = loaded.size
-    if arguments.video is None:
-        shape = (_SYNTHETIC, *size, 3)
-        pixels = [*np.random.default_rng(0).integers(0, 256, shape, np.uint8)]
-    else:
-        with VideoReader(arguments.video, size) as reader:
-            pixels = list(itertools.islice(reader, FRAMES))
-    return batches(map(loaded.prepare, pixels), arguments.batch)
 
 
 def _streams(

@@ -14,41 +14,35 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpvn.plan import Plan
-from mpvn.report.lanes import lane_name, newest_frame, work
+from mpvn.report.lanes import Row, event_row, lane_name, newest_frame, unit_lanes, unit_nodes, work
 from mpvn.report.wording import clock_phrases
 from mpvn.runtime import Event
-from mpvn.runtime.unit import Unit
-
-_STEPS = -1  # The rows of events that belong to no single subnetwork: steps,
-_SEVERAL = 1_000_000  # and units of several subnetworks, or of none.
 
 
-def chrome_trace(plan: Plan, events: Sequence[Event], about: Mapping[str, Any]) -> dict[str, Any]:
+def chrome_trace(events: Sequence[Event], about: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trace, to be written as JSON.
 
     Args:
-        plan: The plan of the compiled network.
         events: From `mpvn.runtime.record`.
         about: What else to tell about the recording, as plain data.
     """
     begin = min((event.start for event in events), default=0.0)
     device = next((event.device for event in events if event.device), None)
     devices: dict[str, int] = {}
-    rows: dict[tuple[str, int], int] = {}
+    rows: dict[tuple[str, Row], int] = {}
     traced = []
     for event in events:
         where = _device(event.device or device)
         process = devices.setdefault(where, len(devices))
-        thread = rows.setdefault((where, _row(event)), len(rows))
+        thread = rows.setdefault((where, event_row(event)), len(rows))
         times = {"ts": _microseconds(event.start - begin), "dur": _microseconds(event.seconds)}
         about_it = {"name": _name(event), "cat": _kind(event), "args": _arguments(event)}
         traced.append({**about_it, "ph": "X", "pid": process, "tid": thread, **times})
     names = [_metadata("process_name", process, 0, name=name) for name, process in devices.items()]
     for (where, row), thread in rows.items():
         process = devices[where]
-        names.append(_metadata("thread_name", process, thread, name=_row_name(plan, row)))
-        names.append(_metadata("thread_sort_index", process, thread, sort_index=row))
+        names.append(_metadata("thread_name", process, thread, name=row.name))
+        names.append(_metadata("thread_sort_index", process, thread, sort_index=row.order))
     return {"traceEvents": names + traced, "displayTimeUnit": "ms", "otherData": dict(about)}
 
 
@@ -77,36 +71,19 @@ def _name(event: Event) -> str:
     return f"step {', '.join(map(str, sorted(set(event.steps))))}"
 
 
-def _subnetworks(unit: Unit) -> list[int]:
-    """Return the lanes in which a unit computes nodes."""
-    nodes = (unit.plan.graph.nodes[index] for index in unit.nodes)
-    return sorted({unit.plan.subnetwork(node) for node in nodes})
-
-
-def _row(event: Event) -> int:
-    if event.unit is None:
-        return _STEPS
-    lanes = _subnetworks(event.unit)
-    return lanes[0] if len(lanes) == 1 else _SEVERAL
-
-
-def _row_name(plan: Plan, row: int) -> str:
-    return {_STEPS: "steps", _SEVERAL: "several subnetworks"}.get(row) or lane_name(plan, row)
-
-
 def _arguments(event: Event) -> dict[str, Any]:
     """Return what is known of an event: of streams of different ages, a value for each."""
     unit, steps = event.unit, event.steps
     if unit is None or not unit.nodes:
         return {"step": _alike(steps)}
     plan = unit.plan
-    nodes = [plan.graph.nodes[index] for index in unit.nodes]
+    nodes = unit_nodes(unit)
     clocks = list(dict.fromkeys(plan.clock(node) for node in nodes))
     ticking = [step for step in steps if all(clock.ticks(step) for clock in clocks)]
     return {
         "step": _alike(ticking),
         "frame": _alike([newest_frame(plan, nodes, step) for step in ticking]),
-        "subnetworks": ", ".join(lane_name(plan, lane) for lane in _subnetworks(unit)),
+        "subnetworks": ", ".join(lane_name(plan, lane) for lane in unit_lanes(unit)),
         "clock": ", ".join(clock_phrases(clock)[0] for clock in clocks),
         "nodes": len(nodes),
         "multiply-adds": work(plan, nodes),

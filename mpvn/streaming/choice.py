@@ -39,6 +39,7 @@ class RuntimeChoice:
             run, TensorFlow does.
         precision: as in `compile_inference`.
         threads: as in `compile_inference`.
+        units: as in `compile_inference`.
 
     Raises:
         ValueError: an unknown runtime, or a setting that the network's own functions do not have.
@@ -47,6 +48,7 @@ class RuntimeChoice:
     runtime: str = "network"
     precision: str = "float32"
     threads: int | None = None
+    units: str | None = None
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -90,7 +92,9 @@ class RuntimeChoice:
     def _compiled(self, runtime: str, network: VideoNetwork, streams: int) -> Running:
         if runtime == "network":
             return Running(network, f"{_NAMES[runtime]}, {_threads(None)}")
-        compiled = network.compile_inference(runtime, self.precision, self.threads, streams)
+        compiled = network.compile_inference(
+            runtime, self.precision, self.threads, streams, self.units
+        )
         text = f"{_NAMES[runtime]}, {self.precision}, {_threads(self.threads)}"
         return Running(compiled, text)
 

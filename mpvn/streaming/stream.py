@@ -100,8 +100,8 @@ class Batch(TimedStream):
     Args:
         network: a causal `VideoNetwork` with one input.
         streams: number of streams.
-        runtime, precision, threads: what runs the steps; see `RuntimeChoice`. Compiled runtimes
-            have the weights of the network at this moment.
+        runtime, precision, threads, units: what runs the steps; see `RuntimeChoice`. Compiled
+            runtimes have the weights of the network at this moment.
 
     Raises:
         ImportError: the runtime is not installed.
@@ -116,10 +116,11 @@ class Batch(TimedStream):
         runtime: str = "network",
         precision: str = "float32",
         threads: int | None = None,
+        units: str | None = None,
     ) -> None:
         super().__init__()
         self.streams = streams
-        choice = RuntimeChoice(runtime, precision, threads)
+        choice = RuntimeChoice(runtime, precision, threads, units)
         self._network, self.runtime, self.remark = choice.run(network, streams)
         self.period = network.plan.period
         self.oldest = _oldest(network.plan)

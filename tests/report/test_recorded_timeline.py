@@ -70,7 +70,7 @@ def test_the_planned_panel_has_the_widths_of_the_multiply_adds(compiled: Compile
 
 def test_the_trace_names_devices_subnetworks_clocks_and_frames(compiled: CompiledNetwork) -> None:
     events = recorded(compiled)
-    trace = json.loads(json.dumps(chrome_trace(compiled.plan, events, {"model": "small"})))
+    trace = json.loads(json.dumps(chrome_trace(events, {"model": "small"})))
     assert trace["otherData"] == {"model": "small"}
     names = {
         kind: {e["tid"]: e["args"]["name"] for e in trace["traceEvents"] if e["name"] == kind}
@@ -99,7 +99,7 @@ def test_streams_of_different_ages_are_traced_but_not_drawn(compiled: CompiledNe
     events = recorded(compiled, streams=2, joins=3)
     with pytest.raises(ValueError, match=r"streams of one age. Received: streams of ages \[1, 4\]"):
         recorded_timeline_figure(compiled.plan, events)
-    units = [e for e in chrome_trace(compiled.plan, events, {})["traceEvents"] if e["ph"] == "X"]
+    units = [e for e in chrome_trace(events, {})["traceEvents"] if e["ph"] == "X"]
     first = next(e["args"] for e in units if e["cat"] == "unit")
     assert (first["step"], first["frame"]) == ([4, 1], [4, 1])
 
