@@ -66,7 +66,7 @@ def peak_memory() -> int:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages in `VERSIONED` that this process has imported."""
-    loaded = {name: sys.modules[name].__version__ for name in VERSIONED if name in sys.modules}
+    loaded = {name: sys.modules[name].__version__ for name in VERSIONED if sys.modules.get(name)}
     # OpenVINO's version ends in the number, the commit and the branch of its build.
     return {name: re.sub(r"-\d+-[0-9a-f]{7,}.*", "", text) for name, text in loaded.items()}
 

@@ -198,6 +198,8 @@ class StatefulModel(keras.Model):
 
         Args:
             runtime: `"tensorflow"`, or `"openvino"` (on the CPU; `pip install 'mpvn[openvino]'`).
+                `"auto"` tries both for about two seconds, prints which is faster, and keeps the
+                choice for the next time (see `mpvn.runtime.choose`).
             precision: in which it computes. `"float32"`, or `"bfloat16"` where the CPU has it.
             threads: number of threads. None: all cores. TensorFlow's are set for the process.
             batch: the most streams that are computed at once. Steps of fewer or more streams

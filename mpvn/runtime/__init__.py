@@ -3,6 +3,7 @@
     unit       the parts of a step that are compiled        freeze    ... as graphs of constants
     program    the order of their calls                     mixture   ... for streams of other ages
     compiled   the scheduler, with the methods of a network
+    create     from settings; choose: by what is fastest here, kept in the cache
     profile    times of nodes, as costs of plans: measure
     runtime    what a runtime does: on_tensorflow, on_openvino (with buffers)
     record     what really ran, and when
@@ -10,8 +11,8 @@
 `VideoNetwork.compile_inference` compiles a network.
 """
 
+from mpvn.runtime.choose import compile_network
 from mpvn.runtime.compiled import CompiledNetwork
-from mpvn.runtime.create import compile_network
 from mpvn.runtime.measure import measure_profile
 from mpvn.runtime.profile import Profile
 from mpvn.runtime.record import Event, record

@@ -1,4 +1,6 @@
-"""Chooses the runtime of a compiled network and checks its settings."""
+"""Creates compiled networks and their runtimes from settings, which it checks."""
+
+from typing import NamedTuple
 
 from mpvn.plan import Plan
 from mpvn.runtime.compiled import CompiledNetwork
@@ -11,17 +13,26 @@ RUNTIMES = ("tensorflow", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 
 
-def compile_network(
-    plan: Plan,
-    start: str = "zeros",
-    runtime: str = "tensorflow",
-    precision: str = "float32",
-    threads: int | None = None,
-    batch: int = 1,
-    units: str | None = None,
-) -> CompiledNetwork:
-    """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
-    _check("units", units, (None, *DIVISIONS))
+class Settings(NamedTuple):
+    """How to compile a network; see `VideoNetwork.compile_inference`."""
+
+    runtime: str
+    precision: str = "float32"
+    threads: int | None = None
+    batch: int = 1
+    units: str | None = None
+
+
+def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwork:
+    """Compile a network.
+
+    Args:
+        plan: its plan.
+        start: what memories hold before the first step, `"zeros"` or `"primed"`.
+        settings: how to compile it, with a runtime of `RUNTIMES`.
+    """
+    runtime, precision, threads, batch, units = settings
+    check_choice("units", units, (None, *DIVISIONS))
     library = create_runtime(plan, runtime, precision, threads, batch)
     division = units or ("pattern" if runtime == "tensorflow" else "block")
     return CompiledNetwork(plan, start, library, division)
@@ -35,8 +46,8 @@ def create_runtime(
     batch: int = 1,
 ) -> Runtime:
     """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
-    _check("runtime", runtime, RUNTIMES)
-    _check("precision", precision, PRECISIONS)
+    check_choice("runtime", runtime, RUNTIMES)
+    check_choice("precision", precision, PRECISIONS)
     _check_positive("threads", threads, "or None")
     _check_positive("batch", batch)
     if runtime == "tensorflow":
@@ -44,7 +55,8 @@ def create_runtime(
     return OpenVINORuntime(plan, precision, threads, batch)
 
 
-def _check(name: str, value: object, known: tuple) -> None:
+def check_choice(name: str, value: object, known: tuple) -> None:
+    """Raise ValueError if the setting `name` is not one of the `known` values."""
     if value not in known:
         raise ValueError(f"Invalid {name}. Expected one of {known}. Received: {value!r}.")
 

@@ -1,11 +1,11 @@
 """The TensorFlow runtime: frozen functions. Grappler folds batch norm into convolutions."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from mpvn.machine import usable_cores
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.graphs import computes_in_bfloat16, in_bfloat16
 from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
@@ -26,7 +26,7 @@ class TensorFlowRuntime(Runtime):
         self._lowers = precision == "bfloat16"
         if self._lowers and not computes_in_bfloat16():
             raise ValueError(NO_BFLOAT16.format(runtime="TensorFlow"))
-        used = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+        used = tf.config.threading.get_intra_op_parallelism_threads() or usable_cores()
         if threads not in (None, used):
             raise ValueError(
                 "TensorFlow's threads are set before it starts, for the whole process. Expected "

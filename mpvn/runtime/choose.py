@@ -1,0 +1,147 @@
+"""Compiles a network for what runs it fastest on this machine, found by trying.
+
+A choice is kept in the cache (`mpvn.runtime.cache`), under all that it depends on: the nodes and
+their sizes, the plan, the settings, the machine and the versions. What was measured while other
+processes used the cores is not kept.
+"""
+
+import json
+import time
+from collections.abc import Collection, Mapping
+
+import keras
+import numpy as np
+
+from mpvn.machine import OtherProcesses, environment
+from mpvn.plan import Plan
+from mpvn.runtime.cache import content_key, read_cached, write_cached
+from mpvn.runtime.compiled import CompiledNetwork
+from mpvn.runtime.create import RUNTIMES, Settings, check_choice, create_network
+from mpvn.runtime.measure import QUIET
+from mpvn.runtime.openvino_models import import_openvino
+from mpvn.runtime.profile import structure
+from mpvn.runtime.unit import divide
+
+SECONDS = 2.0
+"""How long to measure, after all candidates are compiled."""
+
+_CANDIDATES = (("openvino", "block"), ("openvino", "pattern"), ("tensorflow", "pattern"))
+_MOST_PATTERNS = 32  # of which each is compiled
+_ROUNDS = 3  # at least
+_MOST_STEPS = 64  # of a period
+
+
+def compile_network(
+    plan: Plan,
+    start: str = "zeros",
+    runtime: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    batch: int = 1,
+    units: str | None = None,
+) -> CompiledNetwork:
+    """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
+    check_choice("runtime", runtime, ("auto", *RUNTIMES))
+    settings = Settings(runtime, precision, threads, batch, units)
+    if runtime != "auto":
+        return create_network(plan, start, settings)
+    runtimes = [name for name in RUNTIMES if name != "openvino" or _has_openvino()]
+    context = plan.get_config(), start, settings, environment()
+    parts = (*structure(plan.graph), json.dumps(context, sort_keys=True))
+    key = content_key(["choice", *parts])
+    kept = json.loads(read_cached(key) or "null")
+    if kept:
+        return create_network(plan, start, settings._replace(**kept))
+    others = OtherProcesses()
+    compiled = _candidates(plan, start, settings, runtimes)
+    speeds = measure_speeds(compiled, batch) if len(compiled) > 1 else dict.fromkeys(compiled, 0.0)
+    fastest = max(speeds, key=lambda candidate: speeds[candidate])
+    if len(compiled) > 1 and keras.config.is_interactive_logging_enabled():
+        print(_description(plan, speeds))
+    if others.share() <= QUIET:
+        choice = {"runtime": fastest.runtime, "units": fastest.units}
+        write_cached(key, json.dumps(choice).encode())
+    return compiled[fastest]
+
+
+def measure_speeds(
+    compiled: Mapping[Settings, CompiledNetwork], streams: int, seconds: float = SECONDS
+) -> dict[Settings, float]:
+    """Return the frames per second of each compiled network.
+
+    The networks run in turns, a period each. The best time of each step of a period counts, because
+    others can only make it longer.
+    """
+    best: dict[Settings, np.ndarray] = {}
+    begin, rounds = time.perf_counter(), 0
+    while rounds < _ROUNDS or time.perf_counter() < begin + seconds:
+        for settings, network in compiled.items():
+            times = _period(network, streams)
+            best[settings] = np.minimum(best.get(settings, times), times)
+        rounds += 1
+    return {settings: streams * len(times) / times.sum() for settings, times in best.items()}
+
+
+def _has_openvino() -> bool:
+    try:
+        import_openvino()
+    except ImportError:
+        return False
+    return True
+
+
+def _candidates(
+    plan: Plan, start: str, settings: Settings, runtimes: Collection[str]
+) -> dict[Settings, CompiledNetwork]:
+    """Return the network compiled in each way that is possible.
+
+    Raises:
+        ValueError: none is.
+    """
+    steps = range(plan.settled_step + 1 + plan.period)
+    patterns = {unit for step in steps for unit in divide(plan, start, "pattern")(step)}
+    compiled, refused = {}, []
+    for runtime, units in _CANDIDATES:
+        candidate = settings._replace(runtime=runtime, units=units)
+        asked = settings.units in (None, units)
+        too_many = units == "pattern" and runtime == "openvino" and len(patterns) > _MOST_PATTERNS
+        if runtime in runtimes and asked and not too_many:
+            try:
+                compiled[candidate] = create_network(plan, start, candidate)
+            except ValueError as error:
+                refused.append(str(error))
+    if not compiled:
+        reasons = " ".join(dict.fromkeys(refused)) or f"Received: units={settings.units!r}."
+        raise ValueError(f"No runtime of {RUNTIMES} can run the network. {reasons}")
+    return compiled
+
+
+def _period(network: CompiledNetwork, streams: int) -> np.ndarray:
+    """Return the seconds of each step of a period, from a frame to the outputs in memory."""
+    random = np.random.default_rng(0)
+    frames = keras.tree.map_structure(
+        lambda x: random.uniform(size=(streams, *x.shape[1:])).astype(x.dtype),
+        network.graph.input_structure,
+    )
+    state, times = network.initial_state(streams), []
+    for _ in range(network.plan.settled_step + 1):  # steps after which all are alike
+        _, state = network.step(frames, state)
+    for _ in range(min(network.plan.period, _MOST_STEPS)):
+        start = time.perf_counter()
+        outputs, state = network.step(frames, state)
+        keras.tree.map_structure(np.asarray, outputs)
+        times.append(time.perf_counter() - start)
+    return np.array(times)
+
+
+def _description(plan: Plan, speeds: Mapping[Settings, float]) -> str:
+    """Return what was measured as text, the fastest first."""
+    fastest, *others = sorted(speeds, key=lambda candidate: -speeds[candidate])
+    rest = "; ".join(f"{_name(s)}: {speeds[s]:.1f}" for s in others)
+    return (
+        f"{plan.graph.model.name} runs on {_name(fastest)}: {speeds[fastest]:.1f} frames/s ({rest})"
+    )
+
+
+def _name(settings: Settings) -> str:
+    return f"{settings.runtime}, one unit for each {settings.units}"
