@@ -10,11 +10,14 @@ from mpvn.cli.runtimes import RUNTIME_OPTIONS, check_threads, runtime_choice
 from mpvn.cli.startup import import_tensorflow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from mpvn.models.loading import LoadedModel
     from mpvn.plan import Plan
     from mpvn.prediction.models import Model
+
+    MakePlan: TypeAlias = Callable[[LoadedModel, Plan | None, dict[str, Any]], Plan]
 
 MODEL_HELP = (
     "a .keras file, the folder of a run, a published network (see mpvn models), or a "
@@ -57,8 +60,9 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--clocks",
-        metavar="auto|none|1,2,...",
-        help="clock rates (default: from the model's temporal strides)",
+        metavar="auto|auto:4|2*auto:4|none|1,2,...",
+        help="clock rates: auto has slower ones where maps are smaller, auto:4 none above 4, and "
+        "2*auto:4 twice these (default: from the model's temporal strides)",
     )
     group.add_argument(
         "--phases",
@@ -106,8 +110,15 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Plan]":
+def load_model_and_plan(
+    arguments: argparse.Namespace, make_plan: "MakePlan | None" = None
+) -> "tuple[LoadedModel, Plan]":
     """Load the model and build the plan from the command's arguments.
+
+    Args:
+        arguments: those of the command.
+        make_plan: builds the plan from the loaded model, its own plan if it has one that no option
+            replaces, and the options. None: that plan, or the one that the options describe.
 
     Raises:
         Mistake: If the model cannot be loaded or the plan is impossible.
@@ -128,11 +139,10 @@ def load_model_and_plan(arguments: argparse.Namespace) -> "tuple[LoadedModel, Pl
         )
         loaded = dataclasses.replace(loaded, model=operate(loaded.model, surgery))
         has_plan_options = any(getattr(arguments, name) is not None for name in _PLAN_OPTIONS)
-        if loaded.plan is not None and not has_plan_options and not surgery:
-            return loaded, loaded.plan
-        if loaded.plan is not None:
+        kept = None if has_plan_options or surgery else loaded.plan
+        if loaded.plan is not None and kept is None:
             loaded = _with_defaults_of_run(loaded, arguments.model)
-        return loaded, _build_plan(loaded, arguments)
+        return loaded, (make_plan or _make_plan)(loaded, kept, _plan_options(arguments))
 
 
 def load_model(arguments: argparse.Namespace) -> "Model":
@@ -250,10 +260,15 @@ def _with_defaults_of_run(loaded: "LoadedModel", name: str) -> "LoadedModel":
     return dataclasses.replace(loaded, plan_defaults=plan_defaults(run.config().model.name))
 
 
-def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
+def _make_plan(loaded: "LoadedModel", kept: "Plan | None", options: dict[str, Any]) -> "Plan":
     from mpvn.plan import Plan
 
-    options = {
+    return kept or Plan(loaded.model, **loaded.plan_arguments(options))
+
+
+def _plan_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of a plan; None for those that are not given."""
+    return {
         "subnetworks": arguments.subnetworks,
         "boundaries": arguments.boundaries and arguments.boundaries.split(","),
         "partition": arguments.partition,
@@ -262,7 +277,6 @@ def _build_plan(loaded: "LoadedModel", arguments: argparse.Namespace) -> "Plan":
         "phases": _integers_or_text(arguments.phases),
         "head": arguments.head,
     }
-    return Plan(loaded.model, **loaded.plan_arguments(options))
 
 
 def _option(text: str) -> tuple[str, Any]:

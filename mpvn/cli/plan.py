@@ -5,6 +5,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+from mpvn.cli.measured_plan import MeasuredPlan, add_time_options, check_time_options
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
@@ -20,6 +21,8 @@ mpvn plan par_densenet --subnetworks 5 --phases flat
 mpvn plan par_inception --option classes=400 --option clocks=False
 mpvn plan ResNet50 --subnetworks 4 --partition balanced
 mpvn plan my_model.keras --clocks 1,2,4 --subnetworks 3 --phases aligned
+mpvn plan MobileNetV2 --profile --subnetworks 4 --partition balanced
+mpvn plan ResNet50 --fps 30 --latency 2 --json plan.json
 mpvn plan par_inception --partition branches
 mpvn plan par_inception --assignment stem=0,mixed=1,mixed_4b.b1=2,head=1
 mpvn plan vgg8 --subnetworks 4 --training 8 --training-figure training.svg"""
@@ -45,12 +48,18 @@ def add_parser(commands: Commands) -> None:
         metavar="FILE",
         help="also draw these schedules as SVG (requires --training)",
     )
+    add_time_options(parser)
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--weights", "--assignment"],
+        reads=["--weights", "--assignment", "--costs"],
         runs=["MODEL"],
-        writes={"--json": JSON, "--figure": SVG, "--training-figure": SVG},
+        writes={
+            "--json": JSON,
+            "--profile-json": JSON,
+            "--figure": SVG,
+            "--training-figure": SVG,
+        },
     )
 
 
@@ -58,14 +67,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the plan, and write what the options ask for."""
     if arguments.training_figure and arguments.training is None:
         raise Mistake("--training-figure needs the number of frames. Add --training M.")
-    _, plan = load_model_and_plan(arguments)
+    check_time_options(arguments)
+    make_plan = MeasuredPlan(arguments)
+    _, plan = load_model_and_plan(arguments, make_plan)
     from mpvn.report.summary import summary
 
     print(plan)
     print()
-    for name, value in summary(plan).items():
+    lines = summary(plan) | (make_plan.rate.summary() if make_plan.rate else {})
+    for name, value in lines.items():
         print(f"{name:<34} {value}")
     with as_mistakes():
+        if arguments.profile_json and make_plan.profile:
+            _write(arguments.profile_json, make_plan.profile.to_json())
         if arguments.training is not None:
             _check_chain(plan)
             _print_training_schedules(plan, arguments.training)

@@ -47,15 +47,15 @@ TIME = Unit("measured time", "ms")
 
 @runtime_checkable
 class Costs(Protocol):
-    """What nodes cost, in ints, so that equal costs are equal.
+    """What nodes cost, in ints, so that equal costs are equal."""
 
-    Attributes:
-        unit: the unit.
-        of_step: what each step costs besides its nodes.
-    """
+    @property
+    def unit(self) -> Unit:
+        """The unit."""
 
-    unit: Unit
-    of_step: int
+    @property
+    def of_step(self) -> int:
+        """What each step costs besides its nodes."""
 
     def of_nodes(self, graph: Graph) -> tuple[int, ...]:
         """Return the cost of one tick of each node, for one stream, in plan order.

@@ -13,7 +13,7 @@
 
 from mpvn.runtime.choose import compile_network
 from mpvn.runtime.compiled import CompiledNetwork
-from mpvn.runtime.measure import measure_profile
+from mpvn.runtime.measure import measure_profile, measure_steps
 from mpvn.runtime.profile import Profile
 from mpvn.runtime.record import Event, record
 
@@ -23,5 +23,6 @@ __all__ = [
     "Profile",
     "compile_network",
     "measure_profile",
+    "measure_steps",
     "record",
 ]

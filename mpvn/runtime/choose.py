@@ -17,7 +17,7 @@ from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.create import RUNTIMES, Settings, check_choice, create_network
-from mpvn.runtime.measure import QUIET
+from mpvn.runtime.measure import QUIET, time_period
 from mpvn.runtime.openvino_models import import_openvino
 from mpvn.runtime.profile import structure
 from mpvn.runtime.unit import divide
@@ -76,7 +76,7 @@ def measure_speeds(
     begin, rounds = time.perf_counter(), 0
     while rounds < _ROUNDS or time.perf_counter() < begin + seconds:
         for settings, network in compiled.items():
-            times = _period(network, streams)
+            times = time_period(network, streams, _MOST_STEPS)
             best[settings] = np.minimum(best.get(settings, times), times)
         rounds += 1
     return {settings: streams * len(times) / times.sum() for settings, times in best.items()}
@@ -114,24 +114,6 @@ def _candidates(
         reasons = " ".join(dict.fromkeys(refused)) or f"Received: units={settings.units!r}."
         raise ValueError(f"No runtime of {RUNTIMES} can run the network. {reasons}")
     return compiled
-
-
-def _period(network: CompiledNetwork, streams: int) -> np.ndarray:
-    """Return the seconds of each step of a period, from a frame to the outputs in memory."""
-    random = np.random.default_rng(0)
-    frames = keras.tree.map_structure(
-        lambda x: random.uniform(size=(streams, *x.shape[1:])).astype(x.dtype),
-        network.graph.input_structure,
-    )
-    state, times = network.initial_state(streams), []
-    for _ in range(network.plan.settled_step + 1):  # steps after which all are alike
-        _, state = network.step(frames, state)
-    for _ in range(min(network.plan.period, _MOST_STEPS)):
-        start = time.perf_counter()
-        outputs, state = network.step(frames, state)
-        keras.tree.map_structure(np.asarray, outputs)
-        times.append(time.perf_counter() - start)
-    return np.array(times)
 
 
 def _description(plan: Plan, speeds: Mapping[Settings, float]) -> str:

@@ -28,7 +28,8 @@ from mpvn.machine import OtherProcesses, environment
 from mpvn.plan import Plan
 from mpvn.plan.cost import multiply_adds
 from mpvn.runtime.cache import content_key, read_cached, write_cached
-from mpvn.runtime.create import create_runtime
+from mpvn.runtime.compiled import CompiledNetwork
+from mpvn.runtime.create import Settings, create_network, create_runtime
 from mpvn.runtime.freeze import freeze
 from mpvn.runtime.profile import Profile, structure
 from mpvn.runtime.runtime import Runtime
@@ -97,6 +98,54 @@ def measure_profile(
     if profile.disturbed <= QUIET:
         write_cached(key, profile.to_json().encode())
     return profile
+
+
+def measure_steps(
+    plan: Plan,
+    runtime: str = "tensorflow",
+    precision: str = "float32",
+    threads: int | None = None,
+    seconds: float = 2.0,
+) -> list[float]:
+    """Return the median seconds of each step of a period, for one stream.
+
+    A model of a fixed batch size runs as many streams.
+
+    Args:
+        plan: the plan of a causal network.
+        runtime, precision, threads: as in `VideoNetwork.compile_inference`.
+        seconds: time to measure; some periods at least.
+    """
+    streams = plan.graph.batch_size or 1
+    network = create_network(plan, "zeros", Settings(runtime, precision, threads, streams))
+    begin, periods = time.perf_counter(), list[np.ndarray]()
+    while len(periods) < _WARM_UP + _ROUNDS or time.perf_counter() < begin + seconds:
+        periods.append(time_period(network, streams))
+    return np.median(periods[_WARM_UP:], axis=0).tolist()
+
+
+def time_period(network: CompiledNetwork, streams: int = 1, most: int | None = None) -> np.ndarray:
+    """Return the seconds of each step of a period, from a frame to the outputs in memory.
+
+    Args:
+        network: the network.
+        streams: number of streams in the batch.
+        most: number of steps, at most; None for all of a period.
+    """
+    random = np.random.default_rng(0)
+    frames = keras.tree.map_structure(
+        lambda x: random.uniform(size=(streams, *x.shape[1:])).astype(x.dtype),
+        network.graph.input_structure,
+    )
+    state, times = network.initial_state(streams), []
+    for _ in range(network.plan.after_cuts(1)):  # steps after which all are alike
+        _, state = network.step(frames, state)
+    for _ in range(min(network.plan.period, most or network.plan.period)):
+        start = time.perf_counter()
+        outputs, state = network.step(frames, state)
+        keras.tree.map_structure(np.asarray, outputs)
+        times.append(time.perf_counter() - start)
+    return np.array(times)
 
 
 def small_groups(plan: Plan) -> list[list[Node]]:

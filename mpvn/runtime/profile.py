@@ -69,6 +69,11 @@ class Profile:
             )
         return tuple(round(1e9 * seconds) for seconds in self.seconds)
 
+    def slower(self, factor: float) -> "Profile":
+        """Return a profile of times that are so many times as long."""
+        seconds = tuple(factor * each for each in self.seconds)
+        return dataclasses.replace(self, seconds=seconds, step_seconds=factor * self.step_seconds)
+
     def __str__(self) -> str:
         settings = ", ".join(f"{name} {value}" for name, value in self.settings.items() if value)
         return f"{settings} on {self.environment.get('cpu', 'an unknown processor')}"

@@ -12,7 +12,7 @@ from small_models import chain
 
 import keras_layers
 from mpvn import Plan
-from mpvn.runtime import Profile, measure, measure_profile
+from mpvn.runtime import Profile, measure, measure_profile, measure_steps
 
 
 def mixed_model() -> keras.Model:
@@ -147,3 +147,9 @@ def test_text_that_is_no_profile_is_refused() -> None:
     for text in ("", "[]", "3", "{"):
         with pytest.raises(ValueError, match="Invalid profile"):
             Profile.from_json(text)
+
+
+def test_each_step_of_a_period_is_timed() -> None:
+    plan = Plan(chain(2, 2), 2, clocks=[1, 3])
+    times = measure_steps(plan, seconds=0)
+    assert len(times) == 3 and min(times) > 0
