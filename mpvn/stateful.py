@@ -190,6 +190,7 @@ class StatefulModel(keras.Model):
         threads: int | None = None,
         batch: int = 1,
         units: str | None = None,
+        calibration: Any = None,
     ) -> CompiledNetwork:
         """Compile the network for fast streaming.
 
@@ -200,20 +201,29 @@ class StatefulModel(keras.Model):
             runtime: `"tensorflow"`, or `"openvino"` (on the CPU; `pip install 'mpvn[openvino]'`).
                 `"auto"` tries both for about two seconds, prints which is faster, and keeps the
                 choice for the next time (see `mpvn.runtime.choose`).
-            precision: in which it computes. `"float32"`, or `"bfloat16"` where the CPU has it.
+            precision: in which it computes. `"float32"`; `"bfloat16"` where the CPU has it; or
+                `"int8"`, with OpenVINO and `pip install 'mpvn[int8]'`: convolutions and dense
+                layers whose ranges of values were measured on `calibration`, and the rest as in
+                bfloat16 or float32. `quantization` of the compiled network tells what that changed.
             threads: number of threads. None: all cores. TensorFlow's are set for the process.
             batch: the most streams that are computed at once. Steps of fewer or more streams
                 are computed in pieces of 1, 2, 4, ..., `batch` streams.
             units: what is compiled as one unit. `"block"`: the nodes of one subnetwork and clock.
                 `"pattern"`: everything that ticks in one step. None: what usually is faster.
+            calibration: for int8: clips `[T, ...]` or `[B, T, ...]` of your videos, as the network
+                takes them; or a `mpvn.runtime.Calibration` of them, with bounds. They are streamed
+                in float32, so that ranges are those of a stream, with late and held values.
 
         Raises:
             ImportError: the runtime is not installed.
-            ValueError: an unknown or unsupported setting, a network that looks into the future, or
-                one that changes variables in inference.
+            TypeError: `calibration` is something else than clips.
+            ValueError: an unknown or unsupported setting, a network that looks into the future, one
+                that changes variables in inference, or clips that do not fit.
         """
         self.check_streams()
-        return compile_network(self.plan, self.start, runtime, precision, threads, batch, units)
+        return compile_network(
+            self.plan, self.start, runtime, precision, threads, batch, units, calibration
+        )
 
     def check_streams(self) -> None:
         """Raise ValueError if the network cannot stream."""

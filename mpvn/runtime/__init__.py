@@ -7,10 +7,13 @@
     profile    times of nodes, as costs of plans: measure
     runtime    what a runtime does: on_tensorflow, on_openvino (with buffers)
     record     what really ran, and when
+    int8       on calibration clips: samples of what units read; quantizer of units (nncf_models);
+               quantization: the report
 
 `VideoNetwork.compile_inference` compiles a network.
 """
 
+from mpvn.runtime.calibration import Calibration
 from mpvn.runtime.choose import compile_network
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.measure import measure_profile, measure_steps
@@ -18,6 +21,7 @@ from mpvn.runtime.profile import Profile
 from mpvn.runtime.record import Event, record
 
 __all__ = [
+    "Calibration",
     "CompiledNetwork",
     "Event",
     "Profile",

@@ -8,6 +8,7 @@ processes used the cores is not kept.
 import json
 import time
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,8 +16,10 @@ import numpy as np
 from mpvn.machine import OtherProcesses, environment
 from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
+from mpvn.runtime.calibration import Calibration
 from mpvn.runtime.compiled import CompiledNetwork
-from mpvn.runtime.create import RUNTIMES, Settings, check_choice, create_network
+from mpvn.runtime.create import PRECISIONS, RUNTIMES, Settings, check_choice, create_network
+from mpvn.runtime.int8 import compile_int8
 from mpvn.runtime.measure import QUIET, time_period
 from mpvn.runtime.openvino_models import import_openvino
 from mpvn.runtime.profile import structure
@@ -39,9 +42,19 @@ def compile_network(
     threads: int | None = None,
     batch: int = 1,
     units: str | None = None,
+    calibration: Any = None,
 ) -> CompiledNetwork:
     """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
     check_choice("runtime", runtime, ("auto", *RUNTIMES))
+    check_choice("precision", precision, (*PRECISIONS, "int8"))
+    if precision == "int8":
+        check_choice("runtime for precision='int8'", runtime, ("auto", "openvino"))
+        return compile_int8(plan, start, threads, batch, units, Calibration.of(calibration))
+    if calibration is not None:
+        raise ValueError(
+            "Calibration measures ranges for int8. Expected precision='int8' beside it. Received: "
+            f"precision={precision!r}. Leave calibration out."
+        )
     settings = Settings(runtime, precision, threads, batch, units)
     if runtime != "auto":
         return create_network(plan, start, settings)

@@ -8,7 +8,7 @@ This is the only scheduler; runtimes differ in how they run a unit.
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from mpvn.executors.run import before, now
 from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
-from mpvn.runtime.freeze import freeze
+from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.mixture import Mixture
 from mpvn.runtime.program import Compiled, Observer, Program
+from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
 from mpvn.runtime.specs import place_specs
-from mpvn.runtime.unit import divide
+from mpvn.runtime.unit import Unit, divide, settled_step
 from mpvn.state import STEP, check_names, check_shape, check_streams, common_step, earliest_alike
 
 StepObserver = Callable[[np.ndarray], contextlib.AbstractContextManager]
@@ -42,21 +43,31 @@ class CompiledNetwork:
         start: what memories hold before the first step, `"zeros"` or `"primed"`.
         runtime: runs the units.
         division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
+        frozen: the units from `freeze_units`, if they are there.
 
     Attributes:
         plan: the plan.
+        quantization: what int8 has changed; None for other precisions.
         observer: if it is not None, it is called in place of each unit, with the unit, its
             function, and the values that it reads; it returns the function's results.
         step_observer: if it is not None, it is called at the beginning of each step, with the
             numbers of the streams' steps, int64 `[B]`; it returns a context manager for the step.
     """
 
-    def __init__(self, plan: Plan, start: str, runtime: Runtime, division: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        start: str,
+        runtime: Runtime,
+        division: str,
+        frozen: Mapping[Unit, Frozen] | None = None,
+    ) -> None:
         self.plan = plan
         self.observer: Observer | None = None
         self.step_observer: StepObserver | None = None
+        self.quantization: Quantization | None = None
         self._runtime = runtime
-        self._settled = 1 if start == "primed" else plan.settled_step
+        self._settled = settled_step(plan, start)
         self._units_at = divide(plan, start, division)
         self._specs = place_specs(plan, runtime.handover)
         self._inputs = [self._specs[now(tensor)] for tensor in plan.graph.inputs]
@@ -64,12 +75,9 @@ class CompiledNetwork:
         self._shapes = {name: tuple(spec.shape[1:]) for name, spec in self._slots.items()}
         self._lock = threading.Lock()
         self._compiled: dict[Any, Compiled] = {}
-        steps = range(self._settled + plan.period)
-        for unit in (unit for number in steps for unit in self._units_at(number)):
-            if unit not in self._compiled:
-                frozen = freeze(unit, self._specs)
-                run = None if frozen.function is None else runtime.compile(frozen)
-                self._compiled[unit] = Compiled(frozen, run)
+        for unit, each in (frozen or freeze_units(plan, start, division, runtime.handover)).items():
+            run = None if each.function is None else runtime.compile(each)
+            self._compiled[unit] = Compiled(each, run)
         self._programs: dict[int, Program] = {}
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
@@ -161,3 +169,16 @@ class CompiledNetwork:
             units = [self._compiled[unit] for unit in self._units_at(number)]
             self._programs[number] = Program(self.plan, units)
         return self._programs[number](values, self.observer)
+
+
+def freeze_units(plan: Plan, start: str, division: str, handover: str | None) -> dict[Unit, Frozen]:
+    """Return all units of all steps, frozen.
+
+    Args:
+        plan, start, division: as in `CompiledNetwork`.
+        handover: as in `Runtime`.
+    """
+    units_at, specs = divide(plan, start, division), place_specs(plan, handover)
+    steps = range(settled_step(plan, start) + plan.period)
+    units = dict.fromkeys(unit for number in steps for unit in units_at(number))
+    return {unit: freeze(unit, specs) for unit in units}

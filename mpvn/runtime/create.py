@@ -48,8 +48,8 @@ def create_runtime(
     """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
     check_choice("runtime", runtime, RUNTIMES)
     check_choice("precision", precision, PRECISIONS)
-    _check_positive("threads", threads, "or None")
-    _check_positive("batch", batch)
+    check_positive("threads", threads, "or None")
+    check_positive("batch", batch)
     if runtime == "tensorflow":
         return TensorFlowRuntime(precision, threads)
     return OpenVINORuntime(plan, precision, threads, batch)
@@ -61,7 +61,8 @@ def check_choice(name: str, value: object, known: tuple) -> None:
         raise ValueError(f"Invalid {name}. Expected one of {known}. Received: {value!r}.")
 
 
-def _check_positive(name: str, value: object, also: str = "") -> None:
+def check_positive(name: str, value: object, also: str = "") -> None:
+    """Raise ValueError if the setting `name` is not a positive int, or None if that is `also`."""
     if value is None and also:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

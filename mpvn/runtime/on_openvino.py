@@ -82,6 +82,10 @@ class OpenVINORuntime(Runtime):
         requests = {size: model.create_infer_request() for size, model in models.items()}
         return _CompiledUnit(self, requests, [self._specs[place] for place in frozen.leaving])
 
+    def model(self, frozen: Frozen) -> Any:
+        """Return OpenVINO's model of a unit, before it is transformed, for any batch size."""
+        return self._compiler.convert(frozen)
+
     def array(self, value: Any, dtype: str) -> np.ndarray:
         array, wanted = np.asarray(value), tf.as_dtype(dtype).as_numpy_dtype
         return array if array.dtype == wanted else array.astype(wanted)

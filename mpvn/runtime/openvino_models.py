@@ -95,7 +95,7 @@ class ModelCompiler:
         return compiled
 
     def _compile(self, frozen: Frozen, sizes: list[int]) -> dict[int, Any]:
-        model = self._convert(frozen)
+        model = self.convert(frozen)
         if self._transform is not None:
             model = self._transform(frozen, model)
         models = {size: self._sized(model, frozen, size) for size in sizes}
@@ -108,7 +108,7 @@ class ModelCompiler:
         """Return OpenVINO's name of a dtype."""
         return self._ov.Type.bf16 if dtype.name == "bfloat16" else self._ov.Type(dtype)
 
-    def _convert(self, frozen: Frozen) -> Any:
+    def convert(self, frozen: Frozen) -> Any:
         """Return OpenVINO's model of a unit, for any batch size."""
         function = frozen.function
         with tempfile.TemporaryDirectory() as folder:

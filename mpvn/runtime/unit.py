@@ -129,6 +129,22 @@ def divide(plan: Plan, start: str, division: str) -> UnitsAt:
     return at
 
 
+def lasting_units(plan: Plan, start: str, division: str) -> list[Unit]:
+    """Return the units that run again and again, unlike those that only start streams.
+
+    Args:
+        plan, start, division: as in `divide`.
+    """
+    units_at, first = divide(plan, start, division), settled_step(plan, start)
+    steps = range(first, first + plan.period)
+    return list(dict.fromkeys(unit for step in steps for unit in units_at(step)))
+
+
+def settled_step(plan: Plan, start: str) -> int:
+    """Return the first step from which on the same units run at steps of equal phase."""
+    return 1 if start == "primed" else plan.settled_step
+
+
 def _blocks_at(plan: Plan, number: int) -> list[Unit]:
     """Return a unit for the frames, if any are kept, and one for each block that ticks."""
     units = [Unit(plan, "frames", 0, frames=True)]
