@@ -37,6 +37,7 @@ soak: $(READY) ## run many random networks and real models, kills and a long str
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py
+	$(BIN)/python benchmarks/inference/run.py
 
 setup: $(READY) ## only create the virtual environment
 

@@ -1,6 +1,7 @@
 """Helpers of all benchmarks: the command line, fresh processes, turns, and the READMEs' tables."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -26,31 +27,41 @@ def run_questions(
     doc: str,
     questions: Mapping[str, Callable[[bool], Rows]],
     packages: Sequence[str] = (),
+    threads: Sequence[int] = (THREADS["intra"],),
 ) -> None:
     """Run the command line of a benchmark that answers questions, each in a fresh process.
+
+    With several thread counts, each has a process of its own, and its rows follow one another.
 
     Args:
         script: `__file__` of the benchmark.
         doc: Its `__doc__`. The first line becomes the help text.
         questions: Functions that return the rows of a table, by name. Their argument is True for
             tiny sizes.
-        packages: Packages whose versions are part of the results.
+        packages: Packages whose versions are part of the results, as far as they are installed.
+        threads: Thread counts to measure.
     """
     folder = pathlib.Path(script).parent
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("question", nargs="?", choices=sorted(questions))
     parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--here", type=int, metavar="THREADS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
         command = f"python benchmarks/{folder.name}/run.py {options.question}"
-        versions = {name: importlib.metadata.version(name) for name in packages}
-        print(json.dumps(_answer(questions[options.question], options.small, command, versions)))
+        limit_threads(options.here)
+        question = questions[options.question]
+        print(json.dumps(_answer(question, options.small, command, versions(packages))))
         return
     for question in [options.question] if options.question else questions:
         print(f"{question} ...", flush=True)
         small = ["--small"] if options.small else []
-        result = run_in_fresh_process(script, question, "--here", *small)
+        result = _joined(
+            {
+                count: run_in_fresh_process(script, question, "--here", str(count), *small)
+                for count in threads
+            }
+        )
         print(markdown(result["rows"]))
         if not options.small:
             save(folder, question, result)
@@ -59,18 +70,39 @@ def run_questions(
 def _answer(
     question: Callable[[bool], Rows], small: bool, command: str, versions: dict[str, str]
 ) -> dict[str, Any]:
-    limit_threads()
     started = time.time()
     rows = question(small)
     details = environment(started, **versions, threads=THREADS, command=command)
     return {"rows": rows, "environment": details}
 
 
+def _joined(results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return results by thread counts as one; several counts become a column of the rows."""
+    last = [*results.values()][-1]
+    if len(results) == 1:
+        return last
+    details = last["environment"]
+    del details["threads"]
+    details["seconds"] = sum(result["environment"]["seconds"] for result in results.values())
+    rows = [{"threads": n, **row} for n, result in results.items() for row in result["rows"]]
+    return {"rows": rows, "environment": details}
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 # --- measuring ----------------------------------------------------------------------------------
 
 
-def limit_threads() -> None:
-    """Set `THREADS`, before TensorFlow does anything else in this process."""
+def limit_threads(count: int = THREADS["intra"]) -> None:
+    """Limit TensorFlow's threads, before it does anything else in this process; set `THREADS`."""
+    THREADS.update(intra=count, inter=count)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
