@@ -5,19 +5,14 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import JSON, declare_paths
-from mpvn.cli.runtimes import (
-    add_runtime_options,
-    check_threads,
-    runtime_choice,
-    say_running,
-)
+from mpvn.cli.runtimes import add_runtime_options, check_threads, runtime_choice
 from mpvn.cli.shown import add_shown_option, refuse_exported, shown_frames
 from mpvn.files import write_atomically
 
@@ -86,12 +81,17 @@ def run(arguments: argparse.Namespace) -> int:
     from mpvn.machine import machine_text, peak_memory, versions_text
     from mpvn.report.speed import speed_rows
     from mpvn.report.table import text_table
-    from mpvn.streaming.benchmark import measure
+    from mpvn.streaming.benchmark import PlainKeras, measure
     from mpvn.streaming.report import StreamReport
 
     with as_mistakes():
+        network = loaded.network(plan)
         frames = shown_frames(arguments.video, loaded, arguments.batch)
-        streams = _streams(arguments, choice, loaded.network(plan))
+        choices = choice.ways(network, arguments.batch) if choice.runtime == "auto" else [choice]
+        compiled = _streams(network, choices, arguments.batch)
+    streams = {name: stream for name, (_, stream) in compiled.items()}
+    if arguments.against == "plain":
+        streams = {PLAIN: PlainKeras(network.frame_model, arguments.batch), **streams}
     with _Progress() as progress:
         measured = measure(streams, frames, arguments.seconds, progress.show)
     fps = arguments.fps and float(arguments.fps)
@@ -99,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(text_table(speed_rows(reports, PLAIN if PLAIN in reports else None)))
     print("(times in ms; ages of information: mean / worst)")
     print(_disturbances(measured))
+    if len(compiled) > 1:
+        print(_keep_fastest(network, compiled, measured))
     print(f"memory: at most {peak_memory() / 2**20:.0f} MiB in this process")
     print(f"machine: {machine_text()}; {versions_text()}")
     if arguments.json:
@@ -117,20 +119,48 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _streams(
-    arguments: argparse.Namespace, choice: "RuntimeChoice", network: "VideoNetwork"
-) -> "dict[str, TimedStream]":
-    """Return what is measured, by name."""
+    network: "VideoNetwork", choices: "Iterable[RuntimeChoice]", streams: int
+) -> "dict[str, tuple[RuntimeChoice, TimedStream]]":
+    """Return the streams that are measured, by the name of what runs them.
+
+    Raises:
+        ValueError: nothing can run the network.
+    """
     from mpvn.streaming import Batch
-    from mpvn.streaming.benchmark import PlainKeras
 
     network.check_streams()
+    compiled: dict[str, tuple[RuntimeChoice, TimedStream]] = {}
+    refused: list[str] = []
     print(f"compiling {network.name} ...", file=sys.stderr)
-    stream = Batch(network, arguments.batch, **dataclasses.asdict(choice))
-    say_running(network.name, stream.runtime, stream.remark)
-    streams: dict[str, TimedStream] = {}
-    if arguments.against == "plain":
-        streams[PLAIN] = PlainKeras(network.frame_model, arguments.batch)
-    return streams | {stream.runtime: stream}
+    for choice in choices:
+        if choice.runtime == "network" and compiled:
+            break  # it is what is left if nothing else can run it
+        try:
+            stream = Batch(network, streams, **dataclasses.asdict(choice))
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            compiled[stream.runtime] = choice, stream
+    if not compiled:
+        raise ValueError(refused[0])
+    for reason in refused:
+        print(f"not measured: {reason}", file=sys.stderr)
+    return compiled
+
+
+def _keep_fastest(
+    network: "VideoNetwork",
+    streams: "Mapping[str, tuple[RuntimeChoice, TimedStream]]",
+    measured: "Mapping[str, Measured]",
+) -> str:
+    """Keep what is fastest for other commands, and return that as text."""
+    speeds = {name: stream.statistics.frames_per_second for name, (_, stream) in streams.items()}
+    fastest = max(speeds, key=lambda name: speeds[name])
+    if not all(measured[name].was_quiet for name in streams):
+        return f"{fastest} was fastest. This is not kept, because the machine was busy."
+    choice, stream = streams[fastest]
+    choice.keep(network, stream.streams)
+    return f"{fastest} is fastest. mpvn stream and predict will run this network so."
 
 
 class _Progress:

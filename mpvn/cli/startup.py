@@ -26,6 +26,7 @@ def import_tensorflow(threads: int | None = None) -> None:
             if threads is not None:
                 with contextlib.suppress(RuntimeError):  # it has started; the runtime will say so
                     tf.config.threading.set_intra_op_parallelism_threads(threads)
+                    tf.config.threading.set_inter_op_parallelism_threads(threads)
             tf.config.list_logical_devices()
         except BaseException:
             messages.seek(0)

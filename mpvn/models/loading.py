@@ -193,7 +193,10 @@ def load_frame_model(
                 "or name a network"
             )
         return _load_preset(name, pixels) if is_preset(name) else _load_file(path, pixels)
-    shape = (size or SIZE, size or SIZE, channels)
+    size = SIZE if size is None else size
+    if size < 1:
+        raise ModelError(f"{name}: expected a size of at least 1 pixel. Received: {size}")
+    shape = (size, size, channels)
     options = dict(options or {})
     _check_options(network_builder(str(name)), options)
     if str(name).lower() in PUBLISHED:

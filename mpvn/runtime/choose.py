@@ -7,11 +7,12 @@ processes used the cores is not kept.
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpvn.machine import OtherProcesses, environment
 from mpvn.plan import Plan
@@ -58,23 +59,42 @@ def compile_network(
     settings = Settings(runtime, precision, threads, batch, units)
     if runtime != "auto":
         return create_network(plan, start, settings)
-    runtimes = [name for name in RUNTIMES if name != "openvino" or _has_openvino()]
-    context = plan.get_config(), start, settings, environment()
-    parts = (*structure(plan.graph), json.dumps(context, sort_keys=True))
-    key = content_key(["choice", *parts])
-    kept = json.loads(read_cached(key) or "null")
+    kept = kept_choice(plan, start, settings)
     if kept:
-        return create_network(plan, start, settings._replace(**kept))
+        return create_network(plan, start, kept)
     others = OtherProcesses()
-    compiled = _candidates(plan, start, settings, runtimes)
+    compiled = _compiled(plan, start, settings)
     speeds = measure_speeds(compiled, batch) if len(compiled) > 1 else dict.fromkeys(compiled, 0.0)
     fastest = max(speeds, key=lambda candidate: speeds[candidate])
     if len(compiled) > 1 and keras.config.is_interactive_logging_enabled():
         print(_description(plan, speeds))
     if others.share() <= QUIET:
-        choice = {"runtime": fastest.runtime, "units": fastest.units}
-        write_cached(key, json.dumps(choice).encode())
+        keep_choice(plan, start, settings, fastest)
     return compiled[fastest]
+
+
+def kept_choice(plan: Plan, start: str, settings: Settings) -> Settings | None:
+    """Return what was fastest when it was measured; None if it was not, or not on this machine.
+
+    Args:
+        plan: the plan of a network.
+        start: what its memories hold before the first step.
+        settings: how it is to be compiled, with the runtime `"auto"`.
+    """
+    kept = json.loads(read_cached(_key(plan, start, settings)) or "null")
+    return settings._replace(**kept) if kept else None
+
+
+def keep_choice(plan: Plan, start: str, settings: Settings, fastest: Settings) -> None:
+    """Keep the settings that were the fastest of all `candidates`; see `kept_choice`."""
+    choice = {"runtime": fastest.runtime, "units": fastest.units}
+    write_cached(_key(plan, start, settings), json.dumps(choice).encode())
+
+
+def _key(plan: Plan, start: str, settings: Settings) -> str:
+    _has_openvino()  # whose version is a part of the environment once it is imported
+    context = plan.get_config(), start, settings, environment()
+    return content_key(["choice", *structure(plan.graph), json.dumps(context, sort_keys=True)])
 
 
 def measure_speeds(
@@ -103,26 +123,41 @@ def _has_openvino() -> bool:
     return True
 
 
-def _candidates(
-    plan: Plan, start: str, settings: Settings, runtimes: Collection[str]
-) -> dict[Settings, CompiledNetwork]:
+def candidates(plan: Plan, start: str, settings: Settings) -> list[Settings]:
+    """Return the ways to compile a network that are worth to be measured.
+
+    Args:
+        plan, start, settings: as in `kept_choice`.
+    """
+    steps = range(plan.settled_step + 1 + plan.period)
+    patterns = {unit for step in steps for unit in divide(plan, start, "pattern")(step)}
+    return [
+        settings._replace(runtime=runtime, units=units)
+        for runtime, units in _CANDIDATES
+        if (runtime != "openvino" or _runs_on_openvino(plan))
+        and settings.units in (None, units)
+        and not (units == "pattern" and runtime == "openvino" and len(patterns) > _MOST_PATTERNS)
+    ]
+
+
+def _runs_on_openvino(plan: Plan) -> bool:
+    """Return whether OpenVINO is installed and the network may stay on the CPU."""
+    has_devices = any(plan.devices) or bool(tf.config.list_physical_devices("GPU"))
+    return not has_devices and _has_openvino()
+
+
+def _compiled(plan: Plan, start: str, settings: Settings) -> dict[Settings, CompiledNetwork]:
     """Return the network compiled in each way that is possible.
 
     Raises:
         ValueError: none is.
     """
-    steps = range(plan.settled_step + 1 + plan.period)
-    patterns = {unit for step in steps for unit in divide(plan, start, "pattern")(step)}
     compiled, refused = {}, []
-    for runtime, units in _CANDIDATES:
-        candidate = settings._replace(runtime=runtime, units=units)
-        asked = settings.units in (None, units)
-        too_many = units == "pattern" and runtime == "openvino" and len(patterns) > _MOST_PATTERNS
-        if runtime in runtimes and asked and not too_many:
-            try:
-                compiled[candidate] = create_network(plan, start, candidate)
-            except ValueError as error:
-                refused.append(str(error))
+    for candidate in candidates(plan, start, settings):
+        try:
+            compiled[candidate] = create_network(plan, start, candidate)
+        except ValueError as error:
+            refused.append(str(error))
     if not compiled:
         reasons = " ".join(dict.fromkeys(refused)) or f"Received: units={settings.units!r}."
         raise ValueError(f"No runtime of {RUNTIMES} can run the network. {reasons}")

@@ -85,29 +85,37 @@ def measure(
 ) -> dict[str, Measured]:
     """Measure streams in turns; leave their statistics as those of the turns that were kept.
 
-    If all turns of a stream were disturbed, its statistics are those of all of them.
+    If all turns of a stream were disturbed, its statistics are those of all of them. Ctrl-C ends
+    the measurement early.
 
     Args:
         streams: the streams, by name.
         frames: what they are shown, over and over.
         seconds: of undisturbed steps, for each stream.
         show: called after each turn with the share of the work that is done.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, before each stream had a turn.
     """
     measured = {name: Measured() for name in streams}
     shown = {name: itertools.cycle(frames) for name in streams}
     others = OtherProcesses()
     for name, stream in streams.items():
         _turn(stream, shown[name])  # warm caches, and memory that is there
-    for name in itertools.cycle(streams):
-        each, stream = measured[name], streams[name]
-        others.start()
-        statistics = _turn(stream, shown[name])
-        kept = each.statistics if others.share() <= QUIET else each.disturbed
-        kept.merge(statistics)
-        done = min(_done(each, seconds) for each in measured.values())
-        show(done)
-        if done >= 1:
-            break
+    done = 0.0
+    try:
+        while done < 1:
+            for name, stream in streams.items():
+                each = measured[name]
+                others.start()
+                statistics = _turn(stream, shown[name])
+                kept = each.statistics if others.share() <= QUIET else each.disturbed
+                kept.merge(statistics)
+            done = min(_done(each, seconds) for each in measured.values())
+            show(done)
+    except KeyboardInterrupt:
+        if not all(each.statistics.frames or each.disturbed.frames for each in measured.values()):
+            raise
     for name, stream in streams.items():
         each = measured[name]
         stream.statistics = each.statistics if each.was_quiet else each.disturbed

@@ -1,17 +1,20 @@
 """Which runtime runs the steps of a stream: the network itself, or a compiled form of it."""
 
 import dataclasses
-import importlib.util
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from mpvn.machine import usable_cores
 from mpvn.network import VideoNetwork
+from mpvn.runtime.choose import candidates, keep_choice, kept_choice
+from mpvn.runtime.create import Settings
 
 RUNTIMES = ("auto", "openvino", "tensorflow", "network")
 
 _NAMES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow, compiled", "network": "TensorFlow"}
+
+_UNREAD = 0.1  # share of the work on values that nobody reads, which only whole patterns leave out
 
 
 class Running(NamedTuple):
@@ -35,8 +38,9 @@ class RuntimeChoice:
     Attributes:
         runtime: `"network"`: the network's own functions, which follow all changes of its layers
             and weights. `"tensorflow"`, `"openvino"`: see `VideoNetwork.compile_inference`.
-            `"auto"`: OpenVINO if it is installed and the network stays on the CPU; what it cannot
-            run, TensorFlow does.
+            `"auto"`: what `mpvn benchmark` or `compile_inference(runtime="auto")` has found fastest
+            on this machine; if neither was called, OpenVINO if it is installed and the network
+            stays on the CPU. What that cannot run, TensorFlow does. It measures nothing itself.
         precision: as in `compile_inference`.
         threads: as in `compile_inference`.
         units: as in `compile_inference`.
@@ -74,36 +78,48 @@ class RuntimeChoice:
             ImportError: the runtime is not installed.
             ValueError: no runtime of the choice can run the network so.
         """
-        if self.runtime != "auto":
-            return self._compiled(self.runtime, network, streams)
+        ways = self.ways(network, streams) if self.runtime == "auto" else [self]
         refused: list[str] = []
-        for runtime in _preferred(network):
+        for way in ways:
             try:
-                running = self._compiled(runtime, network, streams)
+                return Running(*way._start(network, streams), "; ".join(refused))
             except (ValueError, ImportError) as error:
-                refused.append(f"{_NAMES[runtime]} cannot run it ({error})")
-            else:
-                return running._replace(remark="; ".join(refused))
-        if (self.precision, self.threads) == ("float32", None):
-            running = self._compiled("network", network, streams)
-            return running._replace(remark="; ".join(refused))
+                if len(ways) == 1:
+                    raise
+                refused.append(f"{_NAMES[way.runtime]} cannot run it ({error})")
         raise ValueError(". ".join(refused))
 
-    def _compiled(self, runtime: str, network: VideoNetwork, streams: int) -> Running:
-        if runtime == "network":
-            return Running(network, f"{_NAMES[runtime]}, {_threads(None)}")
-        compiled = network.compile_inference(
-            runtime, self.precision, self.threads, streams, self.units
+    def ways(self, network: VideoNetwork, streams: int = 1) -> list["RuntimeChoice"]:
+        """Return what `"auto"` tries in turn, the best first."""
+        plan, start = network.plan, network.start
+        settings = Settings("auto", self.precision, self.threads, streams, self.units)
+        kept = kept_choice(plan, start, settings)
+        best_units = "pattern" if plan.unread_share > _UNREAD else "block"
+        by_rule = sorted(
+            candidates(plan, start, settings),
+            key=lambda way: (way.runtime != "openvino", way.units != best_units),
         )
-        text = f"{_NAMES[runtime]}, {self.precision}, {_threads(self.threads)}"
-        return Running(compiled, text)
+        ways = dict.fromkeys([kept, *by_rule] if kept else by_rule)
+        choices = [dataclasses.replace(self, runtime=w.runtime, units=w.units) for w in ways]
+        if (self.precision, self.threads) == ("float32", None):
+            choices.append(RuntimeChoice())
+        return choices
 
+    def keep(self, network: VideoNetwork, streams: int = 1) -> None:
+        """Keep this choice as the one that `"auto"` takes for a network; see `ways`."""
+        fastest = Settings(self.runtime, self.precision, self.threads, streams, self.units)
+        settings = fastest._replace(runtime="auto", units=None)
+        keep_choice(network.plan, network.start, settings, fastest)
 
-def _preferred(network: VideoNetwork) -> list[str]:
-    """Return the compiled runtimes of `"auto"`, the best one first."""
-    on_cpu = not any(network.plan.devices) and not tf.config.list_physical_devices("GPU")
-    installed = importlib.util.find_spec("openvino") is not None
-    return ["openvino", "tensorflow"] if on_cpu and installed else ["tensorflow"]
+    def _start(self, network: VideoNetwork, streams: int) -> tuple[Any, str]:
+        """Return what runs a network, and what it is."""
+        if self.runtime == "network":
+            return network, f"{_NAMES[self.runtime]}, {_threads(None)}"
+        compiled = network.compile_inference(
+            self.runtime, self.precision, self.threads, streams, self.units
+        )
+        by = f" by {self.units}" if self.units else ""
+        return compiled, f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(self.threads)}"
 
 
 def _threads(threads: int | None) -> str:

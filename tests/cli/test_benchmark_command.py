@@ -7,6 +7,8 @@ import keras
 import pytest
 from command_line import assert_mistake, mpvn
 
+from mpvn.machine import OtherProcesses
+from mpvn.runtime import choose
 from mpvn.streaming import benchmark
 
 
@@ -31,11 +33,30 @@ def test_it_prints_a_table_and_writes_the_numbers(
     stored = json.loads(target.read_text())
     assert (stored["batch"], stored["subnetworks"], stored["period"]) == (2, 2, 2)
     assert stored["environment"]["keras"] == keras.__version__
-    plain, ours = stored["measured"].values()
+    plain, ours, *_ = stored["measured"].values()
     assert (plain["age_steps"], ours["age_steps"]["worst"]) == ({"mean": 0, "worst": 0}, 2)
     assert ours["rated_age"]["worst"] > 1000 > plain["rated_age"]["worst"]  # two steps at 2/s
     assert ours["frames"] % 4 == 0  # whole periods of two streams
     assert ours["state_bytes"] > 0
+
+
+def test_what_is_fastest_runs_in_other_commands(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setenv("MPVN_CACHE", str(tmp_path))
+    monkeypatch.setattr(OtherProcesses, "share", lambda self: 0.0)
+    monkeypatch.setattr(choose, "_CANDIDATES", [("tensorflow", "block"), ("tensorflow", "pattern")])
+    assert mpvn("benchmark", model, "--seconds", 0.03, "--against", "none") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "is fastest" in line]
+    assert mpvn("stream", video, "--model", model, "--frames", 2) == 0
+    assert f"small runs by {line.split(' is fastest')[0]}\n" in capsys.readouterr().err
+    monkeypatch.setattr(OtherProcesses, "share", lambda self: 1.0)
+    assert mpvn("benchmark", model, "--seconds", 0.01, "--clocks", "none") == 0
+    assert "was fastest. This is not kept" in capsys.readouterr().out
 
 
 def test_it_can_do_without_a_comparison(model: pathlib.Path, capsys: pytest.CaptureFixture) -> None:

@@ -24,7 +24,7 @@ def test_it_prints_where_the_time_goes_and_writes_a_trace_and_a_figure(
     assert [rows[f"subnetwork {lane}"][0] for lane in (0, 1)] == ["1.00", "0.50"]
     assert rows["all"][0] == "1.50" and rows["all"][3] == "100.0"
     written = json.loads(trace.read_text())
-    assert written["otherData"]["runtime"].startswith("TensorFlow, compiled, float32")
+    assert written["otherData"]["runtime"].startswith("TensorFlow, compiled by block, float32")
     events = [e for e in written["traceEvents"] if e["ph"] == "X"]
     assert [e["cat"] for e in events].count("step") == 6
     assert len(events) == 6 + 6 + 3

@@ -77,6 +77,25 @@ def test_a_machine_that_is_never_quiet_is_measured_as_it_is(shares: list[float])
     assert stream.statistics.busy == approx(2 * benchmark.PATIENCE)
 
 
+@pytest.mark.parametrize("steps", [2, 7])  # of the second stream: in its warm-up, and in a turn
+def test_an_interrupt_keeps_what_was_measured(steps: int, shares: list[float]) -> None:
+    class Interrupted(Ticking):
+        def run_step(self, frame: np.ndarray) -> None:
+            super().run_step(frame)
+            if len(self.frames) == steps:
+                raise KeyboardInterrupt
+
+    shares += [0.0, 0.0, 0.0]
+    streams = {"one": Ticking((), [0.5]), "other": Interrupted((), [0.5])}
+    if steps == 2:
+        with pytest.raises(KeyboardInterrupt):
+            measure(streams, FRAMES, 20.0)
+        return
+    measured = measure(streams, FRAMES, 20.0)
+    assert [each.statistics.frames for each in measured.values()] == [6, 4]
+    assert streams["other"].statistics is measured["other"].statistics
+
+
 @pytest.mark.usefixtures("shares")
 def test_the_turns_of_others_do_not_make_information_older() -> None:
     stream = Ticking((2,), [0.4, 0.2])

@@ -1,6 +1,7 @@
 """What runs the steps of a stream: equal values, what `"auto"` takes, and choices without sense."""
 
 import importlib.util
+import pathlib
 from typing import Any
 
 import keras
@@ -54,7 +55,8 @@ def test_the_report_names_what_ran(network: mpvn.VideoNetwork) -> None:
     compiled = Stream(network, runtime="tensorflow").runtime
     assert compiled.startswith(f"TensorFlow, compiled, float32, {threads}")
     if HAS_OPENVINO:
-        assert Stream(network, runtime="auto").runtime.startswith(f"OpenVINO, float32, {threads}")
+        fastest = Stream(network, runtime="auto").runtime
+        assert fastest.startswith(f"OpenVINO by pattern, float32, {threads}")
 
 
 def test_streams_in_less_precision_keep_less(network: mpvn.VideoNetwork) -> None:
@@ -89,6 +91,28 @@ def test_auto_goes_on_with_what_can_run_the_network(
     np.testing.assert_allclose(stream.step(frames[0]), network(frames[None, :1])[0, 0], atol=1e-6)
     with pytest.raises(ValueError, match="no such operation"):  # of which nothing else is capable
         Stream(network, runtime="auto", precision="bfloat16")
+
+
+def test_auto_takes_what_was_measured(
+    network: mpvn.VideoNetwork, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPVN_CACHE", str(tmp_path))
+    RuntimeChoice("tensorflow", units="block").keep(network)
+    assert Stream(network, runtime="auto").runtime.startswith("TensorFlow, compiled by block")
+    other = mpvn.VideoNetwork(network.frame_model, mpvn.Plan(network.frame_model, 2))
+    assert RuntimeChoice("auto").ways(other)[0].units != "block" or HAS_OPENVINO
+
+
+def test_auto_leaves_out_what_nobody_reads() -> None:
+    """Blocks took three times as long where slow blocks read few of the values of fast ones."""
+    x = inputs = keras.Input((8, 8, 3))
+    for index in range(2):
+        x = keras.layers.Conv2D(4, 3, padding="same", name=f"conv{index}")(x)
+    model = keras.Model(inputs, x)
+    network = mpvn.VideoNetwork(model, mpvn.Plan(model, 2, clocks=[1, 4]))
+    assert network.plan.unread_share > 0.5
+    first, *_ = RuntimeChoice("auto").ways(network)
+    assert (first.runtime, first.units) == ("openvino" if HAS_OPENVINO else "tensorflow", "pattern")
 
 
 def test_auto_leaves_networks_on_their_devices(
