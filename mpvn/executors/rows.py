@@ -16,6 +16,7 @@ import tensorflow as tf
 from mpvn.executors.run import Place, Time, before
 from mpvn.executors.step_run import StepRun
 from mpvn.graph.data import Node
+from mpvn.plan import Plan
 from mpvn.plan.clock import EVERY_STEP, Clock
 
 
@@ -42,13 +43,8 @@ class Rows:
     """
 
     def __init__(self, run: StepRun, counter: tf.Tensor) -> None:
-        size = run.plan.graph.batch_size
-        if size not in (None, 1) and run.plan.period > 1:
-            raise ValueError(
-                f"{run.plan.graph.model.name!r} takes batches of {size} only, so slow clocks need "
-                "streams of one age. Received: streams of different ages. Start them together, use "
-                "clocks of rate 1, or build the frame model for any batch size."
-            )
+        if run.plan.period > 1:
+            check_parts(run.plan)
         self._run = run
         self._counter = counter
         self._ticking = {
@@ -107,6 +103,17 @@ class Rows:
             return self._run.values[before(str(place.key))]
         tensor = self._run.plan.graph.tensors[int(place.key)]
         return tf.zeros((0, *tensor.shape), tensor.dtype)
+
+
+def check_parts(plan: Plan) -> None:
+    """Raise ValueError if the frame model cannot compute a part of a batch."""
+    size = plan.graph.batch_size
+    if size not in (None, 1):
+        raise ValueError(
+            f"{plan.graph.model.name!r} takes batches of {size} only, so slow clocks need streams "
+            "of one age. Received: streams of different ages. Start them together, use clocks of "
+            "rate 1, or build the frame model for any batch size."
+        )
 
 
 def _ticking(ticks: tf.Tensor) -> Ticking:

@@ -89,7 +89,8 @@ class CompiledNetwork:
     def initial_state(self, batch_size: int, phase: int = 0) -> dict[str, Any]:
         """Return the state of streams that have not started; see `StatefulModel.initial_state`."""
         zeros, show = self._runtime.zeros, self._runtime.show
-        slots = {name: show(zeros(batch_size, spec)) for name, spec in self._slots.items()}
+        with self._lock:
+            slots = {name: show(zeros(batch_size, spec)) for name, spec in self._slots.items()}
         return {STEP: np.full(batch_size, phase, np.int64), **slots}
 
     def step(self, frame: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -7,6 +7,7 @@ block 1     x       x          ticks at every other step: gather two rows, run, 
 
 from collections.abc import Mapping, Sequence
 
+from mpvn.executors.rows import check_parts
 from mpvn.executors.run import Place, after, before, now
 from mpvn.plan import Plan
 from mpvn.runtime.program import Compiled, Observer, held, output_places
@@ -44,6 +45,7 @@ class Mixture:
         self, values: list[Value], numbers: Sequence[int], observer: Observer | None
     ) -> tuple[list[Value], list[Value]]:
         """Run the step; as `Program`, but with the number of each stream's step."""
+        check_parts(self._plan)
         starts = [*map(now, self._plan.graph.inputs), *map(before, self._plan.histories.specs)]
         places = dict(zip(starts, values, strict=True))
         rows_of: dict[Unit, list[int]] = {}

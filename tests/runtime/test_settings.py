@@ -1,6 +1,7 @@
 """Settings of compiled networks: what they mean, and which are refused."""
 
 import builtins
+import concurrent.futures
 import sys
 from typing import Any
 
@@ -146,6 +147,41 @@ def test_openvino_says_what_it_cannot_compile() -> None:
     network = build(lambda x: ops.abs(x) * 3, dtype="float64")
     with pytest.raises(ValueError, match="it has no float64.*Use runtime='tensorflow'"):
         network.compile_inference(runtime="openvino")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_fixed_batch_size_needs_streams_of_one_age(runtime: str) -> None:
+    frame = keras.Input((4,), batch_size=2)
+    x = layers.Dense(3, name="first")(frame)
+    model = keras.Model(frame, layers.Dense(2, name="second")(x))
+    network = VideoNetwork(model, Plan(model, boundaries=["second"], clocks=[1, 2]))
+    compiled = network.compile_inference(runtime=runtime)
+    frames, state = np.eye(2, 4, dtype="float32"), network.initial_state(2)
+    own = compiled.initial_state(2)
+    for _ in range(3):
+        expected, state = network.step(frames, state)
+        outputs, own = compiled.step(frames, own)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="takes batches of 2 only"):
+        compiled.step(frames, compiled.reset(own, [True, False]))
+    with pytest.raises(ValueError, match="Expected a batch of 2"):
+        compiled.step(frames[:1], compiled.initial_state(1))
+
+
+def test_threads_may_share_a_compiled_network(network: VideoNetwork) -> None:
+    compiled = network.compile_inference(runtime="openvino")
+    frames = np.random.default_rng(2).normal(size=(4, 1, 4, 4, 2)).astype("float32")
+
+    def stream(frame: np.ndarray) -> list[np.ndarray]:
+        state, outputs = compiled.initial_state(1), []
+        for number in range(20):
+            y, state = compiled.step(frame * (number + 1), state)
+            outputs.append(y)
+        return outputs
+
+    expected = [*map(stream, frames)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        np.testing.assert_array_equal([*pool.map(stream, frames)], expected)
 
 
 def test_future_frames_are_refused() -> None:
