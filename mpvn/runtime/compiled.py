@@ -67,6 +67,7 @@ class CompiledNetwork:
         self.step_observer: StepObserver | None = None
         self.quantization: Quantization | None = None
         self._runtime = runtime
+        self._period = plan.period
         self._settled = settled_step(plan, start)
         self._units_at = divide(plan, start, division)
         self._specs = place_specs(plan, runtime.handover)
@@ -102,7 +103,7 @@ class CompiledNetwork:
 
         Returns:
             The outputs `[B, ...]` of this step, and the state after it: TensorFlow's tensors, or
-            NumPy arrays that cannot be written to.
+            NumPy arrays that cannot be written to and have no Keras masks.
 
         Raises:
             ValueError: the frame or the state does not fit the network.
@@ -117,7 +118,8 @@ class CompiledNetwork:
             outputs, slots = self._run(values, counter)
             show = self._runtime.show
             after = dict(zip(self._slots, map(show, slots), strict=True))
-            packed = self.graph.pack_outputs([*map(show, outputs)])
+            count = len(outputs if self._runtime.masks else self.graph.model_outputs)
+            packed = self.graph.pack_outputs([*map(show, outputs[:count])])
         return packed, {STEP: counter + 1, **after}
 
     def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
@@ -161,10 +163,9 @@ class CompiledNetwork:
         return counter
 
     def _run(self, values: list[Value], counter: np.ndarray) -> tuple[list[Value], list[Value]]:
-        period = self.plan.period
-        number = common_step(counter, self._settled, period)
+        number = common_step(counter, self._settled, self._period)
         if number is None:
-            numbers = earliest_alike(counter, self._settled, period).tolist()
+            numbers = earliest_alike(counter, self._settled, self._period).tolist()
             return self._mixture(values, numbers, self.observer)
         if number not in self._programs:
             units = [self._compiled[unit] for unit in self._units_at(number)]

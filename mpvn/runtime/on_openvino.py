@@ -46,6 +46,8 @@ class OpenVINORuntime(Runtime):
             that OpenVINO does not have.
     """
 
+    masks = False  # Keras would attach them by the ids of arrays, which Python uses again
+
     def __init__(
         self,
         plan: Plan,

@@ -25,9 +25,11 @@ class Runtime(abc.ABC):
 
     Attributes:
         handover: dtype in which units hand over float32 values; None for float32.
+        masks: whether Keras masks can be attached to what users get.
     """
 
     handover: str | None = None
+    masks: bool = True
 
     @abc.abstractmethod
     def compile(self, frozen: Frozen) -> Run:
