@@ -38,7 +38,9 @@ class Unit(NamedTuple):
 
     def text(self, cost: float) -> str:
         """Return a cost as text."""
-        return f"{cost / 1e6:,.1f} {self.million}"
+        millions = cost / 1e6
+        digits = ",.1f" if millions >= 10 else "#.3g"
+        return f"{millions:{digits}} {self.million}"
 
 
 TIME = Unit("measured time", "ms")

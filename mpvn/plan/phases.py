@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mpvn.plan.clock import Clock
+from mpvn.plan.faults import PlanError
 from mpvn.plan.flow import Flow
 from mpvn.plan.partition import chained_offsets
 from mpvn.plan.schedule import Schedule
@@ -36,6 +37,9 @@ def within(bound: int) -> Goal:
     """Return the goal to be fresh, with no worst step above `bound`."""
     return lambda worst, ages: (np.maximum(worst, bound), ages, worst)
 
+
+LONGEST = 10**5
+"""The longest period, in steps, whose phases are searched."""
 
 _WORK = 10**8
 """Ages of a value and waits of a group at a step that a search may compute: a second or two."""
@@ -63,7 +67,16 @@ def searched_clocks(
         node_costs: cost of one tick of each node, in plan order.
         goal: one of `GOALS`, or another one.
         effort: share of the usual work.
+
+    Raises:
+        PlanError: the clocks repeat after very many steps.
     """
+    if schedule.period > LONGEST:
+        raise PlanError(
+            f"phases: the clocks of {schedule.graph.model.name!r} repeat too rarely to search "
+            f"phases. Expected a period of at most {LONGEST:,} steps. Received: "
+            f"{schedule.period:,} steps. Use rates that are multiples of each other"
+        )
     keys = zip(schedule.node_subnetworks, schedule.node_clocks, strict=True)
     flow = Flow(schedule, [(subnetwork, clock.rate) for subnetwork, clock in keys])
     offsets = chained_offsets(schedule.graph, schedule.node_subnetworks, schedule.subnetworks)
@@ -157,5 +170,8 @@ class _Search:
 
     def _earliest(self, phases: np.ndarray) -> list[int]:
         """Return the same phases from a later start on, so that the first groups tick first."""
-        later = (phases + np.arange(self._flow.period)[:, None]) % self._rates
-        return min(later.tolist())
+        later = np.arange(self._flow.period)
+        for phase, rate in zip(phases, self._rates, strict=True):
+            ticks = (phase + later) % rate
+            later = later[ticks == ticks.min()]
+        return ((phases + later[0]) % self._rates).tolist()

@@ -42,6 +42,9 @@ EVERY = (1, 2, 3, 4, 6, 8)
 _QUICK = 0.1
 """Effort of a search among many."""
 
+_MOST_SMALLER = 3
+"""How many times smaller frames may be proposed."""
+
 
 class Way(NamedTuple):
     """A way to run a model.
@@ -257,7 +260,12 @@ def search_for_rate(
             f"{', '.join(costs.unit.name for costs in profiles) or 'none'}. Measure one by "
             "mpvn.runtime.measure_profile(model)."
         )
-    resolve(graph, profiles[0], **arguments)  # faults of the user's arguments
+    if not resolve(graph, profiles[0], **arguments).causal:
+        raise PlanError(
+            f"{graph.model.name}: a frame rate is kept by streams. Expected a model that sees past "
+            "frames only. Received: layers that look into the future. Use "
+            'temporal_padding="causal".'
+        )
     search = Search(graph, int(1e9 / fps), profiles, latency, arguments)
     found = search.best()
     if found is None:
@@ -298,7 +306,7 @@ def _smaller(search: Search, nearest: Choice) -> Iterator[str]:
     """Yield what makes steps cheaper: a smaller input, a faster runtime."""
     ratio = nearest.worst / search.budget
     shapes = [search.graph.tensors[tensor].shape for tensor in search.graph.inputs]
-    if len(shapes) == 1 and len(shapes[0]) == 3:
+    if len(shapes) == 1 and len(shapes[0]) == 3 and ratio <= _MOST_SMALLER**2:
         smaller = [int(side / math.sqrt(ratio)) for side in shapes[0][:2]]
         yield "frames of about {} x {} pixels, if times go with their number".format(*smaller)
     yield f"a runtime or a precision that is {ratio:.1f} times faster"

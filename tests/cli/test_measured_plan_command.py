@@ -131,7 +131,7 @@ def test_a_rate_out_of_reach_is_a_message_with_what_would_help(
 ) -> None:
     target = tmp_path / "plan.json"
     options = ["--precision", "float32", "--json", target, "--profile-json", tmp_path / "t.json"]
-    wanted = "Expected steps of at most 5.0 ms.*a rate of at most .* frames/s.*a runtime or a prec"
+    wanted = "Expected steps of at most 5.00 ms.*a rate of at most .* frames/s.*a runtime or a prec"
     assert_mistake(wanted, "plan", model, "--fps", 200, "--latency", 1, *options)
     monkeypatch.setattr(runtime, "measure_steps", FakeSteps(1e9))
     assert_mistake("no plan was found", "plan", model, "--fps", 100, *options)

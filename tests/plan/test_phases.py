@@ -19,7 +19,7 @@ from network_data import Builder, Network, to_keras
 from random_networks import networks, settings_for
 from reference import Interpreter, Node, Placement
 
-from mpvn import Plan
+from mpvn import Plan, PlanError
 from mpvn.plan import phases
 
 BASE = 64.0
@@ -166,3 +166,9 @@ def test_searched_phases_are_saved_and_found_again(monkeypatch: pytest.MonkeyPat
 def test_without_slow_clocks_there_is_nothing_to_search() -> None:
     plan = Plan(to_keras(chained()), 4, phases="flat")
     assert plan == Plan(to_keras(chained()), 4, phases="aligned")
+
+
+def test_clocks_that_hardly_ever_repeat_are_refused() -> None:
+    """Such a search once took minutes and gigabytes."""
+    with pytest.raises(PlanError, match="at most 100,000 steps. Received: 215,441 steps"):
+        Plan(to_keras(chained()), 4, clocks=[17, 19, 23, 29], phases="flat")

@@ -209,6 +209,6 @@ def test_a_printed_plan_shows_its_latency_and_its_grid() -> None:
     plan = Plan(chain(2, 2), 2, clocks=[1, 2])
     assert str(plan) == (
         "chain · nodes: 2 · subnetworks: 2 · clock rates: 1, 2 · information latency in steps: 1\n"
-        "worst step: 0.0 M multiply-adds, 1.33 of the mean · mean age of the outputs in steps: "
-        "1.5\n" + plan.grid()
+        "worst step: 0.000512 M multiply-adds, 1.33 of the mean · mean age of the outputs in "
+        "steps: 1.5\n" + plan.grid()
     )

@@ -10,9 +10,10 @@ from keras import layers
 from measured_times import MS, Times
 from small_models import chain
 
+from keras_layers import TemporalConv3D
 from mpvn import Plan, PlanError
 from mpvn.plan import rate
-from mpvn.plan.cost import MULTIPLY_ADDS
+from mpvn.plan.cost import MULTIPLY_ADDS, TIME
 
 TIMES = Times((8, 6, 5, 1), of_step=MS // 10)
 
@@ -64,7 +65,7 @@ def test_a_plan_for_a_rate_is_the_freshest_of_all(budget: float, latency: int | 
     own = [age for clocks, worst, age, _ in allowed if worst <= budget * MS and clocks is None]
     if not ages:
         slowest = min(worst for _, worst, _, _ in allowed)
-        with pytest.raises(PlanError, match=f"Received: {slowest / MS:.1f} ms in the worst step"):
+        with pytest.raises(PlanError, match=f"Received: {TIME.text(slowest)} in the worst step"):
             Plan.for_rate(halving(), 1000 / budget, latency, profile=TIMES)
         return
     plan = Plan.for_rate(halving(), 1000 / budget, latency, profile=TIMES)
@@ -129,3 +130,10 @@ def test_a_refusal_says_what_would_make_it_possible() -> None:
 def test_invalid_arguments_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Plan.for_rate(chain(2, 2), **{"fps": 30, "profile": TIMES, **arguments})
+
+
+def test_a_model_that_cannot_stream_is_refused() -> None:
+    frame = keras.Input((4, 4, 1))
+    x = TemporalConv3D(1, (3, 1, 1), temporal_padding="symmetric", name="both")(frame)
+    with pytest.raises(PlanError, match="Received: layers that look into the future"):
+        Plan.for_rate(keras.Model(frame, x), 30, profile=Times((1,)))
