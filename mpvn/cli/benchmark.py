@@ -65,7 +65,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--video", "--weights", "--assignment"],
+        reads=["--video", "--weights", "--assignment", "--plan"],
         runs=["MODEL"],
         writes={"--json": JSON},
     )

@@ -23,7 +23,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the folder to create")
     add_model_and_plan_options(parser)
     declare_paths(
-        parser, reads=["--weights", "--assignment"], runs=["MODEL"], writes={"FOLDER": NEW_FOLDER}
+        parser,
+        reads=["--weights", "--assignment", "--plan"],
+        runs=["MODEL"],
+        writes={"FOLDER": NEW_FOLDER},
     )
 
 

@@ -95,20 +95,18 @@ class MeasuredPlan:
         self, loaded: "LoadedModel", kept: "Plan | None", options: dict[str, Any]
     ) -> "Plan":
         """Return the plan; see `load_model_and_plan`."""
-        from mpvn.plan import Plan
-
         if self._arguments.fps is not None:
             return self._for_rate(loaded, kept, options)
         if self._arguments.profile or self._arguments.profile_json or self._arguments.costs:
             self.profile = self._times(loaded.model, self._precisions()[0])
-        if kept:
-            return kept.with_costs(self.profile)
-        return Plan(loaded.model, **loaded.plan_arguments(options), costs=self.profile)
+        return kept.with_costs(self.profile) if kept else loaded.make_plan(options, self.profile)
 
     def _for_rate(
         self, loaded: "LoadedModel", kept: "Plan | None", options: dict[str, Any]
     ) -> "Plan":
 
+        if options["file"]:
+            kept, options = loaded.make_plan(options), {}
         given = dataclasses.replace(loaded, plan_defaults={}).plan_arguments(options)
         if self._arguments.clocks == "none":
             given["clocks"] = None

@@ -25,6 +25,7 @@ MODEL_HELP = (
 )
 
 _PLAN_OPTIONS = (
+    "plan",
     "subnetworks",
     "boundaries",
     "partition",
@@ -44,6 +45,11 @@ def add_model_and_plan_options(parser: argparse.ArgumentParser) -> None:
 def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "plan", "a saved VideoNetwork keeps its plan unless one of these options is given"
+    )
+    group.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="a plan that mpvn plan --json has written, instead of the other options",
     )
     group.add_argument("--subnetworks", type=int, help="parallel subnetworks (default: 1)")
     group.add_argument("--boundaries", metavar="A,B,...", help="the first nodes of subnetworks 1..")
@@ -261,14 +267,13 @@ def _with_defaults_of_run(loaded: "LoadedModel", name: str) -> "LoadedModel":
 
 
 def _make_plan(loaded: "LoadedModel", kept: "Plan | None", options: dict[str, Any]) -> "Plan":
-    from mpvn.plan import Plan
-
-    return kept or Plan(loaded.model, **loaded.plan_arguments(options))
+    return kept or loaded.make_plan(options)
 
 
 def _plan_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of a plan; None for those that are not given."""
     return {
+        "file": arguments.plan,
         "subnetworks": arguments.subnetworks,
         "boundaries": arguments.boundaries and arguments.boundaries.split(","),
         "partition": arguments.partition,

@@ -34,7 +34,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "plan", run, summary, EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
-        "--json", metavar="FILE", help="also write the plan as JSON, for Plan.from_config"
+        "--json",
+        metavar="FILE",
+        help="also write the plan as JSON, for --plan, config.plan.file and Plan.from_config",
     )
     parser.add_argument("--figure", metavar="FILE", help="also draw the network as SVG")
     parser.add_argument(
@@ -52,7 +54,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--weights", "--assignment", "--costs"],
+        reads=["--weights", "--assignment", "--plan", "--costs"],
         runs=["MODEL"],
         writes={
             "--json": JSON,

@@ -28,8 +28,10 @@ from mpvn.models.published import PLAN, PUBLISHED
 from mpvn.models.surgery.rebuild import with_preprocessing
 from mpvn.network import VideoNetwork
 from mpvn.pixels import RANGES
-from mpvn.plan import Plan
+from mpvn.plan import Plan, PlanError
 from mpvn.plan.assignment import parse_assignment
+from mpvn.plan.cost import Costs
+from mpvn.plan.saved import read_plan
 from mpvn.plan.units import UNIT_SEPARATOR
 
 SIZE = 224
@@ -117,6 +119,28 @@ class LoadedModel:
         if isinstance(given.get("assignment"), str):
             given["assignment"] = parse_assignment(given["assignment"])
         return {**self.plan_defaults, **given}
+
+    def make_plan(self, options: Mapping[str, Any], costs: Costs | None = None) -> Plan:
+        """Return the plan that options describe.
+
+        Args:
+            options: as in `plan_arguments`; or `file`, the path of a plan of its own, and no other.
+            costs: as in `Plan`.
+
+        Raises:
+            PlanError: the model cannot have this plan.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        path = given.pop("file", None)
+        if path is None:
+            return Plan(self.model, costs=costs, **self.plan_arguments(options))
+        if given:
+            received = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise PlanError(
+                f"The file {path} has all of a plan. Expected no other options of the plan. "
+                f"Received: {received}. Leave them out"
+            )
+        return Plan.from_config(self.model, read_plan(path)).with_costs(costs)
 
     def over_clips(self) -> keras.Model:
         """Return the model with an input in -1..1, the range of clips for training.

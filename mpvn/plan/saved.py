@@ -7,6 +7,9 @@ node is and what it reads. It has no names and no sizes.
 """
 
 import itertools
+import json
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +21,22 @@ from mpvn.plan.schedule import Schedule
 KEYS = ("subnetworks", "head", "rates", "phases", "feedback", "devices", "fingerprint")
 
 _OLD_KEYS = ("boundaries", *KEYS[1:])  # of plans whose subnetworks are runs of nodes
+
+
+def read_plan(path: str | os.PathLike) -> dict[str, Any]:
+    """Return the plan that `mpvn plan --json` wrote, as data.
+
+    Raises:
+        PlanError: the file cannot be read, or holds something else.
+    """
+    expected = "Expected a .json file that mpvn plan --json has written"
+    try:
+        content = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as fault:
+        raise PlanError(f"The plan {path} cannot be read. {expected}. Received: {fault}") from fault
+    if not isinstance(content, dict):
+        raise PlanError(f"{path} holds no plan. {expected}. Received: {type(content).__name__}")
+    return content
 
 
 def plan_config(schedule: Schedule) -> dict[str, Any]:

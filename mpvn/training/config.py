@@ -155,7 +155,8 @@ def _model() -> dict[str, Any]:
 def _plan() -> dict[str, Any]:
     """Arguments of `mpvn.Plan`."""
     return {
-        "subnetworks": 1,  # with an assignment, or branches: as many as that makes
+        "file": optional(str),  # a plan that mpvn plan --json has written, instead of all others
+        "subnetworks": 1,  # with a file, an assignment, or branches: as many as that makes
         "partition": optional(str),  # None: units for published networks, else equal
         "assignment": optional(str),  # name=number,... or a .json file; see mpvn.plan.assignment
         "clocks": optional(str),  # auto; None: those of the model's temporal strides

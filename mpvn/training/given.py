@@ -17,7 +17,7 @@ from mpvn.tasks.registry import prediction_latency
 from mpvn.training.build.assemble import build_evaluation
 from mpvn.training.build.experiment import Experiment
 from mpvn.training.build.frame_model import build_frame_model
-from mpvn.training.build.network import build_network
+from mpvn.training.build.network import build_network, plan_of
 from mpvn.training.build.videos import build_videos
 from mpvn.training.config import base_config
 from mpvn.training.run_data import check_names, moved_names
@@ -138,7 +138,7 @@ def _network(config: ConfigDict, channels: int) -> VideoNetwork:
 def _plan(loaded: LoadedModel, config: ConfigDict) -> Plan:
     if loaded.plan is not None and config.plan == base_config().plan:
         return loaded.plan
-    return Plan(loaded.model, **loaded.plan_arguments(dict(config.plan)))
+    return plan_of(config, loaded)
 
 
 def in_order_of(network: VideoNetwork, videos: VideoSet, weights: str | None = None) -> VideoSet:

@@ -154,3 +154,19 @@ def test_a_rate_out_of_reach_is_a_message_with_what_would_help(
 )
 def test_wrong_options_get_one_message(options: list, message: str, model: pathlib.Path) -> None:
     assert_mistake(message, "plan", model, *options)
+
+
+def test_a_plan_that_was_written_is_taken_by_other_commands(
+    model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    target, again = tmp_path / "plan.json", tmp_path / "again.json"
+    options = ["--fps", 100, "--precision", "float32"]
+    assert mpvn("plan", model, *options, "--json", target) == 0
+    assert mpvn("plan", model, "--plan", target, *options, "--json", again) == 0
+    assert "given up                           nothing" in capsys.readouterr().out.split("small")[2]
+    assert target.read_text() == again.read_text()
+    assert_mistake("has all of a plan", "plan", model, "--plan", target, "--phases", "chain")
+    assert_mistake(
+        "replaces nothing that is read", "plan", model, "--plan", target, "--json", target
+    )
+    assert_mistake("of another structure", "plan", "vgg8", "--plan", target)

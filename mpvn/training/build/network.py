@@ -27,12 +27,9 @@ def build_network(config: ConfigDict, loaded: LoadedModel) -> VideoNetwork:
     """
     frame_model = loaded.model
     _freeze(frame_model, config.model.frozen)
-    plan = dict(config.plan)
-    if decides_subnetworks(config.plan):
-        plan["subnetworks"] = None
     network = VideoNetwork(
         frame_model,
-        Plan(frame_model, **loaded.plan_arguments(plan)),
+        plan_of(config, loaded),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
         start=config.model.start,
@@ -41,13 +38,26 @@ def build_network(config: ConfigDict, loaded: LoadedModel) -> VideoNetwork:
     return network
 
 
+def plan_of(config: ConfigDict, loaded: LoadedModel) -> Plan:
+    """Return the plan that a config describes.
+
+    Raises:
+        PlanError: the model cannot have it.
+    """
+    plan = dict(config.plan)
+    if decides_subnetworks(config.plan):
+        plan["subnetworks"] = None
+    return loaded.make_plan(plan)
+
+
 def decides_subnetworks(plan: ConfigDict) -> bool:
     """Return whether the way to divide the network decides the number of subnetworks.
 
     Args:
         plan: `config.plan`.
     """
-    return plan.subnetworks == 1 and bool(plan.assignment or plan.partition == BRANCHES)
+    own = plan.file or plan.assignment or plan.partition == BRANCHES
+    return plan.subnetworks == 1 and bool(own)
 
 
 def warn_of_short_clips(network: VideoNetwork, frames: int) -> None:
