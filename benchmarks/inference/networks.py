@@ -13,9 +13,6 @@ from mpvn.data.rendered.figure_video import ACTIONS, FigureVideo
 from mpvn.models import PUBLISHED, par_densenet, par_inception, tsm_mobilenet_v2, tsm_resnet50
 from mpvn.pixels import to_signed
 
-CLIPS = 2
-"""Number of rendered clips for calibration and for the frames that are shown."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -94,10 +91,7 @@ def network_family(name: str, small: bool) -> Iterator[Network]:
         yield online("TSM-ResNet-50, online", tsm_resnet50, **options, **width)
 
 
-def rendered_clips(size: tuple[int, int], frames: int) -> list[np.ndarray]:
-    """Return clips of moving figures, float32 `[frames, H, W, 3]` in -1..1."""
-    videos = [
-        FigureVideo(label, size=size, frame_count=frames, objects=2)
-        for label in range(0, len(ACTIONS), len(ACTIONS) // CLIPS)[:CLIPS]
-    ]
-    return [to_signed(video.read(range(frames))) for video in videos]
+def rendered_clip(size: tuple[int, int], frames: int) -> np.ndarray:
+    """Return a clip of a moving figure, float32 `[frames, H, W, 3]` in -1..1."""
+    video = FigureVideo(ACTIONS.index("windmill_clockwise"), size=size, frame_count=frames)
+    return to_signed(video.read(range(frames)))

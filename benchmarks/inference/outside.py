@@ -4,7 +4,6 @@ import abc
 import importlib
 import pathlib
 import tempfile
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -35,12 +34,10 @@ class OpenVINO(Outside):
         model: the network in plain Keras.
         precision: one of `PRECISIONS`.
         threads: number of threads.
-        clips: what int8 is calibrated on, by NNCF: clips `[T, H, W, 3]`.
+        clip: what int8 is calibrated on, by NNCF: a clip `[T, H, W, 3]`.
     """
 
-    def __init__(
-        self, model: keras.Model, precision: str, threads: int, clips: Sequence[np.ndarray]
-    ) -> None:
+    def __init__(self, model: keras.Model, precision: str, threads: int, clip: np.ndarray) -> None:
         super().__init__()
         ov = import_openvino()
         core = ov.Core()
@@ -49,7 +46,7 @@ class OpenVINO(Outside):
             read = core.read_model(folder)
             read.reshape([1, *model.input_shape[1:]])
             if precision == "int8":
-                read = _quantized(read, clips)
+                read = _quantized(read, clip)
             options = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -64,9 +61,9 @@ class OpenVINO(Outside):
         return [np.array(value) for value in results.values()]
 
 
-def _quantized(model: Any, clips: Sequence[np.ndarray]) -> Any:
+def _quantized(model: Any, clip: np.ndarray) -> Any:
     nncf = importlib.import_module("nncf")
-    frames = [frame[None] for clip in clips for frame in clip]
+    frames = [frame[None] for frame in clip]
     return nncf.quantize(model, nncf.Dataset(frames), subset_size=len(frames))
 
 

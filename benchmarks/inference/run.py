@@ -20,8 +20,12 @@ HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from reporting import THREADS, Rows, run_questions  # noqa: E402
 
-SECONDS = 2.5
+SECONDS = 2.0
 """Seconds of undisturbed steps of each candidate."""
+
+FRAMES = 112
+"""Frames of the clip of int8: from step 55 on, which the last of 14 subnetworks sees, 29 calibrate,
+and 28 are for the comparison of outputs."""
 
 PACKAGES = ("openvino", "nncf", "onnxruntime", "torch")
 
@@ -61,12 +65,12 @@ ALTERNATIVES = ("aligned", "chain")
 """Phases that are measured in one precision alone, with OpenVINO."""
 
 
-def candidates(network: Any, clips: list, small: bool) -> Iterator[Candidate]:
+def candidates(network: Any, clip: Any, small: bool) -> Iterator[Candidate]:
     """Yield the candidates for a network: plain Keras first, then other tools, then ours.
 
     Args:
         network: a `networks.Network`.
-        clips: rendered clips `[T, H, W, 3]`.
+        clip: a rendered clip `[T, H, W, 3]`.
         small: whether to measure float32 alone, and no other tool but OpenVINO.
     """
     from outside import ONNXRuntime, OpenVINO, PyTorch
@@ -77,10 +81,10 @@ def candidates(network: Any, clips: list, small: bool) -> Iterator[Candidate]:
     cost = mean_cost(network.plans[SEQUENTIAL])
     yield Candidate(SEQUENTIAL, PLAIN, "float32", cost, lambda: PlainKeras(plain))
     for precision in precisions("OpenVINO", small):
-        create = functools.partial(OpenVINO, plain, precision, threads, clips)
+        create = functools.partial(OpenVINO, plain, precision, threads, clip)
         yield Candidate(SEQUENTIAL, "OpenVINO alone", precision, cost, create)
     if small:
-        yield from ours(network, clips, small)
+        yield from ours(network, clip, small)
         return
     yield Candidate(
         SEQUENTIAL, "ONNX Runtime", "float32", cost, lambda: ONNXRuntime(plain, threads)
@@ -89,10 +93,10 @@ def candidates(network: Any, clips: list, small: bool) -> Iterator[Candidate]:
         create = functools.partial(PyTorch, network.torchvision, network.size, threads, compiled)
         runtime = f"PyTorch, {'compiled' if compiled else 'eager'}"
         yield Candidate(SEQUENTIAL, runtime, "float32", cost, create)
-    yield from ours(network, clips, small)
+    yield from ours(network, clip, small)
 
 
-def ours(network: Any, clips: list, small: bool) -> Iterator[Candidate]:
+def ours(network: Any, clip: Any, small: bool) -> Iterator[Candidate]:
     """Yield our candidates: the plans, on each runtime, in each precision."""
     for name, plan in network.plans.items():
         last = plan is list(network.plans.values())[-1]
@@ -101,7 +105,7 @@ def ours(network: Any, clips: list, small: bool) -> Iterator[Candidate]:
         for runtime, precision, units in ways(name, last, small):
             settings = {"runtime": runtime.lower(), "precision": precision, "units": units}
             if precision == "int8":
-                settings["calibration"] = clips
+                settings["calibration"] = [clip]
             create = functools.partial(create_ours, network, plan, settings)
             yield Candidate(name, f"{runtime}, {units}", precision, mean_cost(plan), create)
 
@@ -119,7 +123,7 @@ def ways(plan: str, last: bool, small: bool) -> Iterator[tuple[str, str, str]]:
         return
     everything = last and plan != SEQUENTIAL and THREADS["intra"] != 1
     for runtime, units in (("TensorFlow", "pattern"), ("OpenVINO", "block")):
-        for precision in precisions(runtime, small):
+        for precision in precisions(runtime, small or not (last or runtime == "OpenVINO")):
             for division in DIVISIONS if everything else (units,):
                 yield runtime, precision, division
 
@@ -157,18 +161,19 @@ class Measured(NamedTuple):
 
 def speed(small: bool, family: str) -> Rows:
     """Compare frames per second of the networks of a family."""
-    from networks import network_family, rendered_clips
+    from networks import network_family, rendered_clip
     from runners import Product
 
-    measured, clips = [], []
+    measured, clip = [], None
     for network in network_family(family, small):
-        clips = clips or rendered_clips(network.size, 4 if small else 128)
-        for candidate in candidates(network, clips, small):
+        if clip is None:
+            clip = rendered_clip(network.size, 4 if small else FRAMES)
+        for candidate in candidates(network, clip, small):
             print(f"{network.name}: {', '.join(candidate[:3])}", file=sys.stderr)
             measured.append(created(network.name, candidate))
     product = Product(128 if small else 2048)
     streams = [each.stream for each in measured if each.stream]
-    quiet = take_turns([product, *streams], [frame[None] for frame in clips[0]], small)
+    quiet = take_turns([product, *streams], [frame[None] for frame in clip], small)
     rows = [row(each, measured, product) for each in measured]
     if not quiet:
         rows.append({**dict.fromkeys(rows[0], ""), "network": "other processes used the cores"})

@@ -69,10 +69,10 @@ def test_one_thread_measures_fewer_plans(
 
     monkeypatch.setitem(script.THREADS, "intra", 1)
     (network,) = networks.network_family("tiny", False)
-    found = [(each.plan, each.runtime) for each in script.ours(network, [], small=True)]
+    found = [(each.plan, each.runtime) for each in script.ours(network, None, small=True)]
     assert {plan for plan, _ in found} == {"frame model", "3 subnetworks, flat"}
     assert len(found) == 4
-    costs = {each.multiply_adds for each in script.ours(network, [], small=True)}
+    costs = {each.multiply_adds for each in script.ours(network, None, small=True)}
     assert costs == {8 * 8 * (6 + 6 + 12), 8 * 8 * (6 + 6 / 2 + 12 / 2)}
 
 
