@@ -79,10 +79,9 @@ def _arguments(event: Event) -> dict[str, Any]:
     plan = unit.plan
     nodes = unit_nodes(unit)
     clocks = list(dict.fromkeys(plan.clock(node) for node in nodes))
-    ticking = [step for step in steps if all(clock.ticks(step) for clock in clocks)]
     return {
-        "step": _alike(ticking),
-        "frame": _alike([newest_frame(plan, nodes, step) for step in ticking]),
+        "step": _alike(steps),
+        "frame": _alike([newest_frame(plan, nodes, step) for step in steps]),
         "subnetworks": ", ".join(lane_name(plan, lane) for lane in unit_lanes(unit)),
         "clock": ", ".join(clock_phrases(clock)[0] for clock in clocks),
         "nodes": len(nodes),

@@ -19,7 +19,7 @@ from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen, freeze
-from mpvn.runtime.mixture import Mixture
+from mpvn.runtime.mixture import Mixture, rows_of_units
 from mpvn.runtime.program import Compiled, Observer, Program
 from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
@@ -143,6 +143,11 @@ class CompiledNetwork:
                 slot, zeros = runtime.hold(state[name], spec), runtime.zeros(len(rows), spec)
                 after[name] = runtime.show(runtime.scatter(slot, rows, zeros))
         return {STEP: np.where(restarted, 0, counter), **after}
+
+    def rows_of_units(self, counter: np.ndarray) -> dict[Unit, list[int]]:
+        """Return which streams run each unit of a step, given the numbers `[B]` of their steps."""
+        numbers = earliest_alike(counter, self._settled, self._period).tolist()
+        return rows_of_units(self._units_at, numbers)
 
     def _observe(self, counter: np.ndarray) -> contextlib.AbstractContextManager:
         observer = self.step_observer

@@ -48,10 +48,7 @@ class Mixture:
         check_parts(self._plan)
         starts = [*map(now, self._plan.graph.inputs), *map(before, self._plan.histories.specs)]
         places = dict(zip(starts, values, strict=True))
-        rows_of: dict[Unit, list[int]] = {}
-        for row, number in enumerate(numbers):
-            for unit in self._units_at(number):
-                rows_of.setdefault(unit, []).append(row)
+        rows_of = rows_of_units(self._units_at, numbers)
         for unit in sorted(rows_of, key=lambda unit: unit.position):
             self._run(self._compiled[unit], places, rows_of[unit], len(numbers), observer)
         outputs = [self._read(places, place) for place in output_places(self._plan)]
@@ -93,3 +90,12 @@ class Mixture:
         if place in places or held(place) in places:
             return self._read(places, place)
         return self._runtime.zeros(batch, self._specs[place])
+
+
+def rows_of_units(units_at: UnitsAt, numbers: Sequence[int]) -> dict[Unit, list[int]]:
+    """Return which streams run each unit of a step, given the number of each stream's step."""
+    rows_of: dict[Unit, list[int]] = {}
+    for row, number in enumerate(numbers):
+        for unit in units_at(number):
+            rows_of.setdefault(unit, []).append(row)
+    return rows_of

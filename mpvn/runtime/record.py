@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mpvn.runtime.compiled import CompiledNetwork, StepObserver
-from mpvn.runtime.program import Observer
+from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.unit import Unit
 
@@ -26,7 +25,7 @@ class Event(NamedTuple):
 
     Attributes:
         unit: the unit; None for the step as a whole, from its lock to its outputs.
-        steps: the number of each stream's step.
+        steps: the number of the step of each stream that ran it.
         start: when it began, in seconds of `time.perf_counter`.
         end: when its results were there.
         device: where its results are, by TensorFlow's name; None if the runtime has one device.
@@ -59,7 +58,7 @@ def record(compiled: CompiledNetwork) -> Iterator[list[Event]]:
     """
     events: list[Event] = []
     before = compiled.observer, compiled.step_observer
-    recorder = _Recorder(events, *before)
+    recorder = _Recorder(compiled, events)
     compiled.observer, compiled.step_observer = recorder.unit, recorder.step
     try:
         yield events
@@ -114,17 +113,17 @@ class _Recorder:
     """Adds what runs to a list.
 
     Args:
+        compiled: the network; what observes it goes on observing it.
         events: the list.
-        observer, step_observer: what else observes the network.
     """
 
-    def __init__(
-        self, events: list[Event], observer: Observer | None, step_observer: StepObserver | None
-    ) -> None:
+    def __init__(self, compiled: CompiledNetwork, events: list[Event]) -> None:
+        self._compiled = compiled
         self._events = events
-        self._observer = observer
-        self._step_observer = step_observer
+        self._observer = compiled.observer
+        self._step_observer = compiled.step_observer
         self._steps: tuple[int, ...] = ()
+        self._steps_of: dict[Unit, tuple[int, ...]] = {}  # of those that not all streams run
         self._asynchronous = bool(tf.config.list_logical_devices("GPU"))
 
     @contextlib.contextmanager
@@ -132,7 +131,10 @@ class _Recorder:
         """Record a step; only one runs at a time."""
         other = self._step_observer
         with contextlib.nullcontext() if other is None else other(counter):
-            self._steps = tuple(counter.tolist())
+            steps = self._steps = tuple(counter.tolist())
+            alike = len(set(steps)) == 1
+            rows_of = {} if alike else self._compiled.rows_of_units(counter)
+            self._steps_of = {u: tuple(steps[row] for row in rows) for u, rows in rows_of.items()}
             start = time.perf_counter()
             yield
             self._events.append(Event(None, self._steps, start, time.perf_counter()))
@@ -145,5 +147,6 @@ class _Recorder:
             tf.test.experimental.sync_devices()
         end = time.perf_counter()
         device = getattr(results[0], "device", None)
-        self._events.append(Event(unit, self._steps, start, end, device))
+        steps = self._steps_of.get(unit, self._steps)
+        self._events.append(Event(unit, steps, start, end, device))
         return results
