@@ -18,11 +18,20 @@ if TYPE_CHECKING:
     from mpvn.network import VideoNetwork
     from mpvn.plan import Plan, PlanError
     from mpvn.plan.clock import Clock
+    from mpvn.prediction.calibration import calibration_clips
     from mpvn.prediction.predictor import predict
 
 __version__ = "0.1.0"
 
-__all__ = ["Clock", "Metadata", "Plan", "PlanError", "VideoNetwork", "predict"]
+__all__ = [
+    "Clock",
+    "Metadata",
+    "Plan",
+    "PlanError",
+    "VideoNetwork",
+    "calibration_clips",
+    "predict",
+]
 
 _MODULE_OF = {
     "Clock": "mpvn.plan.clock",
@@ -30,6 +39,7 @@ _MODULE_OF = {
     "Plan": "mpvn.plan",
     "PlanError": "mpvn.plan",
     "VideoNetwork": "mpvn.network",
+    "calibration_clips": "mpvn.prediction.calibration",
     "predict": "mpvn.prediction.predictor",
 }
 

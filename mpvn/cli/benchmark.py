@@ -1,7 +1,6 @@
 """`mpvn benchmark`: how fast a network streams on this machine, beside plain Keras."""
 
 import argparse
-import dataclasses
 import json
 import math
 import sys
@@ -12,7 +11,12 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import JSON, declare_paths
-from mpvn.cli.runtimes import add_runtime_options, check_threads, runtime_choice
+from mpvn.cli.runtimes import (
+    add_runtime_options,
+    calibrated_choice,
+    check_threads,
+    runtime_choice,
+)
 from mpvn.cli.shown import add_shown_option, refuse_exported, shown_frames
 from mpvn.files import write_atomically
 
@@ -65,7 +69,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--video", "--weights", "--assignment", "--plan"],
+        reads=["--video", "--weights", "--assignment", "--plan", "--calibrate"],
         runs=["MODEL"],
         writes={"--json": JSON},
     )
@@ -76,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     check_threads(arguments)
     refuse_exported(arguments)
-    choice = runtime_choice(arguments)
+    runtime_choice(arguments)  # a mistake is told before anything is loaded
     loaded, plan = load_model_and_plan(arguments)
     from mpvn.machine import machine_text, peak_memory, versions_text
     from mpvn.report.speed import speed_rows
@@ -86,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with as_mistakes():
         network = loaded.network(plan)
+        choice = calibrated_choice(arguments, loaded, network)
         frames = shown_frames(arguments.video, loaded, arguments.batch)
         choices = choice.ways(network, arguments.batch) if choice.runtime == "auto" else [choice]
         compiled = _streams(network, choices, arguments.batch)
@@ -136,11 +141,13 @@ def _streams(
         if choice.runtime == "network" and compiled:
             break  # it is what is left if nothing else can run it
         try:
-            stream = Batch(network, streams, **dataclasses.asdict(choice))
+            stream = Batch(network, streams, **vars(choice))
         except ValueError as error:
             refused.append(str(error))
         else:
             compiled[stream.runtime] = choice, stream
+            if stream.quantization is not None:
+                print(stream.quantization, file=sys.stderr)
     if not compiled:
         raise ValueError(refused[0])
     for reason in refused:

@@ -8,11 +8,12 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from mpvn.cli import drawings, given, predictions
+from mpvn.cli import compiled_evaluation, drawings, given, predictions
 from mpvn.cli.metrics import print_metrics, write_json
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import JSON, PICTURES, REPORT, SVG, TABLE, check_paths, declare_paths
+from mpvn.cli.runtimes import add_runtime_options
 from mpvn.cli.startup import import_tensorflow
 from mpvn.files import write_atomically
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 mpvn eval runs/rendered_keypoints
 mpvn eval runs/rendered_keypoints --config.plan.subnetworks=4 --config.task.latency=2
+mpvn eval runs/rendered_keypoints --runtime openvino --precision int8 --calibrate training
 mpvn eval runs/tsm_rendered_actions --views --config.views.clips=2
 mpvn eval runs/tsm_jester_mobilenet_v2 --early early.svg --activations maps
 mpvn eval runs/tsn runs/trn runs/tsm --early early.svg
@@ -65,6 +67,7 @@ def add_parser(commands: Commands) -> None:
         metavar="W,W,...",
         help="several runs: the weight of each run's scores (default: equal weights)",
     )
+    add_runtime_options(parser)  # --calibrate also takes the training videos
     drawings.add_arguments(parser)
     predictions.add_arguments(parser)
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
@@ -72,7 +75,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(takes_overrides=True)
     declare_paths(
         parser,
-        reads=["--model", "--weights", "--config"],
+        reads=["--model", "--weights", "--config", "--calibrate"],
         runs=["RUNS"],
         writes={
             "--json": JSON,
@@ -98,7 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
             "or activations. Add --views, --early without --fusion-weights, or --activations alone."
         )
     drawings.check(arguments)
-    import_tensorflow()
+    if compiled_evaluation.is_wanted(arguments):
+        compiled_evaluation.check(arguments)
+    import_tensorflow(arguments.threads)
     with as_mistakes():
         if several and only_drawn:
             _draw(arguments)
@@ -159,6 +164,9 @@ def _evaluate_one(arguments: argparse.Namespace) -> None:
     from mpvn.training import as_json, evaluate_clips, evaluate_views
 
     (config,), (experiment,), (checkpoint,) = _build(arguments)
+    if compiled_evaluation.is_wanted(arguments):
+        compiled_evaluation.evaluate_compiled(arguments, config, experiment, checkpoint)
+        return
     if predictions.are_wanted(arguments):
         scores = (evaluate_views if arguments.views else evaluate_clips)(experiment, checkpoint)
         metrics = predictions.known_metrics(scores)

@@ -53,7 +53,7 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="with --fps: boundaries between a frame and the outputs, at most (default: any)",
     )
-    add_runtime_options(parser)
+    add_runtime_options(parser, int8=False)
 
 
 def check_time_options(arguments: argparse.Namespace) -> None:

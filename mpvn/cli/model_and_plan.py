@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mpvn.cli.mistakes import as_mistakes
-from mpvn.cli.runtimes import RUNTIME_OPTIONS, check_threads, runtime_choice
+from mpvn.cli.runtimes import RUNTIME_OPTIONS, calibrate, check_threads, runtime_choice
 from mpvn.cli.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -178,7 +178,9 @@ def load_model(arguments: argparse.Namespace) -> "Model":
         _warn_of_guessed_pixels(loaded)
         is_image_network = arguments.model.lower() in application_builders()
         names = imagenet_names() if arguments.weights and is_image_network else ()
-        return NetworkModel(loaded, loaded.network(plan), names, runtime_choice(arguments))
+        model = NetworkModel(loaded, loaded.network(plan), names, runtime_choice(arguments))
+        calibrate(arguments, model)
+        return model
 
 
 def warn_of_random_weights(loaded: "LoadedModel") -> None:

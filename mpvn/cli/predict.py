@@ -55,7 +55,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["SOURCE", "--weights", "--assignment", "--plan"],
+        reads=["SOURCE", "--weights", "--assignment", "--plan", "--calibrate"],
         runs=["--model"],
         writes={
             "--output": ROWS,

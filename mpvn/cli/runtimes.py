@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 from mpvn.cli.mistakes import Mistake, as_mistakes
 
 if TYPE_CHECKING:
+    from mpvn.models.loading import LoadedModel
+    from mpvn.network import VideoNetwork
     from mpvn.prediction.models import Model
+    from mpvn.runtime.quantization import Quantization
     from mpvn.streaming.choice import RuntimeChoice
 
-RUNTIME_OPTIONS = ("runtime", "precision", "threads")
+RUNTIME_OPTIONS = ("runtime", "precision", "threads", "calibrate")
 
 
-def add_runtime_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `runtime_choice` reads."""
+def add_runtime_options(parser: argparse.ArgumentParser, int8: bool = True) -> None:
+    """Add the options that `runtime_choice` reads.
+
+    Args:
+        parser: the parser of a command.
+        int8: whether networks are also compiled in int8.
+    """
     group = parser.add_argument_group("runtime")
     group.add_argument(
         "--runtime",
@@ -24,12 +32,21 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=["float32", "bfloat16"],
-        help="of the computation (default: float32, equal to the network but for rounding)",
+        choices=["float32", "bfloat16", *["int8"] * int8],
+        help="of the computation (default: float32, equal to the network but for rounding)"
+        + ". int8 needs OpenVINO and --calibrate" * int8,
     )
     group.add_argument(
         "--threads", type=int, metavar="N", help="threads of a step (default: one for each core)"
     )
+    if int8:
+        group.add_argument(
+            "--calibrate",
+            action="append",
+            metavar="VIDEOS",
+            help="int8: a video, or a folder or glob of videos, like those that the network will "
+            "see, on which ranges of values are measured; may be repeated",
+        )
 
 
 def check_threads(arguments: argparse.Namespace) -> None:
@@ -46,9 +63,21 @@ def runtime_choice(arguments: argparse.Namespace) -> "RuntimeChoice":
     """
     from mpvn.streaming.choice import RuntimeChoice
 
+    check_precision(arguments)
     with as_mistakes():
         precision = arguments.precision or "float32"
         return RuntimeChoice(arguments.runtime or "auto", precision, arguments.threads)
+
+
+def check_precision(arguments: argparse.Namespace) -> None:
+    """Raise `Mistake` unless int8 is calibrated, and nothing else."""
+    if (arguments.precision == "int8") != bool(arguments.calibrate):
+        received = f"--precision {arguments.precision or 'float32'}"
+        given = f", --calibrate {arguments.calibrate[0]}" if arguments.calibrate else ""
+        raise Mistake(
+            "--precision int8 and --calibrate VIDEOS: expected both, or neither, because ranges of "
+            f"values are measured on your videos. Received: {received}{given}."
+        )
 
 
 def start_stream(model: "Model") -> None:
@@ -60,9 +89,47 @@ def start_stream(model: "Model") -> None:
     print(f"compiling {model.name} ...", file=sys.stderr)
     with as_mistakes():
         stream = model.stream
-    say_running(model.name, stream.runtime, stream.remark)
+    say_running(model.name, stream.runtime, stream.remark, stream.quantization)
 
 
-def say_running(name: str, runtime: str, remark: str) -> None:
-    """Say what runs a network, and why it is not what is usually faster."""
+def say_running(
+    name: str, runtime: str, remark: str, quantization: "Quantization | None" = None
+) -> None:
+    """Say what runs a network, why it is not what is usually faster, and what int8 changed."""
     print(f"{name} runs by {runtime}" + f" ({remark})" * bool(remark), file=sys.stderr)
+    if quantization is not None:
+        print(quantization, file=sys.stderr)
+
+
+def calibrate(arguments: argparse.Namespace, model: "Model") -> None:
+    """Calibrate what will run the streams of a model on the videos of `--calibrate`, if any.
+
+    Raises:
+        Mistake: there are no such videos.
+    """
+    if not arguments.calibrate:
+        return
+    from mpvn.cli.found import find_sources
+    from mpvn.prediction.calibration import calibrated
+
+    with as_mistakes():
+        calibrated(model, [found.source for found in find_sources(arguments.calibrate)])
+
+
+def calibrated_choice(
+    arguments: argparse.Namespace, loaded: "LoadedModel", network: "VideoNetwork"
+) -> "RuntimeChoice":
+    """Return what runs the steps of a network, calibrated on the videos of `--calibrate`, if any.
+
+    Raises:
+        Mistake: the options do not go together, or there are no such videos.
+    """
+    from mpvn.prediction.models import NetworkModel
+
+    choice = runtime_choice(arguments)
+    if not arguments.calibrate:
+        return choice
+    with as_mistakes():
+        model = NetworkModel(loaded, network, choice=choice)
+    calibrate(arguments, model)
+    return model.choice

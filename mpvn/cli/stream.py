@@ -60,7 +60,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["VIDEO", "--weights", "--assignment", "--plan"],
+        reads=["VIDEO", "--weights", "--assignment", "--plan", "--calibrate"],
         runs=["--model"],
         writes={"--output": VIDEO, "--answers": TABLE},
     )

@@ -11,7 +11,13 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import JSON, SVG, declare_paths
-from mpvn.cli.runtimes import add_runtime_options, check_threads, runtime_choice, say_running
+from mpvn.cli.runtimes import (
+    add_runtime_options,
+    calibrated_choice,
+    check_threads,
+    runtime_choice,
+    say_running,
+)
 from mpvn.cli.shown import add_shown_option, refuse_exported, shown_frames
 from mpvn.files import write_atomically
 
@@ -66,7 +72,7 @@ def add_parser(commands: Commands) -> None:
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
-        reads=["--video", "--weights", "--assignment", "--plan"],
+        reads=["--video", "--weights", "--assignment", "--plan", "--calibrate"],
         runs=["MODEL"],
         writes={"--output": JSON, "--figure": SVG},
     )
@@ -78,16 +84,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}.")
     refuse_exported(arguments)
-    choice = dataclasses.replace(runtime_choice(arguments), units=arguments.units)
+    runtime_choice(arguments)  # a mistake is told before anything is loaded
     loaded, plan = load_model_and_plan(arguments)
     with as_mistakes():
         frames = shown_frames(arguments.video, loaded)
         network = loaded.network(plan)
         network.check_streams()
         print(f"compiling {network.name} ...", file=sys.stderr)
-        running = choice.run(network)
-    say_running(network.name, running.text, running.remark)
-    events = _record(_compiled(running.network), frames, arguments.frames)
+        choice = calibrated_choice(arguments, loaded, network)
+        running = dataclasses.replace(choice, units=arguments.units).run(network)
+    compiled = _compiled(running.network)
+    say_running(network.name, running.text, running.remark, compiled.quantization)
+    events = _record(compiled, frames, arguments.frames)
     _report(events)
     _write(arguments, network.plan, events, running.text)
     return 0

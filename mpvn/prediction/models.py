@@ -5,7 +5,6 @@ not know which one it has. A network that looks into the future has clips only.
 """
 
 import abc
-import dataclasses
 import functools
 import json
 import os
@@ -84,6 +83,10 @@ class NetworkModel(Model):
         network: the network.
         names: names of its outputs, if it does not know them itself.
         choice: what runs its streams; None for the network itself. Clips run in Keras.
+
+    Attributes:
+        choice: what runs its streams from now on.
+        prepare: scales frames uint8 `[..., H, W, 3]` to the network's input.
     """
 
     def __init__(
@@ -93,8 +96,8 @@ class NetworkModel(Model):
         names: Sequence[str] = (),
         choice: RuntimeChoice | None = None,
     ) -> None:
-        self._choice = choice or RuntimeChoice()
-        self._prepare = loaded.prepare
+        self.choice = choice or RuntimeChoice()
+        self.prepare = loaded.prepare
         self._network = network
         self.name = loaded.model.name
         self.size = loaded.size
@@ -106,14 +109,14 @@ class NetworkModel(Model):
         self.is_causal = network.plan.causal
 
     def new_stream(self) -> TimedStream:
-        return Stream(self._network, self._prepare, **dataclasses.asdict(self._choice))
+        return Stream(self._network, self.prepare, **vars(self.choice))
 
     @functools.cached_property
     def _run(self) -> Any:
         return tf.function(self._network, reduce_retracing=True)
 
     def clip(self, frames: np.ndarray) -> list[Any]:
-        outputs = self._run(tf.constant(self._prepare(frames)[None]))
+        outputs = self._run(tf.constant(self.prepare(frames)[None]))
         values = keras.tree.map_structure(lambda value: value[0].numpy(), outputs)
         # One structure of arrays [T, ...] -> T structures of arrays [...]
         return [

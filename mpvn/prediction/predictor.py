@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from mpvn.data.video.frames import View
+from mpvn.prediction.calibration import Path, calibrated
 from mpvn.prediction.models import Model, open_model
 from mpvn.prediction.opened import (
     OpenClip,
@@ -92,6 +93,7 @@ def predict(
     runtime: str | None = None,
     precision: str = "float32",
     threads: int | None = None,
+    calibration: Path | Iterable[Path] | None = None,
     **options: Any,
 ) -> Iterator[Prediction]:
     """Yield what a network says about a source, frame by frame, as it comes.
@@ -112,6 +114,8 @@ def predict(
         pictures: whether predictions have a `view`. A list of many of them needs much memory.
         runtime, precision, threads: what runs the steps; see `RuntimeChoice`. By default a network
             from a file runs by `"auto"`, and one in memory by itself.
+        calibration: for int8: videos like those that the network will see; see
+            `calibration_clips`.
         **options: further arguments of `VideoReader`, such as `strict` and `live`.
 
     Raises:
@@ -124,9 +128,12 @@ def predict(
         ...     print(prediction.seconds, prediction.top(3))
     """
     choice = None
-    if (runtime, precision, threads) != (None, "float32", None):
+    if (runtime, precision, threads, calibration) != (None, "float32", None, None):
         choice = RuntimeChoice(runtime or "auto", precision, threads)
-    predictor = Predictor(open_model(network, choice=choice), window, pictures)
+    model = open_model(network, choice=choice)
+    if calibration is not None:
+        model = calibrated(model, calibration)
+    predictor = Predictor(model, window, pictures)
     with predictor.open(source, over_time=over_time, fps=fps, **options) as opened:
         yield from predictor.predict(opened)
 

@@ -34,7 +34,8 @@ class Calibration:
 
     Attributes:
         clips: clips `[T, ...]`, or batches of them `[B, T, ...]`, in the structure of the frame
-            model's inputs. A sequence is read several times; anything else once, into memory.
+            model's inputs. A sequence is read several times; anything else once, into memory. If it
+            has a method `beginning(index, steps)`, that is called for the first steps of a clip.
         max_error: the most relative error (rms) that int8 may cause in what a unit makes. Of a unit
             with more, layers stay in higher precision, or all of it.
         steps: the number of steps of clips that are enough. Of many clips, some are streamed, in
@@ -138,12 +139,18 @@ class Clips:
             if self.steps >= enough:
                 break
 
+    def _read(self, index: int) -> Any:
+        begin = getattr(self._clips, "beginning", None)
+        return begin(index, self._longest) if begin else self._clips[index]
+
     def _clip(self, index: int) -> Clip:
         graph = self._graph
         try:
-            values = [np.asarray(value) for value in graph.pack_inputs(self._clips[index])]
+            values = [np.asarray(value) for value in graph.pack_inputs(self._read(index))]
             if values[0].ndim == len(graph.tensors[graph.inputs[0]].shape) + 1:
                 values = [value[None] for value in values]  # [T, ...] -> [1, T, ...]
+            if values[0].ndim > 1 and not values[0].shape[1]:
+                return values  # too short
             structure = keras.tree.pack_sequence_as(graph.input_structure, values)
             clip = convert_inputs(graph, structure, "clip", graph.model.name, _array)
         except ValueError as error:

@@ -28,7 +28,8 @@ from mpvn.runtime.on_openvino import OpenVINORuntime
 from mpvn.runtime.openvino_models import computes_in_bfloat16, import_openvino
 from mpvn.runtime.quantization import OutputChange, Quantization
 from mpvn.runtime.quantizer import Quantizer, Samples
-from mpvn.runtime.samples import collect, progress, stream
+from mpvn.runtime.samples import collect, progress
+from mpvn.runtime.streams import stream
 from mpvn.runtime.unit import DIVISIONS, Unit, divide, lasting_units
 
 

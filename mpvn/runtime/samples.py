@@ -1,19 +1,19 @@
 """What the units of a stream read, sampled for their quantization."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tqdm
 
 from mpvn.executors.run import Place
-from mpvn.runtime.calibration import Clip, Clips, held_out
+from mpvn.runtime.calibration import Clips, held_out
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.specs import place_specs
+from mpvn.runtime.streams import stream
 from mpvn.runtime.unit import Unit
 
 Sample = dict[Place, np.ndarray]
@@ -113,21 +113,6 @@ def collect(
                 bar.update()
     network.observer = None
     return sampler.samples
-
-
-def stream(
-    networks: Iterable[CompiledNetwork], clip: Clip
-) -> Iterator[tuple[int, list[list[np.ndarray]]]]:
-    """Run a clip from its start; yield the number of each step, and each network's outputs."""
-    states = {network: network.initial_state(len(clip[0])) for network in networks}
-    for number in range(clip[0].shape[1]):
-        outputs = []
-        for network, state in states.items():
-            frames = [each[:, number] for each in clip]
-            frame = keras.tree.pack_sequence_as(network.graph.input_structure, frames)
-            values, states[network] = network.step(frame, state)
-            outputs.append([np.asarray(value) for value in keras.tree.flatten(values)])
-        yield number, outputs
 
 
 def progress(total: int, what: str, unit: str) -> tqdm.tqdm:

@@ -44,6 +44,7 @@ class RuntimeChoice:
         precision: as in `compile_inference`.
         threads: as in `compile_inference`.
         units: as in `compile_inference`.
+        calibration: as in `compile_inference`.
 
     Raises:
         ValueError: an unknown runtime, or a setting that the network's own functions do not have.
@@ -53,6 +54,7 @@ class RuntimeChoice:
     precision: str = "float32"
     threads: int | None = None
     units: str | None = None
+    calibration: Any = None
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -91,6 +93,8 @@ class RuntimeChoice:
 
     def ways(self, network: VideoNetwork, streams: int = 1) -> list["RuntimeChoice"]:
         """Return what `"auto"` tries in turn, the best first."""
+        if self.precision == "int8":  # of one runtime, and calibrated once
+            return [dataclasses.replace(self, runtime="openvino")]
         plan, start = network.plan, network.start
         settings = Settings("auto", self.precision, self.threads, streams, self.units)
         kept = kept_choice(plan, start, settings)
@@ -116,7 +120,7 @@ class RuntimeChoice:
         if self.runtime == "network":
             return network, f"{_NAMES[self.runtime]}, {_threads(None)}"
         compiled = network.compile_inference(
-            self.runtime, self.precision, self.threads, streams, self.units
+            self.runtime, self.precision, self.threads, streams, self.units, self.calibration
         )
         by = f" by {self.units}" if self.units else ""
         return compiled, f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(self.threads)}"

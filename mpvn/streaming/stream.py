@@ -12,6 +12,7 @@ import numpy as np
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
 from mpvn.runtime import CompiledNetwork
+from mpvn.runtime.quantization import Quantization
 from mpvn.streaming.choice import RuntimeChoice
 from mpvn.streaming.statistics import StreamStatistics
 
@@ -28,6 +29,7 @@ class TimedStream(abc.ABC):
         state_bytes: bytes that are kept from one step to the next, for one stream.
         runtime: what runs the steps, as text.
         remark: why that is not what is usually faster; empty if there is nothing to say.
+        quantization: what int8 has changed; None for other precisions.
     """
 
     streams: int = 1
@@ -36,6 +38,7 @@ class TimedStream(abc.ABC):
     state_bytes: int = 0
     runtime: str = ""
     remark: str = ""
+    quantization: Quantization | None = None
 
     def __init__(self) -> None:
         self.statistics = StreamStatistics()
@@ -100,8 +103,8 @@ class Batch(TimedStream):
     Args:
         network: a causal `VideoNetwork` with one input.
         streams: number of streams.
-        runtime, precision, threads, units: what runs the steps; see `RuntimeChoice`. Compiled
-            runtimes have the weights of the network at this moment.
+        runtime, precision, threads, units, calibration: what runs the steps; see `RuntimeChoice`.
+            Compiled runtimes have the weights of the network at this moment.
 
     Raises:
         ImportError: the runtime is not installed.
@@ -117,11 +120,13 @@ class Batch(TimedStream):
         precision: str = "float32",
         threads: int | None = None,
         units: str | None = None,
+        calibration: Any = None,
     ) -> None:
         super().__init__()
         self.streams = streams
-        choice = RuntimeChoice(runtime, precision, threads, units)
+        choice = RuntimeChoice(runtime, precision, threads, units, calibration)
         self._network, self.runtime, self.remark = choice.run(network, streams)
+        self.quantization = getattr(self._network, "quantization", None)
         self.period = network.plan.period
         self.oldest = _oldest(network.plan)
         warm_up(self._network, streams)

@@ -16,6 +16,7 @@ from mpvn.training.build import Experiment
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.task import check_labels
 from mpvn.training.checkpoint import read_checkpoint
+from mpvn.training.evaluator import Outputs
 from mpvn.training.run_data import check_names
 
 REAL_TIME = "_realtime"
@@ -46,6 +47,7 @@ def evaluate(
     experiment: Experiment,
     checkpoint: str | os.PathLike | None = None,
     first: int | None = None,
+    outputs: Outputs | None = None,
 ) -> dict[str, float]:
     """Return loss and metrics on the evaluation videos.
 
@@ -56,6 +58,8 @@ def evaluate(
         experiment: as `build` returns it.
         checkpoint: file with weights; None keeps those of the network.
         first: number of videos, from the first; None for all.
+        outputs: makes the outputs of clips, such as a compiled network does; None for the network.
+            There are no metrics in real time then.
 
     Raises:
         ValueError: as `load_weights`; or the videos have no labels, and the task needs them.
@@ -64,7 +68,11 @@ def evaluate(
     check_labels(experiment.task, experiment.evaluation.videos)
     if checkpoint is not None:
         load_weights(experiment, checkpoint)
-    results = _evaluate(experiment, experiment.evaluator, experiment.prepare_evaluation, first)
+    arguments = experiment, experiment.evaluator, experiment.prepare_evaluation, first
+    if outputs is not None:
+        with experiment.evaluator.with_outputs(outputs):
+            return _evaluate(*arguments)
+    results = _evaluate(*arguments)
     if experiment.realtime:
         realtime = experiment.realtime
         late = _evaluate(experiment, realtime.model, realtime.prepare, first)

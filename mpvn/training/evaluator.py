@@ -1,11 +1,16 @@
 """The model that evaluates a network: with the loss of its task, however it is trained."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mpvn.network import VideoNetwork
+
+Outputs = Callable[[Any], Any]
+"""From clips `[B, T, ...]` to outputs `[B, T, ...]`, as arrays or tensors."""
 
 
 class Evaluator(keras.Model):
@@ -28,11 +33,24 @@ class Evaluator(keras.Model):
     def __init__(self, network: VideoNetwork, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = network
+        self._outputs_of: Outputs | None = None
         self.autocast = False  # the frame model casts its inputs itself
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self._outputs_of is not None:
+            return keras.tree.map_structure(tf.convert_to_tensor, self._outputs_of(inputs))
         return self.network(inputs, training=training)
+
+    @contextlib.contextmanager
+    def with_outputs(self, outputs_of: Outputs) -> Iterator[None]:
+        """Take the outputs from a function in place of the network; it is called eagerly."""
+        was_eager: bool = self.run_eagerly  # type: ignore[has-type]
+        try:
+            self._outputs_of, self.run_eagerly, self.test_function = outputs_of, True, None
+            yield
+        finally:
+            self._outputs_of, self.run_eagerly, self.test_function = None, was_eager, None
 
     def compute_loss(
         self,

@@ -11,7 +11,7 @@ from mpvn.data.clips.sampling import Consecutive, Dense, Segments, Whole
 from mpvn.tasks import MultiLabelActions
 from mpvn.training import evaluate
 from mpvn.training.build import build
-from mpvn.training.build.clips import build_pipeline, build_views
+from mpvn.training.build.clips import TrainingClips, build_pipeline, build_views
 from mpvn.training.build.videos import build_videos
 
 
@@ -104,3 +104,14 @@ def test_joined_clips_have_no_label_of_the_whole() -> None:
     last = small_config(task__options={"answer": "last"}, **changes)
     with pytest.raises(ValueError, match="only the last one of joined clips.*Received: 2"):
         build(last, to_train=False)
+
+
+def test_int8_is_calibrated_on_whole_training_videos_without_augmentation() -> None:
+    few = small_config(clip__frames=3)
+    videos = build_videos(few, "train")
+    clips = TrainingClips(few, videos)
+    assert len(clips) == 12
+    (batch,) = build_pipeline(few, videos, training=False).dataset(3, 1)
+    np.testing.assert_array_equal(clips[3], batch["frames"])
+    assert clips[3].shape == (1, 8, 16, 16, 3)
+    np.testing.assert_array_equal(clips.beginning(3, 5), batch["frames"][:, :5])

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from command_line import assert_mistake
 from small_runs import small_config, weights
 
 from mpvn import cli
@@ -94,6 +95,32 @@ def test_a_trained_network_is_evaluated_with_another_plan(
     printed = capsys.readouterr()
     assert "subnetworks: 6" in printed.out
     assert "skipped" not in printed.err
+
+
+def test_a_compiled_network_has_the_metrics_of_the_network(
+    trained: RunFolder, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    target = tmp_path / "metrics.json"
+    assert cli.main(["eval", str(trained.path), "--runtime=tensorflow", f"--json={target}"]) == 0
+    assert "network  TensorFlow, compiled" in capsys.readouterr().out
+    stored = json.loads(target.read_text())
+    assert stored["metrics"] == pytest.approx(stored["network_metrics"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--precision=int8"], "--precision int8 and --calibrate VIDEOS: expected both"),
+        (["--calibrate=training"], "Received: --precision float32, --calibrate training"),
+        (["--runtime=network"], "expected what compiles the network"),
+        (["--runtime=openvino", "--views"], "Received: --views. Leave it out"),
+        (["--calibrate=training", "--calibrate=a.mp4"], "such as ./training"),
+    ],
+)
+def test_ways_to_evaluate_that_do_not_go_together(
+    options: list[str], message: str, tmp_path: pathlib.Path
+) -> None:
+    assert_mistake(message, "eval", tmp_path, *options)
 
 
 # --- refused ------------------------------------------------------------------------------------

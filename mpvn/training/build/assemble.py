@@ -71,7 +71,8 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
         jit_compile=False,
     )
     model.optimizer.build(network.trainable_variables)
-    evaluator = _compiled(Evaluator(network), config, task)
+    evaluator = Evaluator(network)
+    _compile(evaluator, config, task)
     realtime = _real_time(config, network, task)
     return Experiment(
         network,
@@ -119,7 +120,8 @@ def build_evaluation(config: ConfigDict, network: VideoNetwork, videos: VideoSet
     check_ranges(config)
     names = output_names(config, videos)
     task = build_task(config, names, network)
-    model = _compiled(Evaluator(network), config, task)
+    model = Evaluator(network)
+    _compile(model, config, task)
     realtime = _real_time(config, network, task)
     clips = build_pipeline(config, videos, training=False, least=_fewest_frames(task, realtime))
     prepare = _prepare_evaluation(config, task)
@@ -145,10 +147,9 @@ def _fewest_frames(task: Task, realtime: RealTimeEvaluation | None) -> int:
     return max(each.fewest_frames for each in (task, realtime.task if realtime else task))
 
 
-def _compiled(model: keras.Model, config: ConfigDict, task: Task) -> keras.Model:
+def _compile(model: keras.Model, config: ConfigDict, task: Task) -> None:
     """Compile a model for `evaluate` alone."""
     model.compile(loss=task.loss, weighted_metrics=_metrics(config, task), jit_compile=False)
-    return model
 
 
 def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTimeEvaluation | None:
@@ -157,7 +158,7 @@ def _real_time(config: ConfigDict, network: VideoNetwork, task: Task) -> RealTim
         return None
     model = RealTime(network, blocked=config.training.realtime)
     late_task = task.in_real_time(model.first_step)
-    _compiled(model, config, late_task)
+    _compile(model, config, late_task)
     return RealTimeEvaluation(late_task, model, _prepare_evaluation(config, late_task))
 
 

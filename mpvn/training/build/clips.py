@@ -1,6 +1,6 @@
 """Clips of videos: how they are sampled, augmented, batched and prepared for `fit`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +22,9 @@ from mpvn.training.run_data import frame_stride
 
 Prepare = Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 """From a batch to frames `[B, T, H, W, C]`, targets `[B, T, ...]` and weights `[B, T]`."""
+
+MOST_FRAMES = 512
+"""Frames of a training video, at most, that are read without need for more."""
 
 
 def build_pipeline(
@@ -113,3 +116,32 @@ def _sampling(config: ConfigDict, place: Any) -> MultiClipSampling:
     if clip.sampling == "dense":
         return Dense(clip.frames, clip.window, place, clip.short)
     raise unknown("config.clip.sampling", clip.sampling, SAMPLINGS)
+
+
+class TrainingClips(Sequence[tf.Tensor]):
+    """The beginnings of the training videos, without augmentation: whole frames, in order.
+
+    They are as long as what a stream sees, unlike the clips of the training.
+
+    Args:
+        config: the config.
+        videos: the training videos.
+    """
+
+    def __init__(self, config: ConfigDict, videos: VideoSet) -> None:
+        self._config = config
+        self._videos = videos
+
+    def __len__(self) -> int:
+        return len(self._videos.videos)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.beginning(index, MOST_FRAMES)
+
+    def beginning(self, index: int, steps: int) -> tf.Tensor:
+        """Return the first frames of a video, float32 `[1, T, H, W, C]`."""
+        config = self._config.copy_and_resolve_references()
+        config.clip.evaluated = steps
+        clips = build_pipeline(config, self._videos, training=False).dataset(index, 1)
+        empty = tf.zeros((1, 0, config.model.size, config.model.size, self._videos.channels))
+        return next((clip["frames"] for clip in clips), empty)  # of a video that is skipped

@@ -13,6 +13,7 @@ from mpvn.network import VideoNetwork
 from mpvn.tasks import Task
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.length import Length
+from mpvn.training.evaluator import Evaluator
 
 
 class RealTimeEvaluation(NamedTuple):
@@ -52,7 +53,7 @@ class Experiment:
 
     network: VideoNetwork
     model: keras.Model
-    evaluator: keras.Model
+    evaluator: Evaluator
     optimizers: Sequence[keras.optimizers.Optimizer]
     task: Task
     names: Names
