@@ -124,8 +124,7 @@ class Plan(Schedule):
     ) -> "Plan":
         """Return the plan whose every step takes no longer than one frame, and that is freshest.
 
-        Tries numbers of subnetworks, clocks and phases. Slow clocks change what the network
-        computes, so they are tried only if the model's own are not fast enough.
+        Clocks slower than the model's own change what it computes, so they are the last resort.
 
         Args:
             model: as in `Plan`.
@@ -324,6 +323,11 @@ class Plan(Schedule):
     def node_costs(self) -> tuple[int, ...]:
         """Cost of one tick of each node, for one stream, in plan order."""
         return self.cost_source.of_nodes(self.graph)
+
+    @functools.cached_property
+    def multiply_adds(self) -> tuple[int, ...]:
+        """Multiply-adds of one tick of each node, whatever the unit of costs is."""
+        return MULTIPLY_ADDS.of_nodes(self.graph)
 
     @functools.cached_property
     def costs(self) -> tuple[tuple[int, ...], ...]:

@@ -29,7 +29,7 @@ def ticking(plan: Plan, nodes: Sequence[Node], step: int) -> list[Node]:
 
 def work(plan: Plan, nodes: Sequence[Node]) -> int:
     """Return the multiply-adds of one tick of each node."""
-    return sum(plan.node_costs[node.index] for node in nodes)
+    return sum(plan.multiply_adds[node.index] for node in nodes)
 
 
 def newest_frame(plan: Plan, nodes: Sequence[Node], step: int) -> int | None:

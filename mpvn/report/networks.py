@@ -67,7 +67,7 @@ OURS: Mapping[str, tuple[int, ...]] = {"par_densenet": (4, 14), "par_inception":
 COLUMNS: Mapping[str, Callable[[Plan], str]] = {
     "subnetworks": lambda plan: str(plan.subnetworks),
     "parameters, M": lambda plan: f"{plan.graph.model.count_params() / 1e6:.2f}",
-    "multiply-adds per frame, M": lambda plan: _millions(sum(plan.node_costs)),
+    "multiply-adds per frame, M": lambda plan: _millions(sum(plan.multiply_adds)),
     "period, steps": lambda plan: str(plan.period),
     "with clocks, M": lambda plan: _millions(sum(plan.step_costs) / plan.period),
     "worst step, M": lambda plan: _millions(max(plan.step_costs)),

@@ -6,15 +6,15 @@ looks back in time, and the nodes after it that only change its values. The time
 at its first node.
 
     for each round:    the whole model in one call, then group after group, as in a step
-    time of a group = its median - that of a call, scaled so that all add up to the whole
+    time of a group = its best - that of a call, scaled so that all add up to the whole
 
-The time of a call is what the groups take longer than the whole, for each further call.
+Best times count, because other processes can only make them longer. The time of a call is what the
+groups take longer than the whole, for each further call.
 
 What this does not do well: models on a GPU, whose calls return before they are done.
 """
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,7 +81,7 @@ def measure_profile(
     others = OtherProcesses()
     calls = _compiled(plan, library, [[*plan.graph.nodes], *groups], lambda x: show(x / 2))
     others.start()
-    whole, *times = _medians(calls, seconds, lambda x: show((1 + x) / 2))
+    whole, *times = _best(calls, seconds, lambda x: show((1 + x) / 2))
     call, of_groups = split(whole, times)
     of_nodes = dict.fromkeys(plan.nodes, 0.0)
     of_nodes |= {group[0].name: each for group, each in zip(groups, of_groups, strict=True)}
@@ -228,10 +228,10 @@ def _example(spec: tf.TensorSpec, random: np.random.Generator) -> Any:
     return np.zeros(shape, spec.dtype.as_numpy_dtype)
 
 
-def _medians(
+def _best(
     calls: Sequence[Call | None], seconds: float, show: Callable[[float], object]
 ) -> list[float]:
-    """Return the median seconds of each call, which run in rounds; 0 for None."""
+    """Return the least seconds of each call, which run in rounds; 0 for None."""
     times: list[list[float]] = [[] for _ in calls]
     begin, rounds = time.perf_counter(), 0
     while rounds < _WARM_UP + _ROUNDS or time.perf_counter() < begin + seconds:
@@ -243,4 +243,4 @@ def _medians(
         rounds += 1
         share = (time.perf_counter() - begin) / seconds if seconds else 1.0
         show(min(1.0, share, rounds / (_WARM_UP + _ROUNDS)))
-    return [statistics.median(each[_WARM_UP:]) if each else 0.0 for each in times]
+    return [min(each[_WARM_UP:], default=0.0) for each in times]

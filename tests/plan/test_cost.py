@@ -11,6 +11,7 @@ from small_models import causal, chain, looping, skipping
 
 import keras_layers
 from mpvn import Plan, VideoNetwork
+from mpvn.report import architecture_figure
 
 COSTS = {
     "Conv2D": (lambda: layers.Conv2D(5, 3, strides=2, padding="same"), 4 * 4 * 3 * 3 * 6 * 5),
@@ -133,7 +134,8 @@ def test_phases_are_searched_by_the_costs_of_the_plan() -> None:
 def test_costs_do_not_belong_to_the_schedule() -> None:
     plan = Plan(chain(2, 2), 2, costs=Times((1, 2)))
     assert plan == Plan(chain(2, 2), 2)
-    assert plan.with_costs().node_costs == (256, 256)
+    assert plan.with_costs().node_costs == plan.multiply_adds == (256, 256)
+    assert architecture_figure(plan) == architecture_figure(plan.with_costs())
     assert plan.with_costs(Times((3, 4))).node_costs == (3 * MS, 4 * MS)
     assert Plan.from_config(plan.graph.model, plan.get_config()).node_costs == (256, 256)
     with pytest.raises(TypeError, match="Invalid costs of a plan.*Received: 3"):

@@ -80,7 +80,7 @@ def bars_and_links(plan: Plan) -> tuple[list[Bar], list[Link]]:
             tensor = graph.tensors[node.outputs[0]]
             bars.append(Bar(tensor, plan.subnetwork(node), plan.clock(node)))
         bars[index].nodes.append(node)
-        bars[index].cost += plan.node_costs[node.index]
+        bars[index].cost += plan.multiply_adds[node.index]
         bar_of |= dict.fromkeys(node.outputs, index)
         for read in plan.histories.reads(node):
             if node.feedback_source:
@@ -94,7 +94,7 @@ def bars_and_links(plan: Plan) -> tuple[list[Bar], list[Link]]:
 def _shares_bar(plan: Plan, node: Node) -> bool:
     """Return whether `node` only normalizes, activates, reshapes or pads the output of one node."""
     producer = plan.graph.producer(node.inputs[0]) if len(node.inputs) == 1 else None
-    if producer is None or reads_past(node.operation) or plan.node_costs[node.index]:
+    if producer is None or reads_past(node.operation) or plan.multiply_adds[node.index]:
         return False
     if _group(plan, node) != _group(plan, producer):
         return False
