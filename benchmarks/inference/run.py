@@ -162,7 +162,7 @@ class Measured(NamedTuple):
 def speed(small: bool, family: str) -> Rows:
     """Compare frames per second of the networks of a family."""
     from networks import network_family, rendered_clip
-    from runners import Product
+    from runners import Product, flops
 
     measured, clip = [], None
     for network in network_family(family, small):
@@ -175,9 +175,9 @@ def speed(small: bool, family: str) -> Rows:
     streams = [each.stream for each in measured if each.stream]
     quiet = take_turns([product, *streams], [frame[None] for frame in clip], small)
     rows = [row(each, measured, product) for each in measured]
-    if not quiet:
-        rows.append({**dict.fromkeys(rows[0], ""), "network": "other processes used the cores"})
-    return rows
+    ceiling = {"runtime": "matrix product", "frames/s": f"{flops(product) / 1e9:.0f} GFLOP/s"}
+    notes = [] if quiet else [{"runtime": "other processes used the cores"}]
+    return [*rows, *({**dict.fromkeys(rows[0], ""), **more} for more in (ceiling, *notes))]
 
 
 def created(network: str, candidate: Candidate) -> Measured:
@@ -219,7 +219,7 @@ def row(measured: Measured, others: list[Measured], product: Any) -> dict[str, A
     share = 2 * candidate.multiply_adds / seconds.mean() / flops(product)
     numbers = (
         f"{step_seconds(plain).mean() / seconds.mean():.2f}",
-        f"{100 * share:.0f} % of {flops(product) / 1e9:.0f} GFLOP/s",
+        f"{100 * share:.0f} %",
         f"{seconds.max() / seconds.mean():.2f}",
     )
     frames_per_second = round(1 / seconds.mean(), 1)

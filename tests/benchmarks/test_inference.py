@@ -45,7 +45,8 @@ def test_table_compares_tools_runtimes_and_plans(
             raise ImportError("No module named 'openvino'")
 
     monkeypatch.setattr(outside, "OpenVINO", Missing)
-    rows = script.QUESTIONS["par_densenet"](small=True)
+    *rows, ceiling = script.QUESTIONS["par_densenet"](small=True)
+    assert ceiling["frames/s"].endswith(" GFLOP/s")
     columns = ["network", "plan", "runtime", "precision", "frames/s", *script.COMPARED]
     assert all([*row] == columns for row in rows)
     whole, chained, flat = "frame model", "3 subnetworks, chain", "3 subnetworks, flat"
