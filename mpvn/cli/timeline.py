@@ -145,10 +145,13 @@ def _whole_periods(plan: "Plan", steps: int) -> int:
 
 def _report(events: "list[Event]") -> None:
     from mpvn.machine import machine_text, versions_text
+    from mpvn.report.lanes import unit_lanes
     from mpvn.report.table import text_table
     from mpvn.report.unit_times import unit_time_rows
 
     print(text_table(unit_time_rows(events)))
+    if any(len(unit_lanes(event.unit)) > 1 for event in events if event.unit):
+        print("(a unit is all that ticks in a step; --units block records each block)")
     print(f"machine: {machine_text()}; {versions_text()}")
 
 
