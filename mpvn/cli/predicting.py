@@ -112,15 +112,14 @@ class Work:
             else:
                 for _ in steps:
                     pass
-        if end.interrupt and not opened.is_live:
-            raise end.interrupt
-        if end.loss is not None and not opened.is_live:
-            raise end.loss
-        if answer is not None and (answer.counted or not opened.is_live):
+        cut = None if opened.is_live else end.interrupt or end.loss
+        if cut is None and answer is not None and (answer.counted or not opened.is_live):
             self.scores[number] = answer.scores
             self._add_video(found, opened, answer)
         if opened.is_live or opened.drops:
             self._say(speed(self._predictor.model, opened))
+        if cut is not None:
+            raise cut
         self.interrupted = end.interrupt is not None and number + 1 < len(self._sources)
         if end.loss is not None:
             raise end.loss

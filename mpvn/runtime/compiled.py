@@ -83,6 +83,11 @@ class CompiledNetwork:
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
     @property
+    def threads(self) -> int:
+        """The number of threads that run a unit."""
+        return self._runtime.threads
+
+    @property
     def graph(self) -> Graph:
         """The frame model's nodes and tensors."""
         return self.plan.graph

@@ -81,6 +81,8 @@ class OpenVINORuntime(Runtime):
 
     def compile(self, frozen: Frozen) -> Run:
         models = self._compiler.compile(frozen, self._sizes)
+        for model in models.values():  # known once there is a model; the default is OpenVINO's
+            self.threads = model.get_property("INFERENCE_NUM_THREADS")
         requests = {size: model.create_infer_request() for size, model in models.items()}
         return _CompiledUnit(self, requests, [self._specs[place] for place in frozen.leaving])
 

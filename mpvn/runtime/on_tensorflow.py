@@ -26,7 +26,9 @@ class TensorFlowRuntime(Runtime):
         self._lowers = precision == "bfloat16"
         if self._lowers and not computes_in_bfloat16():
             raise ValueError(NO_BFLOAT16.format(runtime="TensorFlow"))
-        used = tf.config.threading.get_intra_op_parallelism_threads() or usable_cores()
+        self.threads = used = (
+            tf.config.threading.get_intra_op_parallelism_threads() or usable_cores()
+        )
         if threads not in (None, used):
             raise ValueError(
                 "TensorFlow's threads are set before it starts, for the whole process. Expected "

@@ -26,10 +26,12 @@ class Runtime(abc.ABC):
     Attributes:
         handover: dtype in which units hand over float32 values; None for float32.
         masks: whether Keras masks can be attached to what users get.
+        threads: number of threads that run a unit.
     """
 
     handover: str | None = None
     masks: bool = True
+    threads: int = 1
 
     @abc.abstractmethod
     def compile(self, frozen: Frozen) -> Run:

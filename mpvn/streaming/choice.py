@@ -118,15 +118,17 @@ class RuntimeChoice:
     def _start(self, network: VideoNetwork, streams: int) -> tuple[Any, str]:
         """Return what runs a network, and what it is."""
         if self.runtime == "network":
-            return network, f"{_NAMES[self.runtime]}, {_threads(None)}"
+            set_before = tf.config.threading.get_intra_op_parallelism_threads()
+            return network, f"{_NAMES[self.runtime]}, {_threads(set_before or usable_cores())}"
         compiled = network.compile_inference(
             self.runtime, self.precision, self.threads, streams, self.units, self.calibration
         )
         by = f" by {self.units}" if self.units else ""
-        return compiled, f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(self.threads)}"
+        return (
+            compiled,
+            f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(compiled.threads)}",
+        )
 
 
-def _threads(threads: int | None) -> str:
-    set_before = tf.config.threading.get_intra_op_parallelism_threads()
-    count = threads or set_before or usable_cores()
+def _threads(count: int) -> str:
     return f"{count} thread{'s' * (count > 1)}"

@@ -214,6 +214,31 @@ def test_an_interrupt_completes_the_annotated_video(
             assert len(list(reader)) == steps - 1  # The last step has no answer yet.
 
 
+@pytest.mark.parametrize("steps", [None, 5], ids=["to its end", "until Ctrl-C"])
+def test_a_source_in_real_time_ends_with_the_speed(
+    steps: int | None,
+    model: pathlib.Path,
+    videos: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    run_step = Stream.run_step
+
+    def step(self: Stream, frame: np.ndarray) -> Any:
+        if self.statistics.frames == steps:
+            raise KeyboardInterrupt
+        return run_step(self, frame)
+
+    monkeypatch.setattr(Stream, "run_step", step)
+    arguments = ["predict", videos / "a.mkv", "--model", model, "--realtime", "--fps", 50]
+    assert mpvn(*arguments) == (0 if steps is None else cli.EXIT_INTERRUPTED)
+    said = capsys.readouterr().err
+    assert "latency per step in ms: median" in said
+    assert re.search(r"age of information: mean 1, worst 1 steps; mean [\d.]+, worst", said)
+    assert re.search(r"dropped \d+ frames", said)
+    assert steps is None or f"{steps} frames in" in said
+
+
 def test_an_interrupt_leaves_complete_lines(
     model: pathlib.Path,
     videos: pathlib.Path,

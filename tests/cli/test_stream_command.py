@@ -20,6 +20,7 @@ from mpvn import Plan, VideoNetwork
 from mpvn.cli.parsers import rate
 from mpvn.data import VideoReader
 from mpvn.models import PUBLISHED
+from mpvn.streaming import Stream
 
 
 def test_stream_prints_statistics_and_writes_an_annotated_video(
@@ -120,6 +121,24 @@ def test_interrupt_before_the_first_frame_leaves_no_file_and_no_stack_trace(
     target = tmp_path / "annotated.mp4"
     assert_mistake("frame", "stream", video, "--model", model, "--output", target)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_with_the_statistics(
+    model: pathlib.Path,
+    video: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    run_step = Stream.run_step
+
+    def interrupted(self: Stream, frame: np.ndarray) -> object:
+        if self.statistics.frames == 3:
+            raise KeyboardInterrupt
+        return run_step(self, frame)
+
+    monkeypatch.setattr(Stream, "run_step", interrupted)
+    assert mpvn("stream", video, "--model", model) == 0
+    assert "3 frames in" in capsys.readouterr().out
 
 
 def test_realtime_reports_dropped_frames(
