@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import threading
+import time
 from typing import Any
 
 import keras
@@ -222,14 +223,16 @@ def test_a_source_in_real_time_ends_with_the_speed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    run_step = Stream.run_step
+    run_step, arrivals = Stream.step, [0.0]
 
-    def step(self: Stream, frame: np.ndarray) -> Any:
+    def step(self: Stream, frame: np.ndarray, arrived: float) -> Any:
         if self.statistics.frames == steps:
             raise KeyboardInterrupt
-        return run_step(self, frame)
+        assert arrivals[-1] < arrived < time.perf_counter()
+        arrivals.append(arrived)
+        return run_step(self, frame, arrived)
 
-    monkeypatch.setattr(Stream, "run_step", step)
+    monkeypatch.setattr(Stream, "step", step)
     arguments = ["predict", videos / "a.mkv", "--model", model, "--realtime", "--fps", 50]
     assert mpvn(*arguments) == (0 if steps is None else cli.EXIT_INTERRUPTED)
     said = capsys.readouterr().err

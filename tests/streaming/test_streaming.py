@@ -68,6 +68,16 @@ def test_a_batch_has_the_outputs_of_its_streams_and_the_memory_of_one(
     assert batch.statistics.frames == 1
 
 
+def test_the_age_of_a_stream_is_that_of_its_latest_output() -> None:
+    frame = keras.Input((4, 4, 1))
+    early = keras.layers.Conv2D(1, 1, name="early")(frame)
+    late = keras.layers.Conv2D(1, 1, name="late")(early)
+    model = keras.Model(frame, [early, late])
+    plan = mpvn.Plan(model, boundaries=["late"], clocks={"late": 2}, phases={"late": 1})
+    # The late output ticks at steps 1, 3, ... on the frame before, and is held for a step.
+    assert Stream(mpvn.VideoNetwork(model, plan)).oldest == (2, 1)
+
+
 def test_a_stream_traces_nothing_after_its_start(
     network: mpvn.VideoNetwork, rng: np.random.Generator
 ) -> None:

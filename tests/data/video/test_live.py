@@ -5,6 +5,7 @@ whenever the consumer looks: a generator resumes only after its previous frame w
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_a_fast_consumer_gets_every_frame() -> None:
         assert next(live, None) is None
         assert (live.delivered, live.dropped) == (20, 0)
     assert shown == list(range(20))
+
+
+def test_a_frame_has_arrived_when_it_was_ready_not_when_it_was_taken() -> None:
+    reader = SteppedReader([[0], [1, 2]])
+    with LiveSource(reader) as live:
+        assert live.arrived is None
+        reader.allowed[0].set()
+        next(live)
+        before = time.perf_counter()
+        reader.allow(1)
+        ready = time.perf_counter()
+        assert number(next(live)) == 2
+        assert live.arrived is not None and before < live.arrived < ready
+        reader.allow(2)
 
 
 def test_a_reader_error_is_raised_after_the_last_frame() -> None:
