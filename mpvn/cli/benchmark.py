@@ -198,9 +198,10 @@ def _disturbances(measured: "Mapping[str, Measured]") -> str:
     """Return how many steps were dropped, or that none could be, as text."""
     noisy = [name for name, each in measured.items() if not each.was_quiet]
     if noisy:
+        of = "" if len(noisy) == len(measured) else f" of {'; '.join(noisy)}"
         return (
-            f"Other processes used the cores all the time. The numbers of {', '.join(noisy)} are "
-            "not those of a quiet machine: measure again when it is idle."
+            f"Other processes used the cores all the time, so the numbers{of} are not those of a "
+            "quiet machine. Measure again when it is idle."
         )
     dropped = [
         f"{each.disturbed.frames} of {each.disturbed.frames + each.statistics.frames} ({name})"
