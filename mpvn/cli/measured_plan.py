@@ -63,6 +63,8 @@ def check_time_options(arguments: argparse.Namespace) -> None:
         raise Mistake(f"--fps: expected a number above 0. Received: {arguments.fps}.")
     if arguments.latency is not None and arguments.fps is None:
         raise Mistake("--latency is of a plan for a frame rate. Add --fps RATE.")
+    if arguments.latency is not None and arguments.latency < 0:
+        raise Mistake(f"--latency: expected at least 0. Received: {arguments.latency}.")
     if arguments.costs and (arguments.profile or arguments.profile_json):
         raise Mistake("--costs takes the place of a measurement. Leave out --profile.")
     if arguments.runtime == "network":
@@ -104,7 +106,6 @@ class MeasuredPlan:
     def _for_rate(
         self, loaded: "LoadedModel", kept: "Plan | None", options: dict[str, Any]
     ) -> "Plan":
-
         if options["file"]:
             kept, options = loaded.make_plan(options), {}
         given = dataclasses.replace(loaded, plan_defaults={}).plan_arguments(options)
@@ -236,11 +237,18 @@ class RateSearch:
             raise self._refusal or ValueError("no times")
         return self.rate
 
+    def _may_keep(self) -> bool:
+        """Return whether the plan of the saved network can stream, and is not too late."""
+        kept, latency = self._kept, self._latency
+        late = latency is not None and kept and kept.information_latency[1] > latency
+        return bool(kept and kept.causal and not late)
+
     def _search(self) -> None:
         from mpvn.plan import Plan, PlanError
         from mpvn.report.rate import Rate
 
-        plans = [self._kept.with_costs(profile) for profile in self._profiles if self._kept]
+        kept = self._kept if self._may_keep() else None
+        plans = [kept.with_costs(profile) for profile in self._profiles if kept]
         rates = [Rate(self._fps, plan, self._own) for plan in plans]
         self.rate = next((rate for rate in rates if rate.is_kept), None)
         if self.rate:

@@ -61,9 +61,11 @@ class Rate(NamedTuple):
         if slower:
             least, most = min(slower), max(slower)
             every = f"every {most} steps" if least == most else f"every {least} to {most} steps"
+            given_up.append(f"{len(slower)} of {len(plan.nodes)} nodes tick {every}")
+        if plan != self.own:
             given_up.append(
-                f"{len(slower)} of {len(plan.nodes)} nodes tick {every}, so the network computes "
-                "something else than the model: train it, or fine-tune it, with this plan"
+                "the network computes something else than the model by its own plan: train it, or "
+                "fine-tune it, with this one"
             )
         if plan.mean_age and plan != self.own:
             given_up.append(f"outputs tell of frames {plan.mean_age:.1f} steps old on average")

@@ -109,7 +109,7 @@ def test_slow_clocks_are_searched_until_the_measured_steps_keep_the_rate(
     assert plan == steps.plans[-1]
     exact = plan.with_costs(fake_profile(plan.graph.model))
     assert 1.4 * max(exact.step_costs) <= 12e6 < 1.4 * max(steps.plans[0].step_costs)
-    assert "the network computes something else than the model: train it" in output.out
+    assert "the network computes something else than the model by its own plan" in output.out
     assert f"outputs tell of frames {plan.mean_age:.1f} steps old" in output.out
 
 
@@ -124,6 +124,10 @@ def test_a_saved_network_keeps_its_plan_if_that_is_fast_enough(
     printed = capsys.readouterr().out
     assert "subnetworks                        2" in printed
     assert "given up                           nothing" in printed
+    assert mpvn("plan", saved, "--fps", 50, "--latency", 0, "--runtime", "tensorflow") == 0
+    printed = capsys.readouterr().out
+    assert "subnetworks                        1" in printed
+    assert "something else than the model by its own plan" in printed
 
 
 def test_a_rate_out_of_reach_is_a_message_with_what_would_help(
@@ -144,7 +148,7 @@ def test_a_rate_out_of_reach_is_a_message_with_what_would_help(
         (["--fps", 0], "--fps: expected a number above 0. Received: 0"),
         (["--fps", "fast"], "invalid rate value: 'fast'"),
         (["--latency", 1], "Add --fps RATE"),
-        (["--fps", 30, "--latency", -1], "Invalid latency.*Received: -1"),
+        (["--fps", 30, "--latency", -1], "--latency: expected at least 0. Received: -1"),
         (["--costs", "times.json", "--profile"], "Leave out --profile"),
         (["--costs", "none.json"], "none.json"),
         (["--precision", "bfloat16"], "Add --profile"),
