@@ -191,6 +191,7 @@ class StatefulModel(keras.Model):
         batch: int = 1,
         units: str | None = None,
         calibration: Any = None,
+        clip: int | None = None,
     ) -> CompiledNetwork:
         """Compile the network for fast streaming.
 
@@ -213,6 +214,9 @@ class StatefulModel(keras.Model):
             calibration: for int8: clips `[T, ...]` or `[B, T, ...]` of your videos, as the network
                 takes them; or a `mpvn.runtime.Calibration` of them, with bounds. They are streamed
                 in float32, so that ranges are those of a stream, with late and held values.
+            clip: number of steps that `run` of the compiled network computes in one call, whole
+                periods of the plan: for files, because all outputs wait for the last frame. None:
+                step by step.
 
         Raises:
             ImportError: the runtime is not installed.
@@ -222,7 +226,7 @@ class StatefulModel(keras.Model):
         """
         self.check_streams()
         return compile_network(
-            self.plan, self.start, runtime, precision, threads, batch, units, calibration
+            self.plan, self.start, runtime, precision, threads, batch, units, calibration, clip
         )
 
     def check_streams(self) -> None:

@@ -19,7 +19,14 @@ from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.calibration import Calibration
 from mpvn.runtime.compiled import CompiledNetwork
-from mpvn.runtime.create import PRECISIONS, RUNTIMES, Settings, check_choice, create_network
+from mpvn.runtime.create import (
+    PRECISIONS,
+    RUNTIMES,
+    Settings,
+    check_choice,
+    check_clip,
+    create_network,
+)
 from mpvn.runtime.int8 import compile_int8
 from mpvn.runtime.measure import QUIET, time_period
 from mpvn.runtime.openvino_models import import_openvino
@@ -44,11 +51,14 @@ def compile_network(
     batch: int = 1,
     units: str | None = None,
     calibration: Any = None,
+    clip: int | None = None,
 ) -> CompiledNetwork:
     """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
     check_choice("runtime", runtime, ("auto", *RUNTIMES))
     check_choice("precision", precision, (*PRECISIONS, "int8"))
+    check_clip(plan, clip)
     if precision == "int8":
+        check_choice("clip for precision='int8'", clip, (None,))
         check_choice("runtime for precision='int8'", runtime, ("auto", "openvino"))
         return compile_int8(plan, start, threads, batch, units, Calibration.of(calibration))
     if calibration is not None:
@@ -58,10 +68,10 @@ def compile_network(
         )
     settings = Settings(runtime, precision, threads, batch, units)
     if runtime != "auto":
-        return create_network(plan, start, settings)
+        return create_network(plan, start, settings._replace(clip=clip))
     kept = kept_choice(plan, start, settings)
     if kept:
-        return create_network(plan, start, kept)
+        return create_network(plan, start, kept._replace(clip=clip))
     others = OtherProcesses()
     compiled = _compiled(plan, start, settings)
     speeds = measure_speeds(compiled, batch) if len(compiled) > 1 else dict.fromkeys(compiled, 0.0)
@@ -70,7 +80,7 @@ def compile_network(
         print(_description(plan, speeds))
     if others.share() <= QUIET:
         keep_choice(plan, start, settings, fastest)
-    return compiled[fastest]
+    return create_network(plan, start, fastest._replace(clip=clip)) if clip else compiled[fastest]
 
 
 def kept_choice(plan: Plan, start: str, settings: Settings) -> Settings | None:

@@ -9,7 +9,7 @@ This is the only scheduler; runtimes differ in how they run a unit.
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,11 @@ from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.mixture import Mixture, rows_of_units
-from mpvn.runtime.program import Compiled, Observer, Program
+from mpvn.runtime.program import Compiled, Observer, Program, output_places
 from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
 from mpvn.runtime.specs import place_specs
-from mpvn.runtime.unit import Unit, divide, settled_step
+from mpvn.runtime.unit import Unit, clip_unit, divide, settled_step
 from mpvn.state import STEP, check_names, check_shape, check_streams, common_step, earliest_alike
 
 StepObserver = Callable[[np.ndarray], contextlib.AbstractContextManager]
@@ -44,6 +44,7 @@ class CompiledNetwork:
         runtime: runs the units.
         division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
         frozen: the units from `freeze_units`, if they are there.
+        clip: number of steps that `run` computes at once, whole periods; None for 1.
 
     Attributes:
         plan: the plan.
@@ -61,6 +62,7 @@ class CompiledNetwork:
         runtime: Runtime,
         division: str,
         frozen: Mapping[Unit, Frozen] | None = None,
+        clip: int | None = None,
     ) -> None:
         self.plan = plan
         self.observer: Observer | None = None
@@ -77,9 +79,10 @@ class CompiledNetwork:
         self._lock = threading.Lock()
         self._compiled: dict[Any, Compiled] = {}
         for unit, each in (frozen or freeze_units(plan, start, division, runtime.handover)).items():
-            run = None if each.function is None else runtime.compile(each)
+            run = None if each.function is None else runtime.compile(each, self._specs)
             self._compiled[unit] = Compiled(each, run)
         self._programs: dict[int, Program] = {}
+        self._clip = None if clip is None else self._compile_clip(start, clip)
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
     @property
@@ -113,19 +116,39 @@ class CompiledNetwork:
         Raises:
             ValueError: the frame or the state does not fit the network.
         """
-        name, convert = self.graph.model.name, self._runtime.array
-        frames = convert_inputs(self.graph, frame, "frame", name, convert)
-        counter = self._check(state, frames[0].shape[0])
-        with self._lock, self._observe(counter):
-            hold = self._runtime.hold
-            values = [hold(x, spec) for x, spec in zip(frames, self._inputs, strict=True)]
-            values += [hold(state[name], spec) for name, spec in self._slots.items()]
-            outputs, slots = self._run(values, counter)
-            show = self._runtime.show
-            after = dict(zip(self._slots, map(show, slots), strict=True))
-            count = len(outputs if self._runtime.masks else self.graph.model_outputs)
-            packed = self.graph.pack_outputs([*map(show, outputs[:count])])
-        return packed, {STEP: counter + 1, **after}
+        frames = self._convert(frame, "frame")
+        outputs, after = self._advance(frames, state)
+        return self.graph.pack_outputs(outputs), after
+
+    def run(self, clip: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Run a piece of a longer clip of each stream: the same values as by steps.
+
+        If the network was compiled for clips, whole periods of streams that tick together are
+        computed in one call.
+
+        Args:
+            clip: `[B, T, ...]`, in the structure of the frame model's inputs.
+            state: the state before the piece, from `initial_state`, `step` or `run`.
+
+        Returns:
+            The outputs `[B, T, ...]`, and the state after the piece.
+
+        Raises:
+            ValueError: the clip or the state does not fit the network.
+        """
+        frames, pieces, time = self._convert(clip, "clip"), [], 0
+        self._check(state, frames[0].shape[0])
+        while time < frames[0].shape[1]:
+            if self._clip and self._clip.fits(state[STEP], frames[0].shape[1] - time):
+                piece = [x[:, time : time + self._clip.steps] for x in frames]
+                outputs, state = self._advance(piece, state, self._clip)
+                time += self._clip.steps
+            else:
+                outputs, state = self._advance([x[:, time] for x in frames], state)
+                outputs, time = [y[:, None] for y in outputs], time + 1
+            pieces.append(outputs)
+        joined = [self._runtime.join([*parts]) for parts in zip(*pieces, strict=True)]
+        return self.graph.pack_outputs(joined), state
 
     def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
         """Return `state` with some streams restarted, each at its own step 0.
@@ -154,6 +177,37 @@ class CompiledNetwork:
         numbers = earliest_alike(counter, self._settled, self._period).tolist()
         return rows_of_units(self._units_at, numbers)
 
+    def _convert(self, structure: Any, kind: str) -> list[Any]:
+        """Return one array or tensor per input of the frame model."""
+        name, convert = self.graph.model.name, self._runtime.array
+        return convert_inputs(self.graph, structure, kind, name, convert)
+
+    def _advance(
+        self, frames: list[Any], state: dict[str, Any], clip: "_Clip | None" = None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Run a step, or a clip at once; return its outputs, and the state after it."""
+        counter = self._check(state, frames[0].shape[0])
+        hold, show = self._runtime.hold, self._runtime.show
+        with self._lock, self._observe(counter):
+            values = [hold(x, spec) for x, spec in zip(frames, self._inputs, strict=True)]
+            values += [hold(state[name], spec) for name, spec in self._slots.items()]
+            if clip is None:
+                outputs, slots = self._run(values, counter)
+            else:
+                outputs, slots = clip.program(values, self.observer)
+            after = dict(zip(self._slots, map(show, slots), strict=True))
+            count = len(outputs if self._runtime.masks else self.graph.model_outputs)
+            shown = [*map(show, outputs[:count])]
+        return shown, {STEP: counter + (clip.steps if clip else 1), **after}
+
+    def _compile_clip(self, start: str, steps: int) -> "_Clip":
+        specs = place_specs(self.plan, self._runtime.handover, steps)
+        frozen = freeze(clip_unit(self.plan, start, steps), specs)
+        run = None if frozen.function is None else self._runtime.compile(frozen, specs)
+        outputs = [*map(now, self.plan.graph.outputs)]
+        program = Program(self.plan, [Compiled(frozen, run)], outputs)
+        return _Clip(steps, program, self._settled, self._period)
+
     def _observe(self, counter: np.ndarray) -> contextlib.AbstractContextManager:
         observer = self.step_observer
         return contextlib.nullcontext() if observer is None else observer(counter)
@@ -179,8 +233,28 @@ class CompiledNetwork:
             return self._mixture(values, numbers, self.observer)
         if number not in self._programs:
             units = [self._compiled[unit] for unit in self._units_at(number)]
-            self._programs[number] = Program(self.plan, units)
+            self._programs[number] = Program(self.plan, units, output_places(self.plan))
         return self._programs[number](values, self.observer)
+
+
+class _Clip(NamedTuple):
+    """Whole periods in one call.
+
+    Attributes:
+        steps: number of steps.
+        program: runs them.
+        settled, period: they begin at step `settled`, or whole periods later.
+    """
+
+    steps: int
+    program: Program
+    settled: int
+    period: int
+
+    def fits(self, counter: np.ndarray, frames: int) -> bool:
+        """Return whether streams at these steps can run it on so many frames."""
+        number = common_step(np.asarray(counter), self.settled, self.period)
+        return frames >= self.steps and number == self.settled
 
 
 def freeze_units(plan: Plan, start: str, division: str, handover: str | None) -> dict[Unit, Frozen]:

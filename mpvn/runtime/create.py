@@ -21,6 +21,7 @@ class Settings(NamedTuple):
     threads: int | None = None
     batch: int = 1
     units: str | None = None
+    clip: int | None = None
 
 
 def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwork:
@@ -31,11 +32,12 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
         start: what memories hold before the first step, `"zeros"` or `"primed"`.
         settings: how to compile it, with a runtime of `RUNTIMES`.
     """
-    runtime, precision, threads, batch, units = settings
+    runtime, precision, threads, batch, units, clip = settings
     check_choice("units", units, (None, *DIVISIONS))
+    check_clip(plan, clip)
     library = create_runtime(plan, runtime, precision, threads, batch)
     division = units or ("pattern" if runtime == "tensorflow" else "block")
-    return CompiledNetwork(plan, start, library, division)
+    return CompiledNetwork(plan, start, library, division, clip=clip)
 
 
 def create_runtime(
@@ -59,6 +61,16 @@ def check_choice(name: str, value: object, known: tuple) -> None:
     """Raise ValueError if the setting `name` is not one of the `known` values."""
     if value not in known:
         raise ValueError(f"Invalid {name}. Expected one of {known}. Received: {value!r}.")
+
+
+def check_clip(plan: Plan, clip: int | None) -> None:
+    """Raise ValueError if a clip is not whole periods of the plan."""
+    check_positive("clip", clip, "or None")
+    if clip and clip % plan.period:
+        raise ValueError(
+            f"Invalid clip. Expected whole periods, a multiple of {plan.period} steps. Received: "
+            f"{clip}."
+        )
 
 
 def check_positive(name: str, value: object, also: str = "") -> None:

@@ -215,7 +215,7 @@ def _compile(
     frozen = freeze(unit, specs)
     if frozen.function is None:
         return None
-    run = runtime.compile(frozen)
+    run = runtime.compile(frozen, specs)
     values = [runtime.hold(_example(specs[p], random), specs[p]) for p in frozen.entering]
     return lambda: run(values)
 

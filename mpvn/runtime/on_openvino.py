@@ -21,7 +21,7 @@ from mpvn.runtime.openvino_models import (
     import_openvino,
 )
 from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
-from mpvn.runtime.specs import place_specs
+from mpvn.runtime.specs import Specs
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """OpenVINO's names of the precisions in which it computes."""
@@ -60,7 +60,6 @@ class OpenVINORuntime(Runtime):
         if precision == "bfloat16" and not computes_in_bfloat16():
             raise ValueError(NO_BFLOAT16.format(runtime="OpenVINO"))
         self.handover = "bfloat16" if precision == "bfloat16" else None
-        specs = place_specs(plan, self.handover)
         _check_dtypes(plan)
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -70,8 +69,7 @@ class OpenVINORuntime(Runtime):
         }
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
-        self._compiler = ModelCompiler(specs, config, transform)
-        self._specs = specs
+        self._compiler = ModelCompiler(config, transform)
         fixed = plan.graph.batch_size
         self._sizes = [fixed] if fixed else batch_sizes(batch)
         deepest = max((history.depth for history in plan.histories.all), default=0)
@@ -79,12 +77,12 @@ class OpenVINORuntime(Runtime):
         self._owned: dict[int, Buffer] = {}
         self._pools: dict[tuple, Pool] = {}
 
-    def compile(self, frozen: Frozen) -> Run:
-        models = self._compiler.compile(frozen, self._sizes)
+    def compile(self, frozen: Frozen, specs: Specs) -> Run:
+        models = self._compiler.compile(frozen, specs, self._sizes)
         for model in models.values():  # known once there is a model; the default is OpenVINO's
             self.threads = model.get_property("INFERENCE_NUM_THREADS")
         requests = {size: model.create_infer_request() for size, model in models.items()}
-        return _CompiledUnit(self, requests, [self._specs[place] for place in frozen.leaving])
+        return _CompiledUnit(self, requests, [specs[place] for place in frozen.leaving])
 
     def model(self, frozen: Frozen) -> Any:
         """Return OpenVINO's model of a unit, before it is transformed, for any batch size."""
@@ -105,6 +103,9 @@ class OpenVINORuntime(Runtime):
 
     def show(self, value: Buffer) -> np.ndarray:
         return value.view
+
+    def join(self, pieces: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(pieces, axis=1)
 
     def gather(self, value: Buffer, rows: list[int]) -> Buffer:
         array = value.array

@@ -9,6 +9,7 @@ from mpvn.machine import usable_cores
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.graphs import computes_in_bfloat16, in_bfloat16
 from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
+from mpvn.runtime.specs import Specs
 
 
 class TensorFlowRuntime(Runtime):
@@ -37,7 +38,7 @@ class TensorFlowRuntime(Runtime):
                 "of the program, before anything is built."
             )
 
-    def compile(self, frozen: Frozen) -> Run:
+    def compile(self, frozen: Frozen, specs: Specs) -> Run:
         function = in_bfloat16(frozen.function) if self._lowers else frozen.function
 
         def run(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -53,6 +54,9 @@ class TensorFlowRuntime(Runtime):
 
     def show(self, value: tf.Tensor) -> tf.Tensor:
         return value
+
+    def join(self, pieces: list[tf.Tensor]) -> tf.Tensor:
+        return tf.concat(pieces, axis=1)
 
     def gather(self, value: tf.Tensor, rows: list[int]) -> tf.Tensor:
         return tf.gather(value, rows)

@@ -67,42 +67,41 @@ class ModelCompiler:
     The inputs and outputs of a compiled model are those of the frozen unit, in its order.
 
     Args:
-        specs: the specs in which units hand over values.
         config: OpenVINO's settings.
         transform: changes models before they are compiled; None for no change.
     """
 
-    def __init__(
-        self, specs: Specs, config: dict[str, Any], transform: Transform | None = None
-    ) -> None:
+    def __init__(self, config: dict[str, Any], transform: Transform | None = None) -> None:
         self._ov = import_openvino()
         self._core = self._ov.Core()
-        self._specs = specs
         self._config = config
         self._transform = transform
 
-    def compile(self, frozen: Frozen, sizes: Sequence[int]) -> dict[int, Any]:
-        """Return a compiled model of a unit for each of some batch sizes."""
-        keys = {size: self._key(frozen, size) for size in sizes}
+    def compile(self, frozen: Frozen, specs: Specs, sizes: Sequence[int]) -> dict[int, Any]:
+        """Return a compiled model of a unit for each of some batch sizes.
+
+        Args:
+            frozen: the unit.
+            specs: the specs in which values are handed over.
+            sizes: the batch sizes.
+        """
+        entering = [specs[place] for place in frozen.entering]
+        leaving = [specs[place] for place in frozen.leaving]
+        keys = {size: self._key(frozen, [*entering, *leaving], size) for size in sizes}
         compiled = {size: self._load(key) for size, key in keys.items()}
         missing = [size for size, model in compiled.items() if model is None]
         try:
-            compiled |= self._compile(frozen, missing) if missing else {}
+            if missing:
+                model = self.convert(frozen)
+                model = self._transform(frozen, model) if self._transform else model
+                sized = {size: self._sized(model, entering, leaving, size) for size in missing}
+                compile_ = self._core.compile_model
+                compiled |= {n: compile_(m, "CPU", self._config) for n, m in sized.items()}
         except RuntimeError as error:
             raise ValueError(_cannot_compile(frozen, error)) from error
         for size in missing:
             self._save(keys[size], compiled[size])
         return compiled
-
-    def _compile(self, frozen: Frozen, sizes: list[int]) -> dict[int, Any]:
-        model = self.convert(frozen)
-        if self._transform is not None:
-            model = self._transform(frozen, model)
-        models = {size: self._sized(model, frozen, size) for size in sizes}
-        return {
-            size: self._core.compile_model(sized, "CPU", self._config)
-            for size, sized in models.items()
-        }
 
     def type(self, dtype: np.dtype) -> Any:
         """Return OpenVINO's name of a dtype."""
@@ -119,24 +118,24 @@ class ModelCompiler:
         outputs = [_port(model.outputs, tensor.name).node for tensor in function.outputs]
         return self._ov.Model(outputs, inputs)
 
-    def _sized(self, model: Any, frozen: Frozen, size: int) -> Any:
-        """Return a model for one batch size, with inputs and outputs of the dtypes of `specs`."""
+    def _sized(
+        self, model: Any, entering: list[tf.TensorSpec], leaving: list[tf.TensorSpec], size: int
+    ) -> Any:
+        """Return a model for one batch size, with inputs and outputs of the dtypes of the specs."""
         model = model.clone()
-        shapes = [[size, *self._specs[place].shape[1:]] for place in frozen.entering]
-        model.reshape(dict(enumerate(shapes)))
+        model.reshape({i: [size, *spec.shape[1:]] for i, spec in enumerate(entering)})
         typed = self._ov.preprocess.PrePostProcessor(model)
-        for index, place in enumerate(frozen.entering):
-            typed.input(index).tensor().set_element_type(self._place_type(place))
-        for index, place in enumerate(frozen.leaving):
-            typed.output(index).tensor().set_element_type(self._place_type(place))
+        for index, spec in enumerate(entering):
+            typed.input(index).tensor().set_element_type(self._spec_type(spec))
+        for index, spec in enumerate(leaving):
+            typed.output(index).tensor().set_element_type(self._spec_type(spec))
         return typed.build()
 
-    def _place_type(self, place: Any) -> Any:
-        return self.type(np.dtype(self._specs[place].dtype.as_numpy_dtype))
+    def _spec_type(self, spec: tf.TensorSpec) -> Any:
+        return self.type(np.dtype(spec.dtype.as_numpy_dtype))
 
-    def _key(self, frozen: Frozen, size: int) -> str:
+    def _key(self, frozen: Frozen, specs: list[tf.TensorSpec], size: int) -> str:
         device = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-        specs = [self._specs[place] for place in (*frozen.entering, *frozen.leaving)]
         settings = (
             self._ov.__version__,
             tf.__version__,

@@ -44,9 +44,10 @@ class Program:
     Args:
         plan: the plan.
         units: the compiled units of the step, in order.
+        outputs: the places of the outputs.
     """
 
-    def __init__(self, plan: Plan, units: Sequence[Compiled]) -> None:
+    def __init__(self, plan: Plan, units: Sequence[Compiled], outputs: Sequence[Place]) -> None:
         starts = [*map(now, plan.graph.inputs), *map(before, plan.histories.specs)]
         self._position = {place: index for index, place in enumerate(starts)}
         self._calls: list[_Call] = []
@@ -60,7 +61,7 @@ class Program:
             self._position |= moved
             self._position |= {p: self._find(s) for p, s in frozen.same.items() if p not in moved}
             count += len(frozen.leaving)
-        self._outputs = [*map(self._find, output_places(plan))]
+        self._outputs = [*map(self._find, outputs)]
         self._slots = [self._find(after(slot)) for slot in plan.histories.specs]
 
     def __call__(

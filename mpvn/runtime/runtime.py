@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.specs import Specs
 
 Value = Any
 """A value `[B, ...]` as a runtime holds it."""
@@ -34,8 +35,13 @@ class Runtime(abc.ABC):
     threads: int = 1
 
     @abc.abstractmethod
-    def compile(self, frozen: Frozen) -> Run:
-        """Return a function that runs a unit on any number of streams."""
+    def compile(self, frozen: Frozen, specs: Specs) -> Run:
+        """Return a function that runs a unit on any number of streams.
+
+        Args:
+            frozen: the unit.
+            specs: the specs in which values are handed over, by place.
+        """
 
     @abc.abstractmethod
     def array(self, value: Any, dtype: str) -> Any:
@@ -52,6 +58,10 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def show(self, value: Value) -> Any:
         """Return a value as a user's array or tensor."""
+
+    @abc.abstractmethod
+    def join(self, pieces: list[Any]) -> Any:
+        """Return users' arrays or tensors `[B, T, ...]` as one, after each other in time."""
 
     @abc.abstractmethod
     def gather(self, value: Value, rows: list[int]) -> Value:

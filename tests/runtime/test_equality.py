@@ -6,17 +6,20 @@ import keras
 import numpy as np
 import pytest
 from clocked_networks import everything, frames
+from keras import layers
 from published_networks import small_model
+from random_weights import randomize
 
-from mpvn import VideoNetwork
+import keras_layers
+from mpvn import Plan, VideoNetwork
 from mpvn.models import PUBLISHED
 from mpvn.runtime import CompiledNetwork
 
 Pair = tuple[VideoNetwork, CompiledNetwork]
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "tensorflow": ("zeros", {"runtime": "tensorflow"}),
-    "tensorflow, primed": ("primed", {"runtime": "tensorflow", "units": "block"}),
-    "openvino": ("zeros", {"runtime": "openvino", "batch": 2}),
+    "tensorflow, primed": ("primed", {"runtime": "tensorflow", "units": "block", "clip": 4}),
+    "openvino": ("zeros", {"runtime": "openvino", "batch": 2, "clip": 8}),
     "openvino, primed": ("primed", {"runtime": "openvino", "batch": 2}),
     "openvino, patterns": ("zeros", {"runtime": "openvino", "units": "pattern"}),
 }
@@ -97,9 +100,50 @@ def test_states_of_the_network_can_be_taken_over(pair: Pair) -> None:
     assert_close(outputs, expected[4:])
 
 
+def test_clips_equal_steps(pair: Pair) -> None:
+    """Pieces begin anywhere, and streams of different ages go step by step."""
+    network, compiled = pair
+    inputs = frames(STREAMS, 22)
+    clip = {name: np.stack([frame[name] for frame in inputs], axis=1) for name in inputs[0]}
+    expected, states = run(network, inputs, JOINS, network.initial_state(STREAMS))
+    state, calls = compiled.initial_state(STREAMS), []
+    compiled.observer = lambda unit, run, values: calls.append(unit.clip) or run(values)
+    for begin, end in ((0, 2), (2, 7), (7, 22)):
+        state = compiled.reset(state, JOINS.get(begin, [False] * STREAMS))
+        piece = {name: value[:, begin:end] for name, value in clip.items()}
+        outputs, state = compiled.run(piece, state)
+        steps = keras.tree.map_structure(lambda *x: np.stack(x, axis=1), *expected[begin:end])
+        assert_close(outputs, steps)
+        assert_close(state, states[end])
+    assert not any(calls), "streams of different ages ran as a clip"
+    first, _ = compiled.run(clip, compiled.initial_state(STREAMS))
+    alone, _ = run(network, inputs, {}, network.initial_state(STREAMS))
+    assert_close(first, keras.tree.map_structure(lambda *x: np.stack(x, axis=1), *alone))
+    assert {*calls} - {None} == {compiled._clip.steps} if compiled._clip else not any(calls)
+    compiled.observer = None
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_clips_without_feedback_equal_the_network(runtime: str) -> None:
+    """They are computed layer by layer."""
+    frame = keras.Input((5, 5, 2))
+    x = layers.Conv2D(3, 3, activation="tanh")(frame)
+    x = keras_layers.TemporalConv3D(3, (3, 2, 2), name="second")(x)
+    model = keras.Model(frame, layers.GlobalAveragePooling2D()(x))
+    randomize(model, np.random.default_rng(0))
+    network = VideoNetwork(model, Plan(model, boundaries=["second"], clocks=[1, 2]))
+    compiled = network.compile_inference(runtime, precision="float32", batch=2, clip=4)
+    clip = np.random.default_rng(1).normal(size=(2, 11, 5, 5, 2)).astype("float32")
+    outputs, state = compiled.run(clip, compiled.initial_state(2))
+    expected, expected_state = network.run(clip, network.initial_state(2))
+    assert_close([outputs, state], [expected, expected_state])
+    with pytest.raises(ValueError, match="Expected whole periods, a multiple of 2 steps"):
+        network.compile_inference(runtime, clip=3)
+
+
 @pytest.mark.usefixtures("short_par_densenet")
 def test_published_network() -> None:
-    model = small_model("par_densenet", joints=5, temporal_kernel=2, feedback="head_input")
+    model = small_model("par_densenet", joints=5, temporal_kernel=2)
     network = VideoNetwork(model, PUBLISHED["par_densenet"].plan(model, 4))
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(1, 32, 32, 3)).astype("float32") for _ in range(20)]

@@ -85,6 +85,7 @@ def test_observer_runs_the_units(network: VideoNetwork, runtime: str) -> None:
         ({"threads": 0}, "Invalid threads. Expected a positive int or None. Received: 0"),
         ({"batch": None}, "Invalid batch. Expected a positive int. Received: None"),
         ({"batch": True}, "Invalid batch. Expected a positive int. Received: True"),
+        ({"clip": 0}, "Invalid clip. Expected a positive int or None. Received: 0"),
         ({"threads": 77}, "TensorFlow's threads are set before it starts"),
     ],
 )
