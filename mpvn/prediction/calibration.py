@@ -53,7 +53,8 @@ class VideoClips(Sequence[np.ndarray]):
         with OpenStream(self.model, self._sources[index]) as opened:
             frames = [view.frame for view in itertools.islice(opened.views(), steps)]
         size = self.model.size
-        return self.model.prepare(np.stack(frames) if frames else np.zeros((0, *size, 3)))
+        clip = np.stack(frames) if frames else np.zeros((0, *size, 3))
+        return np.asarray(self.model.prepare(clip), np.float32)
 
 
 def calibration_clips(

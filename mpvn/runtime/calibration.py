@@ -151,6 +151,8 @@ class Clips:
                 values = [value[None] for value in values]  # [T, ...] -> [1, T, ...]
             if values[0].ndim > 1 and not values[0].shape[1]:
                 return values  # too short
+            for value, tensor in zip(values, graph.inputs, strict=True):
+                _refuse_integers(value.dtype, graph.tensors[tensor].dtype)
             structure = keras.tree.pack_sequence_as(graph.input_structure, values)
             clip = convert_inputs(graph, structure, "clip", graph.model.name, _array)
         except ValueError as error:
@@ -194,6 +196,15 @@ def _sequence(clips: Any, graph: Graph) -> Sequence[Any]:
     if not len(found):
         raise ValueError(f"Invalid calibration. Expected clips. Received: none. {_REMEDY}")
     return found
+
+
+def _refuse_integers(dtype: np.dtype, expected: str) -> None:
+    """Raise ValueError for pixels that nobody has scaled: int8 would fit their range, too."""
+    if np.issubdtype(dtype, np.integer) and tf.as_dtype(expected).is_floating:
+        raise ValueError(
+            f"Expected {expected}, scaled as the network takes it. Received: {dtype}. If the "
+            "network takes these very numbers, use clip.astype('float32')."
+        )
 
 
 def _array(value: Any, dtype: str) -> np.ndarray:

@@ -134,6 +134,7 @@ def test_clips_are_checked(network: VideoNetwork) -> None:
         (CLIPS[0], ValueError, r"one clip of shape \(40, 6, 6, 3\). Pass \[clip\]"),
         ([CLIPS[0][:, 1:]], ValueError, r"clip 0. Expected a clip of shape \[B, T, 6, 6, 3\]"),
         ([CLIPS[0][:3]], ValueError, "clips of at least 4 frames.*Received: 1 clips, all shorter"),
+        ([np.uint8(CLIPS[0])], ValueError, "clip 0. Expected float32, scaled .* Received: uint8"),
         ([nan], ValueError, "clip 0. Expected finite numbers"),
     ]
     for clips, kind, message in cases:
