@@ -210,6 +210,8 @@ def _compile(
     specs: Specs,
     random: np.random.Generator,
 ) -> Call | None:
+    if all(node.feedback_source for node in group):  # they only pass a value on
+        return None
     nodes = tuple(node.index for node in group)
     unit = Unit(plan, group[0].name, 0, nodes, settled=plan.settled_step)
     frozen = freeze(unit, specs)
