@@ -173,4 +173,4 @@ def test_a_plan_that_was_written_is_taken_by_other_commands(
     assert_mistake(
         "replaces nothing that is read", "plan", model, "--plan", target, "--json", target
     )
-    assert_mistake("of another structure", "plan", "vgg8", "--plan", target)
+    assert_mistake("of another structure", "plan", "simple_cnn", "--size", 32, "--plan", target)
