@@ -19,6 +19,7 @@ from mpvn.cli.runtimes import (
 if TYPE_CHECKING:
     import pathlib
 
+    import tensorflow as tf
     from ml_collections import ConfigDict
 
     from mpvn.runtime import CompiledNetwork
@@ -68,12 +69,15 @@ def evaluate_compiled(
 ) -> None:
     """Evaluate the network and its compiled form; print and write the metrics of both."""
     from mpvn.report.table import text_table
-    from mpvn.runtime.streams import clip_outputs
     from mpvn.training import as_json, evaluate
 
     before = evaluate(experiment, checkpoint)
     compiled, text = _compile(arguments, config, experiment)
-    after = evaluate(experiment, outputs=lambda clips: clip_outputs(compiled, clips))
+
+    def outputs(clips: "tf.Tensor") -> Any:
+        return compiled.run(clips, compiled.initial_state(len(clips)))[0]
+
+    after = evaluate(experiment, outputs=outputs)
     print(experiment.network.plan)
     rows = [
         {"metric": name, "network": f"{before[name]:.4f}", text: f"{after[name]:.4f}"}

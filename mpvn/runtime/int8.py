@@ -28,8 +28,7 @@ from mpvn.runtime.on_openvino import OpenVINORuntime
 from mpvn.runtime.openvino_models import computes_in_bfloat16, import_openvino
 from mpvn.runtime.quantization import OutputChange, Quantization
 from mpvn.runtime.quantizer import Quantizer, Samples
-from mpvn.runtime.samples import collect, progress
-from mpvn.runtime.streams import stream
+from mpvn.runtime.samples import collect, outputs_of, progress
 from mpvn.runtime.unit import DIVISIONS, Unit, divide, lasting_units
 
 
@@ -118,16 +117,16 @@ def compare(
     """Return how much the outputs of a network differ from another's in the held-out steps."""
     graph = network.graph
     names = [graph.tensors[index].name for index in graph.model_outputs]
-    totals = [_Change(name) for name in keras.tree.flatten(graph.pack_outputs(names))]
+    changes = [_Change(name) for name in keras.tree.flatten(graph.pack_outputs(names))]
     with progress(clips.steps, "comparing", "step") as bar:
         for clip in clips:
-            first = clip[0].shape[1] - held_out(clip[0].shape[1])
-            for number, outputs in stream([reference, network], clip):
-                bar.update()
-                if number >= first:
-                    for total, expected, actual in zip(totals, *outputs, strict=True):
-                        total.add(expected, actual)
-    return tuple(total.result() for total in totals)
+            steps = clip[0].shape[1]
+            both = outputs_of(reference, clip), outputs_of(network, clip)
+            for change, expected, actual in zip(changes, *both, strict=True):
+                first = steps - held_out(steps)
+                change.add(expected[:, first:], actual[:, first:])
+            bar.update(steps)
+    return tuple(change.result() for change in changes)
 
 
 class _Change:
@@ -139,13 +138,14 @@ class _Change:
         self._same = self._rows = 0
 
     def add(self, expected: np.ndarray, actual: np.ndarray) -> None:
-        """Add the outputs `[B, ...]` of a step."""
+        """Add the outputs `[B, T, ...]` of some steps."""
         expected, actual = expected.astype(np.float64), actual.astype(np.float64)
         self._change += float(np.square(actual - expected).sum())
         self._size += float(np.square(expected).sum())
-        if expected.ndim == 2 and expected.shape[1] > 1:
-            self._same += int((expected.argmax(axis=1) == actual.argmax(axis=1)).sum())
-            self._rows += len(expected)
+        if expected.ndim == 3 and expected.shape[-1] > 1:
+            same = expected.argmax(axis=-1) == actual.argmax(axis=-1)
+            self._same += int(same.sum())
+            self._rows += same.size
 
     def result(self) -> OutputChange:
         error = math.sqrt(self._change / self._size) if self._size else float(self._change > 0)

@@ -1,19 +1,20 @@
 """What the units of a stream read, sampled for their quantization."""
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tqdm
 
 from mpvn.executors.run import Place
-from mpvn.runtime.calibration import Clips, held_out
+from mpvn.runtime.calibration import Clip, Clips, held_out
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.specs import place_specs
-from mpvn.runtime.streams import stream
 from mpvn.runtime.unit import Unit
 
 Sample = dict[Place, np.ndarray]
@@ -45,7 +46,6 @@ class Sampler:
 
     Attributes:
         samples: the samples of each unit.
-        step: the number of the step that is observed.
     """
 
     def __init__(
@@ -64,10 +64,16 @@ class Sampler:
         self._seen = dict.fromkeys(first_steps, 0)
         self._random = {unit: np.random.default_rng(0) for unit in first_steps}
         self.samples: dict[Unit, list[Sample]] = {unit: [] for unit in first_steps}
-        self.step = 0
+        self._step = 0
+
+    @contextlib.contextmanager
+    def step(self, numbers: np.ndarray) -> Iterator[None]:
+        """Observe a step of streams that tick together, given its number for each, int64 `[B]`."""
+        self._step = int(numbers[0])
+        yield
 
     def __call__(self, unit: Unit, run: Run, values: Sequence[Value]) -> Sequence[Value]:
-        if unit in self._first_steps and self.step >= self._first_steps[unit]:
+        if unit in self._first_steps and self._step >= self._first_steps[unit]:
             arrays = [np.asarray(self._show(value)) for value in values]
             for row in range(0, len(arrays[0]), self._rows):
                 self._offer(unit, [array[row : row + self._rows] for array in arrays])
@@ -103,16 +109,21 @@ def collect(
     size = sum(math.prod(specs[place].shape[1:]) * specs[place].dtype.size for place in places)
     most = min(MOST_SAMPLES, max(FEWEST_SAMPLES, SAMPLED_BYTES // max(1, size)))
     sampler = Sampler(frozen, first_steps, show, most, network.graph.batch_size or 1)
-    network.observer = sampler
+    network.observer, network.step_observer = sampler, sampler.step
     with progress(clips.steps - clips.held_out, "calibrating", "step") as bar:
         for clip in clips:
             steps = clip[0].shape[1] - held_out(clip[0].shape[1])
-            sampler.step = 0
-            for number, _ in stream([network], [frames[:, :steps] for frames in clip]):
-                sampler.step = number + 1
-                bar.update()
-    network.observer = None
+            outputs_of(network, [frames[:, :steps] for frames in clip])
+            bar.update(steps)
+    network.observer = network.step_observer = None
     return sampler.samples
+
+
+def outputs_of(network: CompiledNetwork, clip: Clip) -> list[np.ndarray]:
+    """Return each output `[B, T, ...]` of streams that start with a clip."""
+    structured = keras.tree.pack_sequence_as(network.graph.input_structure, clip)
+    outputs, _ = network.run(structured, network.initial_state(len(clip[0])))
+    return [np.asarray(value) for value in keras.tree.flatten(outputs)]
 
 
 def progress(total: int, what: str, unit: str) -> tqdm.tqdm:
