@@ -121,9 +121,10 @@ def ways(plan: str, last: bool, small: bool) -> Iterator[tuple[str, str, str]]:
     if plan.endswith(ALTERNATIVES):
         yield "OpenVINO", "float32", "block"
         return
+    ends = last or plan == SEQUENTIAL
     everything = last and plan != SEQUENTIAL and THREADS["intra"] != 1
     for runtime, units in (("TensorFlow", "pattern"), ("OpenVINO", "block")):
-        for precision in precisions(runtime, small or not (last or runtime == "OpenVINO")):
+        for precision in precisions(runtime, small or not (ends or runtime == "OpenVINO")):
             for division in DIVISIONS if everything else (units,):
                 yield runtime, precision, division
 
