@@ -74,6 +74,7 @@ class OpenVINORuntime(Runtime):
         self._sizes = [fixed] if fixed else batch_sizes(batch)
         deepest = max((history.depth for history in plan.histories.all), default=0)
         self._limit = deepest + 4  # the ticks of a history, the outputs, and a state before them
+        self._shared_limit = self._limit + len(plan.histories.specs)  # all slots may be alike
         self._owned: dict[int, Buffer] = {}
         self._pools: dict[tuple, Pool] = {}
 
@@ -146,7 +147,8 @@ class OpenVINORuntime(Runtime):
     def _new(self, use: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
         key = (use, shape, dtype)
         if key not in self._pools:
-            self._pools[key] = Pool(shape, np.dtype(dtype), self.tensor, self._owned, self._limit)
+            limit = self._shared_limit
+            self._pools[key] = Pool(shape, np.dtype(dtype), self.tensor, self._owned, limit)
         return self._pools[key].take()
 
 

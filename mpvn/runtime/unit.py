@@ -160,6 +160,7 @@ def divide(plan: Plan, start: str, division: str) -> UnitsAt:
     """
     units_at = {"block": _blocks_at, "pattern": _pattern_at}[division]
 
+    @functools.cache
     def at(number: int) -> list[Unit]:
         if start == "zeros":
             return units_at(plan, number)
