@@ -15,6 +15,7 @@ from mpvn.plan import Plan
 from mpvn.runtime.buffers import Buffer, Pool
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.openvino_models import (
+    PRECISIONS,
     ModelCompiler,
     Transform,
     computes_in_bfloat16,
@@ -22,9 +23,6 @@ from mpvn.runtime.openvino_models import (
 )
 from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
 from mpvn.runtime.specs import Specs
-
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-"""OpenVINO's names of the precisions in which it computes."""
 
 _EXACT = ("float32", "bfloat16", "float16", "int32", "int16", "int8", "uint8", "bool")
 """Dtypes of values that OpenVINO hands over as they are."""
@@ -132,8 +130,7 @@ class OpenVINORuntime(Runtime):
 
     def tensor(self, array: np.ndarray) -> Any:
         """Return OpenVINO's view of a contiguous array."""
-        kind = self._compiler.type(array.dtype)
-        return self._ov.Tensor(array.reshape(-1).view(np.uint8), self._ov.Shape(array.shape), kind)
+        return self._compiler.tensor(array)
 
     def pieces(self, rows: int) -> list[tuple[int, int]]:
         """Return the first row and the size of each piece that `rows` streams are divided into."""

@@ -19,9 +19,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mpvn.executors.run import Place
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.specs import Specs
+from mpvn.runtime.verify import TOLERANCES, is_equal, random_values
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+"""OpenVINO's names of the precisions in which it computes."""
 
 _MISSING = (
     "The runtime 'openvino' needs the package openvino. Expected openvino to be installed. "
@@ -97,11 +102,44 @@ class ModelCompiler:
                 sized = {size: self._sized(model, entering, leaving, size) for size in missing}
                 compile_ = self._core.compile_model
                 compiled |= {n: compile_(m, "CPU", self._config) for n, m in sized.items()}
+                self._check_values(frozen, compiled[missing[0]], entering, leaving, missing[0])
         except RuntimeError as error:
             raise ValueError(_cannot_compile(frozen, error)) from error
         for size in missing:
             self._save(keys[size], compiled[size])
         return compiled
+
+    def _check_values(
+        self,
+        frozen: Frozen,
+        model: Any,
+        entering: list[tf.TensorSpec],
+        leaving: list[tf.TensorSpec],
+        size: int,
+    ) -> None:
+        """Raise ValueError if a compiled model does not compute what its unit computes."""
+        if self._transform is not None:
+            return  # it is to compute something else; who transforms, tells the difference
+        given = random_values(entering, size)
+        native = zip(given, frozen.function.inputs, strict=True)
+        expected = frozen.function(*(tf.cast(value, x.dtype) for value, x in native))
+        results = [np.empty((size, *s.shape[1:]), s.dtype.as_numpy_dtype) for s in leaving]
+        request = model.create_infer_request()
+        for index, value in enumerate(given):
+            request.set_input_tensor(index, self.tensor(value))
+        for index, value in enumerate(results):
+            request.set_output_tensor(index, self.tensor(value))
+        request.infer()
+        names = {name: precision for precision, name in PRECISIONS.items()}
+        tolerance = TOLERANCES[names[self._config["INFERENCE_PRECISION_HINT"]]]
+        for place, value, right in zip(frozen.leaving, results, expected, strict=True):
+            if not is_equal(value, right.numpy(), tolerance):
+                raise ValueError(_computes_else(frozen, place))
+
+    def tensor(self, array: np.ndarray) -> Any:
+        """Return OpenVINO's view of a contiguous array."""
+        kind = self.type(array.dtype)
+        return self._ov.Tensor(array.reshape(-1).view(np.uint8), self._ov.Shape(array.shape), kind)
 
     def type(self, dtype: np.dtype) -> Any:
         """Return OpenVINO's name of a dtype."""
@@ -165,6 +203,16 @@ class ModelCompiler:
 def _port(ports: Sequence[Any], name: str) -> Any:
     """Return the input or output of a model that has this name."""
     return next(port for port in ports if name in port.get_names())
+
+
+def _computes_else(frozen: Frozen, place: Place) -> str:
+    graph = frozen.unit.plan.graph
+    tensor = f" {graph.tensors[place.key].name!r}" if isinstance(place.key, int) else ""
+    return (
+        f"OpenVINO computes {frozen.unit.name!r} of {graph.model.name!r} wrongly. Expected the "
+        f"values of TensorFlow. Received: others{tensor and ' for' + tensor}. Use "
+        "runtime='tensorflow'."
+    )
 
 
 def _cannot_compile(frozen: Frozen, error: Exception) -> str:

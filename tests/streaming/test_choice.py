@@ -59,8 +59,8 @@ def test_the_report_names_what_ran(network: mpvn.VideoNetwork) -> None:
         assert fastest.startswith(f"OpenVINO by pattern, float32, {threads}")
 
 
+@pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")
 def test_streams_in_less_precision_keep_less(network: mpvn.VideoNetwork) -> None:
-    pytest.importorskip("openvino")
     whole = Stream(network, runtime="openvino")
     half = Stream(network, runtime="openvino", precision="bfloat16")
     assert whole.state_bytes == network.plan.cached_bytes + 8

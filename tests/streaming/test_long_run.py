@@ -4,6 +4,7 @@
 """
 
 import gc
+import importlib.util
 import os
 import time
 
@@ -20,8 +21,8 @@ STEPS = int(os.environ.get("MPVN_FRAMES", 600))
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
 def test_memory_stays_flat_over_many_steps(runtime: str, capsys: pytest.CaptureFixture) -> None:
-    if runtime == "openvino":
-        pytest.importorskip("openvino")
+    if runtime == "openvino" and not importlib.util.find_spec("openvino"):
+        pytest.skip("no OpenVINO")
     x = frame = keras.Input((32, 32, 3))
     for index in range(4):
         x = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name=f"c{index}")(x)
