@@ -61,12 +61,13 @@ class RuntimeChoice:
             raise ValueError(
                 f"Invalid runtime. Expected one of {RUNTIMES}. Received: {self.runtime!r}."
             )
-        if self.runtime == "network" and (self.precision, self.threads) != ("float32", None):
+        given = self.precision, self.threads, self.units
+        if self.runtime == "network" and given != ("float32", None, None):
             raise ValueError(
                 "Invalid runtime. A network's own functions have the precision and the threads of "
-                "the process. Expected a compiled runtime beside precision and threads. Received: "
-                f"runtime='network', precision={self.precision!r}, threads={self.threads}. Use "
-                "runtime='auto'."
+                "the process, and no units. Expected a compiled runtime beside precision, threads "
+                f"and units. Received: runtime='network', precision={self.precision!r}, "
+                f"threads={self.threads}, units={self.units!r}. Use runtime='auto'."
             )
 
     def run(self, network: VideoNetwork, streams: int = 1) -> Running:

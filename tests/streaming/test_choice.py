@@ -156,8 +156,9 @@ def test_an_open_network_follows_its_weights_unless_it_is_compiled(frames: np.nd
     ("arguments", "message"),
     [
         ({"runtime": "onnx"}, "Expected one of .*'openvino'.*Received: 'onnx'"),
-        ({"precision": "bfloat16"}, "Expected a compiled runtime beside precision and threads"),
-        ({"threads": 1}, "Expected a compiled runtime beside precision and threads"),
+        ({"precision": "bfloat16"}, "Expected a compiled runtime beside precision, threads"),
+        ({"threads": 1}, "Expected a compiled runtime beside precision, threads"),
+        ({"units": "block"}, "Expected a compiled runtime beside precision, threads and units"),
         ({"runtime": "tensorflow", "precision": "float8"}, "Invalid precision"),
         ({"runtime": "tensorflow", "threads": 0}, "Invalid threads"),
     ],
