@@ -9,7 +9,7 @@ from keras import layers
 from random_weights import randomize
 
 from mpvn import Plan, VideoNetwork
-from mpvn.runtime import Calibration, CompiledNetwork, int8
+from mpvn.runtime import Calibration, CompiledNetwork, int8, quantizer
 from mpvn.runtime.calibration import Clips
 
 SHAPE = (6, 6, 3)
@@ -199,6 +199,16 @@ def test_units_that_int8_harms_are_kept() -> None:
     clips = np.stack(CLIPS)
     plain = network.compile_inference("openvino", report.precision, batch=2)
     np.testing.assert_array_equal(streamed(compiled, clips), streamed(plain, clips))
+
+
+def test_units_that_nncf_refuses_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("an operation\nof tomorrow")
+
+    monkeypatch.setattr(quantizer, "quantize", refuse)
+    (unit,) = compile_int8(fragile(), CLIPS).quantization.units
+    assert not unit.int8
+    assert unit.reason == "NNCF cannot quantize it: an operation of tomorrow"
 
 
 def streamed(stream: Any, clips: np.ndarray) -> np.ndarray:
