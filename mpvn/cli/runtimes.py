@@ -96,7 +96,7 @@ def say_running(
     name: str, runtime: str, remark: str, quantization: "Quantization | None" = None
 ) -> None:
     """Say what runs a network, why it is not what is usually faster, and what int8 changed."""
-    print(f"{name} runs by {runtime}" + f" ({remark})" * bool(remark), file=sys.stderr)
+    print(f"{name} runs on {runtime}" + f" ({remark})" * bool(remark), file=sys.stderr)
     if quantization is not None:
         print(quantization, file=sys.stderr)
 

@@ -52,7 +52,7 @@ def run_demo(
     difference = compare_with_clip(networks[-1], clip)
     write_demo_video(folder / "seen.mp4", networks, clip)
     rows = table(networks)
-    print(f"\nThe networks run by {networks[-1].stream.runtime}.")
+    print(f"\nThe networks run on {networks[-1].stream.runtime}.")
     print("\n" + text_table(rows))
     report = write_demo_report(folder / "report.html", networks, rows, clip, difference)
     print(f"\nwritten to {report} after {time.perf_counter() - started:.0f} s")

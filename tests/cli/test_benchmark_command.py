@@ -53,7 +53,7 @@ def test_what_is_fastest_runs_in_other_commands(
     assert mpvn("benchmark", model, "--seconds", 0.03, "--against", "none") == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "is fastest" in line]
     assert mpvn("stream", video, "--model", model, "--frames", 2) == 0
-    assert f"small runs by {line.split(' is fastest')[0]}\n" in capsys.readouterr().err
+    assert f"small runs on {line.split(' is fastest')[0]}\n" in capsys.readouterr().err
     monkeypatch.setattr(OtherProcesses, "share", lambda self: 1.0)
     assert mpvn("benchmark", model, "--seconds", 0.01, "--clocks", "none") == 0
     assert "was fastest. This is not kept" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_a_line_says_what_runs_the_network(
 ) -> None:
     assert mpvn("stream", video, "--model", model, "--runtime", runtime, "--frames", 2) == 0
     printed, name = capsys.readouterr(), "TensorFlow" + ", compiled" * (runtime != "network")
-    assert f"small runs by {name}, " in printed.err
+    assert f"small runs on {name}, " in printed.err
     assert f"frames/s ({name}, " in printed.out
 
 
@@ -59,7 +59,7 @@ def test_a_saved_model_has_its_runtime(
     assert mpvn("export", model, tmp_path / "served") == 0
     assert mpvn("stream", video, "--model", tmp_path / "served", "--frames", 2) == 0
     printed = capsys.readouterr()
-    assert "served runs by TensorFlow, a SavedModel" in printed.err
+    assert "served runs on TensorFlow, a SavedModel" in printed.err
     assert "age of information" not in printed.out  # not known of a SavedModel
     given = ["--runtime", "openvino", "--threads", 1]
     message = "Expected no option for them. Received: --runtime, --threads"
@@ -267,7 +267,7 @@ def test_memory_stays_flat_over_a_long_stream(model: pathlib.Path, tmp_path: pat
             resident = watched.memory_info().rss / 2**20
         except psutil.NoSuchProcess:
             break
-        if steps or "small runs by" in said.read_text():  # compiled
+        if steps or "small runs on" in said.read_text():  # compiled
             steps.append(resident)
         time.sleep(0.02)
     printed, _ = process.communicate()
