@@ -152,9 +152,15 @@ class ModelCompiler:
             path = pathlib.Path(folder) / "unit.pb"
             path.write_bytes(function.graph.as_graph_def().SerializeToString())
             model = self._core.read_model(path)
-        inputs = [_port(model.inputs, tensor.name).node for tensor in function.inputs]
-        outputs = [_port(model.outputs, tensor.name).node for tensor in function.outputs]
-        return self._ov.Model(outputs, inputs)
+        inputs = {x.name: _port(model.inputs, x.name).node for x in function.inputs}
+        outputs = []
+        for tensor in function.outputs:
+            source = _source(tensor).name
+            if source in inputs:  # an input handed over in another dtype: OpenVINO drops its name
+                outputs.append(self._ov.opset13.result(inputs[source]))
+            else:
+                outputs.append(_port(model.outputs, tensor.name).node)
+        return self._ov.Model(outputs, [*inputs.values()])
 
     def _sized(
         self, model: Any, entering: list[tf.TensorSpec], leaving: list[tf.TensorSpec], size: int
@@ -198,6 +204,13 @@ class ModelCompiler:
         stream = io.BytesIO()
         compiled.export_model(stream)
         write_cached(key, stream.getvalue())
+
+
+def _source(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the tensor that `tensor` is a copy of."""
+    while tensor.op.type == "Identity":
+        (tensor,) = tensor.op.inputs
+    return tensor
 
 
 def _port(ports: Sequence[Any], name: str) -> Any:

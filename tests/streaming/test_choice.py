@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from bfloat16 import needs_bfloat16
 from random_weights import randomize
 
 import mpvn
@@ -61,6 +62,7 @@ def test_the_report_names_what_ran(network: mpvn.VideoNetwork) -> None:
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")
 def test_streams_in_less_precision_keep_less(network: mpvn.VideoNetwork) -> None:
+    needs_bfloat16("openvino")
     whole = Stream(network, runtime="openvino")
     half = Stream(network, runtime="openvino", precision="bfloat16")
     assert whole.state_bytes == network.plan.cached_bytes + 8
