@@ -22,6 +22,9 @@ from mpvn.runtime.cache import content_key
 HELD_OUT = 0.25
 """Share of the steps of a clip, at its end, on which nothing is calibrated."""
 
+STEPS_OF_CLIP = 16
+"""Steps of a clip, if it has so many: fewer of many clips would spend the time on opening them."""
+
 _REMEDY = (
     "Pass some clips [T, ...] of your videos, as the network takes them; for files, "
     "calibration=mpvn.calibration_clips(network, paths)."
@@ -104,7 +107,8 @@ class Clips:
         self._graph = graph
         self._clips = _sequence(calibration.clips, graph)
         self._shortest = shortest(first)
-        self._longest = max(self._shortest, calibration.steps // max(1, len(self._clips)))
+        share = calibration.steps // len(self._clips)
+        self._longest = max(self._shortest, STEPS_OF_CLIP, share)
         self._used: list[int] = []
         self.steps = self.held_out = self.skipped = 0
         self.digest = content_key(self._scan(calibration.steps))

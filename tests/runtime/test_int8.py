@@ -152,11 +152,14 @@ def test_clips_are_checked(network: VideoNetwork) -> None:
 def test_clips_are_cut_to_enough_steps() -> None:
     graph = moving().graph
     many = [clip(steps, seed) for seed, steps in enumerate([2, 9, 30, 3, 8, 5])]
-    clips = Clips(Calibration(iter(many), steps=24), graph, first=3)
+    clips = Clips(Calibration(iter(many), steps=80), graph, first=3)
     assert (clips.count, clips.skipped) == (4, 2)
-    assert clips.steps == sum(each[0].shape[1] for each in clips) == 4 * 5
-    assert clips.digest == Clips(Calibration(many, steps=24), graph, first=3).digest
-    assert clips.digest != Clips(Calibration(many[1:], steps=24), graph, first=3).digest
+    assert clips.steps == sum(each[0].shape[1] for each in clips) == 9 + 16 + 8 + 5
+    assert clips.digest == Clips(Calibration(many, steps=80), graph, first=3).digest
+    assert clips.digest != Clips(Calibration(many[1:], steps=80), graph, first=3).digest
+    few = Clips(Calibration(many, steps=20), graph, first=3)
+    assert few.count < 4
+    assert few.steps >= 20
 
 
 def fragile() -> VideoNetwork:
