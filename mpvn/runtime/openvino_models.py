@@ -22,6 +22,7 @@ from absl import logging
 from mpvn.executors.run import Place
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.layouts import keep_channels_last
 from mpvn.runtime.specs import Specs
 from mpvn.runtime.verify import TOLERANCES, is_equal, random_values
 
@@ -160,7 +161,9 @@ class ModelCompiler:
                 outputs.append(self._ov.opset13.result(inputs[source]))
             else:
                 outputs.append(_port(model.outputs, tensor.name).node)
-        return self._ov.Model(outputs, [*inputs.values()])
+        model = self._ov.Model(outputs, [*inputs.values()])
+        keep_channels_last(self._ov, model)
+        return model
 
     def _sized(
         self, model: Any, entering: list[tf.TensorSpec], leaving: list[tf.TensorSpec], size: int
