@@ -1,10 +1,10 @@
 """Layouts of OpenVINO's models: channels stay last outside of convolutions.
 
-TensorFlow's tensors have their channels last. OpenVINO's convolutions take them first, so its reader
-adds transpositions, and moves them as far as it can, up to the inputs of a model. On the CPU, a
-convolution computes with channels last all the same: next to a convolution, a transposition is a
-view. Next to a concatenation, it moves the data, once on the way in and once on the way out. So
-here, operations between transposed values go back to channels last:
+TensorFlow's tensors have their channels last. OpenVINO's convolutions take them first, so its
+reader adds transpositions, and moves them as far as it can, up to the inputs of a model. On the
+CPU, a convolution computes with channels last all the same: next to a convolution, a transposition
+is a view. Next to a concatenation, it moves the data, once on the way in and once on the way out.
+So here, operations between transposed values go back to channels last:
 
     input -> T -> Concat -> Multiply -> Add -> ReLU -> Convolution         as it was read
     input -> Concat -> Multiply -> Add -> ReLU -> T -> Convolution         as it is compiled
@@ -19,31 +19,11 @@ import numpy as np
 
 _FIRST, _LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
-_ELEMENTWISE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "Clamp",
-        "Divide",
-        "Elu",
-        "Exp",
-        "Gelu",
-        "HSigmoid",
-        "HSwish",
-        "Maximum",
-        "Minimum",
-        "Multiply",
-        "Negative",
-        "Power",
-        "Relu",
-        "Sigmoid",
-        "SoftPlus",
-        "Sqrt",
-        "Subtract",
-        "Swish",
-        "Tanh",
-    ]
-)
+_ELEMENTWISE = {
+    *("Abs", "Add", "Clamp", "Divide", "Elu", "Exp", "Gelu", "HSigmoid", "HSwish", "Maximum"),
+    *("Minimum", "Multiply", "Negative", "Power", "Relu", "Sigmoid", "SoftPlus", "Sqrt"),
+    *("Subtract", "Swish", "Tanh"),
+}
 """Operations on each element that take numbers or maps."""
 
 _COMPUTE = _ELEMENTWISE | {

@@ -24,7 +24,8 @@ def dense_block() -> Plan:
     new = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(layers.BatchNormalization()(joined)))
     x = layers.Concatenate()([joined, layers.Activation("tanh")(new)])
     x = layers.Conv2D(12, 1)(layers.ReLU()(layers.BatchNormalization()(x)))
-    x = layers.Add()([x, layers.Concatenate()([joined, late[0]])])  # the convolution adds it
+    half = layers.Rescaling(0.5)(joined)
+    x = layers.Add()([x, layers.Concatenate()([half, late[0]])])  # the convolution adds it
     x = layers.Maximum()([layers.MaxPooling2D(3, 1, "same")(joined), joined, x[..., :8]])
     model = keras.Model(frame, layers.Conv2D(3, 1)(x))
     randomize(model, np.random.default_rng(0))
@@ -54,6 +55,16 @@ def test_only_convolutions_and_pools_read_transposed_maps() -> None:
     joins = [node for node in model.get_ordered_ops() if node.get_type_name() == "Concat"]
     assert transposed and readers <= READ_TRANSPOSED | {"Add"}
     assert [join.get_axis() for join in joins] == [3, 3, 3]
+
+
+def test_convolutions_still_add_what_is_added_to_them() -> None:
+    _, model = converted()
+    sums = [
+        {value.get_node().get_type_name() for value in node.input_values()}
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Add"
+    ]
+    assert {"Add", "Transpose"} in sums  # the convolution with its bias, and the shortcut
 
 
 def test_values_stay() -> None:
