@@ -192,6 +192,7 @@ class StatefulModel(keras.Model):
         units: str | None = None,
         calibration: Any = None,
         clip: int | None = None,
+        parallel: bool | None = None,
     ) -> CompiledNetwork:
         """Compile the network for fast streaming.
 
@@ -217,6 +218,9 @@ class StatefulModel(keras.Model):
             clip: number of steps that `run` of the compiled network computes in one call, whole
                 periods of the plan: for files, because all outputs wait for the last frame. None:
                 step by step.
+            parallel: whether units of a step run at once on the cores, each as soon as others have
+                made what it reads: subnetworks, which read each other's values of the step before.
+                It needs cores that one unit alone does not use well. None: no, but `"auto"` tries.
 
         Raises:
             ImportError: the runtime is not installed.
@@ -226,7 +230,16 @@ class StatefulModel(keras.Model):
         """
         self.check_streams()
         return compile_network(
-            self.plan, self.start, runtime, precision, threads, batch, units, calibration, clip
+            self.plan,
+            self.start,
+            runtime,
+            precision,
+            threads,
+            batch,
+            units,
+            calibration,
+            clip,
+            parallel,
         )
 
     def check_streams(self) -> None:

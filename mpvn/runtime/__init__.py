@@ -2,6 +2,7 @@
 
     unit       the parts of a step that are compiled        freeze    ... as graphs of constants
     program    the order of their calls                     mixture   ... for streams of other ages
+    parallel   calls that need not wait for each other, by several threads
     compiled   the scheduler, with the methods of a network
     create     from settings; choose: by what is fastest here, kept in the cache
     profile    times of nodes, as costs of plans: measure

@@ -14,12 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.machine import OtherProcesses, environment
+from mpvn.machine import OtherProcesses, environment, usable_cores
 from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.calibration import Calibration
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.create import (
+    PARALLEL,
     PRECISIONS,
     RUNTIMES,
     Settings,
@@ -31,12 +32,20 @@ from mpvn.runtime.int8 import compile_int8
 from mpvn.runtime.measure import QUIET, time_period
 from mpvn.runtime.openvino_models import import_openvino
 from mpvn.runtime.profile import structure
-from mpvn.runtime.unit import divide
+from mpvn.runtime.program import width
+from mpvn.runtime.unit import divide, settled_step
 
 SECONDS = 2.0
 """How long to measure, after all candidates are compiled."""
 
-_CANDIDATES = (("openvino", "block"), ("openvino", "pattern"), ("tensorflow", "pattern"))
+_CANDIDATES = (
+    ("openvino", "block", False),
+    ("openvino", "pattern", False),
+    ("tensorflow", "pattern", False),
+    ("openvino", "block", True),
+)
+"""Runtimes, units, and whether units run in parallel."""
+
 _MOST_PATTERNS = 32  # of which each is compiled
 _ROUNDS = 3  # at least
 _MOST_STEPS = 64  # of a period
@@ -52,21 +61,24 @@ def compile_network(
     units: str | None = None,
     calibration: Any = None,
     clip: int | None = None,
+    parallel: bool | None = None,
 ) -> CompiledNetwork:
     """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
     check_choice("runtime", runtime, ("auto", *RUNTIMES))
     check_choice("precision", precision, (*PRECISIONS, "int8"))
+    check_choice("parallel", parallel, PARALLEL)
     check_clip(plan, clip)
     if precision == "int8":
         check_choice("clip for precision='int8'", clip, (None,))
         check_choice("runtime for precision='int8'", runtime, ("auto", "openvino"))
-        return compile_int8(plan, start, threads, batch, units, Calibration.of(calibration))
+        clips = Calibration.of(calibration)
+        return compile_int8(plan, start, threads, batch, units, clips, bool(parallel))
     if calibration is not None:
         raise ValueError(
             "Calibration measures ranges for int8. Expected precision='int8' beside it. Received: "
             f"precision={precision!r}. Leave calibration out."
         )
-    settings = Settings(runtime, precision, threads, batch, units)
+    settings = Settings(runtime, precision, threads, batch, units, parallel=parallel)
     if runtime != "auto":
         return create_network(plan, start, settings._replace(clip=clip))
     kept = kept_choice(plan, start, settings)
@@ -97,7 +109,7 @@ def kept_choice(plan: Plan, start: str, settings: Settings) -> Settings | None:
 
 def keep_choice(plan: Plan, start: str, settings: Settings, fastest: Settings) -> None:
     """Keep the settings that were the fastest of all `candidates`; see `kept_choice`."""
-    choice = {"runtime": fastest.runtime, "units": fastest.units}
+    choice = {key: getattr(fastest, key) for key in ("runtime", "units", "parallel")}
     write_cached(_key(plan, start, settings), json.dumps(choice).encode())
 
 
@@ -141,13 +153,28 @@ def candidates(plan: Plan, start: str, settings: Settings) -> list[Settings]:
     """
     steps = range(plan.settled_step + 1 + plan.period)
     patterns = {unit for step in steps for unit in divide(plan, start, "pattern")(step)}
+    wanted = settings.parallel
+    ways = [
+        (runtime, units, parallel if wanted is None else wanted)
+        for runtime, units, parallel in _CANDIDATES
+        if not parallel or (wanted is None and _is_parallel(plan, start, settings.threads))
+    ]
     return [
-        settings._replace(runtime=runtime, units=units)
-        for runtime, units in _CANDIDATES
+        settings._replace(runtime=runtime, units=units, parallel=parallel)
+        for runtime, units, parallel in ways
         if (runtime != "openvino" or _runs_on_openvino(plan))
         and settings.units in (None, units)
         and not (units == "pattern" and runtime == "openvino" and len(patterns) > _MOST_PATTERNS)
     ]
+
+
+def _is_parallel(plan: Plan, start: str, threads: int | None) -> bool:
+    """Return whether blocks can run at once: there are cores, and some block needs no other."""
+    first, units_at = settled_step(plan, start), divide(plan, start, "block")
+    steps = range(first, first + plan.period)
+    return min(threads or usable_cores(), usable_cores()) > 1 and any(
+        width(plan, units_at(step)) > 1 for step in steps
+    )
 
 
 def _runs_on_openvino(plan: Plan) -> bool:
@@ -184,4 +211,5 @@ def _description(plan: Plan, speeds: Mapping[Settings, float]) -> str:
 
 
 def _name(settings: Settings) -> str:
-    return f"{settings.runtime}, one unit for each {settings.units}"
+    at_once = ", in parallel" if settings.parallel else ""
+    return f"{settings.runtime}, one unit for each {settings.units}{at_once}"

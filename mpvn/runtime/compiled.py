@@ -20,6 +20,7 @@ from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.mixture import Mixture, rows_of_units
+from mpvn.runtime.parallel import Workers
 from mpvn.runtime.program import Compiled, Observer, Program, output_places
 from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
@@ -45,12 +46,14 @@ class CompiledNetwork:
         division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
         frozen: the units from `freeze_units`, if they are there.
         clip: number of steps that `run` computes at once, whole periods; None for 1.
+        parallel: whether units that do not need each other run at once.
 
     Attributes:
         plan: the plan.
         quantization: what int8 has changed; None for other precisions.
         observer: if it is not None, it is called in place of each unit, with the unit, its
-            function, and the values that it reads; it returns the function's results.
+            function, and the values that it reads; it returns the function's results. With
+            `parallel`, several threads call it at once.
         step_observer: if it is not None, it is called at the beginning of each step, with the
             numbers of the streams' steps, int64 `[B]`; it returns a context manager for the step.
     """
@@ -63,6 +66,7 @@ class CompiledNetwork:
         division: str,
         frozen: Mapping[Unit, Frozen] | None = None,
         clip: int | None = None,
+        parallel: bool = False,
     ) -> None:
         self.plan = plan
         self.observer: Observer | None = None
@@ -82,6 +86,7 @@ class CompiledNetwork:
             run = None if each.function is None else runtime.compile(each, self._specs)
             self._compiled[unit] = Compiled(each, run)
         self._programs: dict[int, Program] = {}
+        self._workers = Workers(runtime.threads) if parallel and runtime.threads > 1 else None
         self._clip = None if clip is None else self._compile_clip(start, clip)
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
@@ -234,7 +239,7 @@ class CompiledNetwork:
         if number not in self._programs:
             units = [self._compiled[unit] for unit in self._units_at(number)]
             self._programs[number] = Program(self.plan, units, output_places(self.plan))
-        return self._programs[number](values, self.observer)
+        return self._programs[number](values, self.observer, self._workers)
 
 
 class _Clip(NamedTuple):

@@ -11,6 +11,7 @@ from mpvn.runtime.unit import DIVISIONS
 
 RUNTIMES = ("tensorflow", "openvino")
 PRECISIONS = ("float32", "bfloat16")
+PARALLEL = (None, True, False)
 
 
 class Settings(NamedTuple):
@@ -22,6 +23,7 @@ class Settings(NamedTuple):
     batch: int = 1
     units: str | None = None
     clip: int | None = None
+    parallel: bool | None = None
 
 
 def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwork:
@@ -32,12 +34,14 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
         start: what memories hold before the first step, `"zeros"` or `"primed"`.
         settings: how to compile it, with a runtime of `RUNTIMES`.
     """
-    runtime, precision, threads, batch, units, clip = settings
+    runtime, precision, threads, batch, units, clip, parallel = settings
     check_choice("units", units, (None, *DIVISIONS))
+    check_choice("parallel", parallel, PARALLEL)
     check_clip(plan, clip)
-    library = create_runtime(plan, runtime, precision, threads, batch)
-    division = units or ("pattern" if runtime == "tensorflow" else "block")
-    return CompiledNetwork(plan, start, library, division, clip=clip)
+    library = create_runtime(plan, runtime, precision, threads, batch, bool(parallel))
+    by_pattern = runtime == "tensorflow" and not parallel
+    division = units or ("pattern" if by_pattern else "block")
+    return CompiledNetwork(plan, start, library, division, clip=clip, parallel=bool(parallel))
 
 
 def create_runtime(
@@ -46,6 +50,7 @@ def create_runtime(
     precision: str = "float32",
     threads: int | None = None,
     batch: int = 1,
+    parallel: bool = False,
 ) -> Runtime:
     """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
     check_choice("runtime", runtime, RUNTIMES)
@@ -54,7 +59,7 @@ def create_runtime(
     check_positive("batch", batch)
     if runtime == "tensorflow":
         return TensorFlowRuntime(precision, threads)
-    return OpenVINORuntime(plan, precision, threads, batch)
+    return OpenVINORuntime(plan, precision, threads, batch, parallel=parallel)
 
 
 def check_choice(name: str, value: object, known: tuple) -> None:

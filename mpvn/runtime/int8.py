@@ -39,13 +39,14 @@ def compile_int8(
     batch: int,
     units: str | None,
     calibration: Calibration,
+    parallel: bool = False,
 ) -> CompiledNetwork:
     """Compile a network in int8; see `VideoNetwork.compile_inference`.
 
     Args:
         plan: the plan.
         start: as in `CompiledNetwork`.
-        threads, batch, units: as in `compile_inference`.
+        threads, batch, units, parallel: as in `compile_inference`.
         calibration: the clips.
 
     Raises:
@@ -74,8 +75,8 @@ def compile_int8(
     key = content_key([clips.digest, repr((start, division)), _fingerprint(plan, frozen)])
     quantizer = Quantizer(key, [*first_steps], calibration.max_error, samples)
     with quantizer:
-        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer)
-        network = CompiledNetwork(plan, start, runtime, division, frozen)
+        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, parallel)
+        network = CompiledNetwork(plan, start, runtime, division, frozen, parallel=parallel)
         reports = quantizer.reports(frozen, runtime.model)
     key = content_key(["report", quantizer.name, precision])
     found = read_cached(key)

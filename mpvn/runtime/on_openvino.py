@@ -37,6 +37,7 @@ class OpenVINORuntime(Runtime):
         threads: number of threads; None for all cores.
         batch: the largest number of streams that a unit computes at once.
         transform: changes the models of units before they are compiled; None for no change.
+        parallel: whether several threads run units at once.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -53,6 +54,7 @@ class OpenVINORuntime(Runtime):
         threads: int | None,
         batch: int,
         transform: Transform | None = None,
+        parallel: bool = False,
     ) -> None:
         self._ov = import_openvino()
         if precision == "bfloat16" and not computes_in_bfloat16():
@@ -62,7 +64,7 @@ class OpenVINORuntime(Runtime):
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": True,
+            "ENABLE_CPU_PINNING": not parallel,  # all models would be pinned to the same cores
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
         if threads is not None:

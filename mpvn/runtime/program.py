@@ -6,7 +6,9 @@
              after:   output 4, slots 3, 2     a slot that nothing fills stays as it is
 
 Places become positions in that list once. A step then moves no value: it only lists the positions
-of outputs and slots.
+of outputs and slots. Positions also tell which calls a call needs: those that make what it reads.
+Calls that do not need each other may run at once (`mpvn.runtime.parallel`), such as subnetworks,
+which read values of the step before.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from mpvn.executors.run import Place, Time, after, before, now
 from mpvn.executors.step_run import StepRun
 from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen
+from mpvn.runtime.parallel import Order, Workers
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.unit import Unit
 
@@ -31,11 +34,12 @@ class Compiled(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """A call of a program: the unit, its function, and the positions of the values it reads."""
+    """A call of a program: the unit, its function, and the positions of the values."""
 
     unit: Unit
     run: Run
     reads: tuple[int, ...]
+    makes: range
 
 
 class Program:
@@ -45,44 +49,86 @@ class Program:
         plan: the plan.
         units: the compiled units of the step, in order.
         outputs: the places of the outputs.
+
+    Attributes:
+        order: which calls need which others.
     """
 
     def __init__(self, plan: Plan, units: Sequence[Compiled], outputs: Sequence[Place]) -> None:
         starts = [*map(now, plan.graph.inputs), *map(before, plan.histories.specs)]
         self._position = {place: index for index, place in enumerate(starts)}
         self._calls: list[_Call] = []
-        count = len(starts)
+        self._starts = count = len(starts)
         for frozen, run in units:
             if run is not None:
                 reads = tuple(map(self._find, frozen.entering))
-                self._calls.append(_Call(frozen.unit, run, reads))
+                makes = range(count, count + len(frozen.leaving))
+                self._calls.append(_Call(frozen.unit, run, reads, makes))
             moved = {p: self._find(s) for p, s in frozen.same.items() if s not in frozen.leaving}
             self._position |= {place: i for i, place in enumerate(frozen.leaving, start=count)}
             self._position |= moved
             self._position |= {p: self._find(s) for p, s in frozen.same.items() if p not in moved}
             count += len(frozen.leaving)
+        self._count = count
         self._outputs = [*map(self._find, outputs)]
         self._slots = [self._find(after(slot)) for slot in plan.histories.specs]
+        self.order = self._order(plan)
 
     def __call__(
-        self, values: list[Value], observer: Observer | None
+        self, values: list[Value], observer: Observer | None, workers: Workers | None = None
     ) -> tuple[list[Value], list[Value]]:
         """Run the step.
 
         Args:
             values: the frames, then the slots before the step.
             observer: runs the units, if there is one.
+            workers: run units at once; None: one after the other, in order.
 
         Returns:
             The outputs, and the slots after the step.
         """
-        for unit, run, reads in self._calls:
-            arguments = [values[index] for index in reads]
-            values += run(arguments) if observer is None else observer(unit, run, arguments)
+        values = values + [None] * (self._count - self._starts)
+
+        def run(index: int) -> None:
+            unit, function, reads, makes = self._calls[index]
+            arguments = [values[i] for i in reads]
+            results = observer(unit, function, arguments) if observer else function(arguments)
+            for position, value in zip(makes, results, strict=True):
+                values[position] = value
+
+        if workers is None or self.order.width == 1:
+            for index in range(len(self._calls)):
+                run(index)
+        else:
+            workers.run(self.order, run)
         return [values[i] for i in self._outputs], [values[i] for i in self._slots]
+
+    def _order(self, plan: Plan) -> Order:
+        """Return the order in which positions are made before they are read."""
+        makers: dict[int, int] = {}
+        needs, costs = [], []
+        for index, call in enumerate(self._calls):
+            needs.append(sorted({makers[i] for i in call.reads if i in makers}))
+            costs.append(sum(plan.node_costs[node] for node in call.unit.nodes))
+            makers |= dict.fromkeys(call.makes, index)
+        return Order(needs, costs)
 
     def _find(self, place: Place) -> int:
         return self._position[place if place in self._position else held(place)]
+
+
+def width(plan: Plan, units: Sequence[Unit]) -> int:
+    """Return how many units of a step can run at once, before they are compiled."""
+    calls = [
+        Compiled(Frozen(unit, None, tuple(unit.entering), tuple(unit.leaving), {}), _not_called)
+        for unit in units
+        if unit.nodes
+    ]
+    return Program(plan, calls, output_places(plan)).order.width
+
+
+def _not_called(values: Sequence[Value]) -> Sequence[Value]:
+    raise NotImplementedError
 
 
 def held(place: Place) -> Place:

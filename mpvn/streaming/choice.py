@@ -45,6 +45,7 @@ class RuntimeChoice:
         threads: as in `compile_inference`.
         units: as in `compile_inference`.
         calibration: as in `compile_inference`.
+        parallel: as in `compile_inference`.
 
     Raises:
         ValueError: an unknown runtime, or a setting that the network's own functions do not have.
@@ -55,19 +56,21 @@ class RuntimeChoice:
     threads: int | None = None
     units: str | None = None
     calibration: Any = None
+    parallel: bool | None = None
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
             raise ValueError(
                 f"Invalid runtime. Expected one of {RUNTIMES}. Received: {self.runtime!r}."
             )
-        given = self.precision, self.threads, self.units
-        if self.runtime == "network" and given != ("float32", None, None):
+        given = self.precision, self.threads, self.units, self.parallel
+        if self.runtime == "network" and given != ("float32", None, None, None):
             raise ValueError(
                 "Invalid runtime. A network's own functions have the precision and the threads of "
-                "the process, and no units. Expected a compiled runtime beside precision, threads "
-                f"and units. Received: runtime='network', precision={self.precision!r}, "
-                f"threads={self.threads}, units={self.units!r}. Use runtime='auto'."
+                "the process, and no units. Expected a compiled runtime beside precision, threads, "
+                f"units and parallel. Received: runtime='network', precision={self.precision!r}, "
+                f"threads={self.threads}, units={self.units!r}, parallel={self.parallel}. Use "
+                "runtime='auto'."
             )
 
     def run(self, network: VideoNetwork, streams: int = 1) -> Running:
@@ -97,23 +100,30 @@ class RuntimeChoice:
         if self.precision == "int8":  # of one runtime, and calibrated once
             return [dataclasses.replace(self, runtime="openvino")]
         plan, start = network.plan, network.start
-        settings = Settings("auto", self.precision, self.threads, streams, self.units)
+        settings = Settings(
+            "auto", self.precision, self.threads, streams, self.units, parallel=self.parallel
+        )
         kept = kept_choice(plan, start, settings)
         best_units = "pattern" if plan.unread_share > _UNREAD else "block"
         by_rule = sorted(
             candidates(plan, start, settings),
-            key=lambda way: (way.runtime != "openvino", way.units != best_units),
+            key=lambda way: (way.runtime != "openvino", way.parallel, way.units != best_units),
         )
         ways = dict.fromkeys([kept, *by_rule] if kept else by_rule)
-        choices = [dataclasses.replace(self, runtime=w.runtime, units=w.units) for w in ways]
-        if (self.precision, self.threads) == ("float32", None):
+        choices = [
+            dataclasses.replace(self, runtime=way.runtime, units=way.units, parallel=way.parallel)
+            for way in ways
+        ]
+        if (self.precision, self.threads, self.parallel) == ("float32", None, None):
             choices.append(RuntimeChoice())
         return choices
 
     def keep(self, network: VideoNetwork, streams: int = 1) -> None:
         """Keep this choice as the one that `"auto"` takes for a network; see `ways`."""
-        fastest = Settings(self.runtime, self.precision, self.threads, streams, self.units)
-        settings = fastest._replace(runtime="auto", units=None)
+        fastest = Settings(
+            self.runtime, self.precision, self.threads, streams, self.units, parallel=self.parallel
+        )
+        settings = fastest._replace(runtime="auto", units=None, parallel=None)
         keep_choice(network.plan, network.start, settings, fastest)
 
     def _start(self, network: VideoNetwork, streams: int) -> tuple[Any, str]:
@@ -122,9 +132,16 @@ class RuntimeChoice:
             set_before = tf.config.threading.get_intra_op_parallelism_threads()
             return network, f"{_NAMES[self.runtime]}, {_threads(set_before or usable_cores())}"
         compiled = network.compile_inference(
-            self.runtime, self.precision, self.threads, streams, self.units, self.calibration
+            self.runtime,
+            self.precision,
+            self.threads,
+            streams,
+            self.units,
+            self.calibration,
+            parallel=self.parallel,
         )
         by = f" by {self.units}" if self.units else ""
+        by += " in parallel" if self.parallel else ""
         return (
             compiled,
             f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(compiled.threads)}",

@@ -103,8 +103,8 @@ class Batch(TimedStream):
     Args:
         network: a causal `VideoNetwork` with one input.
         streams: number of streams.
-        runtime, precision, threads, units, calibration: what runs the steps; see `RuntimeChoice`.
-            Compiled runtimes have the weights of the network at this moment.
+        runtime, precision, threads, units, calibration, parallel: what runs the steps; see
+            `RuntimeChoice`. Compiled runtimes have the weights of the network at this moment.
 
     Raises:
         ImportError: the runtime is not installed.
@@ -121,10 +121,11 @@ class Batch(TimedStream):
         threads: int | None = None,
         units: str | None = None,
         calibration: Any = None,
+        parallel: bool | None = None,
     ) -> None:
         super().__init__()
         self.streams = streams
-        choice = RuntimeChoice(runtime, precision, threads, units, calibration)
+        choice = RuntimeChoice(runtime, precision, threads, units, calibration, parallel)
         self._network, self.runtime, self.remark = choice.run(network, streams)
         self.quantization = getattr(self._network, "quantization", None)
         self.period = network.plan.period

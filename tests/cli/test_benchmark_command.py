@@ -49,7 +49,8 @@ def test_what_is_fastest_runs_in_other_commands(
 ) -> None:
     monkeypatch.setenv("MPVN_CACHE", str(tmp_path))
     monkeypatch.setattr(OtherProcesses, "share", lambda self: 0.0)
-    monkeypatch.setattr(choose, "_CANDIDATES", [("tensorflow", "block"), ("tensorflow", "pattern")])
+    ways = [("tensorflow", "block", False), ("tensorflow", "pattern", False)]
+    monkeypatch.setattr(choose, "_CANDIDATES", ways)
     assert mpvn("benchmark", model, "--seconds", 0.03, "--against", "none") == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "is fastest" in line]
     assert mpvn("stream", video, "--model", model, "--frames", 2) == 0

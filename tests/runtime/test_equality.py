@@ -18,9 +18,12 @@ from mpvn.runtime import CompiledNetwork
 Pair = tuple[VideoNetwork, CompiledNetwork]
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "tensorflow": ("zeros", {"runtime": "tensorflow"}),
-    "tensorflow, primed": ("primed", {"runtime": "tensorflow", "units": "block", "clip": 4}),
+    "tensorflow, primed": (
+        "primed",
+        {"runtime": "tensorflow", "units": "block", "clip": 4, "parallel": True},
+    ),
     "openvino": ("zeros", {"runtime": "openvino", "batch": 2, "clip": 8}),
-    "openvino, primed": ("primed", {"runtime": "openvino", "batch": 2}),
+    "openvino, primed": ("primed", {"runtime": "openvino", "batch": 2, "parallel": True}),
     "openvino, patterns": ("zeros", {"runtime": "openvino", "units": "pattern"}),
 }
 STREAMS = 3

@@ -76,10 +76,10 @@ def test_auto_goes_on_with_what_can_run_the_network(
     compile_inference = type(network).compile_inference
 
     def refuse(*refused: str) -> None:
-        def compile_or_refuse(self: Any, runtime: str, *settings: Any) -> Any:
+        def compile_or_refuse(self: Any, runtime: str, *settings: Any, **others: Any) -> Any:
             if runtime in refused:
                 raise ValueError("no such operation")
-            return compile_inference(self, runtime, *settings)
+            return compile_inference(self, runtime, *settings, **others)
 
         monkeypatch.setattr(type(network), "compile_inference", compile_or_refuse)
 
@@ -160,7 +160,8 @@ def test_an_open_network_follows_its_weights_unless_it_is_compiled(frames: np.nd
         ({"runtime": "onnx"}, "Expected one of .*'openvino'.*Received: 'onnx'"),
         ({"precision": "bfloat16"}, "Expected a compiled runtime beside precision, threads"),
         ({"threads": 1}, "Expected a compiled runtime beside precision, threads"),
-        ({"units": "block"}, "Expected a compiled runtime beside precision, threads and units"),
+        ({"units": "block"}, "beside precision, threads, units and parallel"),
+        ({"parallel": True}, "beside precision, threads, units and parallel"),
         ({"runtime": "tensorflow", "precision": "float8"}, "Invalid precision"),
         ({"runtime": "tensorflow", "threads": 0}, "Invalid threads"),
     ],
