@@ -32,8 +32,8 @@ from mpvn.runtime.int8 import compile_int8
 from mpvn.runtime.measure import QUIET, time_period
 from mpvn.runtime.openvino_models import import_openvino
 from mpvn.runtime.profile import structure
-from mpvn.runtime.program import width
-from mpvn.runtime.unit import divide, settled_step
+from mpvn.runtime.program import widths
+from mpvn.runtime.unit import divide
 
 SECONDS = 2.0
 """How long to measure, after all candidates are compiled."""
@@ -170,11 +170,8 @@ def candidates(plan: Plan, start: str, settings: Settings) -> list[Settings]:
 
 def _is_parallel(plan: Plan, start: str, threads: int | None) -> bool:
     """Return whether blocks can run at once: there are cores, and some block needs no other."""
-    first, units_at = settled_step(plan, start), divide(plan, start, "block")
-    steps = range(first, first + plan.period)
-    return min(threads or usable_cores(), usable_cores()) > 1 and any(
-        width(plan, units_at(step)) > 1 for step in steps
-    )
+    cores = min(threads or usable_cores(), usable_cores())
+    return cores > 1 and max(widths(plan, start, "block")) > 1
 
 
 def _runs_on_openvino(plan: Plan) -> bool:

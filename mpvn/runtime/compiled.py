@@ -46,14 +46,14 @@ class CompiledNetwork:
         division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
         frozen: the units from `freeze_units`, if they are there.
         clip: number of steps that `run` computes at once, whole periods; None for 1.
-        parallel: whether units that do not need each other run at once.
+        workers: number of units to run at once, where they do not need each other.
 
     Attributes:
         plan: the plan.
         quantization: what int8 has changed; None for other precisions.
         observer: if it is not None, it is called in place of each unit, with the unit, its
             function, and the values that it reads; it returns the function's results. With
-            `parallel`, several threads call it at once.
+            several workers, several threads call it at once.
         step_observer: if it is not None, it is called at the beginning of each step, with the
             numbers of the streams' steps, int64 `[B]`; it returns a context manager for the step.
     """
@@ -66,7 +66,7 @@ class CompiledNetwork:
         division: str,
         frozen: Mapping[Unit, Frozen] | None = None,
         clip: int | None = None,
-        parallel: bool = False,
+        workers: int = 1,
     ) -> None:
         self.plan = plan
         self.observer: Observer | None = None
@@ -86,14 +86,14 @@ class CompiledNetwork:
             run = None if each.function is None else runtime.compile(each, self._specs)
             self._compiled[unit] = Compiled(each, run)
         self._programs: dict[int, Program] = {}
-        self._workers = Workers(runtime.threads) if parallel and runtime.threads > 1 else None
+        self._workers = Workers(workers) if workers > 1 else None
         self._clip = None if clip is None else self._compile_clip(start, clip)
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
     @property
     def threads(self) -> int:
-        """The number of threads that run a unit."""
-        return self._runtime.threads
+        """The number of threads that run a step."""
+        return max(self._runtime.threads, self._workers.count if self._workers else 1)
 
     @property
     def graph(self) -> Graph:

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from mpvn.machine import usable_cores
 from mpvn.plan import Plan
 from mpvn.runtime.compiled import CompiledNetwork
 from mpvn.runtime.on_openvino import OpenVINORuntime
 from mpvn.runtime.on_tensorflow import TensorFlowRuntime
+from mpvn.runtime.program import widths
 from mpvn.runtime.runtime import Runtime
 from mpvn.runtime.unit import DIVISIONS
 
@@ -38,10 +40,25 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
     check_choice("units", units, (None, *DIVISIONS))
     check_choice("parallel", parallel, PARALLEL)
     check_clip(plan, clip)
-    library = create_runtime(plan, runtime, precision, threads, batch, bool(parallel))
     by_pattern = runtime == "tensorflow" and not parallel
     division = units or ("pattern" if by_pattern else "block")
-    return CompiledNetwork(plan, start, library, division, clip=clip, parallel=bool(parallel))
+    workers, at_once = count_workers(plan, start, division, threads) if parallel else (1, None)
+    if at_once and clip:
+        at_once = 1  # a clip is one unit, which needs all threads
+    library = create_runtime(plan, runtime, precision, threads, batch, at_once)
+    return CompiledNetwork(plan, start, library, division, clip=clip, workers=workers)
+
+
+def count_workers(plan: Plan, start: str, division: str, threads: int | None) -> tuple[int, int]:
+    """Return how many units may run at once, and how many do in the step with the fewest.
+
+    Args:
+        plan, start, division: as in `CompiledNetwork`.
+        threads: number of threads; None for all cores.
+    """
+    check_positive("threads", threads, "or None")
+    workers = threads or usable_cores()
+    return workers, min(workers, *widths(plan, start, division))
 
 
 def create_runtime(
@@ -50,7 +67,7 @@ def create_runtime(
     precision: str = "float32",
     threads: int | None = None,
     batch: int = 1,
-    parallel: bool = False,
+    at_once: int | None = None,
 ) -> Runtime:
     """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
     check_choice("runtime", runtime, RUNTIMES)
@@ -59,7 +76,7 @@ def create_runtime(
     check_positive("batch", batch)
     if runtime == "tensorflow":
         return TensorFlowRuntime(precision, threads)
-    return OpenVINORuntime(plan, precision, threads, batch, parallel=parallel)
+    return OpenVINORuntime(plan, precision, threads, batch, at_once=at_once)
 
 
 def check_choice(name: str, value: object, known: tuple) -> None:

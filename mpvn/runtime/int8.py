@@ -21,7 +21,7 @@ from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.calibration import Calibration, Clips, held_out
 from mpvn.runtime.compiled import CompiledNetwork, freeze_units
-from mpvn.runtime.create import check_choice, check_positive
+from mpvn.runtime.create import check_choice, check_positive, count_workers
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version
 from mpvn.runtime.on_openvino import OpenVINORuntime
@@ -74,9 +74,10 @@ def compile_int8(
 
     key = content_key([clips.digest, repr((start, division)), _fingerprint(plan, frozen)])
     quantizer = Quantizer(key, [*first_steps], calibration.max_error, samples)
+    workers, at_once = count_workers(plan, start, division, threads) if parallel else (1, None)
     with quantizer:
-        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, parallel)
-        network = CompiledNetwork(plan, start, runtime, division, frozen, parallel=parallel)
+        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, at_once)
+        network = CompiledNetwork(plan, start, runtime, division, frozen, workers=workers)
         reports = quantizer.reports(frozen, runtime.model)
     key = content_key(["report", quantizer.name, precision])
     found = read_cached(key)

@@ -5,12 +5,14 @@ on any number of streams: in pieces of the compiled batch sizes, without a copy,
 a piece are contiguous.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from mpvn.machine import usable_cores
 from mpvn.plan import Plan
 from mpvn.runtime.buffers import Buffer, Pool
 from mpvn.runtime.freeze import Frozen
@@ -37,7 +39,8 @@ class OpenVINORuntime(Runtime):
         threads: number of threads; None for all cores.
         batch: the largest number of streams that a unit computes at once.
         transform: changes the models of units before they are compiled; None for no change.
-        parallel: whether several threads run units at once.
+        at_once: number of units that run at once, at least: each has its share of the threads.
+            None: units run one after the other.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -54,7 +57,7 @@ class OpenVINORuntime(Runtime):
         threads: int | None,
         batch: int,
         transform: Transform | None = None,
-        parallel: bool = False,
+        at_once: int | None = None,
     ) -> None:
         self._ov = import_openvino()
         if precision == "bfloat16" and not computes_in_bfloat16():
@@ -64,9 +67,11 @@ class OpenVINORuntime(Runtime):
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": not parallel,  # all models would be pinned to the same cores
+            "ENABLE_CPU_PINNING": at_once is None,  # or models that run at once might share a core
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
+        if at_once is not None:
+            threads = math.ceil((threads or usable_cores()) / at_once)
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         self._compiler = ModelCompiler(config, transform)

@@ -49,10 +49,13 @@ class Workers:
 
     Args:
         count: number of tasks to run at once, at least 2.
+
+    Attributes:
+        count: the argument.
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._threads = concurrent.futures.ThreadPoolExecutor(count - 1, "mpvn")
 
     def run(self, order: Order, task: Task) -> None:
@@ -64,9 +67,7 @@ class Workers:
             BaseException: the first that a task raised.
         """
         turn = _Turn(order, task)
-        helpers = [
-            self._threads.submit(turn.work) for _ in range(min(self._count, order.width) - 1)
-        ]
+        helpers = [self._threads.submit(turn.work) for _ in range(min(self.count, order.width) - 1)]
         try:
             turn.work()
         finally:

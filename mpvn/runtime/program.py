@@ -20,7 +20,7 @@ from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.parallel import Order, Workers
 from mpvn.runtime.runtime import Run, Value
-from mpvn.runtime.unit import Unit
+from mpvn.runtime.unit import Unit, divide, lasting_units, settled_step
 
 Observer = Callable[[Unit, Run, Sequence[Value]], Sequence[Value]]
 """Runs a unit in place of the scheduler: takes the unit, its function, and the values it reads."""
@@ -115,6 +115,19 @@ class Program:
 
     def _find(self, place: Place) -> int:
         return self._position[place if place in self._position else held(place)]
+
+
+def widths(plan: Plan, start: str, division: str) -> set[int]:
+    """Return how many units can run at once: for each step but those that only start streams.
+
+    Args:
+        plan, start, division: as in `mpvn.runtime.unit.divide`.
+    """
+    first, units_at = settled_step(plan, start), divide(plan, start, division)
+    units = {unit: unit for unit in lasting_units(plan, start, division)}  # one of those alike
+    steps = range(first, first + plan.period)
+    programs = {tuple(units[unit] for unit in units_at(step)) for step in steps}
+    return {width(plan, program) for program in programs}
 
 
 def width(plan: Plan, units: Sequence[Unit]) -> int:

@@ -38,6 +38,8 @@ class Runtime(abc.ABC):
     def compile(self, frozen: Frozen, specs: Specs) -> Run:
         """Return a function that runs a unit on any number of streams.
 
+        Threads may call the functions of several units at once, but each by one thread at a time.
+
         Args:
             frozen: the unit.
             specs: the specs in which values are handed over, by place.

@@ -11,6 +11,7 @@ from small_models import clocked_network
 
 from mpvn import Plan, VideoNetwork
 from mpvn.runtime import CompiledNetwork, choose, record
+from mpvn.runtime.create import count_workers
 from mpvn.runtime.parallel import Order, Workers
 from mpvn.runtime.program import width
 
@@ -50,6 +51,11 @@ def run(stream: Any) -> list:
     return [np.stack(outputs), {name: np.array(value) for name, value in state.items()}]
 
 
+def _ticking(plan: Plan, step: int) -> list:
+    """Return the blocks that run at a step."""
+    return [block for block in plan.blocks if plan.clock(block[0]).ticks(step)]
+
+
 def assert_equal(actual: list, expected: list) -> None:
     np.testing.assert_allclose(actual[0], expected[0], atol=1e-5)
     assert actual[1].keys() == expected[1].keys()
@@ -77,7 +83,7 @@ def test_values_do_not_depend_on_the_order(
     compiled.observer = None
     steps = [events.index(event) for event in events if event.unit is None]
     for number, (begin, end) in enumerate(zip([-1, *steps], steps, strict=False)):
-        ticking = [b for b in compiled.plan.blocks if compiled.plan.clock(b[0]).ticks(number)]
+        ticking = _ticking(compiled.plan, number)
         recorded = [event.unit.nodes for event in events[begin + 1 : end]]
         assert sorted(recorded) == [tuple(node.index for node in block) for block in ticking]
         assert all(events[end].start <= event.start for event in events[begin + 1 : end])
@@ -123,6 +129,17 @@ def test_an_error_leaves_nothing_running(headed: CompiledNetwork) -> None:
     assert len(ended) == 2, "a unit still runs"
     headed.observer = None
     assert_equal(run(headed), expected)
+
+
+def test_units_share_the_threads_so_that_no_step_leaves_cores_idle(
+    network: VideoNetwork, headed: CompiledNetwork
+) -> None:
+    at_once = [len(each) for each in (_ticking(network.plan, step) for step in range(4, 8))]
+    assert set(at_once) == {2, 1}
+    assert count_workers(network.plan, "zeros", "block", 6) == (6, 1)
+    assert count_workers(headed.plan, "zeros", "block", 6) == (6, 3)
+    assert count_workers(headed.plan, "zeros", "block", 2) == (2, 2)
+    assert count_workers(headed.plan, "zeros", "pattern", 6) == (6, 1)
 
 
 def test_an_order_keeps_what_tasks_need() -> None:
