@@ -43,6 +43,7 @@ _CANDIDATES = (
     ("openvino", "pattern", False),
     ("tensorflow", "pattern", False),
     ("openvino", "block", True),
+    ("tensorflow", "block", True),
 )
 """Runtimes, units, and whether units run in parallel."""
 

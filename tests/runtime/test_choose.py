@@ -42,7 +42,7 @@ def test_the_fastest_is_taken_and_kept(
 ) -> None:
     network = build()
     speeds |= {("openvino", "block"): 3.0, ("openvino", "pattern"): 2.0}
-    speeds |= {("tensorflow", "pattern"): 9.0}
+    speeds |= {("tensorflow", "pattern"): 9.0, ("tensorflow", "block"): 1.0}
     compiled = network.compile_inference(runtime="auto")
     assert isinstance(compiled._runtime, TensorFlowRuntime)
     assert "runs on tensorflow, one unit for each pattern: 9.0 frames/s" in capsys.readouterr().out
@@ -58,6 +58,7 @@ def test_without_openvino_there_is_tensorflow(
     speeds: dict[tuple, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
+    speeds |= {("tensorflow", "pattern"): 2.0, ("tensorflow", "block"): 1.0}
     compiled = build().compile_inference(runtime="auto")
     assert isinstance(compiled._runtime, TensorFlowRuntime)
 

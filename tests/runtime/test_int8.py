@@ -64,11 +64,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 def compiled(network: VideoNetwork, cache: str) -> CompiledNetwork:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPVN_CACHE", cache)
-        return compile_int8(network, CLIPS)
+        return compile_int8(network, CLIPS, parallel=True)
 
 
-def compile_int8(network: VideoNetwork, calibration: Any) -> CompiledNetwork:
-    return network.compile_inference("openvino", "int8", batch=2, calibration=calibration)
+def compile_int8(network: VideoNetwork, calibration: Any, **settings: Any) -> CompiledNetwork:
+    return network.compile_inference(
+        "openvino", "int8", batch=2, calibration=calibration, **settings
+    )
 
 
 def outputs(stream: Any, clips: np.ndarray) -> dict[str, np.ndarray]:
