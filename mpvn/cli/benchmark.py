@@ -1,6 +1,7 @@
 """`mpvn benchmark`: how fast a network streams on this machine, beside plain Keras."""
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -12,6 +13,7 @@ from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load
 from mpvn.cli.parsers import Commands, add_command, rate
 from mpvn.cli.paths import JSON, declare_paths
 from mpvn.cli.runtimes import (
+    add_buffer_option,
     add_runtime_options,
     calibrated_choice,
     check_threads,
@@ -66,6 +68,7 @@ def add_parser(commands: Commands) -> None:
     add_shown_option(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
     add_runtime_options(parser)
+    add_buffer_option(parser, "also measure each runtime for files")
     add_model_and_plan_options(parser)
     declare_paths(
         parser,
@@ -93,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         choice = calibrated_choice(arguments, loaded, network)
         frames = shown_frames(arguments.video, loaded, arguments.batch)
         choices = choice.ways(network, arguments.batch) if choice.runtime == "auto" else [choice]
+        choices += _buffered(choices, arguments.buffer)
         compiled = _streams(network, choices, arguments.batch)
     streams = {name: stream for name, (_, stream) in compiled.items()}
     if arguments.against == "plain":
@@ -104,8 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(text_table(speed_rows(reports, PLAIN if PLAIN in reports else None)))
     print("(times in ms; ages of information: mean / worst)")
     print(_disturbances(measured))
-    if len(compiled) > 1:
-        print(_keep_fastest(network, compiled, measured))
+    single = {name: each for name, each in compiled.items() if each[0].buffer is None}
+    if len(single) > 1:
+        print(_keep_fastest(network, single, measured))
     print(f"memory: at most {peak_memory() / 2**20:.0f} MiB in this process")
     print(f"machine: {machine_text()}; {versions_text()}")
     if arguments.json:
@@ -119,8 +124,18 @@ def _check(arguments: argparse.Namespace) -> None:
     for name, value in given.items():
         if value is not None and not 0 < value < math.inf:
             raise Mistake(f"{name}: expected a number above 0. Received: {value}.")
+    if arguments.buffer is not None and arguments.buffer < 2:
+        raise Mistake(f"--buffer: expected at least 2. Received: {arguments.buffer}.")
     if arguments.batch < 1:
         raise Mistake(f"--batch: expected at least 1. Received: {arguments.batch}.")
+
+
+def _buffered(choices: "Iterable[RuntimeChoice]", buffer: int | None) -> "list[RuntimeChoice]":
+    """Return each compiled runtime of some choices with a buffer, in which units do not matter."""
+    if buffer is None:
+        return []
+    compiled = {each.runtime: each for each in choices if each.runtime != "network"}
+    return [dataclasses.replace(each, units=None, parallel=None, buffer=buffer) for each in compiled.values()]
 
 
 def _streams(
@@ -139,7 +154,7 @@ def _streams(
     print(f"compiling {network.name} ...", file=sys.stderr)
     for choice in choices:
         if choice.runtime == "network" and compiled:
-            break  # it is what is left if nothing else can run it
+            continue  # it is what is left if nothing else can run it
         try:
             stream = Batch(network, streams, **vars(choice))
         except ValueError as error:

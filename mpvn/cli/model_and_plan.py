@@ -165,8 +165,9 @@ def load_model(arguments: argparse.Namespace) -> "Model":
 
     with as_mistakes():
         if is_exported(arguments.model):
-            options = (*_PLAN_OPTIONS, *RUNTIME_OPTIONS, "size", "weights", "option", "surgery")
-            given = [f"--{name}" for name in options if getattr(arguments, name)]
+            others = ("buffer", "size", "weights", "option", "surgery")
+            options = (*_PLAN_OPTIONS, *RUNTIME_OPTIONS, *others)
+            given = [f"--{name}" for name in options if getattr(arguments, name, None)]
             if given:
                 raise ValueError(
                     f"{arguments.model}: a SavedModel has its plan, weights, size and runtime. "
@@ -178,7 +179,8 @@ def load_model(arguments: argparse.Namespace) -> "Model":
         _warn_of_guessed_pixels(loaded)
         is_image_network = arguments.model.lower() in application_builders()
         names = imagenet_names() if arguments.weights and is_image_network else ()
-        model = NetworkModel(loaded, loaded.network(plan), names, runtime_choice(arguments))
+        choice = runtime_choice(arguments, getattr(arguments, "buffer", None))
+        model = NetworkModel(loaded, loaded.network(plan), names, choice)
         calibrate(arguments, model)
         return model
 

@@ -12,7 +12,7 @@ from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import ROWS, TABLE, VIDEOS, check_paths, declare_paths
-from mpvn.cli.runtimes import add_runtime_options, start_stream
+from mpvn.cli.runtimes import add_buffer_option, add_runtime_options, start_stream
 from mpvn.cli.sources import SOURCE_HELP, add_source_options
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def add_parser(commands: Commands) -> None:
     _add_outputs(parser)
     add_source_options(parser)
     add_runtime_options(parser)
+    add_buffer_option(parser, "compute files in larger pieces")
     add_model_and_plan_options(parser)
     declare_paths(
         parser,

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import tqdm
 
 from mpvn.cli.answers import Shown, step_row, text, video_row
 from mpvn.cli.found import Found
+from mpvn.cli.late_stop import late_stop
 from mpvn.cli.lines import Rows
 from mpvn.cli.sources import open_source, speed
 from mpvn.data import ConnectionLost, VideoError, VideoReader, VideoWriter
@@ -105,7 +106,9 @@ class Work:
         end = _End()
         with end.of_interrupt(), contextlib.ExitStack() as stack:
             opened = stack.enter_context(self._open(found))
-            steps = end.of(self._followed(found, opened, answer, stack))
+            buffers = self._predictor.model.buffer > 1
+            before_read = stack.enter_context(late_stop()) if buffers else None
+            steps = end.of(self._followed(found, opened, answer, stack, before_read))
             if self._over_time(opened):
                 for interval in intervals(steps, self._most_at_once, self._shown.threshold):
                     self._add_interval(found, interval)
@@ -148,6 +151,7 @@ class Work:
         opened: Opened,
         answer: VideoAnswer | None,
         stack: contextlib.ExitStack,
+        before_read: Callable[[], None] | None,
     ) -> Iterator[Prediction]:
         """Yield the steps, after they were written, drawn and shown."""
         takers: list[Any] = [] if answer is None else [answer.add]
@@ -159,7 +163,7 @@ class Work:
         alone = len(self._sources) == 1
         status = _Status(opened, self._shown, self._are_shares, alone)
         with status:
-            for step in self._predictor.predict(opened):
+            for step in self._predictor.predict(opened, before_read):
                 for take in takers:
                     take(step)
                 status.show(step)

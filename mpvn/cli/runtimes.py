@@ -49,14 +49,34 @@ def add_runtime_options(parser: argparse.ArgumentParser, int8: bool = True) -> N
         )
 
 
+def add_buffer_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option `--buffer`.
+
+    Args:
+        parser: the parser of a command.
+        what: what it does with the buffer.
+    """
+    parser.add_argument(
+        "--buffer",
+        type=int,
+        metavar="N",
+        help=f"{what}: N frames in one call, whole periods of the clocks; answers come up to N - 1 "
+        "frames later (default: frame by frame)",
+    )
+
+
 def check_threads(arguments: argparse.Namespace) -> None:
     """Raise `Mistake` unless the number of threads is one."""
     if arguments.threads is not None and arguments.threads < 1:
         raise Mistake(f"--threads: expected at least 1. Received: {arguments.threads}.")
 
 
-def runtime_choice(arguments: argparse.Namespace) -> "RuntimeChoice":
+def runtime_choice(arguments: argparse.Namespace, buffer: int | None = None) -> "RuntimeChoice":
     """Return what runs the steps.
+
+    Args:
+        arguments: the parsed arguments.
+        buffer: number of frames in one call, if they are for files.
 
     Raises:
         Mistake: the options do not go together.
@@ -66,7 +86,8 @@ def runtime_choice(arguments: argparse.Namespace) -> "RuntimeChoice":
     check_precision(arguments)
     with as_mistakes():
         precision = arguments.precision or "float32"
-        return RuntimeChoice(arguments.runtime or "auto", precision, arguments.threads)
+        runtime = arguments.runtime or "auto"
+        return RuntimeChoice(runtime, precision, arguments.threads, buffer=buffer)
 
 
 def check_precision(arguments: argparse.Namespace) -> None:
@@ -90,6 +111,12 @@ def start_stream(model: "Model") -> None:
     with as_mistakes():
         stream = model.stream
     say_running(model.name, stream.runtime, stream.remark, stream.quantization)
+    if stream.buffer > 1:
+        print(
+            f"answers come up to {stream.buffer - 1} frames later than frame by frame, and are the "
+            "same (--buffer)",
+            file=sys.stderr,
+        )
 
 
 def say_running(

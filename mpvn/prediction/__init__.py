@@ -5,6 +5,7 @@ source --opened at the trained rate--> frames --model--> outputs --task--> `Pred
 rates       at which rate, or which frames, a network is shown
 opened      opens a source for a network: a stream, or the clip that evaluation takes
 models      what computes: a `VideoNetwork`, or a SavedModel that one was exported to
+buffering   frames that are computed in one call
 predictor   `predict`, `Predictor`, `Prediction`
 summary     the answer for a video; intervals of equal answers
 drawing     answers over original pictures

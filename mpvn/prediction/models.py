@@ -41,7 +41,10 @@ class Model(abc.ABC):
         task: what it predicts; None if it does not say.
         scoring: how its outputs become scores of names; None if they are no scores.
         is_causal: whether it can run frame by frame.
+        buffer: number of frames that its stream computes in one call.
     """
+
+    buffer: int = 1
 
     name: str
     size: tuple[int, int]
@@ -107,6 +110,16 @@ class NetworkModel(Model):
         shapes = [graph.tensors[index].shape for index in graph.model_outputs]
         self.scoring = scoring_of(self.task, shapes, names)
         self.is_causal = network.plan.causal
+        if self.choice.buffer is not None and not self.is_causal:
+            raise ValueError(
+                f"{self.name!r} looks into the future (symmetric temporal padding), so it reads "
+                f"whole clips anyway. Expected no buffer. Received: {self.choice.buffer}. Leave "
+                "it out"
+            )
+
+    @property
+    def buffer(self) -> int:  # type: ignore[override]
+        return self.choice.buffer or 1
 
     def new_stream(self) -> TimedStream:
         return Stream(self._network, self.prepare, **vars(self.choice))

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from mpvn.data.video.frames import View
+from mpvn.prediction.buffering import calls, read
 from mpvn.prediction.calibration import Path, calibrated
 from mpvn.prediction.models import Model, open_model
 from mpvn.prediction.opened import (
@@ -46,7 +47,8 @@ class Prediction:
         joints: `[joints, 3]`: x and y in pixels of the original picture, where whole numbers are
             centers of pixels, and the confidence, between 0 and 1; None for other tasks.
         counts: whether the step counts for the video. Before, outputs have not seen enough.
-        latency: seconds that the step took; of a network that takes clips, a share of its clip.
+        latency: seconds that the step took; of a network that takes clips, a share of its clip; of
+            frames in a buffer, from when the frame was read to its outputs.
         dropped: frames that the network has been too late for so far, of a live source.
         view: the frame, and the original picture as `view.whole()`; None unless asked for.
     """
@@ -94,6 +96,7 @@ def predict(
     precision: str = "float32",
     threads: int | None = None,
     calibration: Path | Iterable[Path] | None = None,
+    buffer: int | None = None,
     **options: Any,
 ) -> Iterator[Prediction]:
     """Yield what a network says about a source, frame by frame, as it comes.
@@ -116,6 +119,9 @@ def predict(
             from a file runs by `"auto"`, and one in memory by itself.
         calibration: for int8: videos like those that the network will see; see
             `calibration_clips`.
+        buffer: number of frames to compute in one call, whole periods of the plan; see
+            `RuntimeChoice`. The predictions are the same but for rounding, and come up to
+            `buffer - 1` frames later. Not for sources whose frames arrive in real time.
         **options: further arguments of `VideoReader`, such as `strict` and `live`.
 
     Raises:
@@ -128,8 +134,8 @@ def predict(
         ...     print(prediction.seconds, prediction.top(3))
     """
     choice = None
-    if (runtime, precision, threads, calibration) != (None, "float32", None, None):
-        choice = RuntimeChoice(runtime or "auto", precision, threads)
+    if (runtime, precision, threads, calibration, buffer) != (None, "float32", None, None, None):
+        choice = RuntimeChoice(runtime or "auto", precision, threads, buffer=buffer)
     model = open_model(network, choice=choice)
     if calibration is not None:
         model = calibrated(model, calibration)
@@ -171,18 +177,42 @@ class Predictor:
         realtime: bool = False,
         **options: Any,
     ) -> Opened:
-        """Open a source, as `predict` does."""
+        """Open a source, as `predict` does.
+
+        Raises:
+            VideoError: the source cannot be read.
+            ValueError: the network cannot answer about this kind of source.
+        """
         known, follows = self.model.metadata, over_time or fps is not None or realtime
         by_clips = takes_clips(known) and isinstance(self.model.task, ClassTask)
         if known is not None and by_clips and not follows and is_file(source):
             return OpenClip(known, self.model.size, source)
-        return OpenStream(self.model, source, fps, realtime, **options)
+        opened = OpenStream(self.model, source, fps, realtime, **options)
+        if self.model.buffer > 1 and (opened.is_live or opened.drops):
+            opened.close()
+            raise ValueError(
+                f"Invalid buffer. Frames of {os.fspath(source)} arrive in real time, and answers "
+                "about them would wait for later frames. Expected a source that waits, such as a "
+                f"file. Received: {self.model.buffer} frames in a buffer. Leave the buffer out"
+            )
+        return opened
 
-    def predict(self, opened: Opened) -> Iterator[Prediction]:
-        """Yield what the network says about an open source."""
+    def predict(
+        self, opened: Opened, before_read: Callable[[], object] | None = None
+    ) -> Iterator[Prediction]:
+        """Yield what the network says about an open source.
+
+        An error of the source comes after the predictions about all frames before it.
+
+        Args:
+            opened: the source.
+            before_read: called before frames are read; it may raise KeyboardInterrupt, which ends
+                the source as an error of it does.
+        """
         smoothing, scoring = Smoothing(self._window), self.model.scoring
         first = self.model.task.first_step if self.model.task is not None else 0
-        for step in self._steps(opened):
+        views = read(opened.views(), before_read or (lambda: None))
+        for step in self._steps(opened, views):
             prediction = self._read(step)
             counts = step.number >= first
             shares = None
@@ -206,33 +236,50 @@ class Predictor:
             return dataclasses.replace(plain, names=task.names, joints=view.part.back(joints))
         return plain
 
-    def _steps(self, opened: Opened) -> Iterator[_Step]:
+    def _steps(self, opened: Opened, views: Iterator[View]) -> Iterator[_Step]:
         """Yield steps, each with the frame that its outputs are about."""
         latency = self.model.task.latency if self.model.task is not None else 0
         waiting: collections.deque[View] = collections.deque()
-        for step in self._stream(opened) if self.model.is_causal else self._clips(opened):
+        for step in self._computed(opened, views):
             if step.number == 0:
                 waiting.clear()
             waiting.append(step.view)
             if step.number >= latency:
                 yield step._replace(view=waiting.popleft())
 
-    def _stream(self, opened: Opened) -> Iterator[_Step]:
+    def _computed(self, opened: Opened, views: Iterator[View]) -> Iterator[_Step]:
+        """Yield steps as they are computed, each with the newest frame."""
+        if not self.model.is_causal:
+            return self._clips(views)
+        return self._stream(opened, views) if self.model.buffer == 1 else self._buffered(views)
+
+    def _stream(self, opened: Opened, views: Iterator[View]) -> Iterator[_Step]:
         stream = self.model.stream
         stream.restart()
-        for number, view in enumerate(opened.views()):
+        for number, view in enumerate(views):
             outputs = stream.step(view.frame, opened.arrived)
             yield _Step(number, view, outputs, stream.statistics.latencies[-1])
 
-    def _clips(self, opened: Opened) -> Iterator[_Step]:
+    def _buffered(self, views: Iterator[View]) -> Iterator[_Step]:
+        """Run a stream on several frames in one call."""
+        stream, number = self.model.stream, 0
+        stream.restart()
+        for frames in calls(views, lambda: stream.frames_of_call):
+            outputs = stream.steps([frame.view.frame for frame in frames])
+            end = time.perf_counter()
+            for frame, values in zip(frames, outputs, strict=True):
+                yield _Step(number, frame.view, values, end - frame.time)
+                number += 1
+
+    def _clips(self, views: Iterator[View]) -> Iterator[_Step]:
         """Run a network that looks into the future on one clip after the other."""
         known = self.model.metadata
         length = known and (known.frames if takes_clips(known) else known.evaluated)
-        for views, had in pieces(opened.views(), length or MOST_FRAMES):
+        for clip, had in pieces(views, length or MOST_FRAMES):
             start = time.perf_counter()
-            outputs = self.model.clip(np.stack([view.frame for view in views]))
-            latency = (time.perf_counter() - start) / len(views)
-            for number, view in enumerate(views):
+            outputs = self.model.clip(np.stack([view.frame for view in clip]))
+            latency = (time.perf_counter() - start) / len(clip)
+            for number, view in enumerate(clip):
                 if number >= had:
                     yield _Step(number, view, outputs[number], latency)
 

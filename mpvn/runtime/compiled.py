@@ -155,6 +155,21 @@ class CompiledNetwork:
         joined = [self._runtime.join([*parts]) for parts in zip(*pieces, strict=True)]
         return self.graph.pack_outputs(joined), state
 
+    def frames_of_call(self, state: dict[str, Any]) -> int:
+        """Return how many frames `run` takes best: up to the end of the next clip in one call.
+
+        Args:
+            state: that of streams that tick together, from `initial_state`, `step` or `run`.
+
+        Returns:
+            The number of frames in a clip, and before it those that are computed step by step
+            because whole periods begin later; 1 for networks that were not compiled for clips.
+        """
+        if self._clip is None:
+            return 1
+        done = int(np.asarray(state[STEP]).flat[0]) - self._settled
+        return self._clip.steps + (-done if done < 0 else -done % self._period)
+
     def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
         """Return `state` with some streams restarted, each at its own step 0.
 

@@ -127,8 +127,11 @@ def _turn(stream: TimedStream, frames: Iterator[np.ndarray]) -> StreamStatistics
     stream.resume()
     statistics = stream.statistics = StreamStatistics()
     while statistics.busy < TURN:
-        for frame in itertools.islice(frames, stream.period):
-            stream.step(frame)
+        steps = 0
+        while steps < stream.period:
+            call = [*itertools.islice(frames, stream.frames_of_call)]
+            stream.steps(call)
+            steps += len(call)
     return statistics
 
 

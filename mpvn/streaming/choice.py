@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from mpvn.machine import usable_cores
 from mpvn.network import VideoNetwork
+from mpvn.plan import Plan
 from mpvn.runtime.choose import candidates, keep_choice, kept_choice
-from mpvn.runtime.create import Settings
+from mpvn.runtime.create import Settings, check_positive
 
 RUNTIMES = ("auto", "openvino", "tensorflow", "network")
 
@@ -46,6 +47,8 @@ class RuntimeChoice:
         units: as in `compile_inference`.
         calibration: as in `compile_inference`.
         parallel: as in `compile_inference`.
+        buffer: number of frames that a stream computes in one call, whole periods of the plan;
+            None or 1 for one by one. `"auto"` takes the runtime that is fastest one by one.
 
     Raises:
         ValueError: an unknown runtime, or a setting that the network's own functions do not have.
@@ -57,20 +60,29 @@ class RuntimeChoice:
     units: str | None = None
     calibration: Any = None
     parallel: bool | None = None
+    buffer: int | None = None
 
     def __post_init__(self) -> None:
+        check_positive("buffer", self.buffer, "or None")
+        if self.buffer == 1:
+            object.__setattr__(self, "buffer", None)
         if self.runtime not in RUNTIMES:
             raise ValueError(
                 f"Invalid runtime. Expected one of {RUNTIMES}. Received: {self.runtime!r}."
             )
-        given = self.precision, self.threads, self.units, self.parallel
-        if self.runtime == "network" and given != ("float32", None, None, None):
+        given = self.precision, self.threads, self.units, self.parallel, self.buffer
+        if self.runtime == "network" and given != ("float32", None, None, None, None):
             raise ValueError(
                 "Invalid runtime. A network's own functions have the precision and the threads of "
-                "the process, and no units. Expected a compiled runtime beside precision, threads, "
-                f"units and parallel. Received: runtime='network', precision={self.precision!r}, "
-                f"threads={self.threads}, units={self.units!r}, parallel={self.parallel}. Use "
-                "runtime='auto'."
+                "the process, no units and no buffer. Expected a compiled runtime beside "
+                "precision, threads, units, parallel and buffer. Received: runtime='network', "
+                f"precision={self.precision!r}, threads={self.threads}, units={self.units!r}, "
+                f"parallel={self.parallel}, buffer={self.buffer}. Use runtime='auto'."
+            )
+        if self.precision == "int8" and self.buffer is not None:
+            raise ValueError(
+                "Invalid buffer. In int8, frames are computed one by one. Expected None. Received: "
+                f"{self.buffer}. Leave it out, or use another precision."
             )
 
     def run(self, network: VideoNetwork, streams: int = 1) -> Running:
@@ -82,8 +94,10 @@ class RuntimeChoice:
 
         Raises:
             ImportError: the runtime is not installed.
-            ValueError: no runtime of the choice can run the network so.
+            ValueError: no runtime of the choice can run the network so, or the buffer is not of
+                whole periods.
         """
+        check_buffer(network.plan, self.buffer)
         ways = self.ways(network, streams) if self.runtime == "auto" else [self]
         refused: list[str] = []
         for way in ways:
@@ -110,11 +124,13 @@ class RuntimeChoice:
             key=lambda way: (way.runtime != "openvino", way.parallel, way.units != best_units),
         )
         ways = dict.fromkeys([kept, *by_rule] if kept else by_rule)
+        at_once = {way: way.parallel and self.buffer is None for way in ways}  # a call is a unit
         choices = [
-            dataclasses.replace(self, runtime=way.runtime, units=way.units, parallel=way.parallel)
+            dataclasses.replace(self, runtime=way.runtime, units=way.units, parallel=at_once[way])
             for way in ways
         ]
-        if (self.precision, self.threads, self.parallel) == ("float32", None, None):
+        given = self.precision, self.threads, self.parallel, self.buffer
+        if given == ("float32", None, None, None):
             choices.append(RuntimeChoice())
         return choices
 
@@ -138,13 +154,26 @@ class RuntimeChoice:
             streams,
             self.units,
             self.calibration,
-            parallel=self.parallel,
+            self.buffer,
+            self.parallel,
         )
         by = f" by {self.units}" if self.units else ""
         by += " in parallel" if self.parallel else ""
         return (
             compiled,
-            f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(compiled.threads)}",
+            f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(compiled.threads)}"
+            + f", {self.buffer} frames in one call" * bool(self.buffer),
+        )
+
+
+def check_buffer(plan: Plan, buffer: int | None) -> None:
+    """Raise ValueError if frames in a buffer are not whole periods of a plan."""
+    if buffer and buffer % plan.period:
+        below = buffer - buffer % plan.period
+        nearest = f"{below} or {below + plan.period}" if below else str(plan.period)
+        raise ValueError(
+            "Invalid buffer. Expected whole periods of the plan, a multiple of "
+            f"{plan.period} frames. Received: {buffer}. Use {nearest}."
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from mpvn.machine import machine_text, peak_memory, versions_text
-from mpvn.streaming.statistics import Spread, StreamStatistics
+from mpvn.streaming.statistics import Spread
 from mpvn.streaming.stream import TimedStream
 
 
@@ -21,7 +21,8 @@ class StreamReport:
         median, p99, worst: milliseconds of a step.
         unevenness: the slowest step of a period over the mean; see `StreamStatistics.unevenness`.
         age_steps: age of the information in an output on its slowest path, in steps; see
-            `Plan.ages`. None if it is not known, as for SavedModels.
+            `Plan.ages`. Frames of a buffer wait for its last one. None if it is not known, as for
+            SavedModels.
         age: the same in milliseconds, from the arrival of the frame to the output, as measured.
         rated_age: the same if frames came at `rate`; None if the network is too slow for that.
         rate: frames per second of a source that waits; None for others, or if it is not known.
@@ -59,7 +60,7 @@ class StreamReport:
         """
         statistics = stream.statistics
         median, p99, worst = (statistics.percentile(p) for p in (50, 99, 100))
-        steps = Spread.of(stream.oldest)
+        steps = Spread.of(stream.ages)
         return cls(
             runtime=stream.runtime,
             frames=stream.streams * statistics.frames,
@@ -72,7 +73,7 @@ class StreamReport:
             unevenness=statistics.unevenness(stream.period),
             age_steps=steps,
             age=Spread.of(statistics.ages, 1000),
-            rated_age=steps and _rated(statistics, steps, rate),
+            rated_age=_rated(stream, rate),
             rate=rate,
             dropped=dropped,
             state_bytes=stream.state_bytes,
@@ -118,10 +119,11 @@ class StreamReport:
         )
 
 
-def _rated(statistics: StreamStatistics, steps: Spread, rate: float | None) -> Spread | None:
+def _rated(stream: TimedStream, rate: float | None) -> Spread | None:
     """Return the age in milliseconds if frames came at `rate`; None if that is too fast."""
+    steps, statistics = Spread.of(stream.oldest), stream.statistics
     responses = rate and rate <= statistics.frames_per_second and statistics.responses(rate)
     late = responses and Spread.of(responses, 1000)
-    if not (rate and late):
+    if not (rate and late and steps):
         return None
     return Spread(1000 * steps.mean / rate + late.mean, 1000 * steps.worst / rate + late.worst)

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ MAX_STEPS = 100_000
 """Number of steps whose times are kept: more than an hour of video, in bounded memory."""
 
 
-def _newest() -> collections.deque[float]:
+def _newest() -> collections.deque:
     return collections.deque(maxlen=MAX_STEPS)
 
 
@@ -24,7 +24,8 @@ class StreamStatistics:
         seconds: wall-clock time from the first step to the last, with reading and drawing between.
         busy: seconds spent in steps.
         latencies: seconds of each of the last `MAX_STEPS` steps, from a frame to its outputs in
-            memory.
+            memory. Steps in one call have the seconds of that call, from its last frame.
+        later: for as many steps, how many later frames of its call each one waited for.
         ages: seconds from the arrival of the oldest frame that an output waited for to the output,
             for as many steps. Steps before such a frame reaches the output have none.
     """
@@ -33,6 +34,7 @@ class StreamStatistics:
     seconds: float = 0.0
     busy: float = 0.0
     latencies: collections.deque[float] = dataclasses.field(default_factory=_newest)
+    later: collections.deque[int] = dataclasses.field(default_factory=_newest)
     ages: collections.deque[float] = dataclasses.field(default_factory=_newest)
     _began: float | None = None
 
@@ -44,11 +46,21 @@ class StreamStatistics:
             end: when its outputs were in memory.
             arrived: when the oldest frame that the outputs depend on arrived, if any has.
         """
-        self.frames += 1
+        self.add_call(start, end, [arrived])
+
+    def add_call(self, start: float, end: float, arrived: Sequence[float | None]) -> None:
+        """Count the steps of a call.
+
+        Args:
+            start, end: as in `add`.
+            arrived: for each step, when the oldest frame that its outputs depend on arrived; None
+                if none has.
+        """
+        self.frames += len(arrived)
         self.busy += end - start
-        self.latencies.append(end - start)
-        if arrived is not None:
-            self.ages.append(end - arrived)
+        self.latencies.extend([end - start] * len(arrived))
+        self.later.extend(reversed(range(len(arrived))))
+        self.ages.extend(end - each for each in arrived if each is not None)
         self._began = start if self._began is None else self._began
         self.seconds = end - self._began
 
@@ -58,6 +70,7 @@ class StreamStatistics:
         self.busy += other.busy
         self.seconds += other.seconds
         self.latencies += other.latencies
+        self.later += other.later
         self.ages += other.ages
 
     @property
@@ -72,11 +85,14 @@ class StreamStatistics:
     def responses(self, rate: float) -> list[float]:
         """Return seconds from a frame's arrival to its outputs if frames came at `rate`.
 
-        A frame that comes while the one before it is computed waits for that.
+        A frame that comes while the one before it is computed waits for that, and a frame of a
+        buffer for the last one of it.
         """
-        free, responses = 0.0, []
-        for step, latency in enumerate(self.latencies):
-            free = max(free, step / rate) + latency
+        free, responses, waited = 0.0, list[float](), 0
+        for step, (latency, later) in enumerate(zip(self.latencies, self.later, strict=True)):
+            if not waited:  # the first step of a call
+                free = max(free, (step + later) / rate) + latency
+            waited = later
             responses.append(free - step / rate)
         return responses
 
@@ -90,9 +106,9 @@ class StreamStatistics:
             period: number of steps of a period.
 
         Returns:
-            1 for equal steps; None for less than a period.
+            1 for equal steps; None for less than a period, and for steps of one call.
         """
-        if len(self.latencies) < period:
+        if len(self.latencies) < period or any(self.later):
             return None
         latencies = np.array(self.latencies)
         medians = np.array([np.median(latencies[step::period]) for step in range(period)])

@@ -3,7 +3,7 @@
 import abc
 import collections
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ class TimedStream(abc.ABC):
     Attributes:
         statistics: the time of the steps so far.
         streams: number of streams that a step computes.
+        buffer: number of steps that are computed in one call.
         period: after how many steps the same subnetworks tick again.
         oldest: how many steps before an output the oldest frame came that it depends on, for each
             step of a period; empty if it is not known.
@@ -33,6 +34,7 @@ class TimedStream(abc.ABC):
     """
 
     streams: int = 1
+    buffer: int = 1
     period: int = 1
     oldest: tuple[int, ...] = ()
     state_bytes: int = 0
@@ -50,8 +52,9 @@ class TimedStream(abc.ABC):
         """Forget all frames and their times."""
         self.statistics = StreamStatistics()
         self._steps, self._ended = 0, None
-        self._arrivals = collections.deque(maxlen=1 + max(self.oldest, default=0))
         self.forget()
+        most = self.frames_of_call + max(self.oldest, default=0)
+        self._arrivals = collections.deque(maxlen=most)
 
     def resume(self) -> None:
         """Go on after a pause that does not make information older."""
@@ -81,18 +84,59 @@ class TimedStream(abc.ABC):
         """
         start = time.perf_counter()
         values = self.run_step(frame)
-        self._ended = end = time.perf_counter()
-        self._arrivals.append(start if arrived is None else arrived)
-        self.statistics.add(start, end, self._oldest_arrival())
-        self._steps += 1
+        self._count(start, [start if arrived is None else arrived])
         return values
 
-    def _oldest_arrival(self) -> float | None:
-        """Return when the oldest frame arrived that the outputs of this step depend on."""
+    @property
+    def frames_of_call(self) -> int:
+        """How many frames the next call of `steps` takes best."""
+        return 1
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        """As `oldest`, but how many steps before its output was there: at the end of its call."""
+        return self.oldest
+
+    def run_steps(self, frames: Sequence[np.ndarray]) -> list[Any]:
+        """Run steps in one call; see `steps`."""
+        return [self.run_step(frame) for frame in frames]
+
+    def steps(self, frames: Sequence[np.ndarray]) -> list[Any]:
+        """Run steps in one call, and measure its time.
+
+        Args:
+            frames: as for `step`: `frames_of_call` of them, or fewer at the end.
+
+        Returns:
+            What `step` returns, for each frame.
+        """
+        if self.buffer == 1:
+            return [self.step(frame) for frame in frames]
+        start = time.perf_counter()
+        values = self.run_steps(frames)
+        self._count(start, [start] * len(frames))
+        return values
+
+    def _count(self, start: float, arrived: Sequence[float]) -> None:
+        """Count steps that began at `start` in one call and have just ended."""
+        self._ended = end = time.perf_counter()
+        self._arrivals.extend(arrived)
+        later = reversed(range(len(arrived)))
+        oldest = [self._oldest_arrival(self._steps + n, wait) for n, wait in enumerate(later)]
+        self.statistics.add_call(start, end, oldest)
+        self._steps += len(arrived)
+
+    def _oldest_arrival(self, step: int, later: int) -> float | None:
+        """Return when the oldest frame arrived that the outputs of a step depend on.
+
+        Args:
+            step: its number.
+            later: how many frames have arrived after its own.
+        """
         if not self.oldest:
             return None
-        age = self.oldest[self._steps % len(self.oldest)]
-        return self._arrivals[-1 - age] if age <= self._steps else None
+        age = self.oldest[step % len(self.oldest)]
+        return self._arrivals[-1 - later - age] if age <= step else None
 
 
 class Batch(TimedStream):
@@ -103,7 +147,7 @@ class Batch(TimedStream):
     Args:
         network: a causal `VideoNetwork` with one input.
         streams: number of streams.
-        runtime, precision, threads, units, calibration, parallel: what runs the steps; see
+        runtime, precision, threads, units, calibration, parallel, buffer: what runs the steps; see
             `RuntimeChoice`. Compiled runtimes have the weights of the network at this moment.
 
     Raises:
@@ -122,16 +166,20 @@ class Batch(TimedStream):
         units: str | None = None,
         calibration: Any = None,
         parallel: bool | None = None,
+        buffer: int | None = None,
     ) -> None:
         super().__init__()
-        self.streams = streams
-        choice = RuntimeChoice(runtime, precision, threads, units, calibration, parallel)
+        choice = RuntimeChoice(runtime, precision, threads, units, calibration, parallel, buffer)
+        self.streams, self.buffer = streams, choice.buffer or 1
         self._network, self.runtime, self.remark = choice.run(network, streams)
         self.quantization = getattr(self._network, "quantization", None)
         self.period = network.plan.period
         self.oldest = _oldest(network.plan)
         warm_up(self._network, streams)
         self.restart()
+        self._first_call = self.frames_of_call  # with those before the first buffer
+        if self.buffer > 1:
+            self._warm_up_call()
         self.state_bytes = sum(np.asarray(x).nbytes for x in self._state.values()) // streams
 
     def forget(self) -> None:
@@ -141,6 +189,34 @@ class Batch(TimedStream):
         outputs, self._state = self._network.step(frame, self._state)
         return keras.tree.map_structure(np.asarray, outputs)
 
+    @property
+    def frames_of_call(self) -> int:
+        return self._network.frames_of_call(self._state) if self.buffer > 1 else 1
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        if self.buffer == 1 or not self.oldest:
+            return self.oldest
+        return tuple(
+            self.oldest[(self._first_call + step) % self.period] + self.buffer - 1 - step
+            for step in range(self.buffer)
+        )
+
+    def run_steps(self, frames: Sequence[np.ndarray]) -> list[Any]:
+        outputs, self._state = self._network.run(np.stack(frames, axis=1), self._state)
+        values = keras.tree.map_structure(np.asarray, outputs)
+        # One structure of arrays [B, T, ...] -> T structures of arrays [B, ...]
+        return [
+            keras.tree.map_structure(lambda value, step=step: value[:, step], values)
+            for step in range(len(frames))
+        ]
+
+    def _warm_up_call(self) -> None:
+        """Run zero frames in one call."""
+        (tensor,) = (self._network.graph.tensors[i] for i in self._network.graph.inputs)
+        frames = np.zeros((self.streams, self.frames_of_call, *tensor.shape), tensor.dtype)
+        self._network.run(frames, self._state)
+
 
 class Stream(Batch):
     """One stream through a network.
@@ -148,7 +224,7 @@ class Stream(Batch):
     Args:
         network: a causal `VideoNetwork` with one input.
         prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
-        **running: `runtime`, `precision` and `threads`; see `Batch`.
+        **running: `runtime`, `precision`, `threads`, `buffer` and others; see `Batch`.
     """
 
     def __init__(
@@ -161,8 +237,14 @@ class Stream(Batch):
         self._prepare = prepare or (lambda frame: frame)
 
     def run_step(self, frame: np.ndarray) -> Any:
-        outputs = super().run_step(self._prepare(frame)[None])
-        return keras.tree.map_structure(lambda value: value[0], outputs)
+        return _first(super().run_step(self._prepare(frame)[None]))
+
+    def run_steps(self, frames: Sequence[np.ndarray]) -> list[Any]:
+        return [*map(_first, super().run_steps([self._prepare(frame)[None] for frame in frames]))]
+
+
+def _first(outputs: Any) -> Any:
+    return keras.tree.map_structure(lambda value: value[0], outputs)
 
 
 def warm_up(network: VideoNetwork | CompiledNetwork, batch_size: int = 1) -> None:
