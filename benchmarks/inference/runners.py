@@ -2,35 +2,24 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import mpvn
-from mpvn.streaming import TimedStream, warm_up
+from mpvn.streaming import Batch, TimedStream
 
 
-class Ours(TimedStream):
-    """A compiled network.
+class Ours(Batch):
+    """A compiled network, on one stream.
 
     Args:
         network: the network.
-        **settings: of `compile_inference`.
+        **settings: see `Batch`.
     """
 
     def __init__(self, network: mpvn.VideoNetwork, **settings: Any) -> None:
-        super().__init__()
-        self.compiled = network.compile_inference(**settings)
-        self.period = network.plan.period
-        warm_up(self.compiled)
-        self.restart()
-
-    def forget(self) -> None:
-        self._state = self.compiled.initial_state(1)
-
-    def run_step(self, frame: np.ndarray) -> Any:
-        outputs, self._state = self.compiled.step(frame, self._state)
-        return keras.tree.map_structure(np.asarray, outputs)
+        super().__init__(network, **settings)
+        self.compiled = self._network
 
 
 class Product(TimedStream):
@@ -53,8 +42,11 @@ class Product(TimedStream):
 
 
 def step_seconds(stream: TimedStream) -> np.ndarray:
-    """Return the seconds of each step of a period: the medians over the periods."""
-    latencies = np.array(stream.statistics.latencies)
+    """Return the seconds of each step of a period: the medians over the periods.
+
+    A step of a buffer has its share of the seconds of the call.
+    """
+    latencies = np.array(stream.statistics.latencies) / stream.buffer
     return np.array([np.median(latencies[step :: stream.period]) for step in range(stream.period)])
 
 

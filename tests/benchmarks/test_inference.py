@@ -52,9 +52,10 @@ def test_table_compares_tools_runtimes_and_plans(
     whole, chained, flat = "frame model", "3 subnetworks, chain", "3 subnetworks, flat"
     assert [(row["plan"], row["runtime"]) for row in rows] == [
         *((whole, "plain Keras"), (whole, "OpenVINO alone")),
-        *((whole, "TensorFlow, pattern"), (whole, "OpenVINO, block"), (chained, "OpenVINO, block")),
-        *((flat, "TensorFlow, block"), (flat, "TensorFlow, pattern")),
-        *((flat, "OpenVINO, block"), (flat, "OpenVINO, pattern")),
+        *((whole, "TensorFlow, pattern"), (whole, "TensorFlow, buffered")),
+        *((whole, "OpenVINO, block"), (whole, "OpenVINO, buffered"), (chained, "OpenVINO, block")),
+        *((flat, f"TensorFlow, {units}") for units in ("block", "pattern", "buffered")),
+        *((flat, f"OpenVINO, {units}") for units in ("block", "pattern", "buffered")),
     ]
     assert rows[0]["x plain Keras"] == "1.00"
     assert rows[1]["frames/s"] == "left out: No module named 'openvino'"
@@ -72,7 +73,7 @@ def test_one_thread_measures_fewer_plans(
     (network,) = networks.network_family("tiny", False)
     found = [(each.plan, each.runtime) for each in script.ours(network, None, small=True)]
     assert {plan for plan, _ in found} == {"frame model", "3 subnetworks, flat"}
-    assert len(found) == 4
+    assert len(found) == 8
     costs = {each.multiply_adds for each in script.ours(network, None, small=True)}
     assert costs == {8 * 8 * (6 + 6 + 12), 8 * 8 * (6 + 6 / 2 + 12 / 2)}
 

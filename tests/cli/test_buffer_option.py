@@ -1,7 +1,6 @@
 """`--buffer` of `mpvn predict` and `mpvn benchmark`: the same answers, and how late they are."""
 
 import json
-import os
 import pathlib
 import signal
 from typing import Any
@@ -71,7 +70,7 @@ def test_an_interrupt_waits_for_the_answers_about_what_was_read(
     run_steps, read = Stream.run_steps, []
 
     def interrupted(self: Stream, frames: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         read.append(len(frames))
         return run_steps(self, frames)
 
