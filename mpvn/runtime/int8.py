@@ -25,7 +25,7 @@ from mpvn.runtime.create import check_choice, check_positive, count_workers
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version
 from mpvn.runtime.on_openvino import OpenVINORuntime
-from mpvn.runtime.openvino_models import computes_in_bfloat16, import_openvino
+from mpvn.runtime.openvino_models import computes_in_bfloat16, openvino_core
 from mpvn.runtime.quantization import OutputChange, Quantization
 from mpvn.runtime.quantizer import Quantizer, Samples
 from mpvn.runtime.samples import collect, outputs_of, progress
@@ -104,7 +104,7 @@ def other_precision() -> str:
     Raises:
         ValueError: the CPU does not compute in int8.
     """
-    core = import_openvino().Core()
+    core = openvino_core()
     if "INT8" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ValueError(
             "OpenVINO does not compute in int8 on this CPU. Expected precision='float32'. "

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mpvn.runtime.openvino_models import import_openvino
+from mpvn.runtime.openvino_models import import_openvino, openvino_core
 
 _TELEMETRY = "openvino_telemetry"
 
@@ -112,11 +112,10 @@ def quantize(model: Any, samples: Sequence[list[np.ndarray]], kept: Collection[s
 
 def run(model: Any, samples: Sequence[list[np.ndarray]]) -> list[list[np.ndarray]]:
     """Return what a model makes of each sample, with float32 for what is not in int8."""
-    openvino = import_openvino()
     sized = model.clone()
     sized.reshape({index: list(x.shape) for index, x in enumerate(samples[0])})
     config = {"INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(sized, "CPU", config).create_infer_request()
+    request = openvino_core().compile_model(sized, "CPU", config).create_infer_request()
     count = len(sized.outputs)
     results = []
     for sample in samples:

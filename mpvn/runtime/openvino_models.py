@@ -51,9 +51,22 @@ def import_openvino() -> ModuleType:
 
 
 @functools.cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for the process.
+
+    Each core gives the thread a stack for signals and takes it back at its end. If two do so in
+    another order, the thread keeps a stack that is gone, and the next Ctrl-C ends the process.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    return import_openvino().Core()
+
+
+@functools.cache
 def computes_in_bfloat16() -> bool:
     """Return whether OpenVINO uses bfloat16 on this CPU."""
-    core = import_openvino().Core()
+    core = openvino_core()
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -79,7 +92,7 @@ class ModelCompiler:
 
     def __init__(self, config: dict[str, Any], transform: Transform | None = None) -> None:
         self._ov = import_openvino()
-        self._core = self._ov.Core()
+        self._core = openvino_core()
         self._config = config
         self._transform = transform
 

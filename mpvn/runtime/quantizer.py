@@ -19,7 +19,7 @@ import tqdm
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version, quantize, run, weighted_operations, weights_of
-from mpvn.runtime.openvino_models import import_openvino
+from mpvn.runtime.openvino_models import import_openvino, openvino_core
 from mpvn.runtime.quantization import QuantizedUnit, unit_from_json
 from mpvn.runtime.samples import Sample, progress
 from mpvn.runtime.unit import Unit
@@ -236,7 +236,7 @@ class _Stored(NamedTuple):
 
     def model(self) -> Any:
         """Return the model, or None."""
-        return import_openvino().Core().read_model(self.graph, self.weights) if self.graph else None
+        return openvino_core().read_model(self.graph, self.weights) if self.graph else None
 
     def pack(self) -> bytes:
         """Return it as bytes."""

@@ -70,7 +70,7 @@ def test_an_interrupt_waits_for_the_answers_about_what_was_read(
     run_steps, read = Stream.run_steps, []
 
     def interrupted(self: Stream, frames: Any) -> Any:
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        signal.raise_signal(signal.SIGINT)
         read.append(len(frames))
         return run_steps(self, frames)
 
