@@ -135,7 +135,10 @@ def _buffered(choices: "Iterable[RuntimeChoice]", buffer: int | None) -> "list[R
     if buffer is None:
         return []
     compiled = {each.runtime: each for each in choices if each.runtime != "network"}
-    return [dataclasses.replace(each, units=None, parallel=None, buffer=buffer) for each in compiled.values()]
+    return [
+        dataclasses.replace(each, units=None, parallel=None, buffer=buffer)
+        for each in compiled.values()
+    ]
 
 
 def _streams(
