@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpvn.runtime.openvino_models import import_openvino
+from mpvn.runtime.openvino_models import openvino_core
 from mpvn.streaming import TimedStream
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -39,8 +39,7 @@ class OpenVINO(Outside):
 
     def __init__(self, model: keras.Model, precision: str, threads: int, clip: np.ndarray) -> None:
         super().__init__()
-        ov = import_openvino()
-        core = ov.Core()
+        core = openvino_core()
         with tempfile.TemporaryDirectory() as folder:
             model.export(folder, verbose=False)
             read = core.read_model(folder)

@@ -9,7 +9,7 @@ from random_weights import randomize
 
 from mpvn import Plan
 from mpvn.runtime.freeze import freeze
-from mpvn.runtime.openvino_models import ModelCompiler, import_openvino
+from mpvn.runtime.openvino_models import ModelCompiler, openvino_core
 from mpvn.runtime.specs import place_specs
 from mpvn.runtime.unit import divide
 
@@ -72,7 +72,7 @@ def test_values_stay() -> None:
     rng = np.random.default_rng(1)
     values = [rng.normal(size=(2, *x.shape[1:])).astype("float32") for x in frozen.function.inputs]
     expected = frozen.function(*map(keras.ops.convert_to_tensor, values))
-    results = import_openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
+    results = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
         values
     )
     for index, value in enumerate(expected):
