@@ -295,6 +295,7 @@ REGISTRY: dict[str, dict[str, Case] | str] = {
     "mpvn.Plan": "data about a model, not a layer: tests/plan/",
     "mpvn.Metadata": "a dataclass: tests/test_metadata.py",
     "mpvn.PlanError": "an exception: tests/plan/",
+    "mpvn.calibration_clips": "a function: tests/prediction/test_calibration.py",
     "mpvn.predict": "a function: tests/prediction/",
     "mpvn.VideoNetwork": {
         "as a cell": Case(network_cell, ONE),
