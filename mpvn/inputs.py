@@ -62,7 +62,7 @@ def _to_tensor(value: Any, dtype: str) -> tf.Tensor:
 
 
 def _refuse_other_values(value: Any, tensor: Tensor, kind: str) -> None:
-    """Raise ValueError if `value` is no array of one shape."""
+    """Raise ValueError unless `value` is an array of one shape."""
     if value is None:
         raise ValueError(
             f"Expected a {kind} for the input {tensor.name!r}. Received: None. A network needs all "

@@ -93,6 +93,10 @@ def versions_text() -> str:
     return ", ".join([*named, f"Python {platform.python_version()}"])
 
 
+QUIET = 0.05
+"""The share of the usable cores' time that others may have while something is measured."""
+
+
 class OtherProcesses:
     """Measures how much of the usable cores' time goes to other processes.
 

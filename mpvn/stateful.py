@@ -11,7 +11,7 @@ from mpvn.executors.run import State
 from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
-from mpvn.runtime import CompiledNetwork, compile_network
+from mpvn.runtime import CompiledNetwork, Settings, compile_network
 from mpvn.state import (
     STEP,
     check_state,
@@ -229,18 +229,8 @@ class StatefulModel(keras.Model):
                 that changes variables in inference, or clips that do not fit.
         """
         self.check_streams()
-        return compile_network(
-            self.plan,
-            self.start,
-            runtime,
-            precision,
-            threads,
-            batch,
-            units,
-            calibration,
-            clip,
-            parallel,
-        )
+        settings = Settings(runtime, precision, threads, batch, units, clip, parallel)
+        return compile_network(self.plan, self.start, settings, calibration)
 
     def check_streams(self) -> None:
         """Raise ValueError if the network cannot stream."""

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib.util
 import math
 import pathlib
 import sys
@@ -126,20 +125,22 @@ class MeasuredPlan:
             return [self._arguments.precision or ""]
         return ["float32", "bfloat16"]
 
-    def _runtime(self) -> str:
+    def _runtime(self, model: "keras.Model") -> str:
+        from mpvn.plan import Plan
+        from mpvn.runtime.choose import runs_on_openvino
+
         if self._arguments.runtime in (None, "auto"):
-            return "openvino" if importlib.util.find_spec("openvino") else "tensorflow"
+            return "openvino" if runs_on_openvino(Plan(model)) else "tensorflow"
         return self._arguments.runtime
 
     def _times(self, model: "keras.Model", precision: str) -> "Profile":
         """Read the times of a model's nodes, or measure them."""
-        from mpvn.machine import machine_text
+        from mpvn.machine import QUIET, machine_text
         from mpvn.runtime import Profile, measure_profile
-        from mpvn.runtime.measure import QUIET
 
         if self._arguments.costs:
             return Profile.from_json(pathlib.Path(self._arguments.costs).read_text())
-        runtime, threads = self._runtime(), self._arguments.threads
+        runtime, threads = self._runtime(model), self._arguments.threads
         print(f"timing {model.name} by {runtime}, {precision} ...", file=sys.stderr)
         profile = measure_profile(model, runtime, precision, threads)
         if profile.disturbed > QUIET:

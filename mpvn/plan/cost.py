@@ -85,7 +85,7 @@ def check_costs(costs: Costs | None) -> Costs:
     """Return the costs that an argument means: None are multiply-adds.
 
     Raises:
-        TypeError: they are no costs.
+        TypeError: they are not costs.
     """
     if costs is None:
         return MULTIPLY_ADDS

@@ -85,7 +85,7 @@ class AutoClocks(NamedTuple):
 
     Attributes:
         most: the highest rate, before `every`; None for any.
-        every: factor of all rates: of the frames, the model sees one in so many.
+        every: factor of all rates: the model sees one frame in `every`.
     """
 
     most: int | None = None

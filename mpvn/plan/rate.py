@@ -248,7 +248,7 @@ def search_for_rate(
 
     Raises:
         PlanError: none keeps the rate. The message says what would make it possible.
-        ValueError: an argument is no number above 0, or a profile is of another model.
+        ValueError: an argument is not a number above 0, or a profile is of another model.
     """
     if not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise ValueError(f"Invalid fps. Expected a number above 0. Received: {fps!r}.")

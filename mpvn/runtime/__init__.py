@@ -18,6 +18,7 @@
 from mpvn.runtime.calibration import Calibration
 from mpvn.runtime.choose import compile_network
 from mpvn.runtime.compiled import CompiledNetwork
+from mpvn.runtime.create import Settings
 from mpvn.runtime.measure import measure_profile, measure_steps
 from mpvn.runtime.profile import Profile
 from mpvn.runtime.record import Event, record
@@ -27,6 +28,7 @@ __all__ = [
     "CompiledNetwork",
     "Event",
     "Profile",
+    "Settings",
     "compile_network",
     "measure_profile",
     "measure_steps",

@@ -23,7 +23,7 @@ HELD_OUT = 0.25
 """Share of the steps of a clip, at its end, on which nothing is calibrated."""
 
 STEPS_OF_CLIP = 16
-"""Steps of a clip, if it has so many: fewer of many clips would spend the time on opening them."""
+"""Steps of a clip, at least, if it is as long: opening more clips would take most of the time."""
 
 _REMEDY = (
     "Pass some clips [T, ...] of your videos, as the network takes them; for files, "
@@ -45,7 +45,7 @@ class Calibration:
             random order; of long ones, the beginning.
 
     Raises:
-        TypeError: `clips` are no clips.
+        TypeError: `clips` are not clips.
         ValueError: a number out of range.
     """
 

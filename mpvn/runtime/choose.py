@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.machine import OtherProcesses, environment, usable_cores
+from mpvn.machine import QUIET, OtherProcesses, environment, usable_cores
 from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.calibration import Calibration
@@ -25,11 +25,11 @@ from mpvn.runtime.create import (
     RUNTIMES,
     Settings,
     check_choice,
-    check_clip,
+    check_periods,
     create_network,
 )
 from mpvn.runtime.int8 import compile_int8
-from mpvn.runtime.measure import QUIET, time_period
+from mpvn.runtime.measure import time_period
 from mpvn.runtime.openvino_models import import_openvino
 from mpvn.runtime.profile import structure
 from mpvn.runtime.program import widths
@@ -47,49 +47,46 @@ _CANDIDATES = (
 )
 """Runtimes, units, and whether units run in parallel."""
 
-_MOST_PATTERNS = 32  # of which each is compiled
+_MOST_PATTERNS = 32  # each is compiled
 _ROUNDS = 3  # at least
 _MOST_STEPS = 64  # of a period
 
 
 def compile_network(
-    plan: Plan,
-    start: str = "zeros",
-    runtime: str = "auto",
-    precision: str = "float32",
-    threads: int | None = None,
-    batch: int = 1,
-    units: str | None = None,
-    calibration: Any = None,
-    clip: int | None = None,
-    parallel: bool | None = None,
+    plan: Plan, start: str, settings: Settings, calibration: Any = None
 ) -> CompiledNetwork:
-    """Compile the network of a plan; see `VideoNetwork.compile_inference` for the arguments."""
-    check_choice("runtime", runtime, ("auto", *RUNTIMES))
-    check_choice("precision", precision, (*PRECISIONS, "int8"))
-    check_choice("parallel", parallel, PARALLEL)
-    check_clip(plan, clip)
-    if precision == "int8":
-        check_choice("clip for precision='int8'", clip, (None,))
-        check_choice("runtime for precision='int8'", runtime, ("auto", "openvino"))
-        clips = Calibration.of(calibration)
-        return compile_int8(plan, start, threads, batch, units, clips, bool(parallel))
+    """Compile the network of a plan.
+
+    Args:
+        plan: the plan.
+        start: what memories hold before the first step, `"zeros"` or `"primed"`.
+        settings, calibration: as in `VideoNetwork.compile_inference`.
+    """
+    check_choice("runtime", settings.runtime, ("auto", *RUNTIMES))
+    check_choice("precision", settings.precision, (*PRECISIONS, "int8"))
+    check_choice("parallel", settings.parallel, PARALLEL)
+    check_periods("clip", plan, settings.clip)
+    if settings.precision == "int8":
+        check_choice("clip for precision='int8'", settings.clip, (None,))
+        check_choice("runtime for precision='int8'", settings.runtime, ("auto", "openvino"))
+        return compile_int8(plan, start, settings, Calibration.of(calibration))
     if calibration is not None:
         raise ValueError(
             "Calibration measures ranges for int8. Expected precision='int8' beside it. Received: "
-            f"precision={precision!r}. Leave calibration out."
+            f"precision={settings.precision!r}. Leave calibration out."
         )
-    settings = Settings(runtime, precision, threads, batch, units, parallel=parallel)
-    if runtime != "auto":
-        return create_network(plan, start, settings._replace(clip=clip))
+    if settings.runtime != "auto":
+        return create_network(plan, start, settings)
+    clip, settings = settings.clip, settings._replace(clip=None)  # measured step by step
     kept = kept_choice(plan, start, settings)
     if kept:
         return create_network(plan, start, kept._replace(clip=clip))
     others = OtherProcesses()
     compiled = _compiled(plan, start, settings)
-    speeds = measure_speeds(compiled, batch) if len(compiled) > 1 else dict.fromkeys(compiled, 0.0)
+    single = len(compiled) == 1
+    speeds = dict.fromkeys(compiled, 0.0) if single else measure_speeds(compiled, settings.batch)
     fastest = max(speeds, key=lambda candidate: speeds[candidate])
-    if len(compiled) > 1 and keras.config.is_interactive_logging_enabled():
+    if not single and keras.config.is_interactive_logging_enabled():
         print(_description(plan, speeds))
     if others.share() <= QUIET:
         keep_choice(plan, start, settings, fastest)
@@ -163,7 +160,7 @@ def candidates(plan: Plan, start: str, settings: Settings) -> list[Settings]:
     return [
         settings._replace(runtime=runtime, units=units, parallel=parallel)
         for runtime, units, parallel in ways
-        if (runtime != "openvino" or _runs_on_openvino(plan))
+        if (runtime != "openvino" or runs_on_openvino(plan))
         and settings.units in (None, units)
         and not (units == "pattern" and runtime == "openvino" and len(patterns) > _MOST_PATTERNS)
     ]
@@ -175,7 +172,7 @@ def _is_parallel(plan: Plan, start: str, threads: int | None) -> bool:
     return cores > 1 and max(widths(plan, start, "block")) > 1
 
 
-def _runs_on_openvino(plan: Plan) -> bool:
+def runs_on_openvino(plan: Plan) -> bool:
     """Return whether OpenVINO is installed and the network may stay on the CPU."""
     has_devices = any(plan.devices) or bool(tf.config.list_physical_devices("GPU"))
     return not has_devices and _has_openvino()

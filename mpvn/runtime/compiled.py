@@ -272,7 +272,7 @@ class _Clip(NamedTuple):
     period: int
 
     def fits(self, counter: np.ndarray, frames: int) -> bool:
-        """Return whether streams at these steps can run it on so many frames."""
+        """Return whether streams at these steps can run it on their next `frames` frames."""
         number = common_step(np.asarray(counter), self.settled, self.period)
         return frames >= self.steps and number == self.settled
 

@@ -39,7 +39,7 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
     runtime, precision, threads, batch, units, clip, parallel = settings
     check_choice("units", units, (None, *DIVISIONS))
     check_choice("parallel", parallel, PARALLEL)
-    check_clip(plan, clip)
+    check_periods("clip", plan, clip)
     by_pattern = runtime == "tensorflow" and not parallel
     division = units or ("pattern" if by_pattern else "block")
     workers, at_once = count_workers(plan, start, division, threads) if parallel else (1, None)
@@ -85,13 +85,15 @@ def check_choice(name: str, value: object, known: tuple) -> None:
         raise ValueError(f"Invalid {name}. Expected one of {known}. Received: {value!r}.")
 
 
-def check_clip(plan: Plan, clip: int | None) -> None:
-    """Raise ValueError if a clip is not whole periods of the plan."""
-    check_positive("clip", clip, "or None")
-    if clip and clip % plan.period:
+def check_periods(name: str, plan: Plan, steps: int | None) -> None:
+    """Raise ValueError if the setting `name` is not None, or the steps of whole periods."""
+    check_positive(name, steps, "or None")
+    if steps and steps % plan.period:
+        below = steps - steps % plan.period
+        nearest = f"{below} or {below + plan.period}" if below else str(plan.period)
         raise ValueError(
-            f"Invalid clip. Expected whole periods, a multiple of {plan.period} steps. Received: "
-            f"{clip}."
+            f"Invalid {name}. Expected whole periods, a multiple of {plan.period} frames. "
+            f"Received: {steps}. Use {nearest}."
         )
 
 

@@ -21,7 +21,7 @@ from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.calibration import Calibration, Clips, held_out
 from mpvn.runtime.compiled import CompiledNetwork, freeze_units
-from mpvn.runtime.create import check_choice, check_positive, count_workers
+from mpvn.runtime.create import Settings, check_choice, check_positive, count_workers
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version
 from mpvn.runtime.on_openvino import OpenVINORuntime
@@ -33,30 +33,25 @@ from mpvn.runtime.unit import DIVISIONS, Unit, divide, lasting_units
 
 
 def compile_int8(
-    plan: Plan,
-    start: str,
-    threads: int | None,
-    batch: int,
-    units: str | None,
-    calibration: Calibration,
-    parallel: bool = False,
+    plan: Plan, start: str, settings: Settings, calibration: Calibration
 ) -> CompiledNetwork:
     """Compile a network in int8; see `VideoNetwork.compile_inference`.
 
     Args:
         plan: the plan.
         start: as in `CompiledNetwork`.
-        threads, batch, units, parallel: as in `compile_inference`.
+        settings: as in `compile_inference`, without a clip.
         calibration: the clips.
 
     Raises:
         ImportError: OpenVINO or NNCF is not installed.
         ValueError: the CPU does not compute in int8, or the clips do not fit.
     """
-    check_choice("units", units, (None, *DIVISIONS))
+    threads, batch = settings.threads, settings.batch
+    check_choice("units", settings.units, (None, *DIVISIONS))
     check_positive("threads", threads, "or None")
     check_positive("batch", batch)
-    precision, division = other_precision(), units or "block"
+    precision, division = other_precision(), settings.units or "block"
     nncf_version()  # before anything that takes time
     first_steps, last = _first_steps(plan, start, division)
     clips = Clips(calibration, plan.graph, last)
@@ -74,7 +69,9 @@ def compile_int8(
 
     key = content_key([clips.digest, repr((start, division)), _fingerprint(plan, frozen)])
     quantizer = Quantizer(key, [*first_steps], calibration.max_error, samples)
-    workers, at_once = count_workers(plan, start, division, threads) if parallel else (1, None)
+    workers, at_once = 1, None
+    if settings.parallel:
+        workers, at_once = count_workers(plan, start, division, threads)
     with quantizer:
         runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, at_once)
         network = CompiledNetwork(plan, start, runtime, division, frozen, workers=workers)

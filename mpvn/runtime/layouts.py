@@ -93,7 +93,7 @@ def _transpose(ov: Any, value: Any, order: tuple[int, ...]) -> Any:
 
 
 def _order(node: Any) -> tuple[int, ...] | None:
-    """Return the order of the axes that an operation makes; None if it is no transposition."""
+    """Return the order of the axes that an operation makes; None for other operations."""
     if node.get_type_name() != "Transpose" or not _is_constant(node.input_value(1)):
         return None
     return tuple(node.input_value(1).get_node().get_data().tolist())

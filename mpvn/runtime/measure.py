@@ -17,14 +17,12 @@ What this does not do well: models on a GPU, whose calls return before they are 
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mpvn.graph.data import Node
-from mpvn.machine import OtherProcesses, environment
+from mpvn.machine import QUIET, OtherProcesses, environment
 from mpvn.plan import Plan
 from mpvn.plan.cost import multiply_adds
 from mpvn.runtime.cache import content_key, read_cached, write_cached
@@ -35,13 +33,11 @@ from mpvn.runtime.profile import Profile, structure
 from mpvn.runtime.runtime import Runtime
 from mpvn.runtime.specs import Specs, place_specs
 from mpvn.runtime.unit import Unit
+from mpvn.runtime.verify import random_values
 
 _WARM_UP = 2
 _ROUNDS = 7
 """Rounds that do not count, and those that do, at least."""
-
-QUIET = 0.05
-"""The share of the cores that others may use while a profile is measured that is kept."""
 
 Call = Callable[[], object]
 """Runs some nodes once."""
@@ -195,39 +191,24 @@ def _compiled(
 ) -> list[Call | None]:
     """Return a function that runs each group once; None for a group that computes nothing."""
     specs = place_specs(plan, runtime.handover)
-    random = np.random.default_rng(0)
     calls: list[Call | None] = []
     for group in groups:
-        calls.append(_compile(plan, runtime, group, specs, random))
+        calls.append(_compile(plan, runtime, group, specs))
         show(len(calls) / len(groups))
     return calls
 
 
-def _compile(
-    plan: Plan,
-    runtime: Runtime,
-    group: Sequence[Node],
-    specs: Specs,
-    random: np.random.Generator,
-) -> Call | None:
-    if all(node.feedback_source for node in group):  # they only pass a value on
-        return None
+def _compile(plan: Plan, runtime: Runtime, group: Sequence[Node], specs: Specs) -> Call | None:
     nodes = tuple(node.index for node in group)
     unit = Unit(plan, group[0].name, 0, nodes, settled=plan.settled_step)
     frozen = freeze(unit, specs)
     if frozen.function is None:
         return None
     run = runtime.compile(frozen, specs)
-    values = [runtime.hold(_example(specs[p], random), specs[p]) for p in frozen.entering]
+    entering = [specs[place] for place in frozen.entering]
+    examples = random_values(entering, plan.graph.batch_size or 1)
+    values = [runtime.hold(x, spec) for x, spec in zip(examples, entering, strict=True)]
     return lambda: run(values)
-
-
-def _example(spec: tf.TensorSpec, random: np.random.Generator) -> Any:
-    """Return a value of one stream: noise, or zeros if it is of integers."""
-    shape = (spec.shape[0] or 1, *spec.shape[1:])
-    if spec.dtype.is_floating:
-        return random.normal(size=shape).astype(spec.dtype.as_numpy_dtype)
-    return np.zeros(shape, spec.dtype.as_numpy_dtype)
 
 
 def _best(

@@ -29,6 +29,9 @@ from mpvn.runtime.verify import TOLERANCES, is_equal, random_values
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """OpenVINO's names of the precisions in which it computes."""
 
+CONVERSION = 2
+"""Version of how graphs become models: part of what names them in the cache."""
+
 _MISSING = (
     "The runtime 'openvino' needs the package openvino. Expected openvino to be installed. "
     "Received: {error}. Install it with pip install 'mpvn[openvino]', or use "
@@ -197,6 +200,7 @@ class ModelCompiler:
     def _key(self, frozen: Frozen, specs: list[tf.TensorSpec], size: int) -> str:
         device = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         settings = (
+            CONVERSION,
             self._ov.__version__,
             tf.__version__,
             [self._core.get_property("CPU", name) for name in device],

@@ -104,7 +104,7 @@ class _Turn:
             while (index := self._next()) is not None:
                 self._task(index)
                 self._finish(index)
-        except BaseException as error:  # of whatever kind: the other threads must not wait for it
+        except BaseException as error:  # of any kind: the other threads must not wait for it
             self.stop(error)
 
     def stop(self, error: BaseException | None = None) -> None:

@@ -70,7 +70,7 @@ class Profile:
         return tuple(round(1e9 * seconds) for seconds in self.seconds)
 
     def slower(self, factor: float) -> "Profile":
-        """Return a profile of times that are so many times as long."""
+        """Return a profile whose times are `factor` times as long."""
         seconds = tuple(factor * each for each in self.seconds)
         return dataclasses.replace(self, seconds=seconds, step_seconds=factor * self.step_seconds)
 
@@ -91,7 +91,7 @@ class Profile:
         """Return the profile that `to_json` wrote.
 
         Raises:
-            ValueError: `text` is no profile.
+            ValueError: `text` is not a profile.
         """
         try:
             fields = json.loads(text)

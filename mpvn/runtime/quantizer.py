@@ -19,7 +19,7 @@ import tqdm
 from mpvn.runtime.cache import content_key, read_cached, write_cached
 from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version, quantize, run, weighted_operations, weights_of
-from mpvn.runtime.openvino_models import import_openvino, openvino_core
+from mpvn.runtime.openvino_models import CONVERSION, import_openvino, openvino_core
 from mpvn.runtime.quantization import QuantizedUnit, unit_from_json
 from mpvn.runtime.samples import Sample, progress
 from mpvn.runtime.unit import Unit
@@ -48,7 +48,7 @@ class Quantizer:
     def __init__(
         self, key: str, units: Collection[Unit], max_error: float, samples: Callable[[], Samples]
     ) -> None:
-        self.name = content_key([key, nncf_version(), repr((_RECIPE, max_error))])
+        self.name = content_key([key, nncf_version(), repr((CONVERSION, _RECIPE, max_error))])
         self._units = units
         self._max_error = max_error
         self._samples: Callable[[], Samples] | None = samples

@@ -14,7 +14,7 @@ import tensorflow as tf
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3}
 """Mean error over the mean value, by the precision in which a model computes."""
 
-_NOT_FINITE = 1e-3  # share of values of which only one is finite
+_NOT_FINITE = 1e-3  # share of values where only one of the two is finite
 
 
 def random_values(specs: Sequence[tf.TensorSpec], rows: int) -> list[np.ndarray]:

@@ -19,15 +19,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.machine import OtherProcesses
+from mpvn.machine import QUIET, OtherProcesses
 from mpvn.streaming.statistics import StreamStatistics
 from mpvn.streaming.stream import TimedStream
 
 TURN = 0.5
 """Seconds of a turn, at least."""
-
-QUIET = 0.05
-"""The share of the usable cores' time that others may have in a turn that is kept."""
 
 PATIENCE = 3
 """How many times longer to measure than asked, at most, if turns are dropped."""

@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from mpvn.machine import usable_cores
 from mpvn.network import VideoNetwork
-from mpvn.plan import Plan
 from mpvn.runtime.choose import candidates, keep_choice, kept_choice
-from mpvn.runtime.create import Settings, check_positive
+from mpvn.runtime.create import Settings, check_periods, check_positive
 
 RUNTIMES = ("auto", "openvino", "tensorflow", "network")
 
@@ -97,7 +96,7 @@ class RuntimeChoice:
             ValueError: no runtime of the choice can run the network so, or the buffer is not of
                 whole periods.
         """
-        check_buffer(network.plan, self.buffer)
+        check_periods("buffer", network.plan, self.buffer)
         ways = self.ways(network, streams) if self.runtime == "auto" else [self]
         refused: list[str] = []
         for way in ways:
@@ -147,33 +146,14 @@ class RuntimeChoice:
         if self.runtime == "network":
             set_before = tf.config.threading.get_intra_op_parallelism_threads()
             return network, f"{_NAMES[self.runtime]}, {_threads(set_before or usable_cores())}"
-        compiled = network.compile_inference(
-            self.runtime,
-            self.precision,
-            self.threads,
-            streams,
-            self.units,
-            self.calibration,
-            self.buffer,
-            self.parallel,
-        )
+        settings = {key: value for key, value in vars(self).items() if key != "buffer"}
+        compiled = network.compile_inference(batch=streams, clip=self.buffer, **settings)
         by = f" by {self.units}" if self.units else ""
         by += " in parallel" if self.parallel else ""
         return (
             compiled,
             f"{_NAMES[self.runtime]}{by}, {self.precision}, {_threads(compiled.threads)}"
             + f", {self.buffer} frames in one call" * bool(self.buffer),
-        )
-
-
-def check_buffer(plan: Plan, buffer: int | None) -> None:
-    """Raise ValueError if frames in a buffer are not whole periods of a plan."""
-    if buffer and buffer % plan.period:
-        below = buffer - buffer % plan.period
-        nearest = f"{below} or {below + plan.period}" if below else str(plan.period)
-        raise ValueError(
-            "Invalid buffer. Expected whole periods of the plan, a multiple of "
-            f"{plan.period} frames. Received: {buffer}. Use {nearest}."
         )
 
 

@@ -123,6 +123,6 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float], scale: float = 1.0) -> "Spread | None":
-        """Return that of some values times `scale`; None if there are no values."""
+        """Return the spread of `values` times `scale`; None if there are no values."""
         scaled = [scale * value for value in values]
         return cls(sum(scaled) / len(scaled), max(scaled)) if scaled else None

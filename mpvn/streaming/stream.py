@@ -147,29 +147,17 @@ class Batch(TimedStream):
     Args:
         network: a causal `VideoNetwork` with one input.
         streams: number of streams.
-        runtime, precision, threads, units, calibration, parallel, buffer: what runs the steps; see
-            `RuntimeChoice`. Compiled runtimes have the weights of the network at this moment.
+        **running: what runs the steps: `runtime`, `precision` and others; see `RuntimeChoice`.
+            Compiled runtimes have the weights of the network at this moment.
 
     Raises:
         ImportError: the runtime is not installed.
         ValueError: the runtime cannot run the network.
     """
 
-    def __init__(
-        self,
-        network: VideoNetwork,
-        streams: int = 1,
-        *,
-        runtime: str = "network",
-        precision: str = "float32",
-        threads: int | None = None,
-        units: str | None = None,
-        calibration: Any = None,
-        parallel: bool | None = None,
-        buffer: int | None = None,
-    ) -> None:
+    def __init__(self, network: VideoNetwork, streams: int = 1, **running: Any) -> None:
         super().__init__()
-        choice = RuntimeChoice(runtime, precision, threads, units, calibration, parallel, buffer)
+        choice = RuntimeChoice(**running)
         self.streams, self.buffer = streams, choice.buffer or 1
         self._network, self.runtime, self.remark = choice.run(network, streams)
         self.quantization = getattr(self._network, "quantization", None)
@@ -224,7 +212,7 @@ class Stream(Batch):
     Args:
         network: a causal `VideoNetwork` with one input.
         prepare: converts a frame, uint8 `[H, W, 3]`, to the network's input.
-        **running: `runtime`, `precision`, `threads`, `buffer` and others; see `Batch`.
+        **running: as in `Batch`.
     """
 
     def __init__(

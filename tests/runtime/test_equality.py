@@ -140,7 +140,7 @@ def test_clips_without_feedback_equal_the_network(runtime: str) -> None:
     outputs, state = compiled.run(clip, compiled.initial_state(2))
     expected, expected_state = network.run(clip, network.initial_state(2))
     assert_close([outputs, state], [expected, expected_state])
-    with pytest.raises(ValueError, match="Expected whole periods, a multiple of 2 steps"):
+    with pytest.raises(ValueError, match="Expected whole periods, a multiple of 2 frames"):
         network.compile_inference(runtime, clip=3)
 
 
