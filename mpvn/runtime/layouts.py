@@ -1,16 +1,15 @@
-"""Layouts of OpenVINO's models: channels stay last outside of convolutions.
+"""Layouts of OpenVINO's models: operations on what a model reads compute with channels last.
 
-TensorFlow's tensors have their channels last. OpenVINO's convolutions take them first, so its
-reader adds transpositions, and moves them as far as it can, up to the inputs of a model. On the
-CPU, a convolution computes with channels last all the same: next to a convolution, a transposition
-is a view. Next to a concatenation, it moves the data, once on the way in and once on the way out.
-So here, operations between transposed values go back to channels last:
+TensorFlow's tensors have their channels last. OpenVINO's convolutions and pools take them first, so
+its reader adds transpositions, and moves them up to the inputs of a model, as far as it can. On the
+CPU, convolutions and what reads them compute with channels last all the same: a transposition is a
+view there. Where several inputs meet, it moves the data, on the way in and on the way out. So here,
+operations that read transposed inputs in the main go back to channels last:
 
     input -> T -> Concat -> Multiply -> Add -> ReLU -> Convolution         as it was read
     input -> Concat -> Multiply -> Add -> ReLU -> T -> Convolution         as it is compiled
 
-An element-wise operation that reads a convolution stays where it is: the kernel of the convolution
-computes it.
+An operation that reads as many convolutions as inputs stays where it is: its inputs become views.
 """
 
 from typing import Any
@@ -25,45 +24,42 @@ _ELEMENTWISE = {
     *("Subtract", "Swish", "Tanh"),
 }
 """Operations on each element that take numbers or maps."""
-
-_COMPUTE = _ELEMENTWISE | {
-    "Convolution",
-    "ConvolutionBackpropData",
-    "GroupConvolution",
-    "GroupConvolutionBackpropData",
-}
-"""Operations whose kernels may also compute what reads them."""
+_POOLS = ("MaxPool", "AvgPool")
+"""Operations that keep the layout that they find."""
 
 
 def keep_channels_last(ov: Any, model: Any) -> None:
-    """Move transpositions from the inputs of a model down to its convolutions, in place.
+    """Move transpositions from the inputs of a model to where they are views, in place.
 
     Args:
         ov: the package `openvino`.
         model: the model.
     """
     for node in model.get_ordered_ops():
-        if _moves(node):
+        if _reads_inputs(node):
             _move(ov, node)
-    for node in model.get_ordered_ops():
-        if _order(node) == _LAST:
-            source = node.input_value(0).get_node()
-            if _order(source) == _FIRST:
-                _replace(node.output(0), source.input_value(0))
+    _skip_pairs(model)
     model.validate_nodes_and_infer_types()
 
 
-def _moves(node: Any) -> bool:
-    """Return whether an operation reads transposed maps, and no convolution computes it."""
+def _skip_pairs(model: Any) -> None:
+    """Let what reads a transposition of a transposition read what both leave as it is."""
+    for node in model.get_ordered_ops():
+        source = node.input_value(0).get_node() if _order(node) else node
+        if {_order(node), _order(source)} == {_FIRST, _LAST}:
+            for target in node.output(0).get_target_inputs():
+                target.replace_source_output(source.input_value(0))
+
+
+def _reads_inputs(node: Any) -> bool:
+    """Return whether most maps that an operation reads are transposed, such as inputs."""
     values = [value for value in node.input_values() if not _is_constant(value)]
-    if not values or node.get_output_size() != 1 or any(_rank(value) != 4 for value in values):
+    if node.get_output_size() != 1 or any(_rank(value) != 4 for value in values):
         return False
-    if not any(_order(value.get_node()) == _FIRST for value in values):
+    if node.get_type_name() not in _ELEMENTWISE | {"Concat"}:
         return False
-    if node.get_type_name() == "Concat":
-        return node.get_axis() in (1, -3)
-    computing = any(value.get_node().get_type_name() in _COMPUTE for value in values)
-    return node.get_type_name() in _ELEMENTWISE and not computing
+    orders = [_order(_pooled(value.get_node())) for value in values]
+    return 2 * orders.count(_FIRST) > len(values)
 
 
 def _move(ov: Any, node: Any) -> None:
@@ -71,7 +67,7 @@ def _move(ov: Any, node: Any) -> None:
     for port in node.inputs():
         port.replace_source_output(_channels_last(ov, port.get_source_output()))
     if node.get_type_name() == "Concat":
-        node.set_axis(3)
+        node.set_axis(_LAST.index(node.get_axis() % 4))
     targets = node.output(0).get_target_inputs()
     node.validate_and_infer_types()
     back = _transpose(ov, node.output(0), _FIRST)
@@ -99,9 +95,11 @@ def _order(node: Any) -> tuple[int, ...] | None:
     return tuple(node.input_value(1).get_node().get_data().tolist())
 
 
-def _replace(old: Any, new: Any) -> None:
-    for target in old.get_target_inputs():
-        target.replace_source_output(new)
+def _pooled(node: Any) -> Any:
+    """Return the operation whose maps a pool reads, or pools of pools; others as they are."""
+    while node.get_type_name() in _POOLS:
+        node = node.input_value(0).get_node()
+    return node
 
 
 def _is_constant(value: Any) -> bool:

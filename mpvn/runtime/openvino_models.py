@@ -29,7 +29,7 @@ from mpvn.runtime.verify import TOLERANCES, is_equal, random_values
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """OpenVINO's names of the precisions in which it computes."""
 
-CONVERSION = 2
+CONVERSION = 3
 """Version of how graphs become models: part of what names them in the cache."""
 
 _MISSING = (
