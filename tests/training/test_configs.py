@@ -96,8 +96,8 @@ def test_every_config_trains_for_two_updates_and_evaluates(
     before = [np.array(weight) for weight in experiment.network.trainable_variables]
     # Tracing takes longer than two steps, except those of trainers, which are many.
     experiment.model.run_eagerly = not config.training.trainer
+    experiment.evaluator.run_eagerly = True
     experiment.model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0)
-    experiment.model.run_eagerly = True
     weights = experiment.network.trainable_variables
     changed = [not np.array_equal(*pair) for pair in zip(before, weights, strict=True)]
     assert np.mean(changed) > 0.5
