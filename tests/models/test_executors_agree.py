@@ -12,6 +12,8 @@ import keras_layers
 import mpvn
 from mpvn.models import PUBLISHED, load_frame_model
 
+pytestmark = pytest.mark.usefixtures("few_blocks")
+
 
 def assert_executors_agree(network: mpvn.VideoNetwork, clip: np.ndarray) -> None:
     """Stream = unroll = layerwise, if the network can run layer by layer."""

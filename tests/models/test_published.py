@@ -48,6 +48,7 @@ def test_every_option_has_a_name_an_annotation_and_a_default(name: str) -> None:
         assert option.default is not option.empty
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_the_same_arguments_give_the_same_layer_names() -> None:
     """So that a plan that was written to a file fits the network of another process."""
     first, second = (read_graph(par_densenet((32, 32, 3), width=0.1)).names for _ in range(2))
@@ -69,6 +70,7 @@ def test_streams_in_mixed_precision(configuration: str, rng: np.random.Generator
     "configuration",
     ["densenet, temporal, feedback", "simple_cnn, frames in pairs", "full_res"],
 )
+@pytest.mark.usefixtures("few_blocks")
 def test_a_network_streams_the_same_after_loading(
     configuration: str, tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:

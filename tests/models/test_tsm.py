@@ -87,6 +87,7 @@ def test_the_online_network_equals_the_official_one_frame_by_frame(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("few_blocks")
 def test_streaming_equals_the_clip(name: str, rng: np.random.Generator) -> None:
     model = small(name, temporal_padding="causal")
     network = mpvn.VideoNetwork(model, PUBLISHED[name].plan(model, 3), executor="layerwise")
@@ -97,6 +98,7 @@ def test_streaming_equals_the_clip(name: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("name", ["tsm_resnet50", "tsm_mobilenet_v2"])
+@pytest.mark.usefixtures("few_blocks")
 def test_the_baseline_with_inserted_shifts_equals_the_network(
     name: str, rng: np.random.Generator
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_baseline_reads_one_frame_at_a_time(name: str) -> None:
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_trn_relates_the_features_of_tsn(rng: np.random.Generator) -> None:
     """The mean over the last map, a dense layer of 256 channels, and the relation of 3 frames."""
     model = small("trn_resnet50", frames=3)
@@ -156,6 +159,7 @@ def test_a_non_local_block_starts_as_the_identity(rng: np.random.Generator) -> N
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_an_online_network_trains_and_streams_the_same_after_loading(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
