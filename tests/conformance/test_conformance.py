@@ -208,7 +208,7 @@ def test_fit_lowers_the_loss(case: Case, rng: np.random.Generator) -> None:
     built, inputs = as_model(case, rng), case.inputs(rng, batch=4, steps=8)
     targets = keras.tree.map_structure(np.zeros_like, built(inputs))
     losses = keras.tree.map_structure(lambda _: "mse", targets)
-    built.compile(keras.optimizers.Adam(0.01), loss=losses, jit_compile=False)
+    built.compile(keras.optimizers.SGD(0.1), loss=losses, jit_compile=False)
     history = built.fit(inputs, targets, batch_size=2, epochs=4, verbose=0).history["loss"]
     assert history[-1] < history[0]
 
@@ -239,7 +239,7 @@ def test_a_network_saves_and_loads_as_a_model(
 @pytest.mark.parametrize("label", ["pipelined", "temporal unrolled", "two ends"])
 def test_a_network_fits_under_xla(label: str, rng: np.random.Generator) -> None:
     case = networks[f"VideoNetwork, {label}"]
-    network, inputs = case.make(), case.inputs(rng, batch=4, steps=4)
+    network, inputs = case.make(), case.inputs(rng, batch=4, steps=3)
     randomize(network, rng)
     targets = keras.tree.map_structure(np.zeros_like, network(inputs))
     losses = keras.tree.map_structure(lambda _: "mse", targets)
