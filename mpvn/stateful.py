@@ -215,9 +215,9 @@ class StatefulModel(keras.Model):
             calibration: for int8: clips `[T, ...]` or `[B, T, ...]` of your videos, as the network
                 takes them; or a `mpvn.runtime.Calibration` of them, with bounds. They are streamed
                 in float32, so that ranges are those of a stream, with late and held values.
-            clip: number of steps that `run` of the compiled network computes in one call, whole
-                periods of the plan: for files, because all outputs wait for the last frame. None:
-                step by step.
+            clip: number of steps that `run` of the compiled network computes at once: for files,
+                because all outputs wait for the last frame. Units of these steps run as with
+                `parallel`, which it turns on, so that cores share frames, too. None: step by step.
             parallel: whether units of a step run at once on the cores, each as soon as others have
                 made what it reads: subnetworks, which read each other's values of the step before.
                 It needs cores that one unit alone does not use well. None: no, but `"auto"` tries.

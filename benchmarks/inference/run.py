@@ -59,7 +59,7 @@ DIVISIONS = ("block", "pattern")
 """What is compiled as one unit."""
 
 BUFFERED = "buffered"
-"""In place of a division: frames of whole periods in one call, about `BUFFER`."""
+"""In place of a division: `BUFFER` frames in one call."""
 
 BUFFER = 16
 
@@ -108,18 +108,18 @@ def ours(network: Any, clip: Any, small: bool) -> Iterator[Candidate]:
         if THREADS["intra"] == 1 and not (last or name == SEQUENTIAL):
             continue
         for runtime, precision, units in ways(name, last, small):
-            settings = {"runtime": runtime.lower(), "precision": precision, **unit(plan, units)}
+            settings = {"runtime": runtime.lower(), "precision": precision, **unit(units)}
             if precision == "int8":
                 settings["calibration"] = [clip]
             create = functools.partial(create_ours, network, plan, settings)
             yield Candidate(name, f"{runtime}, {units}", precision, mean_cost(plan), create)
 
 
-def unit(plan: Any, units: str) -> dict[str, Any]:
+def unit(units: str) -> dict[str, Any]:
     """Return the settings of a division, or of a buffer."""
     if units != BUFFERED:
         return {"units": units}
-    return {"buffer": plan.period * max(1, round(BUFFER / plan.period))}
+    return {"buffer": BUFFER}
 
 
 def ways(plan: str, last: bool, small: bool) -> Iterator[tuple[str, str, str]]:
@@ -210,7 +210,7 @@ def take_turns(streams: list, frames: list, small: bool) -> bool:
     if small:
         for stream in streams:
             for _ in range(2 * stream.period):
-                stream.steps([frames[0]] * stream.frames_of_call)
+                stream.steps([frames[0]] * stream.buffer)
         return True
     measured = measure({str(index): each for index, each in enumerate(streams)}, frames, SECONDS)
     return all(each.was_quiet for each in measured.values())

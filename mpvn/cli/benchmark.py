@@ -131,7 +131,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _buffered(choices: "Iterable[RuntimeChoice]", buffer: int | None) -> "list[RuntimeChoice]":
-    """Return each compiled runtime of some choices with a buffer, in which units do not matter."""
+    """Return each compiled runtime of some choices with a buffer, by the units for it."""
     if buffer is None:
         return []
     compiled = {each.runtime: each for each in choices if each.runtime != "network"}

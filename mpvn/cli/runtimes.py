@@ -60,8 +60,8 @@ def add_buffer_option(parser: argparse.ArgumentParser, what: str) -> None:
         "--buffer",
         type=int,
         metavar="N",
-        help=f"{what}: N frames in one call, whole periods of the clocks; answers come up to N - 1 "
-        "frames later (default: frame by frame)",
+        help=f"{what}: N frames in one call; answers come up to N - 1 frames later (default: "
+        "frame by frame)",
     )
 
 

@@ -23,26 +23,25 @@ def read(views: Iterator[View], before_read: Callable[[], object]) -> Iterator[V
         before_read()
 
 
-def calls(views: Iterator[View], frames_of_call: Callable[[], int]) -> Iterator[list[Read]]:
+def calls(views: Iterator[View], size: int) -> Iterator[list[Read]]:
     """Yield frames in the lists that calls take; the last one is shorter.
 
     An error of the source, and Ctrl-C while frames are read, come after the frames before them.
 
     Args:
         views: the frames.
-        frames_of_call: returns how many frames the next call takes.
+        size: number of frames that a call takes.
     """
     ended: BaseException | None = None
     full = True
     while full:
         collected: list[Read] = []
-        wanted = frames_of_call()
         try:
-            for view in itertools.islice(views, wanted):
+            for view in itertools.islice(views, size):
                 collected.append(Read(view, time.perf_counter()))
         except (Exception, KeyboardInterrupt) as error:
             ended = error
-        full = len(collected) == wanted and ended is None
+        full = len(collected) == size and ended is None
         if collected:
             yield collected
     if ended is not None:

@@ -119,9 +119,9 @@ def predict(
             from a file runs by `"auto"`, and one in memory by itself.
         calibration: for int8: videos like those that the network will see; see
             `calibration_clips`.
-        buffer: number of frames to compute in one call, whole periods of the plan; see
-            `RuntimeChoice`. The predictions are the same but for rounding, and come up to
-            `buffer - 1` frames later. Not for sources whose frames arrive in real time.
+        buffer: number of frames to compute in one call; see `RuntimeChoice`. The predictions are
+            the same but for rounding, and come up to `buffer - 1` frames later. Not for sources
+            whose frames arrive in real time.
         **options: further arguments of `VideoReader`, such as `strict` and `live`.
 
     Raises:
@@ -264,7 +264,7 @@ class Predictor:
         """Run a stream on several frames in one call."""
         stream, number = self.model.stream, 0
         stream.restart()
-        for frames in calls(views, lambda: stream.frames_of_call):
+        for frames in calls(views, stream.buffer):
             outputs = stream.steps([frame.view.frame for frame in frames])
             end = time.perf_counter()
             for frame, values in zip(frames, outputs, strict=True):

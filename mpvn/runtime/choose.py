@@ -25,7 +25,7 @@ from mpvn.runtime.create import (
     RUNTIMES,
     Settings,
     check_choice,
-    check_periods,
+    check_positive,
     create_network,
 )
 from mpvn.runtime.int8 import compile_int8
@@ -65,9 +65,8 @@ def compile_network(
     check_choice("runtime", settings.runtime, ("auto", *RUNTIMES))
     check_choice("precision", settings.precision, (*PRECISIONS, "int8"))
     check_choice("parallel", settings.parallel, PARALLEL)
-    check_periods("clip", plan, settings.clip)
+    check_positive("clip", settings.clip, "or None")
     if settings.precision == "int8":
-        check_choice("clip for precision='int8'", settings.clip, (None,))
         check_choice("runtime for precision='int8'", settings.runtime, ("auto", "openvino"))
         return compile_int8(plan, start, settings, Calibration.of(calibration))
     if calibration is not None:
@@ -77,10 +76,10 @@ def compile_network(
         )
     if settings.runtime != "auto":
         return create_network(plan, start, settings)
-    clip, settings = settings.clip, settings._replace(clip=None)  # measured step by step
+    given, settings = settings, settings._replace(clip=None)  # steps are measured
     kept = kept_choice(plan, start, settings)
     if kept:
-        return create_network(plan, start, kept._replace(clip=clip))
+        return create_network(plan, start, _chosen(kept, given))
     others = OtherProcesses()
     compiled = _compiled(plan, start, settings)
     single = len(compiled) == 1
@@ -90,7 +89,14 @@ def compile_network(
         print(_description(plan, speeds))
     if others.share() <= QUIET:
         keep_choice(plan, start, settings, fastest)
-    return create_network(plan, start, fastest._replace(clip=clip)) if clip else compiled[fastest]
+    if given.clip:
+        return create_network(plan, start, _chosen(fastest, given))
+    return compiled[fastest]
+
+
+def _chosen(fastest: Settings, given: Settings) -> Settings:
+    """Return what is fastest; for clips, its runtime, because units matter in another way there."""
+    return given._replace(runtime=fastest.runtime) if given.clip else fastest
 
 
 def kept_choice(plan: Plan, start: str, settings: Settings) -> Settings | None:

@@ -9,7 +9,7 @@ This is the only scheduler; runtimes differ in how they run a unit.
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,12 +21,14 @@ from mpvn.plan import Plan
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.mixture import Mixture, rows_of_units
 from mpvn.runtime.parallel import Workers
-from mpvn.runtime.program import Compiled, Observer, Program, output_places
+from mpvn.runtime.program import Compiled, Observer, Program
 from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
 from mpvn.runtime.specs import place_specs
-from mpvn.runtime.unit import Unit, clip_unit, divide, settled_step
+from mpvn.runtime.unit import Unit, divide, settled_step
 from mpvn.state import STEP, check_names, check_shape, check_streams, common_step, earliest_alike
+
+_MOST_CLIPS = 32  # programs of clips to keep, besides those of steps
 
 StepObserver = Callable[[np.ndarray], contextlib.AbstractContextManager]
 """Observes a step: takes the numbers of the streams' steps, and returns a context around it."""
@@ -45,17 +47,18 @@ class CompiledNetwork:
         runtime: runs the units.
         division: what a unit is, one of `mpvn.runtime.unit.DIVISIONS`.
         frozen: the units from `freeze_units`, if they are there.
-        clip: number of steps that `run` computes at once, whole periods; None for 1.
+        clip: number of steps that `run` computes at once.
         workers: number of units to run at once, where they do not need each other.
 
     Attributes:
         plan: the plan.
         quantization: what int8 has changed; None for other precisions.
         observer: if it is not None, it is called in place of each unit, with the unit, its
-            function, and the values that it reads; it returns the function's results. With
-            several workers, several threads call it at once.
-        step_observer: if it is not None, it is called at the beginning of each step, with the
-            numbers of the streams' steps, int64 `[B]`; it returns a context manager for the step.
+            function, the values that it reads, and how many steps of the clip are before its own;
+            it returns the function's results. With several workers, several threads call it at
+            once.
+        step_observer: if it is not None, it is called at the beginning of each step or clip, with
+            the numbers of the streams' steps, int64 `[B]`; it returns a context manager for it.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class CompiledNetwork:
         runtime: Runtime,
         division: str,
         frozen: Mapping[Unit, Frozen] | None = None,
-        clip: int | None = None,
+        clip: int = 1,
         workers: int = 1,
     ) -> None:
         self.plan = plan
@@ -85,9 +88,9 @@ class CompiledNetwork:
         for unit, each in (frozen or freeze_units(plan, start, division, runtime.handover)).items():
             run = None if each.function is None else runtime.compile(each, self._specs)
             self._compiled[unit] = Compiled(each, run)
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[tuple[int, int], Program] = {}
         self._workers = Workers(workers) if workers > 1 else None
-        self._clip = None if clip is None else self._compile_clip(start, clip)
+        self._clip = clip
         self._mixture = Mixture(plan, runtime, self._specs, self._compiled, self._units_at)
 
     @property
@@ -122,14 +125,15 @@ class CompiledNetwork:
             ValueError: the frame or the state does not fit the network.
         """
         frames = self._convert(frame, "frame")
-        outputs, after = self._advance(frames, state)
+        self._check(state, frames[0].shape[0])
+        (outputs,), after = self._advance([frames], state)
         return self.graph.pack_outputs(outputs), after
 
     def run(self, clip: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Run a piece of a longer clip of each stream: the same values as by steps.
 
-        If the network was compiled for clips, whole periods of streams that tick together are
-        computed in one call.
+        Streams that tick together compute as many steps at once as the network was compiled for,
+        each unit as soon as what it reads is there. Others go step by step.
 
         Args:
             clip: `[B, T, ...]`, in the structure of the frame model's inputs.
@@ -141,34 +145,16 @@ class CompiledNetwork:
         Raises:
             ValueError: the clip or the state does not fit the network.
         """
-        frames, pieces, time = self._convert(clip, "clip"), [], 0
-        self._check(state, frames[0].shape[0])
-        while time < frames[0].shape[1]:
-            if self._clip and self._clip.fits(state[STEP], frames[0].shape[1] - time):
-                piece = [x[:, time : time + self._clip.steps] for x in frames]
-                outputs, state = self._advance(piece, state, self._clip)
-                time += self._clip.steps
-            else:
-                outputs, state = self._advance([x[:, time] for x in frames], state)
-                outputs, time = [y[:, None] for y in outputs], time + 1
-            pieces.append(outputs)
-        joined = [self._runtime.join([*parts]) for parts in zip(*pieces, strict=True)]
-        return self.graph.pack_outputs(joined), state
-
-    def frames_of_call(self, state: dict[str, Any]) -> int:
-        """Return how many frames `run` takes best: up to the end of the next clip in one call.
-
-        Args:
-            state: that of streams that tick together, from `initial_state`, `step` or `run`.
-
-        Returns:
-            The number of frames in a clip, and before it those that are computed step by step
-            because whole periods begin later; 1 for networks that were not compiled for clips.
-        """
-        if self._clip is None:
-            return 1
-        done = int(np.asarray(state[STEP]).flat[0]) - self._settled
-        return self._clip.steps + (-done if done < 0 else -done % self._period)
+        frames, outputs = self._convert(clip, "clip"), list[list[Any]]()
+        counter = self._check(state, frames[0].shape[0])
+        together = common_step(counter, self._settled, self._period) is not None
+        size, steps = self._clip if together else 1, frames[0].shape[1]
+        for start in range(0, steps, size):
+            times = range(start, min(start + size, steps))
+            piece, state = self._advance([[x[:, time] for x in frames] for time in times], state)
+            outputs += piece
+        stacked = [self._runtime.stack([*each]) for each in zip(*outputs, strict=True)]
+        return self.graph.pack_outputs(stacked), state
 
     def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
         """Return `state` with some streams restarted, each at its own step 0.
@@ -203,30 +189,26 @@ class CompiledNetwork:
         return convert_inputs(self.graph, structure, kind, name, convert)
 
     def _advance(
-        self, frames: list[Any], state: dict[str, Any], clip: "_Clip | None" = None
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """Run a step, or a clip at once; return its outputs, and the state after it."""
-        counter = self._check(state, frames[0].shape[0])
+        self, frames: list[list[Any]], state: dict[str, Any]
+    ) -> tuple[list[list[Any]], dict[str, Any]]:
+        """Run steps at once; return the outputs of each, and the state after them.
+
+        Args:
+            frames: those of each step; of a single one, unless the streams tick together.
+            state: the state before them, which fits.
+        """
+        counter = np.asarray(state[STEP])
         hold, show = self._runtime.hold, self._runtime.show
         with self._lock, self._observe(counter):
-            values = [hold(x, spec) for x, spec in zip(frames, self._inputs, strict=True)]
+            values = [
+                hold(x, s) for each in frames for x, s in zip(each, self._inputs, strict=True)
+            ]
             values += [hold(state[name], spec) for name, spec in self._slots.items()]
-            if clip is None:
-                outputs, slots = self._run(values, counter)
-            else:
-                outputs, slots = clip.program(values, self.observer)
+            outputs, slots = self._run(values, counter, len(frames))
             after = dict(zip(self._slots, map(show, slots), strict=True))
-            count = len(outputs if self._runtime.masks else self.graph.model_outputs)
-            shown = [*map(show, outputs[:count])]
-        return shown, {STEP: counter + (clip.steps if clip else 1), **after}
-
-    def _compile_clip(self, start: str, steps: int) -> "_Clip":
-        specs = place_specs(self.plan, self._runtime.handover, steps)
-        frozen = freeze(clip_unit(self.plan, start, steps), specs)
-        run = None if frozen.function is None else self._runtime.compile(frozen, specs)
-        outputs = [*map(now, self.plan.graph.outputs)]
-        program = Program(self.plan, [Compiled(frozen, run)], outputs)
-        return _Clip(steps, program, self._settled, self._period)
+            count = len(outputs[0] if self._runtime.masks else self.graph.model_outputs)
+            shown = [[*map(show, each[:count])] for each in outputs]
+        return shown, {STEP: counter + len(frames), **after}
 
     def _observe(self, counter: np.ndarray) -> contextlib.AbstractContextManager:
         observer = self.step_observer
@@ -246,35 +228,27 @@ class CompiledNetwork:
                 check_shape(name, np.shape(state[name]), self._slots[name].shape, batch)
         return counter
 
-    def _run(self, values: list[Value], counter: np.ndarray) -> tuple[list[Value], list[Value]]:
+    def _run(
+        self, values: list[Value], counter: np.ndarray, steps: int
+    ) -> tuple[list[list[Value]], list[Value]]:
         number = common_step(counter, self._settled, self._period)
         if number is None:
             numbers = earliest_alike(counter, self._settled, self._period).tolist()
-            return self._mixture(values, numbers, self.observer)
-        if number not in self._programs:
-            units = [self._compiled[unit] for unit in self._units_at(number)]
-            self._programs[number] = Program(self.plan, units, output_places(self.plan))
-        return self._programs[number](values, self.observer, self._workers)
+            outputs, slots = self._mixture(values, numbers, self.observer)
+            return [outputs], slots
+        return self._program(number, steps)(values, self.observer, self._workers)
 
-
-class _Clip(NamedTuple):
-    """Whole periods in one call.
-
-    Attributes:
-        steps: number of steps.
-        program: runs them.
-        settled, period: they begin at step `settled`, or whole periods later.
-    """
-
-    steps: int
-    program: Program
-    settled: int
-    period: int
-
-    def fits(self, counter: np.ndarray, frames: int) -> bool:
-        """Return whether streams at these steps can run it on their next `frames` frames."""
-        number = common_step(np.asarray(counter), self.settled, self.period)
-        return frames >= self.steps and number == self.settled
+    def _program(self, number: int, steps: int) -> Program:
+        """Return the program of steps from `number` on, which is made once and kept."""
+        key = number, steps
+        if key not in self._programs:
+            if len(self._programs) > self._settled + self._period + _MOST_CLIPS:
+                del self._programs[next(iter(self._programs))]  # the oldest
+            numbers = earliest_alike(number + np.arange(steps), self._settled, self._period)
+            units = map(self._units_at, numbers.tolist())
+            compiled = [[self._compiled[unit] for unit in each] for each in units]
+            self._programs[key] = Program(self.plan, compiled)
+        return self._programs[key]
 
 
 def freeze_units(plan: Plan, start: str, division: str, handover: str | None) -> dict[Unit, Frozen]:

@@ -39,26 +39,32 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
     runtime, precision, threads, batch, units, clip, parallel = settings
     check_choice("units", units, (None, *DIVISIONS))
     check_choice("parallel", parallel, PARALLEL)
-    check_periods("clip", plan, clip)
-    by_pattern = runtime == "tensorflow" and not parallel
+    check_positive("clip", clip, "or None")
+    by_pattern = runtime == "tensorflow" and not (parallel or clip)
     division = units or ("pattern" if by_pattern else "block")
-    workers, at_once = count_workers(plan, start, division, threads) if parallel else (1, None)
-    if at_once and clip:
-        at_once = 1  # a clip is one unit, which needs all threads
-    library = create_runtime(plan, runtime, precision, threads, batch, at_once)
-    return CompiledNetwork(plan, start, library, division, clip=clip, workers=workers)
+    workers, at_once = count_workers(plan, start, division, settings)
+    library = create_runtime(plan, runtime, precision, threads, batch, at_once, clip or 1)
+    return CompiledNetwork(plan, start, library, division, clip=clip or 1, workers=workers)
 
 
-def count_workers(plan: Plan, start: str, division: str, threads: int | None) -> tuple[int, int]:
-    """Return how many units may run at once, and how many do in the step with the fewest.
+def count_workers(
+    plan: Plan, start: str, division: str, settings: Settings
+) -> tuple[int, int | None]:
+    """Return how many units may run at once, and how many always do.
 
     Args:
         plan, start, division: as in `CompiledNetwork`.
-        threads: number of threads; None for all cores.
+        settings: how to compile the network.
+
+    Returns:
+        The number of workers; and how many of them have work in a clip, or else in the step with
+        the least. 1 and None if units run one after the other.
     """
-    check_positive("threads", threads, "or None")
-    workers = threads or usable_cores()
-    return workers, min(workers, *widths(plan, start, division))
+    check_positive("threads", settings.threads, "or None")
+    if not (settings.parallel or settings.clip):
+        return 1, None
+    workers = settings.threads or usable_cores()
+    return workers, min(workers, *widths(plan, start, division, settings.clip))
 
 
 def create_runtime(
@@ -68,6 +74,7 @@ def create_runtime(
     threads: int | None = None,
     batch: int = 1,
     at_once: int | None = None,
+    clip: int = 1,
 ) -> Runtime:
     """Return what compiles the units of a plan; see `VideoNetwork.compile_inference`."""
     check_choice("runtime", runtime, RUNTIMES)
@@ -76,25 +83,13 @@ def create_runtime(
     check_positive("batch", batch)
     if runtime == "tensorflow":
         return TensorFlowRuntime(precision, threads)
-    return OpenVINORuntime(plan, precision, threads, batch, at_once=at_once)
+    return OpenVINORuntime(plan, precision, threads, batch, at_once=at_once, clip=clip)
 
 
 def check_choice(name: str, value: object, known: tuple) -> None:
     """Raise ValueError if the setting `name` is not one of the `known` values."""
     if value not in known:
         raise ValueError(f"Invalid {name}. Expected one of {known}. Received: {value!r}.")
-
-
-def check_periods(name: str, plan: Plan, steps: int | None) -> None:
-    """Raise ValueError if the setting `name` is not None, or the steps of whole periods."""
-    check_positive(name, steps, "or None")
-    if steps and steps % plan.period:
-        below = steps - steps % plan.period
-        nearest = f"{below} or {below + plan.period}" if below else str(plan.period)
-        raise ValueError(
-            f"Invalid {name}. Expected whole periods, a multiple of {plan.period} frames. "
-            f"Received: {steps}. Use {nearest}."
-        )
 
 
 def check_positive(name: str, value: object, also: str = "") -> None:

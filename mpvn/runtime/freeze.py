@@ -55,7 +55,7 @@ def freeze(unit: Unit, handover: Specs) -> Frozen:
     Raises:
         ValueError: a layer changes a variable in inference.
     """
-    native = place_specs(unit.plan, clip=unit.clip)
+    native = place_specs(unit.plan)
     same: dict[Place, Place] = {}
     leaving: dict[Place, tf.Tensor] = {}
 

@@ -40,17 +40,18 @@ def compile_int8(
     Args:
         plan: the plan.
         start: as in `CompiledNetwork`.
-        settings: as in `compile_inference`, without a clip.
+        settings: as in `compile_inference`.
         calibration: the clips.
 
     Raises:
         ImportError: OpenVINO or NNCF is not installed.
         ValueError: the CPU does not compute in int8, or the clips do not fit.
     """
-    threads, batch = settings.threads, settings.batch
+    threads, batch, clip = settings.threads, settings.batch, settings.clip or 1
     check_choice("units", settings.units, (None, *DIVISIONS))
     check_positive("threads", threads, "or None")
     check_positive("batch", batch)
+    check_positive("clip", settings.clip, "or None")
     precision, division = other_precision(), settings.units or "block"
     nncf_version()  # before anything that takes time
     first_steps, last = _first_steps(plan, start, division)
@@ -69,12 +70,10 @@ def compile_int8(
 
     key = content_key([clips.digest, repr((start, division)), _fingerprint(plan, frozen)])
     quantizer = Quantizer(key, [*first_steps], calibration.max_error, samples)
-    workers, at_once = 1, None
-    if settings.parallel:
-        workers, at_once = count_workers(plan, start, division, threads)
+    workers, at_once = count_workers(plan, start, division, settings)
     with quantizer:
-        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, at_once)
-        network = CompiledNetwork(plan, start, runtime, division, frozen, workers=workers)
+        runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, at_once, clip)
+        network = CompiledNetwork(plan, start, runtime, division, frozen, clip, workers)
         reports = quantizer.reports(frozen, runtime.model)
     key = content_key(["report", quantizer.name, precision])
     found = read_cached(key)

@@ -73,7 +73,7 @@ class Mixture:
         results: dict[Place, Value] = {}
         if run is not None:
             arguments = [read(place) for place in frozen.entering]
-            values = observer(frozen.unit, run, arguments) if observer else run(arguments)
+            values = observer(frozen.unit, run, arguments, 0) if observer else run(arguments)
             results = dict(zip(frozen.leaving, values, strict=True))
         moved = {place: results.get(source) for place, source in frozen.same.items()}
         results |= {p: read(frozen.same[p]) if x is None else x for p, x in moved.items()}

@@ -6,6 +6,7 @@ a piece are contiguous.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ class OpenVINORuntime(Runtime):
         transform: changes the models of units before they are compiled; None for no change.
         at_once: number of units that run at once, at least: each has its share of the threads.
             None: units run one after the other.
+        clip: number of steps that are computed at once.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -58,6 +60,7 @@ class OpenVINORuntime(Runtime):
         batch: int,
         transform: Transform | None = None,
         at_once: int | None = None,
+        clip: int = 1,
     ) -> None:
         self._ov = import_openvino()
         if precision == "bfloat16" and not computes_in_bfloat16():
@@ -78,7 +81,8 @@ class OpenVINORuntime(Runtime):
         fixed = plan.graph.batch_size
         self._sizes = [fixed] if fixed else batch_sizes(batch)
         deepest = max((history.depth for history in plan.histories.all), default=0)
-        self._limit = deepest + 4  # the ticks of a history, the outputs, and a state before them
+        # The ticks of a history, the outputs of each step, and a state before them
+        self._limit = deepest + 3 + clip
         self._shared_limit = self._limit + len(plan.histories.specs)  # all slots may be alike
         self._owned: dict[int, Buffer] = {}
         self._pools: dict[tuple, Pool] = {}
@@ -87,8 +91,7 @@ class OpenVINORuntime(Runtime):
         models = self._compiler.compile(frozen, specs, self._sizes)
         for model in models.values():  # known once there is a model; the default is OpenVINO's
             self.threads = model.get_property("INFERENCE_NUM_THREADS")
-        requests = {size: model.create_infer_request() for size, model in models.items()}
-        return _CompiledUnit(self, requests, [specs[place] for place in frozen.leaving])
+        return _CompiledUnit(self, models, [specs[place] for place in frozen.leaving])
 
     def model(self, frozen: Frozen) -> Any:
         """Return OpenVINO's model of a unit, before it is transformed, for any batch size."""
@@ -110,8 +113,8 @@ class OpenVINORuntime(Runtime):
     def show(self, value: Buffer) -> np.ndarray:
         return value.view
 
-    def join(self, pieces: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(pieces, axis=1)
+    def stack(self, steps: list[np.ndarray]) -> np.ndarray:
+        return np.stack(steps, axis=1)
 
     def gather(self, value: Buffer, rows: list[int]) -> Buffer:
         array = value.array
@@ -157,30 +160,32 @@ class OpenVINORuntime(Runtime):
 
 
 class _CompiledUnit:
-    """Runs a unit.
+    """Runs a unit, for any number of threads at once.
 
     Args:
         runtime: the runtime, which has the buffers.
-        requests: an inference request for each batch size.
+        models: a compiled model for each batch size.
         makes: the specs of the values that the unit makes.
     """
 
     def __init__(
-        self, runtime: OpenVINORuntime, requests: dict[int, Any], makes: list[tf.TensorSpec]
+        self, runtime: OpenVINORuntime, models: dict[int, Any], makes: list[tf.TensorSpec]
     ) -> None:
         self._runtime = runtime
-        self._requests = requests
+        self._models = {size: _Model(model) for size, model in models.items()}
         self._makes = makes
         self._pools: dict[int, list[Pool]] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, values: Sequence[Buffer]) -> list[Buffer]:
-        rows = len(values[0].array) if values else min(self._requests)
-        if rows not in self._pools:
-            self._pools[rows] = [self._runtime.pool(rows, spec) for spec in self._makes]
-        results = [pool.take() for pool in self._pools[rows]]
-        request = self._requests.get(rows)
-        if request is not None:
-            _infer(request, [x.tensor for x in values], [x.tensor for x in results])
+        rows = len(values[0].array) if values else min(self._models)
+        with self._lock:  # until `results` holds what the pools have found free
+            if rows not in self._pools:
+                self._pools[rows] = [self._runtime.pool(rows, spec) for spec in self._makes]
+            results = [pool.take() for pool in self._pools[rows]]
+        model = self._models.get(rows)
+        if model is not None:
+            model.infer([x.tensor for x in values], [x.tensor for x in results])
             return results
         for start, size in self._runtime.pieces(rows):
             piece = slice(start, start + size)
@@ -188,21 +193,38 @@ class _CompiledUnit:
                 [self._runtime.tensor(buffer.array[piece]) for buffer in buffers]
                 for buffers in (values, results)
             )
-            _infer(self._requests[size], reads, makes)
+            self._models[size].infer(reads, makes)
         return results
+
+
+class _Model:
+    """A compiled model, with as many requests as threads have run it at once.
+
+    Args:
+        model: the compiled model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._create = model.create_infer_request
+        self._free: list[Any] = [self._create()]
+
+    def infer(self, reads: list[Any], makes: list[Any]) -> None:
+        """Read OpenVINO's tensors, and fill others."""
+        try:
+            request = self._free.pop()
+        except IndexError:  # other threads have them all
+            request = self._create()
+        for index, tensor in enumerate(reads):
+            request.set_input_tensor(index, tensor)
+        for index, tensor in enumerate(makes):
+            request.set_output_tensor(index, tensor)
+        request.infer()
+        self._free.append(request)
 
 
 def batch_sizes(batch: int) -> list[int]:
     """Return 1, 2, 4, ... and `batch`: any number of streams is a sum of a few of them."""
     return sorted({1 << power for power in range(batch.bit_length())} | {batch})
-
-
-def _infer(request: Any, reads: list[Any], makes: list[Any]) -> None:
-    for index, tensor in enumerate(reads):
-        request.set_input_tensor(index, tensor)
-    for index, tensor in enumerate(makes):
-        request.set_output_tensor(index, tensor)
-    request.infer()
 
 
 def _check_dtypes(plan: Plan) -> None:

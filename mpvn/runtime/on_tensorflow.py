@@ -55,8 +55,8 @@ class TensorFlowRuntime(Runtime):
     def show(self, value: tf.Tensor) -> tf.Tensor:
         return value
 
-    def join(self, pieces: list[tf.Tensor]) -> tf.Tensor:
-        return tf.concat(pieces, axis=1)
+    def stack(self, steps: list[tf.Tensor]) -> tf.Tensor:
+        return tf.stack(steps, axis=1)
 
     def gather(self, value: tf.Tensor, rows: list[int]) -> tf.Tensor:
         return tf.gather(value, rows)

@@ -23,13 +23,20 @@ class Order:
     Args:
         needs: for each task, the indices of the tasks to be done before it, which are lower.
         costs: for each task, how long it takes, in any unit.
+        rounds: for each task, its round: those of lower rounds run first, where they can. None: all
+            tasks are of one round.
 
     Attributes:
         width: the number of tasks that can run at once: the most that are equally many tasks away
             from the first ones. 1 if each task needs the one before it.
     """
 
-    def __init__(self, needs: Sequence[Sequence[int]], costs: Sequence[float]) -> None:
+    def __init__(
+        self,
+        needs: Sequence[Sequence[int]],
+        costs: Sequence[float],
+        rounds: Sequence[int] | None = None,
+    ) -> None:
         self.missing = [len(tasks) for tasks in needs]
         self.followers: list[list[int]] = [[] for _ in needs]
         depths: list[int] = []
@@ -38,7 +45,8 @@ class Order:
             for task in tasks:
                 self.followers[task].append(index)
         self.width = max(collections.Counter(depths).values(), default=0)
-        # The tasks at the beginning of the longest chains run first.
+        self.rounds = [0] * len(needs) if rounds is None else rounds
+        # Of each round, the tasks at the beginning of the longest chains run first.
         self.lengths = [*costs]
         for index in reversed(range(len(needs))):
             self.lengths[index] += max((self.lengths[i] for i in self.followers[index]), default=0)
@@ -119,7 +127,7 @@ class _Turn:
         with self._changed:
             while self._left and not self._ready:
                 self._changed.wait()
-            return heapq.heappop(self._ready)[1] if self._left else None
+            return heapq.heappop(self._ready)[-1] if self._left else None
 
     def _finish(self, index: int) -> None:
         with self._changed:
@@ -132,5 +140,5 @@ class _Turn:
             if not self._left:
                 self._changed.notify_all()
 
-    def _entry(self, index: int) -> tuple[float, int]:
-        return -self._order.lengths[index], index
+    def _entry(self, index: int) -> tuple[int, float, int]:
+        return self._order.rounds[index], -self._order.lengths[index], index

@@ -1,4 +1,4 @@
-"""The order of calls at one step, over a list of values.
+"""The order of calls in successive steps, over a list of values.
 
     values   0        1    2       3           4
              frame    slots        block 0     block 1
@@ -6,12 +6,15 @@
              after:   output 4, slots 3, 2     a slot that nothing fills stays as it is
 
 Places become positions in that list once. A step then moves no value: it only lists the positions
-of outputs and slots. Positions also tell which calls a call needs: those that make what it reads.
-Calls that do not need each other may run at once (`mpvn.runtime.parallel`), such as subnetworks,
-which read values of the step before.
+of outputs and slots, and the next step reads them there. Positions also tell which calls a call
+needs: those that make what it reads. Calls that do not need each other may run at once
+(`mpvn.runtime.parallel`), such as subnetworks, which read values of the step before, and frames.
+Calls whose values nobody reads are left out.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mpvn.executors.run import Place, Time, after, before, now
@@ -22,8 +25,12 @@ from mpvn.runtime.parallel import Order, Workers
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.unit import Unit, divide, lasting_units, settled_step
 
-Observer = Callable[[Unit, Run, Sequence[Value]], Sequence[Value]]
-"""Runs a unit in place of the scheduler: takes the unit, its function, and the values it reads."""
+Observer = Callable[[Unit, Run, Sequence[Value], int], Sequence[Value]]
+"""Runs a unit in place of the scheduler.
+
+It takes the unit, its function, the values that it reads, and how many steps of the same call are
+before its own.
+"""
 
 
 class Compiled(NamedTuple):
@@ -34,8 +41,9 @@ class Compiled(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """A call of a program: the unit, its function, and the positions of the values."""
+    """A call of a program: its step, the unit, its function, and the positions of the values."""
 
+    step: int
     unit: Unit
     run: Run
     reads: tuple[int, ...]
@@ -43,101 +51,144 @@ class _Call(NamedTuple):
 
 
 class Program:
-    """The calls of one step of streams that tick together.
+    """The calls of successive steps of streams that tick together.
 
     Args:
         plan: the plan.
-        units: the compiled units of the step, in order.
-        outputs: the places of the outputs.
+        steps: the compiled units of each step, in order.
 
     Attributes:
         order: which calls need which others.
     """
 
-    def __init__(self, plan: Plan, units: Sequence[Compiled], outputs: Sequence[Place]) -> None:
-        starts = [*map(now, plan.graph.inputs), *map(before, plan.histories.specs)]
-        self._position = {place: index for index, place in enumerate(starts)}
-        self._calls: list[_Call] = []
-        self._starts = count = len(starts)
-        for frozen, run in units:
-            if run is not None:
-                reads = tuple(map(self._find, frozen.entering))
-                makes = range(count, count + len(frozen.leaving))
-                self._calls.append(_Call(frozen.unit, run, reads, makes))
-            moved = {p: self._find(s) for p, s in frozen.same.items() if s not in frozen.leaving}
-            self._position |= {place: i for i, place in enumerate(frozen.leaving, start=count)}
-            self._position |= moved
-            self._position |= {p: self._find(s) for p, s in frozen.same.items() if p not in moved}
-            count += len(frozen.leaving)
-        self._count = count
-        self._outputs = [*map(self._find, outputs)]
-        self._slots = [self._find(after(slot)) for slot in plan.histories.specs]
+    def __init__(self, plan: Plan, steps: Sequence[Sequence[Compiled]]) -> None:
+        inputs, slots = [*map(now, plan.graph.inputs)], [*plan.histories.specs]
+        frames = len(steps) * len(inputs)
+        position = {before(slot): index for index, slot in enumerate(slots, start=frames)}
+        self._count = self._starts = frames + len(slots)
+        self._outputs: list[list[int]] = []
+        calls: list[_Call] = []
+        for step, units in enumerate(steps):
+            start = step * len(inputs)
+            position |= {place: index for index, place in enumerate(inputs, start=start)}
+            for unit in units:
+                calls += self._add(step, unit, position)
+            self._outputs.append([_find(position, place) for place in output_places(plan)])
+            position = {before(slot): _find(position, after(slot)) for slot in slots}
+        self._slots = [*position.values()]
+        self._readers = [0] * self._count
+        for index in itertools.chain(self._slots, *self._outputs):
+            self._readers[index] += 1
+        self._calls = self._read_calls(calls)
         self.order = self._order(plan)
 
     def __call__(
         self, values: list[Value], observer: Observer | None, workers: Workers | None = None
-    ) -> tuple[list[Value], list[Value]]:
-        """Run the step.
+    ) -> tuple[list[list[Value]], list[Value]]:
+        """Run the steps.
 
         Args:
-            values: the frames, then the slots before the step.
+            values: the frames of each step, then the slots before the first one. The list is used
+                up: values leave it when nobody reads them any more.
             observer: runs the units, if there is one.
             workers: run units at once; None: one after the other, in order.
 
         Returns:
-            The outputs, and the slots after the step.
+            The outputs of each step, and the slots after the last one.
         """
-        values = values + [None] * (self._count - self._starts)
+        values += [None] * (self._count - self._starts)
+        readers, lock = [*self._readers], threading.Lock()
 
         def run(index: int) -> None:
-            unit, function, reads, makes = self._calls[index]
+            step, unit, function, reads, makes = self._calls[index]
             arguments = [values[i] for i in reads]
-            results = observer(unit, function, arguments) if observer else function(arguments)
+            results = observer(unit, function, arguments, step) if observer else function(arguments)
             for position, value in zip(makes, results, strict=True):
-                values[position] = value
+                values[position] = value if readers[position] else None
+            with lock:
+                for position in reads:
+                    readers[position] -= 1
+                    if not readers[position]:
+                        values[position] = None
 
         if workers is None or self.order.width == 1:
             for index in range(len(self._calls)):
                 run(index)
         else:
             workers.run(self.order, run)
-        return [values[i] for i in self._outputs], [values[i] for i in self._slots]
+        outputs = [[values[i] for i in positions] for positions in self._outputs]
+        return outputs, [values[i] for i in self._slots]
+
+    def _add(self, step: int, unit: Compiled, position: dict[Place, int]) -> list[_Call]:
+        """Note where the values of a unit are; return its call, if it computes something."""
+        (frozen, run), start, calls = unit, self._count, list[_Call]()
+        if run is not None:
+            reads = tuple(_find(position, place) for place in frozen.entering)
+            makes = range(start, start + len(frozen.leaving))
+            calls.append(_Call(step, frozen.unit, run, reads, makes))
+        made = {place: index for index, place in enumerate(frozen.leaving, start=start)}
+        same = {
+            place: made[source] if source in made else _find(position, source)
+            for place, source in frozen.same.items()
+        }
+        position |= made | same
+        self._count += len(made)
+        return calls
+
+    def _read_calls(self, calls: list[_Call]) -> list[_Call]:
+        """Return the calls that make something that is read, and count the readers."""
+        read: list[_Call] = []
+        for call in reversed(calls):
+            if any(self._readers[index] for index in call.makes):
+                read.append(call)
+                for index in call.reads:
+                    self._readers[index] += 1
+        return read[::-1]
 
     def _order(self, plan: Plan) -> Order:
-        """Return the order in which positions are made before they are read."""
+        """Return the order in which positions are made before they are read.
+
+        Earlier steps go first, so that few values are kept at a time.
+        """
         makers: dict[int, int] = {}
         needs, costs = [], []
         for index, call in enumerate(self._calls):
             needs.append(sorted({makers[i] for i in call.reads if i in makers}))
             costs.append(sum(plan.node_costs[node] for node in call.unit.nodes))
             makers |= dict.fromkeys(call.makes, index)
-        return Order(needs, costs)
-
-    def _find(self, place: Place) -> int:
-        return self._position[place if place in self._position else held(place)]
+        return Order(needs, costs, [call.step for call in self._calls])
 
 
-def widths(plan: Plan, start: str, division: str) -> set[int]:
-    """Return how many units can run at once: for each step but those that only start streams.
+def _find(position: Mapping[Place, int], place: Place) -> int:
+    return position[place if place in position else held(place)]
+
+
+def widths(plan: Plan, start: str, division: str, clip: int | None = None) -> set[int]:
+    """Return how many units can run at once: for each step, or for a clip.
+
+    Steps that only start streams do not count.
 
     Args:
         plan, start, division: as in `mpvn.runtime.unit.divide`.
+        clip: number of steps that are computed at once; None for single steps.
     """
     first, units_at = settled_step(plan, start), divide(plan, start, division)
     units = {unit: unit for unit in lasting_units(plan, start, division)}  # one of those alike
-    steps = range(first, first + plan.period)
-    programs = {tuple(units[unit] for unit in units_at(step)) for step in steps}
-    return {width(plan, program) for program in programs}
+    numbers = (first + step % plan.period for step in range(clip or plan.period))
+    steps = [tuple(units[unit] for unit in units_at(number)) for number in numbers]
+    return {width(plan, steps)} if clip else {width(plan, [step]) for step in {*steps}}
 
 
-def width(plan: Plan, units: Sequence[Unit]) -> int:
-    """Return how many units of a step can run at once, before they are compiled."""
-    calls = [
-        Compiled(Frozen(unit, None, tuple(unit.entering), tuple(unit.leaving), {}), _not_called)
-        for unit in units
-        if unit.nodes
-    ]
-    return Program(plan, calls, output_places(plan)).order.width
+def width(plan: Plan, steps: Sequence[Sequence[Unit]]) -> int:
+    """Return how many units of successive steps can run at once, before they are compiled."""
+    calls = [[uncompiled(unit) for unit in units if unit.nodes] for units in steps]
+    return Program(plan, calls).order.width
+
+
+def uncompiled(unit: Unit) -> Compiled:
+    """Return a unit as a program takes it, whose function is not there."""
+    frozen = Frozen(unit, None, tuple(unit.entering), tuple(unit.leaving), {})
+    return Compiled(frozen, _not_called)
 
 
 def _not_called(values: Sequence[Value]) -> Sequence[Value]:

@@ -21,11 +21,11 @@ from mpvn.runtime.unit import Unit
 
 
 class Event(NamedTuple):
-    """A unit that ran, or a whole step.
+    """A unit that ran, or a whole step or clip.
 
     Attributes:
-        unit: the unit; None for the step as a whole, from its lock to its outputs.
-        steps: the number of the step of each stream that ran it.
+        unit: the unit; None for the step or clip as a whole, from its lock to its outputs.
+        steps: the number of the step of each stream that ran it; of a clip, of its first step.
         start: when it began, in seconds of `time.perf_counter`.
         end: when its results were there.
         device: where its results are, by TensorFlow's name; None if the runtime has one device.
@@ -139,14 +139,14 @@ class _Recorder:
             yield
             self._events.append(Event(None, self._steps, start, time.perf_counter()))
 
-    def unit(self, unit: Unit, run: Run, values: Sequence[Value]) -> Sequence[Value]:
+    def unit(self, unit: Unit, run: Run, values: Sequence[Value], step: int) -> Sequence[Value]:
         """Run a unit and record it."""
         start = time.perf_counter()
-        results = self._observer(unit, run, values) if self._observer else run(values)
+        results = self._observer(unit, run, values, step) if self._observer else run(values)
         if self._asynchronous:
             tf.test.experimental.sync_devices()
         end = time.perf_counter()
         device = getattr(results[0], "device", None)
-        steps = self._steps_of.get(unit, self._steps)
+        steps = tuple(first + step for first in self._steps_of.get(unit, self._steps))
         self._events.append(Event(unit, steps, start, end, device))
         return results

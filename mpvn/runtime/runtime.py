@@ -38,7 +38,7 @@ class Runtime(abc.ABC):
     def compile(self, frozen: Frozen, specs: Specs) -> Run:
         """Return a function that runs a unit on any number of streams.
 
-        Threads may call the functions of several units at once, but each by one thread at a time.
+        Threads may call it at once.
 
         Args:
             frozen: the unit.
@@ -62,8 +62,8 @@ class Runtime(abc.ABC):
         """Return a value as a user's array or tensor."""
 
     @abc.abstractmethod
-    def join(self, pieces: list[Any]) -> Any:
-        """Return users' arrays or tensors `[B, T, ...]` as one, after each other in time."""
+    def stack(self, steps: list[Any]) -> Any:
+        """Return users' arrays or tensors `[B, ...]` of each step as one `[B, T, ...]`."""
 
     @abc.abstractmethod
     def gather(self, value: Value, rows: list[int]) -> Value:

@@ -72,8 +72,8 @@ class Sampler:
         self._step = int(numbers[0])
         yield
 
-    def __call__(self, unit: Unit, run: Run, values: Sequence[Value]) -> Sequence[Value]:
-        if unit in self._first_steps and self._step >= self._first_steps[unit]:
+    def __call__(self, unit: Unit, run: Run, values: Sequence[Value], step: int) -> Sequence[Value]:
+        if unit in self._first_steps and self._step + step >= self._first_steps[unit]:
             arrays = [np.asarray(self._show(value)) for value in values]
             for row in range(0, len(arrays[0]), self._rows):
                 self._offer(unit, [array[row : row + self._rows] for array in arrays])

@@ -9,14 +9,13 @@ Specs = dict[Place, tf.TensorSpec]
 """Spec of the value at each place, with a batch axis."""
 
 
-def place_specs(plan: Plan, handover: str | None = None, clip: int | None = None) -> Specs:
-    """Return the spec of every place of a step, or of a clip.
+def place_specs(plan: Plan, handover: str | None = None) -> Specs:
+    """Return the spec of every place of a step.
 
     Args:
         plan: the plan.
         handover: dtype in which units hand over float32 values; None leaves them in float32.
             Frames, and outputs of the frame model, are float32 all the same.
-        clip: number of frames of a clip, which frames and outputs then have as time axis.
     """
     ends = {*plan.graph.inputs, *plan.graph.outputs}
 
@@ -26,10 +25,6 @@ def place_specs(plan: Plan, handover: str | None = None, clip: int | None = None
         return tf.TensorSpec((plan.graph.batch_size, *shape), dtype)
 
     specs = {now(x.index): spec(x.index, x.shape, tf.as_dtype(x.dtype)) for x in plan.graph.tensors}
-    if clip is not None:
-        for tensor in ends:
-            batch, *frame = specs[now(tensor)].shape
-            specs[now(tensor)] = tf.TensorSpec((batch, clip, *frame), specs[now(tensor)].dtype)
     for history in plan.histories.all:
         for slot in history.slots:
             kept = spec(history.tensor, history.spec.shape[1:], history.spec.dtype)

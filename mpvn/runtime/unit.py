@@ -2,7 +2,6 @@
 
     "block"      the frames | block 0 | block 1 | ...    a block: nodes of one subnetwork and clock
     "pattern"    the frames and all blocks that tick     one unit for each pattern of clocks
-    a clip       whole periods at once, besides          for files: outputs wait for the last frame
 
 The units of a step run one after the other. Each reads values at places (`mpvn.executors.run`) and
 makes values at other places. A stream that starts primed runs one unit more at its first step.
@@ -14,10 +13,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from mpvn.executors.layerwise import layerwise
 from mpvn.executors.prime import prime
 from mpvn.executors.run import Place, Time, after, before, now
-from mpvn.executors.step import step
 from mpvn.executors.step_run import StepRun
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
@@ -38,7 +35,6 @@ class Unit:
         frames: whether it takes the frames of the step in.
         settled: whether calls of its nodes are cut: those whose `plan.cut_before` is greater.
         primes: whether it fills all slots from a first frame instead.
-        clip: number of steps that it computes; None for one step.
     """
 
     plan: Plan = dataclasses.field(repr=False, compare=False)
@@ -48,7 +44,6 @@ class Unit:
     frames: bool = False
     settled: int = 0
     primes: bool = False
-    clip: int | None = None
 
     @functools.cached_property
     def entering(self) -> list[Place]:
@@ -109,41 +104,6 @@ class Unit:
             for history in histories.of(tensor)
             for slot in history.slots
         ]
-
-
-class ClipUnit(Unit):
-    """A clip of streams that tick together: at the places of frames and outputs, `[B, T, ...]`."""
-
-    @functools.cached_property
-    def entering(self) -> list[Place]:
-        return [*map(now, self.plan.graph.inputs), *map(before, self.plan.histories.specs)]
-
-    @functools.cached_property
-    def leaving(self) -> list[Place]:
-        return [*map(now, self.plan.graph.outputs), *map(after, self.plan.histories.specs)]
-
-    def compute(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        count = len(self.plan.graph.inputs)
-        frames, slots = (
-            values[:count],
-            dict(zip(self.plan.histories.specs, values[count:], strict=True)),
-        )
-        if not self.plan.has_feedback:
-            outputs, slots = layerwise(self.plan, frames, slots, self.settled, training=False)
-            return [*outputs, *slots.values()]
-        steps = []
-        for time in range(self.clip or 0):
-            frame = [x[:, time] for x in frames]
-            y, slots = step(self.plan, frame, slots, self.settled + time, training=False)
-            steps.append(y)
-        return [*(tf.stack(y, axis=1) for y in zip(*steps, strict=True)), *slots.values()]
-
-
-def clip_unit(plan: Plan, start: str, clip: int) -> ClipUnit:
-    """Return the unit of a clip that begins at `settled_step`."""
-    number = settled_step(plan, start)
-    number = plan.after_cuts(number) if start == "primed" else number
-    return ClipUnit(plan, f"{clip} steps", 0, settled=number, clip=clip)
 
 
 UnitsAt = Callable[[int], list[Unit]]

@@ -120,13 +120,13 @@ def measure(
 
 
 def _turn(stream: TimedStream, frames: Iterator[np.ndarray]) -> StreamStatistics:
-    """Run whole periods, and return the times of their steps."""
+    """Run a period or more, and return the times of their steps."""
     stream.resume()
     statistics = stream.statistics = StreamStatistics()
     while statistics.busy < TURN:
         steps = 0
         while steps < stream.period:
-            call = [*itertools.islice(frames, stream.frames_of_call)]
+            call = [*itertools.islice(frames, stream.buffer)]
             stream.steps(call)
             steps += len(call)
     return statistics

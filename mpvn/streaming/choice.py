@@ -8,13 +8,13 @@ import tensorflow as tf
 from mpvn.machine import usable_cores
 from mpvn.network import VideoNetwork
 from mpvn.runtime.choose import candidates, keep_choice, kept_choice
-from mpvn.runtime.create import Settings, check_periods, check_positive
+from mpvn.runtime.create import Settings, check_positive
 
 RUNTIMES = ("auto", "openvino", "tensorflow", "network")
 
 _NAMES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow, compiled", "network": "TensorFlow"}
 
-_UNREAD = 0.1  # share of the work on values that nobody reads, which only whole patterns leave out
+_UNREAD = 0.1  # share of the work on values that nobody reads: patterns leave out all of it
 
 
 class Running(NamedTuple):
@@ -46,8 +46,8 @@ class RuntimeChoice:
         units: as in `compile_inference`.
         calibration: as in `compile_inference`.
         parallel: as in `compile_inference`.
-        buffer: number of frames that a stream computes in one call, whole periods of the plan;
-            None or 1 for one by one. `"auto"` takes the runtime that is fastest one by one.
+        buffer: number of frames that a stream computes in one call; None or 1 for one by one.
+            `"auto"` takes the runtime that is fastest one by one.
 
     Raises:
         ValueError: an unknown runtime, or a setting that the network's own functions do not have.
@@ -78,11 +78,6 @@ class RuntimeChoice:
                 f"precision={self.precision!r}, threads={self.threads}, units={self.units!r}, "
                 f"parallel={self.parallel}, buffer={self.buffer}. Use runtime='auto'."
             )
-        if self.precision == "int8" and self.buffer is not None:
-            raise ValueError(
-                "Invalid buffer. In int8, frames are computed one by one. Expected None. Received: "
-                f"{self.buffer}. Leave it out, or use another precision."
-            )
 
     def run(self, network: VideoNetwork, streams: int = 1) -> Running:
         """Return what runs a network.
@@ -93,10 +88,8 @@ class RuntimeChoice:
 
         Raises:
             ImportError: the runtime is not installed.
-            ValueError: no runtime of the choice can run the network so, or the buffer is not of
-                whole periods.
+            ValueError: no runtime of the choice can run the network so.
         """
-        check_periods("buffer", network.plan, self.buffer)
         ways = self.ways(network, streams) if self.runtime == "auto" else [self]
         refused: list[str] = []
         for way in ways:
@@ -123,13 +116,14 @@ class RuntimeChoice:
             key=lambda way: (way.runtime != "openvino", way.parallel, way.units != best_units),
         )
         ways = dict.fromkeys([kept, *by_rule] if kept else by_rule)
-        at_once = {way: way.parallel and self.buffer is None for way in ways}  # a call is a unit
+        if self.buffer is not None:  # the fastest units of steps are not those of a clip
+            runtimes = dict.fromkeys(way.runtime for way in ways)
+            return [dataclasses.replace(self, runtime=runtime) for runtime in runtimes]
         choices = [
-            dataclasses.replace(self, runtime=way.runtime, units=way.units, parallel=at_once[way])
-            for way in ways
+            dataclasses.replace(self, runtime=x.runtime, units=x.units, parallel=x.parallel)
+            for x in ways
         ]
-        given = self.precision, self.threads, self.parallel, self.buffer
-        if given == ("float32", None, None, None):
+        if (self.precision, self.threads, self.parallel) == ("float32", None, None):
             choices.append(RuntimeChoice())
         return choices
 

@@ -2,6 +2,7 @@
 
 import abc
 import collections
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ class TimedStream(abc.ABC):
     Attributes:
         statistics: the time of the steps so far.
         streams: number of streams that a step computes.
-        buffer: number of steps that are computed in one call.
+        buffer: number of steps that are computed in one call of `steps`.
         period: after how many steps the same subnetworks tick again.
         oldest: how many steps before an output the oldest frame came that it depends on, for each
             step of a period; empty if it is not known.
@@ -53,7 +54,7 @@ class TimedStream(abc.ABC):
         self.statistics = StreamStatistics()
         self._steps, self._ended = 0, None
         self.forget()
-        most = self.frames_of_call + max(self.oldest, default=0)
+        most = self.buffer + max(self.oldest, default=0)
         self._arrivals = collections.deque(maxlen=most)
 
     def resume(self) -> None:
@@ -88,11 +89,6 @@ class TimedStream(abc.ABC):
         return values
 
     @property
-    def frames_of_call(self) -> int:
-        """How many frames the next call of `steps` takes best."""
-        return 1
-
-    @property
     def ages(self) -> tuple[int, ...]:
         """As `oldest`, but how many steps before its output was there: at the end of its call."""
         return self.oldest
@@ -105,7 +101,7 @@ class TimedStream(abc.ABC):
         """Run steps in one call, and measure its time.
 
         Args:
-            frames: as for `step`: `frames_of_call` of them, or fewer at the end.
+            frames: as for `step`: `buffer` of them, or fewer at the end.
 
         Returns:
             What `step` returns, for each frame.
@@ -165,7 +161,6 @@ class Batch(TimedStream):
         self.oldest = _oldest(network.plan)
         warm_up(self._network, streams)
         self.restart()
-        self._first_call = self.frames_of_call  # with those before the first buffer
         if self.buffer > 1:
             self._warm_up_call()
         self.state_bytes = sum(np.asarray(x).nbytes for x in self._state.values()) // streams
@@ -178,17 +173,11 @@ class Batch(TimedStream):
         return keras.tree.map_structure(np.asarray, outputs)
 
     @property
-    def frames_of_call(self) -> int:
-        return self._network.frames_of_call(self._state) if self.buffer > 1 else 1
-
-    @property
     def ages(self) -> tuple[int, ...]:
         if self.buffer == 1 or not self.oldest:
             return self.oldest
-        return tuple(
-            self.oldest[(self._first_call + step) % self.period] + self.buffer - 1 - step
-            for step in range(self.buffer)
-        )
+        steps = range(math.lcm(self.period, self.buffer))
+        return tuple(self.oldest[n % self.period] + (-1 - n) % self.buffer for n in steps)
 
     def run_steps(self, frames: Sequence[np.ndarray]) -> list[Any]:
         outputs, self._state = self._network.run(np.stack(frames, axis=1), self._state)
@@ -202,7 +191,7 @@ class Batch(TimedStream):
     def _warm_up_call(self) -> None:
         """Run zero frames in one call."""
         (tensor,) = (self._network.graph.tensors[i] for i in self._network.graph.inputs)
-        frames = np.zeros((self.streams, self.frames_of_call, *tensor.shape), tensor.dtype)
+        frames = np.zeros((self.streams, self.buffer, *tensor.shape), tensor.dtype)
         self._network.run(frames, self._state)
 
 

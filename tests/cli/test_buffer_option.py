@@ -102,7 +102,7 @@ def test_the_benchmark_measures_a_buffer_too(
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("predict", ["--buffer", 3], "multiple of 2 frames. Received: 3. Use 2 or 4"),
+        ("predict", ["--buffer", 0], "Invalid buffer. Expected a positive int"),
         ("predict", ["--buffer", 4, "--realtime"], "Frames of .* arrive in real time"),
         ("stream", ["--buffer", 4], "unrecognized arguments: --buffer 4"),
     ],

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from clocked_networks import everything, frames
+from clocked_networks import INPUTS, everything, frames
 
+from mpvn.runtime import CompiledNetwork
 from mpvn.runtime.buffers import Buffer, Pool
 
 HOLDERS: dict[str, Callable[[Buffer], Any]] = {
@@ -60,10 +61,39 @@ def test_pools_stay_small() -> None:
     assert address(buffers.take()) % 64 == 0
 
 
-def test_a_long_stream_takes_no_more_memory() -> None:
-    compiled = everything().compile_inference(runtime="openvino")
+@pytest.fixture(scope="module")
+def compiled() -> CompiledNetwork:
+    return everything().compile_inference(runtime="openvino", clip=4)
+
+
+def test_a_long_stream_takes_no_more_memory(compiled: CompiledNetwork) -> None:
     state, counts = compiled.initial_state(1), []
     for frame in frames(1, 60):
         _, state = compiled.step(frame, state)
         counts.append(len(compiled._runtime._owned))
     assert counts[-1] == counts[20]
+
+
+def test_many_clips_take_no_more_memory(compiled: CompiledNetwork) -> None:
+    state, counts = compiled.initial_state(1), []
+    for _ in range(12):
+        clip = {name: np.zeros((1, 8, *shape), np.float32) for name, shape in INPUTS.items()}
+        _, state = compiled.run(clip, state)
+        counts.append(len(compiled._runtime._owned))
+    assert counts[-1] == counts[4]
+
+
+def test_values_of_a_clip_are_kept_until_they_are_read(
+    compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long clip, units keep as many values as of a short one, but for outputs."""
+    monkeypatch.setattr(compiled, "_workers", None)
+    monkeypatch.setattr(compiled._runtime, "_limit", 100)
+    counts = []
+    for steps in (24, 40):
+        monkeypatch.setattr(compiled, "_clip", steps)
+        clip = {name: np.zeros((3, steps, *shape), np.float32) for name, shape in INPUTS.items()}
+        compiled.run(clip, compiled.initial_state(3))
+        runs = [each.run for each in compiled._compiled.values() if each.run]
+        counts.append([[len(pool._buffers) for pool in run._pools[3]] for run in runs[:-1]])
+    assert counts[0] == counts[1]

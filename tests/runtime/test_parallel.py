@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_models import clocked_network
+from small_models import chain, clocked_network
 
 from mpvn import Plan, VideoNetwork
 from mpvn.runtime import CompiledNetwork, choose, record
-from mpvn.runtime.create import count_workers
+from mpvn.runtime.create import Settings, count_workers
 from mpvn.runtime.parallel import Order, Workers
-from mpvn.runtime.program import width
+from mpvn.runtime.program import Program, uncompiled, width
+from mpvn.runtime.unit import divide
 
 FRAMES = np.random.default_rng(0).normal(size=(9, 2, 6, 6, 2)).astype("float32")
 
@@ -25,17 +26,17 @@ def network() -> VideoNetwork:
 
 @pytest.fixture(scope="module", params=["tensorflow", "openvino"])
 def compiled(network: VideoNetwork, request: pytest.FixtureRequest) -> CompiledNetwork:
-    compiled = network.compile_inference(request.param, batch=2, parallel=True)
+    compiled = network.compile_inference(request.param, batch=2, clip=4)
     compiled._workers = Workers(3)  # also on a machine with fewer cores
     return compiled
 
 
 @pytest.fixture(scope="module")
 def headed(network: VideoNetwork) -> CompiledNetwork:
-    """Three subnetworks and a head, which reads values of the same step."""
+    """Three subnetworks on one clock, and a head, which reads values of the same step."""
     plan = Plan(network.frame_model, boundaries=["c1", "t2"], head="pool")
     headed = VideoNetwork(network.frame_model, plan)
-    compiled = headed.compile_inference("openvino", batch=2, parallel=True)
+    compiled = headed.compile_inference("openvino", batch=2, parallel=True, clip=6)
     compiled._workers = Workers(3)
     expected = run(headed)
     assert_equal(run(compiled), expected)
@@ -49,6 +50,13 @@ def run(stream: Any) -> list:
         y, state = stream.step(frame, state)
         outputs.append(np.array(y))
     return [np.stack(outputs), {name: np.array(value) for name, value in state.items()}]
+
+
+def run_clip(stream: CompiledNetwork) -> list:
+    """Return what `run` does, computed several steps at once."""
+    outputs, state = stream.run(FRAMES.swapaxes(0, 1), stream.initial_state(2))
+    values = {name: np.array(value) for name, value in state.items()}
+    return [np.array(outputs).swapaxes(0, 1), values]
 
 
 def _ticking(plan: Plan, step: int) -> list:
@@ -69,7 +77,7 @@ def test_values_do_not_depend_on_the_order(
 ) -> None:
     delays = random.Random(seed)
 
-    def late(unit: Any, function: Any, values: Any) -> Any:
+    def late(unit: Any, function: Any, values: Any, step: int) -> Any:
         time.sleep(delays.choice((0.0, 0.003)))
         results = function(values)
         time.sleep(delays.choice((0.0, 0.003)))
@@ -80,7 +88,12 @@ def test_values_do_not_depend_on_the_order(
     assert np.std(expected[0], axis=0).min() > 1e-3, "the outputs do not change"
     with record(compiled) as events:
         assert_equal(run(compiled), expected)
+    with record(compiled) as of_clips:
+        assert_equal(run_clip(compiled), expected)
     compiled.observer = None
+    every = [(n, nodes[0].index) for n in range(9) for nodes in _ticking(compiled.plan, n)]
+    assert sorted((e.steps[0], e.unit.nodes[0]) for e in of_clips if e.unit) == sorted(every)
+    assert [event.steps for event in of_clips if event.unit is None] == [(0, 0), (4, 4), (8, 8)]
     steps = [events.index(event) for event in events if event.unit is None]
     for number, (begin, end) in enumerate(zip([-1, *steps], steps, strict=False)):
         ticking = _ticking(compiled.plan, number)
@@ -92,10 +105,10 @@ def test_values_do_not_depend_on_the_order(
 def test_subnetworks_run_at_once_and_a_head_after_them(headed: CompiledNetwork) -> None:
     """Each subnetwork waits until the others run, too."""
     units, order = headed._units_at(0), []
-    assert width(headed.plan, units) == 3
+    assert width(headed.plan, [units]) == 3
     barrier = threading.Barrier(3, timeout=30)
 
-    def observe(unit: Any, function: Any, values: Any) -> Any:
+    def observe(unit: Any, function: Any, values: Any, step: int) -> Any:
         if unit.name != "pool":
             barrier.wait()
         results = function(values)
@@ -114,7 +127,7 @@ def test_an_error_leaves_nothing_running(headed: CompiledNetwork) -> None:
     expected, ended = run(headed), []
     barrier = threading.Barrier(3, timeout=30)
 
-    def observe(unit: Any, function: Any, values: Any) -> Any:
+    def observe(unit: Any, function: Any, values: Any, step: int) -> Any:
         barrier.wait()
         if unit.position == 1:
             raise ArithmeticError("of one unit")
@@ -131,15 +144,73 @@ def test_an_error_leaves_nothing_running(headed: CompiledNetwork) -> None:
     assert_equal(run(headed), expected)
 
 
+def test_frames_run_at_once_in_one_unit(headed: CompiledNetwork) -> None:
+    """Each call of the first subnetwork waits until it runs for three frames."""
+    barrier, expected = threading.Barrier(3, timeout=30), run(headed)
+
+    def observe(unit: Any, function: Any, values: Any, step: int) -> Any:
+        if unit.position == 1:
+            barrier.wait()
+        return function(values)
+
+    headed.observer = observe
+    found = run_clip(headed)
+    headed.observer = None
+    for ours, theirs in zip(
+        [found[0], *found[1].values()], [expected[0], *expected[1].values()], strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_interrupt_in_a_clip_leaves_nothing_running(headed: CompiledNetwork) -> None:
+    expected, running = run(headed), []
+
+    def observe(unit: Any, function: Any, values: Any, step: int) -> Any:
+        if step == 2:
+            raise KeyboardInterrupt
+        running.append(unit)
+        time.sleep(0.002)
+        results = function(values)
+        running.remove(unit)
+        return results
+
+    headed.observer = observe
+    with pytest.raises(KeyboardInterrupt):
+        run_clip(headed)
+    assert not running, "a unit still runs"
+    headed.observer = None
+    assert_equal(run_clip(headed), expected)
+
+
 def test_units_share_the_threads_so_that_no_step_leaves_cores_idle(
     network: VideoNetwork, headed: CompiledNetwork
 ) -> None:
     at_once = [len(each) for each in (_ticking(network.plan, step) for step in range(4, 8))]
     assert set(at_once) == {2, 1}
-    assert count_workers(network.plan, "zeros", "block", 6) == (6, 1)
-    assert count_workers(headed.plan, "zeros", "block", 6) == (6, 3)
-    assert count_workers(headed.plan, "zeros", "block", 2) == (2, 2)
-    assert count_workers(headed.plan, "zeros", "pattern", 6) == (6, 1)
+
+    def counted(
+        network: Any, threads: int, units: str = "block", **settings: Any
+    ) -> tuple[int, int | None]:
+        given = Settings("openvino", threads=threads, **settings)
+        return count_workers(network.plan, "zeros", units, given)
+
+    assert counted(network, 6, parallel=True) == (6, 1)
+    assert counted(headed, 6, parallel=True) == (6, 3)
+    assert counted(headed, 2, parallel=True) == (2, 2)
+    assert counted(headed, 6, "pattern", parallel=True) == (6, 1)
+    assert counted(headed, 8, clip=8) == (8, 8)
+    assert counted(headed, 8, clip=2) == (8, 4)
+    assert counted(headed, 8, "pattern", clip=8) == (8, 1)
+    assert counted(headed, 8) == (1, None)
+
+
+def test_clips_leave_out_what_nobody_reads() -> None:
+    """The second subnetwork ticks at steps 0 and 4, and reads values of the steps before."""
+    plan = Plan(chain(2, 2), boundaries=["c1"], clocks=[1, 4], phases="aligned")
+    units_at = divide(plan, "zeros", "block")
+    program = Program(plan, [[*map(uncompiled, units_at(number)[1:])] for number in range(8)])
+    calls = [(call.step, call.unit.name) for call in program._calls]
+    assert calls == [(0, "c1"), (3, "c0"), (4, "c1"), (7, "c0")]
 
 
 def test_an_order_keeps_what_tasks_need() -> None:

@@ -44,7 +44,7 @@ def test_recording_changes_no_value_and_leaves_other_observers_alone(
 ) -> None:
     expected, seen = run(compiled, 5, streams=2), []
 
-    def observe(unit, function, values):
+    def observe(unit, function, values, step):
         seen.append(unit)
         return [2 * value for value in function(values)]
 
@@ -65,7 +65,7 @@ def test_recording_changes_no_value_and_leaves_other_observers_alone(
 
 
 def test_a_step_that_fails_is_not_recorded(compiled: CompiledNetwork) -> None:
-    compiled.observer = lambda unit, function, values: 1 / 0
+    compiled.observer = lambda *_: 1 / 0
     try:
         with pytest.raises(ZeroDivisionError), record(compiled) as events:
             run(compiled, 1)

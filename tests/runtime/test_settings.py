@@ -85,7 +85,7 @@ def test_observer_runs_the_units(network: VideoNetwork, runtime: str) -> None:
     expected, _ = compiled.step(FRAME, state)
     seen = []
 
-    def observe(unit: Any, run: Any, values: Any) -> Any:
+    def observe(unit: Any, run: Any, values: Any, step: int) -> Any:
         seen.append(unit.name)
         return run(values)
 

@@ -11,18 +11,17 @@ from random_weights import randomize
 
 import mpvn
 from keras_layers import TemporalConv3D
+from mpvn.runtime import record
 from mpvn.streaming import Stream, StreamStatistics
 from mpvn.streaming.report import StreamReport
 
-BUFFER = 4
-
-SETTLED = {"zeros": 0, "primed": 1}
-"""The first step from which on whole periods are alike."""
+BUFFER = 3
+"""Frames of a call, which are not whole periods."""
 
 
 @pytest.fixture(scope="module", params=["zeros", "primed"])
 def network(request: pytest.FixtureRequest) -> mpvn.VideoNetwork:
-    """A period of two steps, which begins at step 1 if the start is primed."""
+    """A period of two steps."""
     frame = keras.Input((6, 6, 3))
     first = x = keras.layers.Conv2D(4, 3, padding="same", name="first")(frame)
     x = keras.layers.BatchNormalization()(x)
@@ -48,7 +47,7 @@ def in_calls(stream: Stream, frames: np.ndarray) -> tuple[list[Any], list[int]]:
     outputs: list[Any] = []
     sizes: list[int] = []
     while len(outputs) < len(frames):
-        call = frames[len(outputs) :][: stream.frames_of_call]
+        call = frames[len(outputs) :][: stream.buffer]
         outputs += stream.steps(call)
         sizes.append(len(call))
     return outputs, sizes
@@ -57,15 +56,16 @@ def in_calls(stream: Stream, frames: np.ndarray) -> tuple[list[Any], list[int]]:
 def test_buffers_have_the_outputs_of_single_frames(
     network: mpvn.VideoNetwork, stream: Stream, rng: np.random.Generator
 ) -> None:
-    settled = SETTLED[network.start]
-    frames = rng.integers(0, 256, (settled + 2 * BUFFER + 3, 6, 6, 3), dtype=np.uint8)
+    frames = rng.integers(0, 256, (2 * BUFFER + 2, 6, 6, 3), dtype=np.uint8)
     expected = network(frames[None] / np.float32(255))
-    called: list[int | None] = []
-    stream._network.observer = lambda unit, run, values: called.append(unit.clip) or run(values)
-    outputs, sizes = in_calls(stream, frames)
-    stream._network.observer = None
-    assert sizes == [settled + BUFFER, BUFFER, 3]
-    assert called.count(BUFFER) == 2 and stream.statistics.frames == len(frames)
+    with record(stream._network) as events:
+        outputs, sizes = in_calls(stream, frames)
+    assert sizes == [BUFFER, BUFFER, 2] and stream.statistics.frames == len(frames)
+    assert [event.steps for event in events if event.unit is None] == [
+        (0,),
+        (BUFFER,),
+        (2 * BUFFER,),
+    ]
     for name, values in expected.items():
         found = np.stack([each[name] for each in outputs])
         np.testing.assert_allclose(found, values[0], rtol=1e-5, atol=1e-6)
@@ -78,19 +78,18 @@ def test_frames_wait_for_the_last_of_their_buffer(
 ) -> None:
     ticks = itertools.count()  # the clock is read twice in each call
     monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks)))
-    settled = SETTLED[network.start]
-    in_calls(stream, rng.integers(0, 256, (settled + 3 * BUFFER, 6, 6, 3), dtype=np.uint8))
+    in_calls(stream, rng.integers(0, 256, (3 * BUFFER, 6, 6, 3), dtype=np.uint8))
     oldest = Stream(network).oldest
-    ages = [oldest[n % 2] + wait for n, wait in enumerate(range(BUFFER - 1, -1, -1), start=settled)]
+    ages = [oldest[n % 2] + wait for n, wait in enumerate([2, 1, 0, 2, 1, 0])]
     assert stream.ages == (*ages,)
     # A call begins at 0, 2, 4 and ends 1 later; the oldest frame of a step is in an earlier call.
-    calls = [0] * (settled + BUFFER) + [1] * BUFFER + [2] * BUFFER
+    calls = [call for call in range(3) for _ in range(BUFFER)]
     steps = [n for n in range(len(calls)) if oldest[n % 2] <= n]
     assert [*stream.statistics.ages] == [
         2 * calls[n] + 1 - 2 * calls[n - oldest[n % 2]] for n in steps
     ]
     report = StreamReport.of(stream)
-    assert report.age_steps == approx((np.mean(oldest) + 1.5, max(ages)))
+    assert report.age_steps == approx((np.mean(oldest) + 1, max(ages)))
     assert f"{BUFFER} frames in one call" in report.runtime and report.unevenness is None
 
 
@@ -107,10 +106,8 @@ def test_responses_at_a_rate_wait_for_the_buffer() -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"runtime": "tensorflow", "buffer": 3}, "multiple of 2 frames. Received: 3. Use 2 or 4"),
         ({"runtime": "tensorflow", "buffer": 0}, "Invalid buffer. Expected a positive int"),
         ({"runtime": "network", "buffer": 4}, "Expected a compiled runtime beside .* buffer"),
-        ({"runtime": "openvino", "precision": "int8", "buffer": 4}, "In int8, frames are computed"),
     ],
 )
 def test_buffers_that_cannot_be_are_refused(
