@@ -67,14 +67,16 @@ class OpenVINORuntime(Runtime):
             raise ValueError(NO_BFLOAT16.format(runtime="OpenVINO"))
         self.handover = "bfloat16" if precision == "bfloat16" else None
         _check_dtypes(plan)
+        # A model runs as often at once as it has streams: for frames of a clip, which share a unit.
+        streams = at_once if at_once and clip > 1 else 1
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": streams,
             "ENABLE_CPU_PINNING": at_once is None,  # or models that run at once might share a core
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
         if at_once is not None:
-            threads = math.ceil((threads or usable_cores()) / at_once)
+            threads = streams * math.ceil((threads or usable_cores()) / at_once)
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         self._compiler = ModelCompiler(config, transform)

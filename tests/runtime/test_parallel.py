@@ -12,6 +12,7 @@ from small_models import chain, clocked_network
 from mpvn import Plan, VideoNetwork
 from mpvn.runtime import CompiledNetwork, choose, record
 from mpvn.runtime.create import Settings, count_workers
+from mpvn.runtime.on_openvino import OpenVINORuntime
 from mpvn.runtime.parallel import Order, Workers
 from mpvn.runtime.program import Program, uncompiled, width
 from mpvn.runtime.unit import divide
@@ -202,6 +203,15 @@ def test_units_share_the_threads_so_that_no_step_leaves_cores_idle(
     assert counted(headed, 8, clip=2) == (8, 4)
     assert counted(headed, 8, "pattern", clip=8) == (8, 1)
     assert counted(headed, 8) == (1, None)
+
+    def shared(**settings: Any) -> tuple[int, int]:
+        runtime = OpenVINORuntime(headed.plan, "float32", threads=6, batch=1, **settings)
+        config = runtime._compiler._config
+        return config["NUM_STREAMS"], config["INFERENCE_NUM_THREADS"]
+
+    assert shared() == (1, 6)
+    assert shared(at_once=3) == (1, 2)
+    assert shared(at_once=3, clip=4) == (3, 6)  # frames of one unit do not wait for each other
 
 
 def test_clips_leave_out_what_nobody_reads() -> None:
