@@ -59,7 +59,7 @@ DIVISIONS = ("block", "pattern")
 """What is compiled as one unit."""
 
 BUFFERED = "buffered"
-"""In place of a division: `BUFFER` frames in one call."""
+"""In place of a division: `BUFFER` frames in one call, by blocks."""
 
 BUFFER = 16
 
@@ -139,8 +139,8 @@ def ways(plan: str, last: bool, small: bool) -> Iterator[tuple[str, str, str]]:
         for precision in precisions(runtime, small or not (ends or runtime == "OpenVINO")):
             for division in DIVISIONS if everything else (units,):
                 yield runtime, precision, division
-        if ends:
-            yield runtime, "float32", BUFFERED
+            if ends and THREADS["intra"] != 1:
+                yield runtime, precision, BUFFERED
 
 
 def precisions(runtime: str, small: bool) -> tuple[str, ...]:

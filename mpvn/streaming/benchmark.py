@@ -13,6 +13,7 @@ slows down because it is hot.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
@@ -120,15 +121,13 @@ def measure(
 
 
 def _turn(stream: TimedStream, frames: Iterator[np.ndarray]) -> StreamStatistics:
-    """Run a period or more, and return the times of their steps."""
+    """Run whole periods, and return the times of their steps."""
     stream.resume()
+    whole = math.lcm(stream.period, stream.buffer)
     statistics = stream.statistics = StreamStatistics()
     while statistics.busy < TURN:
-        steps = 0
-        while steps < stream.period:
-            call = [*itertools.islice(frames, stream.buffer)]
-            stream.steps(call)
-            steps += len(call)
+        for _ in range(whole // stream.buffer):
+            stream.steps([*itertools.islice(frames, stream.buffer)])
     return statistics
 
 

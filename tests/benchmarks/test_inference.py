@@ -73,7 +73,7 @@ def test_one_thread_measures_fewer_plans(
     (network,) = networks.network_family("tiny", False)
     found = [(each.plan, each.runtime) for each in script.ours(network, None, small=True)]
     assert {plan for plan, _ in found} == {"frame model", "3 subnetworks, flat"}
-    assert len(found) == 8
+    assert len(found) == 4 and not any("buffered" in runtime for _, runtime in found)
     costs = {each.multiply_adds for each in script.ours(network, None, small=True)}
     assert costs == {8 * 8 * (6 + 6 + 12), 8 * 8 * (6 + 6 / 2 + 12 / 2)}
 
