@@ -1,6 +1,7 @@
 """Fixtures of all tests: quiet TensorFlow, seeds, optional data, dtype policies, memory."""
 
 import ctypes
+import functools
 import gc
 import importlib
 import os
@@ -8,6 +9,7 @@ import pathlib
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPVN_CACHE", "")  # off
@@ -73,6 +75,21 @@ def short_par_densenet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build Par-DenseNet with 3 miniblocks instead of 26: tracing takes most of a short run."""
     module = importlib.import_module("mpvn.models.par_densenet")  # the function has this name, too
     monkeypatch.setattr(module, "MINIBLOCKS", (1, 2))
+
+
+@pytest.fixture
+def short_mobilenet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build the first blocks of MobileNetV2 and its classifier: two of them are residual."""
+    build = keras.applications.MobileNetV2
+
+    @functools.wraps(build)
+    def short(*arguments: Any, **options: Any) -> keras.Model:
+        whole = build(*arguments, **options)
+        x = keras.layers.GlobalAveragePooling2D()(whole.get_layer("block_4_add").output)
+        scores = keras.layers.Dense(1000, "softmax", name="predictions")(x)
+        return keras.Model(whole.input, scores, name=whole.name)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", short)
 
 
 @pytest.fixture(scope="module")

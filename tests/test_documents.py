@@ -8,11 +8,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from encoded_videos import encode
-from keras.applications import MobileNetV2
 
 from mpvn import Plan, cli
 from mpvn.cli import given
@@ -49,14 +47,7 @@ def test_docstring_examples_are_right(name: str) -> None:
     assert results.failed == 0
 
 
-def short_mobilenet(**options: Any) -> keras.Model:
-    """Return the first blocks of MobileNetV2 with its classifier: exporting takes a third."""
-    whole = MobileNetV2(**options)
-    x = keras.layers.GlobalAveragePooling2D()(whole.get_layer("block_4_add").output)
-    return keras.Model(whole.input, keras.layers.Dense(1000, "softmax")(x))
-
-
-@pytest.mark.usefixtures("short_par_densenet")
+@pytest.mark.usefixtures("short_par_densenet", "short_mobilenet")
 def test_the_python_code_of_the_readme_runs(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
@@ -65,7 +56,6 @@ def test_the_python_code_of_the_readme_runs(
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) >= 2
     names = {"camera": camera}
-    monkeypatch.setattr(keras.applications, "MobileNetV2", short_mobilenet)
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     assert names["scores"].shape == (1, 1000)

@@ -102,6 +102,7 @@ def test_a_checkpoint_of_pytorch_is_fine_tuned(
     assert_named(run, videos, tmp_path / "answers.jsonl")
 
 
+@pytest.mark.usefixtures("short_mobilenet")
 def test_a_network_of_keras_applications_becomes_an_online_tsm(
     videos: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
