@@ -242,6 +242,10 @@ class VideoNetwork(StatefulModel):
 
     # --- training ---------------------------------------------------------------------------
 
+    def make_train_function(self, force: bool = False) -> Any:
+        build_optimizer(self)
+        return super().make_train_function(force)
+
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _with_steps(data)
@@ -365,3 +369,10 @@ def _writes_legacy_file() -> bool:
     """
     model = keras.Sequential([keras.layers.Identity(name="layer")], name="model")
     return "module" not in model.get_config()["layers"][0]
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Create the variables of an optimizer: TensorFlow traces a function that creates any twice."""
+    variables, optimizer = model.trainable_variables, model.optimizer
+    if variables and optimizer is not None and not optimizer.built:
+        optimizer.build(variables)

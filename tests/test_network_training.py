@@ -1,5 +1,6 @@
 """Losses, dropout and batch norm of networks in training."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ from random_weights import randomize
 
 from mpvn import Plan, VideoNetwork
 from mpvn.executors import choose
+from mpvn.sideways.back_propagation import BackPropagationTrainer
+from mpvn.training.evaluator import Evaluator
 
 
 def test_regularizers_and_added_losses_reach_the_network(rng: np.random.Generator) -> None:
@@ -57,6 +60,23 @@ def test_losses_of_layers_train_layer_by_layer_which_auto_chooses(
     with pytest.raises(ValueError, match='add losses.*conv2d.*executor="layerwise"'):
         network(clip, training=True)
     assert network(clip).shape == clip.shape  # inference does not need the losses
+
+
+@pytest.mark.parametrize("around", [lambda network: network, Evaluator, BackPropagationTrainer])
+def test_fit_traces_a_step_once(around: Callable, rng: np.random.Generator) -> None:
+    """TensorFlow traces a function that creates variables, such as an optimizer's, twice."""
+    traces = []
+
+    def loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        traces.append(str(outputs.shape))
+        return tf.reduce_mean(tf.square(outputs - targets), axis=-1)
+
+    frame = keras.Input((4, 4, 2))
+    model = around(VideoNetwork(keras.Model(frame, layers.Conv2D(2, 1)(frame))))
+    model.compile(keras.optimizers.Adam(), loss)
+    clip = rng.normal(size=(2, 5, 4, 4, 2)).astype("float32")
+    model.fit(clip, np.zeros_like(clip), verbose=0)
+    assert traces and len(traces) == len(set(traces))
 
 
 @pytest.mark.parametrize("executor", ["layerwise", "unroll"])

@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_layers.folding import swap_time
-from mpvn.network import VideoNetwork
+from mpvn.network import VideoNetwork, build_optimizer
 
 
 class Piece(NamedTuple):
@@ -77,6 +77,10 @@ class Trainer(keras.Model):
         self.autocast = False  # the frame model casts its inputs itself
         self.supports_jit = False
         self.built = True
+
+    def make_train_function(self, force: bool = False) -> Any:
+        build_optimizer(self)
+        return super().make_train_function(force)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.network(inputs, training=training)

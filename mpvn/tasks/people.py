@@ -14,6 +14,7 @@ import tensorflow as tf
 from mpvn.tasks.heatmaps import Size, peaks, rescale, visible_joints
 
 
+@tf.function(autograph=False)  # traced once for all metrics that need it
 def assigned_peaks(logits: tf.Tensor, true: tf.Tensor, frame_size: Size) -> tf.Tensor:
     """Return the peak of each joint of each person.
 

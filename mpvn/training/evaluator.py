@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mpvn.network import VideoNetwork
+from mpvn.network import VideoNetwork, build_optimizer
 
 Outputs = Callable[[Any], Any]
 """From clips `[B, T, ...]` to outputs `[B, T, ...]`, as arrays or tensors."""
@@ -36,6 +36,10 @@ class Evaluator(keras.Model):
         self._outputs_of: Outputs | None = None
         self.autocast = False  # the frame model casts its inputs itself
         self.built = True
+
+    def make_train_function(self, force: bool = False) -> Any:
+        build_optimizer(self)
+        return super().make_train_function(force)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if self._outputs_of is not None:

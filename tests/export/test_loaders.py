@@ -4,9 +4,7 @@ Streams of all ages share batches; each must get what it gets alone.
 """
 
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -17,7 +15,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_weights import randomize
-from saved_model_client import Call, Values, load_v2, serve
+from rounds import Call, Values, serve
+from saved_model_client import load_v2
+from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_layers
 import mpvn
@@ -137,47 +137,30 @@ def test_streams_start_primed_whenever_they_join(
     assert np.abs(outputs["scores"][:, 0] - expected["scores"][:, 0]).min() > 1e-3
 
 
-def test_the_loader_of_servers_streams(
-    folder: pathlib.Path, clips: np.ndarray, expected: Values
-) -> None:
+def test_the_loader_of_servers_streams(folder: pathlib.Path, expected: Values) -> None:
     """The C++ loader, which TensorFlow Serving uses, knows neither Python nor Keras."""
-    client = compile_client(folder / "client")
-    sizes = " ".join(map(str, clips.shape))
-    numbers = " ".join(map(str, clips.ravel()))
-    (folder / "clips.txt").write_text(f"{sizes}\n{numbers}\n")
-    (folder / "rounds.txt").write_text("".join(f"{' '.join(map(str, r))}\n" for r in ROUNDS))
-    command = [client, "model", "clips.txt", "rounds.txt", "outputs.txt"]
+    libraries = sorted(pathlib.Path(tf.sysconfig.get_lib()).glob("libtensorflow_cc.so.*"))
+    if not libraries:
+        pytest.skip("optional: this TensorFlow has no C++ library (libtensorflow_cc.so)")
+    (folder / "signatures.json").write_text(json.dumps(signatures(folder / "model")))
+    client = pathlib.Path(__file__).parents[1] / "c_client.py"
+    command = [sys.executable, str(client), str(folder), str(libraries[0])]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    outputs = {name: np.full_like(values, np.nan) for name, values in expected.items()}
-    for line in (folder / "outputs.txt").read_text().splitlines():
-        name, stream, frame, *values = line.split()
-        shape = outputs[name].shape[2:]
-        outputs[name][int(stream), int(frame)] = np.array(values, "float32").reshape(shape)
-    check(outputs, expected, ROUNDS)
+    check(dict(np.load(folder / "c.npz")), expected, ROUNDS)
 
 
-def compile_client(target: pathlib.Path) -> pathlib.Path:
-    """Compile the C++ client. Skip the test where that is not possible."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    include = pathlib.Path(tf.sysconfig.get_include())
-    libraries = pathlib.Path(tf.sysconfig.get_lib())
-    shared = [path.name for path in sorted(libraries.glob("libtensorflow_*.so.*"))]
-    if not compiler:
-        pytest.skip("optional: there is no C++ compiler")
-    if not any("_cc." in name for name in shared):
-        pytest.skip("optional: this TensorFlow has no C++ library (libtensorflow_cc.so)")
-    if not (include / "tensorflow" / "cc" / "saved_model" / "loader.h").exists():
-        pytest.skip("optional: this TensorFlow has no C++ headers")
-    source = pathlib.Path(__file__).with_name("client.cc")
-    flags = [*tf.sysconfig.get_compile_flags(), "-O0", "-w"]
-    # Kernels register themselves: the linker sees no use of the library that has them.
-    links = [f"-L{libraries}", f"-Wl,--no-as-needed,-rpath,{libraries}"]
-    links += [f"-l:{name}" for name in shared]
-    command = [compiler, *flags, str(source), "-o", str(target), *links]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return target
+def signatures(model: pathlib.Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the names of the tensors in the signatures of a SavedModel."""
+    content = (model / "saved_model.pb").read_bytes()
+    (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    return {
+        key: {
+            "inputs": {name: tensor.name for name, tensor in signature.inputs.items()},
+            "outputs": {name: tensor.name for name, tensor in signature.outputs.items()},
+        }
+        for key, signature in graph.signature_def.items()
+    }
 
 
 def test_every_tensor_of_the_signatures_has_the_batch_axis(folder: pathlib.Path) -> None:

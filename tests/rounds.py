@@ -1,0 +1,42 @@
+"""Streams of any age that share batches, as on a server; without TensorFlow.
+
+A round is a list of streams, each of which sends its next frame. The client concatenates their rows
+of the states, runs one step, and splits the rows again. So streams start at different times, pause,
+leave, and meet others in batches of any size.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Values = dict[str, np.ndarray]
+Call = Callable[[str, dict], Values]  # the name of a signature, and its inputs
+
+
+def serve(call: Call, clips: np.ndarray, rounds: list[list[int]]) -> Values:
+    """Return the outputs `[S, T, ...]` of the streams; NaN for frames that were not sent.
+
+    Args:
+        call: runs a signature.
+        clips: the frames `[S, T, ...]` that the streams send, in order.
+        rounds: the streams of each round.
+    """
+    rows: dict[int, Values] = {}
+    sent = [0] * len(clips)
+    outputs: Values = {}
+    for streams in rounds:
+        rows |= {s: call("init_states", {"batch_size": 1}) for s in streams if s not in rows}
+        states = {
+            name: np.concatenate([rows[s][name] for s in streams]) for name in rows[streams[0]]
+        }
+        frames = np.stack([clips[s, sent[s]] for s in streams])
+        values = call("step", {"video": frames, **states})
+        assert {len(value) for value in values.values()} == {len(streams)}, "one row per stream"
+        for row, s in enumerate(streams):
+            rows[s] = {name: values[name][row : row + 1] for name in states}
+            for name in values.keys() - states.keys():
+                shape = (*clips.shape[:2], *values[name].shape[1:])
+                outputs.setdefault(name, np.full(shape, np.nan, "float32"))
+                outputs[name][s, sent[s]] = values[name][row]
+            sent[s] += 1
+    return outputs
