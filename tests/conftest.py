@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 LIBC = ctypes.CDLL(None)
+gc.set_threshold(10_000)  # by default, collecting takes a twentieth of the time
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
