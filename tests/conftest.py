@@ -20,6 +20,12 @@ import pytest
 
 LIBC = ctypes.CDLL(None)
 gc.set_threshold(10_000)  # by default, collecting takes a twentieth of the time
+FEW_BLOCKS = {
+    "par_densenet.MINIBLOCKS": (2, 4, 4, 4),
+    "resnet.STAGES": {50: (2, 2, 2, 1), 101: (1, 1, 3, 1)},
+    "tsm.DEEP_STAGE": 3,
+    "mobilenet.STAGES": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 3, 2), (6, 320, 1, 2)),
+}
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -91,6 +97,14 @@ def short_mobilenet(monkeypatch: pytest.MonkeyPatch) -> None:
         return keras.Model(whole.input, scores, name=whole.name)
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", short)
+
+
+@pytest.fixture
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build every stage and kind of block of the published networks, but fewer blocks of a kind."""
+    for name, depths in FEW_BLOCKS.items():
+        module, constant = name.split(".")
+        monkeypatch.setattr(importlib.import_module(f"mpvn.models.{module}"), constant, depths)
 
 
 @pytest.fixture(scope="module")

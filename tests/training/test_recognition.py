@@ -60,6 +60,7 @@ TWO_CLIPS = [1, 4, 7, 10, 0, 3, 6, 9]
 """Of 12 frames: the centers of four parts, and their first frames."""
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_views_of_another_size_go_through_the_same_weights() -> None:
     changed = config(**{"views.clips": 2, "views.scale": 48, "plan.subnetworks": 3})
     changed.model.name, changed.model.options = "tsm_mobilenet_v2", ONLINE
@@ -124,6 +125,7 @@ def test_networks_that_cannot_answer_are_refused() -> None:
             call(other)
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_early_answers_of_trn_are_its_outputs_after_the_frames_seen() -> None:
     """25 % of 4 frames are one, 40 % are 2."""
     changed = config(**{"model.name": "trn_mobilenet_v2"})
