@@ -12,7 +12,7 @@ import os
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import markupsafe
@@ -189,12 +189,15 @@ def _frame(image: np.ndarray, caption: str, index: int) -> dict:
 
 
 def _data_uri(image: np.ndarray) -> str:
-    """Return `image` as PNG or JPEG, whichever is smaller: PNG for drawings, JPEG for photos."""
+    """Return `image` as PNG if that is smaller, as of drawings, else as JPEG, as of photos."""
     picture = Image.fromarray(image)
-    encodings = []
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 88})):
-        buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
-        encodings.append((len(buffer.getvalue()), kind, buffer.getvalue()))
-    _, kind, data = min(encodings)
+    kind, data = "jpeg", _encoded(picture, "jpeg", quality=88)
+    if len(_encoded(picture, "png")) <= len(data):
+        kind, data = "png", _encoded(picture, "png", optimize=True)  # only now: 10 times slower
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
