@@ -198,10 +198,10 @@ class CompiledNetwork:
             state: the state before them, which fits.
         """
         counter = np.asarray(state[STEP])
-        hold, show = self._runtime.hold, self._runtime.show
+        borrow, hold, show = self._runtime.borrow, self._runtime.hold, self._runtime.show
         with self._lock, self._observe(counter):
             values = [
-                hold(x, s) for each in frames for x, s in zip(each, self._inputs, strict=True)
+                borrow(x, s) for each in frames for x, s in zip(each, self._inputs, strict=True)
             ]
             values += [hold(state[name], spec) for name, spec in self._slots.items()]
             outputs, slots = self._run(values, counter, len(frames))

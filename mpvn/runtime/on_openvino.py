@@ -8,7 +8,7 @@ a piece are contiguous.
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -112,7 +112,17 @@ class OpenVINORuntime(Runtime):
         np.copyto(buffer.array, array, casting="same_kind")
         return buffer
 
-    def show(self, value: Buffer) -> np.ndarray:
+    def borrow(self, value: Any, spec: tf.TensorSpec) -> "Buffer | _Borrowed":
+        flags, dtype = value.flags, spec.dtype.as_numpy_dtype
+        if value.dtype != dtype or not (flags.c_contiguous and flags.aligned):
+            return self.hold(value, spec)
+        return _Borrowed(value, self.tensor(value))
+
+    def show(self, value: "Buffer | _Borrowed") -> np.ndarray:
+        if isinstance(value, _Borrowed):  # the user may write to it after the call
+            buffer = self._new("shown", value.array.shape, value.array.dtype)
+            np.copyto(buffer.array, value.array)
+            return buffer.view
         return value.view
 
     def stack(self, steps: list[np.ndarray]) -> np.ndarray:
@@ -159,6 +169,13 @@ class OpenVINORuntime(Runtime):
             limit = self._shared_limit
             self._pools[key] = Pool(shape, np.dtype(dtype), self.tensor, self._owned, limit)
         return self._pools[key].take()
+
+
+class _Borrowed(NamedTuple):
+    """A user's array for the time of a call, and OpenVINO's view of it."""
+
+    array: np.ndarray
+    tensor: Any
 
 
 class _CompiledUnit:

@@ -57,6 +57,14 @@ class Runtime(abc.ABC):
             TypeError: its dtype is of another kind.
         """
 
+    def borrow(self, value: Any, spec: tf.TensorSpec) -> Value:
+        """Return a user's array or tensor as a value for a call, in which no user changes it.
+
+        Raises:
+            TypeError: its dtype is of another kind.
+        """
+        return self.hold(value, spec)
+
     @abc.abstractmethod
     def show(self, value: Value) -> Any:
         """Return a value as a user's array or tensor."""

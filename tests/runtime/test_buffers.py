@@ -97,3 +97,43 @@ def test_values_of_a_clip_are_kept_until_they_are_read(
         runs = [each.run for each in compiled._compiled.values() if each.run]
         counts.append([[len(pool._buffers) for pool in run._pools[3]] for run in runs[:-1]])
     assert counts[0] == counts[1]
+
+
+def test_a_camera_may_write_each_frame_to_the_same_array(compiled: CompiledNetwork) -> None:
+    """Frames are read in place; a memory of frames has its own."""
+    state = expected_state = compiled.initial_state(2)
+    camera = {name: np.empty((2, *shape), np.float32) for name, shape in INPUTS.items()}
+    outputs, expected = [], []
+    for frame in frames(2, 12):
+        for name, array in camera.items():
+            array[...] = frame[name]
+        output, state = compiled.step(camera, state)
+        outputs.append(output)
+        for array in camera.values():
+            array[...] = np.nan
+        fresh = {name: array.copy() for name, array in frame.items()}
+        output, expected_state = compiled.step(fresh, expected_state)
+        expected.append(output)
+    assert all(np.isfinite(value).all() for value in outputs[-1].values())
+    tf.nest.map_structure(np.testing.assert_array_equal, outputs, expected)
+    tf.nest.map_structure(np.testing.assert_array_equal, state, expected_state)
+
+
+@pytest.mark.parametrize("layout", ["another order", "read-only", "not aligned"])
+def test_frames_may_lie_in_memory_in_any_way(compiled: CompiledNetwork, layout: str) -> None:
+    def laid_out(array: np.ndarray) -> np.ndarray:
+        if layout == "another order":
+            return np.asfortranarray(array)
+        if layout == "read-only":
+            array.flags.writeable = False
+            return array
+        moved = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        moved[...] = array
+        return moved
+
+    state = compiled.initial_state(2)
+    for frame in frames(2, 5):
+        given = {name: laid_out(array.copy()) for name, array in frame.items()}
+        expected, _ = compiled.step(frame, state)
+        outputs, state = compiled.step(given, state)
+        tf.nest.map_structure(np.testing.assert_array_equal, outputs, expected)
