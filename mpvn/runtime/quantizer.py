@@ -22,9 +22,10 @@ from mpvn.runtime.nncf_models import nncf_version, quantize, run, weighted_opera
 from mpvn.runtime.openvino_models import CONVERSION, import_openvino, openvino_core
 from mpvn.runtime.quantization import QuantizedUnit, unit_from_json
 from mpvn.runtime.samples import Sample, progress
+from mpvn.runtime.shifts import fold_shifts
 from mpvn.runtime.unit import Unit
 
-_RECIPE = 1
+_RECIPE = 2
 """Version of how units are quantized: part of what names them in the cache."""
 
 Samples = Mapping[Unit, Sequence[Sample]]
@@ -105,7 +106,9 @@ class Quantizer:
         if self._bar is None:
             self._bar = progress(len(self._units), "quantizing", "unit")
         self._bar.update(len(self._reports) - self._bar.n)
-        return _Search(frozen.unit, model, samples, self._max_error).result()
+        folded = model.clone()
+        fold_shifts(import_openvino(), folded)
+        return _Search(frozen.unit, folded, samples, self._max_error).result()
 
     def _read(self, frozen: Frozen) -> "_Stored | None":
         content = read_cached(self._unit_key(frozen))
@@ -208,9 +211,11 @@ def layer_name(unit: Unit, operation: Any) -> str:
 
 
 def _same_values(first: np.ndarray | None, second: np.ndarray) -> bool:
-    if first is None or first.size != second.size:
+    """Return whether arrays have the same values in any order, but for zeros of folded shifts."""
+    if first is None:
         return False
-    return np.allclose(np.sort(first, axis=None), np.sort(second, axis=None), 1e-5, 1e-7)
+    a, b = (np.sort(values[values != 0], axis=None) for values in (first, second))
+    return a.size == b.size > 0 and np.allclose(a, b, 1e-5, 1e-7)
 
 
 class _Stored(NamedTuple):
