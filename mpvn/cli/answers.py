@@ -71,7 +71,7 @@ class Answers:
 
 
 def text(named: Sequence[tuple[str, float]], are_shares: bool = True) -> str:
-    """Return names with their probabilities, or with numbers of which nothing is known, as text."""
+    """Return names with their probabilities, or with numbers of unknown meaning, as text."""
     if not are_shares:
         return ", ".join(f"{name} {number:.4g}" for name, number in named)
     return ", ".join(f"{name} {100 * share:.1f} %" for name, share in named)
@@ -84,7 +84,7 @@ class Shown:
     Attributes:
         count: most names.
         threshold: lowest probability of an answer.
-        share: what probabilities are called; another name for numbers of which nothing is known.
+        share: what probabilities are called; another name for numbers of unknown meaning.
         scores: whether the scores of all classes are shown, too.
     """
 

@@ -7,7 +7,7 @@
     create     from settings; choose: by what is fastest here, kept in the cache
     profile    times of nodes, as costs of plans: measure
     runtime    what a runtime does: on_tensorflow, on_openvino (with buffers)
-    verify     whether a compiled model is right
+    verify     whether a compiled model is right; layouts and shifts: changes that make it faster
     record     what really ran, and when
     int8       on calibration clips: samples of what units read; quantizer of units (nncf_models);
                quantization: the report

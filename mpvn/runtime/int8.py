@@ -51,7 +51,6 @@ def compile_int8(
     check_choice("units", settings.units, (None, *DIVISIONS))
     check_positive("threads", threads, "or None")
     check_positive("batch", batch)
-    check_positive("clip", settings.clip, "or None")
     precision, division = other_precision(), settings.units or "block"
     nncf_version()  # before anything that takes time
     first_steps, last = _first_steps(plan, start, division)

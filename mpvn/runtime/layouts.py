@@ -53,7 +53,7 @@ def _skip_pairs(model: Any) -> None:
 
 def _reads_inputs(node: Any) -> bool:
     """Return whether most maps that an operation reads are transposed, such as inputs."""
-    values = [value for value in node.input_values() if not _is_constant(value)]
+    values = [value for value in node.input_values() if not is_constant(value)]
     if node.get_output_size() != 1 or any(_rank(value) != 4 for value in values):
         return False
     if node.get_type_name() not in _ELEMENTWISE | {"Concat"}:
@@ -77,7 +77,7 @@ def _move(ov: Any, node: Any) -> None:
 
 def _channels_last(ov: Any, value: Any) -> Any:
     """Return a value that broadcasts to maps with channels last as `value` to others."""
-    if _is_constant(value):  # [C, 1, 1] -> [1, C, 1, 1]
+    if is_constant(value):  # [C, 1, 1] -> [1, C, 1, 1]
         shape = value.get_shape()
         shape = np.array([*[1] * (4 - len(shape)), *shape])
         value = ov.opset13.reshape(value, ov.opset13.constant(shape), False).output(0)
@@ -90,7 +90,7 @@ def _transpose(ov: Any, value: Any, order: tuple[int, ...]) -> Any:
 
 def _order(node: Any) -> tuple[int, ...] | None:
     """Return the order of the axes that an operation makes; None for other operations."""
-    if node.get_type_name() != "Transpose" or not _is_constant(node.input_value(1)):
+    if node.get_type_name() != "Transpose" or not is_constant(node.input_value(1)):
         return None
     return tuple(node.input_value(1).get_node().get_data().tolist())
 
@@ -102,7 +102,8 @@ def _pooled(node: Any) -> Any:
     return node
 
 
-def _is_constant(value: Any) -> bool:
+def is_constant(value: Any) -> bool:
+    """Return whether a value of a model is known before it runs."""
     return value.get_node().get_type_name() == "Constant"
 
 

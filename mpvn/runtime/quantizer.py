@@ -106,9 +106,7 @@ class Quantizer:
         if self._bar is None:
             self._bar = progress(len(self._units), "quantizing", "unit")
         self._bar.update(len(self._reports) - self._bar.n)
-        folded = model.clone()
-        fold_shifts(import_openvino(), folded)
-        return _Search(frozen.unit, folded, samples, self._max_error).result()
+        return _Search(frozen.unit, model, samples, self._max_error).result()
 
     def _read(self, frozen: Frozen) -> "_Stored | None":
         content = read_cached(self._unit_key(frozen))
@@ -132,7 +130,8 @@ class _Search:
         self, unit: Unit, model: Any, samples: list[list[np.ndarray]], max_error: float
     ) -> None:
         self._unit = unit
-        self._model = model
+        self._model = model.clone()
+        fold_shifts(import_openvino(), self._model)
         self._samples = samples
         self._max_error = max_error
         self._expected = run(model, samples)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mpvn.runtime.layouts import is_constant
+
 
 def fold_shifts(ov: Any, model: Any) -> None:
     """Let convolutions read whole maps in place of pieces of them, in place.
@@ -69,7 +71,9 @@ def _slice(ov: Any, split: Any) -> None:
 def _piece(value: Any) -> tuple[int, int, int] | None:
     """Return which channels of how many a value is, if it is a piece of a split of channels."""
     node = value.get_node()
-    if node.get_type_name() != "VariadicSplit" or not _constants(node, (1, 2)):
+    if node.get_type_name() != "VariadicSplit" or not all(
+        map(is_constant, node.input_values()[1:])
+    ):
         return None
     axis, lengths = (node.input_value(index).get_node().get_data() for index in (1, 2))
     if int(axis.reshape(())) not in (1, -3) or min(lengths) < 0:
@@ -80,11 +84,8 @@ def _piece(value: Any) -> tuple[int, int, int] | None:
 
 def _can_read(node: Any, index: int) -> bool:
     """Return whether a node is a convolution of known weights that reads maps at this input."""
-    return node.get_type_name() == "Convolution" and index == 0 and _constants(node, (1,))
-
-
-def _constants(node: Any, indices: tuple[int, ...]) -> bool:
-    return all(node.input_value(i).get_node().get_type_name() == "Constant" for i in indices)
+    known = node.get_type_name() == "Convolution" and is_constant(node.input_value(1))
+    return known and index == 0
 
 
 def _channels(value: Any) -> int:

@@ -9,7 +9,8 @@ from keras import layers
 from random_weights import randomize
 
 from keras_layers import TemporalShift
-from mpvn import Plan
+from mpvn import Plan, VideoNetwork
+from mpvn.runtime import quantizer
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.nncf_models import run, weighted_operations
 from mpvn.runtime.openvino_models import ModelCompiler, import_openvino
@@ -64,3 +65,24 @@ def test_folded_shifts_compute_the_same(read_by: str, rng: np.random.Generator) 
         [layer_name(frozen.unit, op) for op in weighted_operations(m)] for m in (model, folded)
     ]
     assert names[0] == names[1] and {"first", "second"} <= {*names[0]}
+
+
+def test_units_are_compared_with_what_they_were_before(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """What int8 changes is measured on the model without folded shifts: a wrong one would show."""
+
+    def fold_wrongly(ov: Any, model: Any) -> None:
+        fold_shifts(ov, model)
+        convolution = weighted_operations(model)[0]
+        weights = np.array(convolution.input_value(1).get_node().get_data())
+        swapped = ov.opset13.constant(np.ascontiguousarray(weights[::-1]))
+        convolution.input(1).replace_source_output(swapped.output(0))
+
+    network = VideoNetwork(shifted("a convolution").graph.model)
+    clip = rng.normal(size=(24, 5, 5, 3)).astype("float32")
+    for fold, is_right in ((fold_shifts, True), (fold_wrongly, False)):
+        monkeypatch.setattr(quantizer, "fold_shifts", fold)
+        compiled = network.compile_inference("openvino", "int8", calibration=[clip])
+        (unit,) = compiled.quantization.units
+        assert unit.int8 == is_right
