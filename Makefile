@@ -43,13 +43,15 @@ bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 setup: $(READY) ## only create the virtual environment
 
 # Keep a build of TensorFlow that the environment has already, for example one for a GPU. keras-hub
-# comes without its dependencies: tensorflow-text would install a second TensorFlow over it. For
-# image models it needs only these two packages that no other one brings.
+# and TensorFlow Serving's protocol come without their dependencies, which would install a second
+# TensorFlow over it. For image models, keras-hub needs only two packages that no other one brings;
+# the protocol needs one more.
 $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	extras=test,lint,tfds,jhmdb,flow,int8; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
+	extras=test,lint,tfds,jhmdb,flow,int8,onnx,serving,ray; $(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)" \
 	  || extras=$$extras,cpu; $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$$extras]"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -c constraints.txt keras-hub regex tokenizers
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -c constraints.txt \
+	  keras-hub regex tokenizers tensorflow-serving-api grpcio
 	touch $@
 
 clean: ## remove the environment and the output of demo and tests

@@ -15,7 +15,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["mpvn", "mpvn.*", "keras_layers", "keras_layers.*"]),
-    package_data={"mpvn": ["py.typed", "report/*.html"], "keras_layers": ["py.typed"]},
+    package_data={
+        "mpvn": ["py.typed", "report/*.html", "serving/page/*"],
+        "keras_layers": ["py.typed"],
+    },
     install_requires=[
         "absl-py>=2.1",
         "av>=18.0",
@@ -42,11 +45,20 @@ setup(
         "hub": ["keras-hub>=0.32,<1"],  # image models; it brings tensorflow-text and so TensorFlow
         "openvino": ["openvino>=2026.4,<2027"],  # fast inference on the CPU
         "int8": ["openvino>=2026.4,<2027", "nncf>=3.4,<4"],  # networks quantized for it
+        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.17"],  # exports
+        "serving": ["aiohttp>=3.11", "prometheus-client>=0.21", "requests>=2.32"],
+        # TensorFlow Serving's protocol brings the package tensorflow: over another build of it,
+        # install tensorflow-serving-api with --no-deps.
+        "grpc": ["grpcio>=1.66", "tensorflow-serving-api>=2.18"],
+        "ray": ["ray[serve]>=2.50"],  # streams on many machines
         "test": [
+            "ai-edge-litert>=2.1",  # runs exports, as do onnxruntime and openvino
             "hypothesis>=6.100",
             "ipykernel>=6.29",  # runs notebooks
             "nbclient>=0.10",
             "nbformat>=5.10",
+            "onnxruntime>=1.20",
+            "playwright>=1.50",  # drives a browser, where there is one
             "pytest>=8.0",
             "pytest-xdist>=3.6",
         ],

@@ -1,0 +1,1 @@
+"""Networks that serve streams: clients, servers, and many machines."""
