@@ -1,8 +1,9 @@
 """Streams of any age that share batches, as on a server; without TensorFlow.
 
 A round is a list of streams, each of which sends its next frame. The client concatenates their rows
-of the states, runs one step, and splits the rows again. So streams start at different times, pause,
-leave, and meet others in batches of any size.
+of the states, runs one step, and splits the rows again (a state that goes in as `x` comes out as
+`next_x`). So streams start at different times, pause, leave, and meet others in batches of any
+size.
 """
 
 from collections.abc import Callable
@@ -33,8 +34,8 @@ def serve(call: Call, clips: np.ndarray, rounds: list[list[int]]) -> Values:
         values = call("step", {"video": frames, **states})
         assert {len(value) for value in values.values()} == {len(streams)}, "one row per stream"
         for row, s in enumerate(streams):
-            rows[s] = {name: values[name][row : row + 1] for name in states}
-            for name in values.keys() - states.keys():
+            rows[s] = {name: values[f"next_{name}"][row : row + 1] for name in states}
+            for name in values.keys() - {f"next_{name}" for name in states}:
                 shape = (*clips.shape[:2], *values[name].shape[1:])
                 outputs.setdefault(name, np.full(shape, np.nan, "float32"))
                 outputs[name][s, sent[s]] = values[name][row]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 import mpvn
+from mpvn.export.description import read_description
 from mpvn.models import load_frame_model
 from mpvn.tasks import ActionRecognition
 from mpvn.tasks.registry import create_task
@@ -55,20 +56,20 @@ def test_a_network_without_metadata_has_none(tmp_path: pathlib.Path) -> None:
     network().save(tmp_path / "n.keras")
     assert keras.saving.load_model(tmp_path / "n.keras").metadata is None
     network().export(tmp_path / "served", verbose=False)
-    assert not (tmp_path / "served" / "assets.extra" / "metadata.json").exists()
-    assert not hasattr(tf.saved_model.load(tmp_path / "served"), "metadata")
+    assert read_description(tmp_path / "served")["metadata"] is None
 
 
 def test_an_exported_network_has_them_beside_and_inside(tmp_path: pathlib.Path) -> None:
     network(metadata=METADATA).export(tmp_path / "first", verbose=False)
     shutil.move(tmp_path / "first", tmp_path / "moved")
-    beside = (tmp_path / "moved" / "assets.extra" / "metadata.json").read_text("utf-8")
+    beside = read_description(tmp_path / "moved")
     loaded = tf.saved_model.load(tmp_path / "moved")
-    inside = pathlib.Path(loaded.metadata.asset_path.numpy().decode())
+    inside = pathlib.Path(loaded.description.asset_path.numpy().decode())
     assert inside.is_relative_to(tmp_path / "moved")
-    assert inside.read_text("utf-8") == beside
-    assert "höpp" in beside
-    assert mpvn.Metadata.from_json(json.loads(beside)) == METADATA
+    files = beside.pop("files")
+    assert json.loads(inside.read_text("utf-8")) == beside
+    assert mpvn.Metadata.from_json(beside["metadata"]) == METADATA
+    assert inside.relative_to(tmp_path / "moved").as_posix() in files
 
 
 def test_the_task_of_a_network_is_that_of_its_metadata() -> None:

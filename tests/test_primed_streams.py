@@ -101,5 +101,5 @@ def test_exported_streams_start_primed(network: VideoNetwork, tmp_path: pathlib.
     state = dict(loaded.signatures["init_states"](batch_size=tf.constant(4)))
     for time in range(11):
         results = dict(step(**{name: tf.constant(CLIP[:, time])}, **state))
-        state = {key: results.pop(key) for key in state}
+        state = {key: results.pop(f"next_{key}") for key in state}
         assert_close(next(iter(results.values())), expected[:, time])

@@ -6,6 +6,7 @@
     mpvn benchmark MODEL  measure steps, ages and memory, beside plain Keras
     mpvn timeline MODEL   record what a compiled network runs, and when
     mpvn export MODEL     write a SavedModel that streams without this package
+    mpvn inspect PATH     say what an export or a network is: signatures, states, plan, names
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
     mpvn eval RUN         evaluate a trained network, also under another plan; or fuse several runs;
@@ -39,6 +40,7 @@ from mpvn.cli import (
     demo,
     evaluate,
     export,
+    inspect,
     models,
     plan,
     predict,
@@ -62,6 +64,7 @@ COMMANDS = (
     benchmark,
     timeline,
     export,
+    inspect,
     models,
     train,
     evaluate,

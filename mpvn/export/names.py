@@ -7,22 +7,54 @@ A tensor under keys of dicts is called by its keys, joined by underscores: `{"he
 - TensorFlow's Python loader takes inputs as keyword arguments. So `self` and keywords of Python get
   an underscore at the end (`self_`, `class_`), and an input name begins with a letter: underscores
   in front are dropped, and a name that begins with a digit, or is empty, gets `input_` in front.
-- A name that is taken gets a number: `dense`, `dense_1`. State names are taken, and so are names
-  that another tensor has without any change. Input names also differ regardless of case, because
+- A name that is taken gets a number: `dense`, `dense_1`. Taken are the names of states, what our
+  signatures call tensors of their own (`OWN`), and names that another tensor has without any
+  change. An output has the name of no input. Input names also differ regardless of case, because
   TensorFlow's graphs do not tell cases apart.
 
-The names depend on the model and the names of the states alone.
+A state that goes in as `x` goes out as `next_x`: converters of other formats do not tell an input
+from an output of the same name.
+
+The names depend on the model and the names of the states alone, so they are those of every format.
 """
 
 import itertools
 import keyword
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from mpvn.graph.data import Graph
+from mpvn.state import STEP
+
+OWN = ("stream_id", "steps", "batch_size")
+"""Names of tensors that belong to signatures, not to networks."""
+
+
+class Names(NamedTuple):
+    """The names of a network's tensors in exported files.
+
+    Attributes:
+        inputs: the original name of each input by its name.
+        outputs: the same for outputs.
+        states: the name with which each state goes out by the name with which it goes in, the step
+            counter first.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    states: dict[str, str]
+
+
+def network_names(network: keras.Model) -> Names:
+    """Return the names of the tensors of a `VideoNetwork`. One that cannot stream has no states."""
+    slots = (STEP, *network.plan.histories.specs) if network.plan.causal else ()
+    states = {name: f"next_{name}" for name in slots}
+    taken = (*states, *states.values(), *OWN)
+    inputs = input_names(network.graph, taken)
+    return Names(inputs, output_names(network.graph, (*taken, *inputs)), states)
 
 
 def input_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:

@@ -1,139 +1,86 @@
 """Writes a network as a SavedModel that streams with TensorFlow alone.
 
-`mpvn.export.signatures` lists the signatures. The default serving signature is `step`. Two files
-in `assets.extra` are for clients, wherever the model is served: `names.json` has the original name
-of each input and output, the state names, and when the network answers: the steps from a frame to
-the output that has seen it, and the first step that has seen any; `metadata.json`, for networks
-that have metadata, what the network knows (`mpvn.Metadata`): names of classes, frame rate, range of
-the pixels. The latter is also an asset of the model:
-`tf.saved_model.load(folder).metadata.asset_path`.
+`mpvn.export.signatures` lists the signatures. The default serving signature is `step`. The
+description of the export (`mpvn.export.description`) is in `assets.extra`, for clients, wherever
+the model is served; without the checksums of the files, it is also an asset of the model:
+`tf.saved_model.load(folder).description.asset_path`.
 """
 
-import json
-import os
 import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from mpvn.export.signatures import Signatures, Specs
-from mpvn.files import AtomicPath, WriteError, cannot_write, writing
-from mpvn.metadata import Metadata
+from mpvn.export.description import NAME, Description, Specs, as_text, describe
+from mpvn.export.signatures import Signatures
 
-EXTRA = "assets.extra"
-"""Folder of files that loaders of SavedModels leave alone."""
-
-NAMES = "names.json"
-METADATA = "metadata.json"
+STATE_IN_AND_OUT = "state in and out"
+DEFAULT = "step"
 
 
 def write_saved_model(
-    signatures: Signatures, filepath: str | os.PathLike[str], verbose: bool
-) -> None:
+    network: keras.Model, clips: list[tf.TensorSpec], folder: pathlib.Path
+) -> Description:
     """Write a SavedModel.
 
     Args:
-        signatures: The functions to write.
-        filepath: Folder to create. It appears only when it is complete.
-        verbose: Whether to print the signatures.
+        network: a causal `VideoNetwork`.
+        clips: the spec `[B, T, ...]` of each input.
+        folder: the folder to write into.
 
-    Raises:
-        FileExistsError: If `filepath` exists.
-        ValueError: If `filepath` is not a local path.
-        WriteError: If it cannot be written, for example because the disk is full.
+    Returns:
+        The description of the export.
     """
-    target = _check(filepath)
-    archive = keras.export.ExportArchive()
-    archive.track(signatures.network)
-    step_specs = signatures.frame_specs() | signatures.states
-    step = archive.add_endpoint("step", signatures.step, [step_specs])
-    clip = archive.add_endpoint("clip", signatures.clip, [signatures.clip_specs()])
+    signatures = Signatures(network, clips)
     batch_size = tf.TensorSpec((), tf.int32, name="batch_size")
-    archive.add_endpoint("init_states", signatures.init_states, [batch_size])
-    outputs = [function.get_concrete_function().structured_outputs for function in (step, clip)]
-    try:
-        with writing(target), tempfile.TemporaryDirectory() as assets:
-            _attach_metadata(archive, signatures.network.metadata, pathlib.Path(assets))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with AtomicPath(target) as folder:
-                archive.write_out(str(folder), verbose=False)
-                _write_names(signatures, folder)
-                _write_metadata(signatures.network.metadata, folder)
-    except tf.errors.OpError as error:
-        raise WriteError(cannot_write(target, error)) from error
-    if verbose and keras.config.is_interactive_logging_enabled():
-        print(_description(signatures, target, *outputs))
-
-
-def _check(filepath: str | os.PathLike[str]) -> pathlib.Path:
-    """Return `filepath` as the path of a new local folder."""
-    if "://" in os.fspath(filepath):
-        raise ValueError(
-            f"Cannot export to {filepath}. Expected a local folder. Received: a URL. Export to a "
-            "local folder and copy it."
-        )
-    target = pathlib.Path(filepath)
-    if target.exists() or target.is_symlink():
-        raise FileExistsError(
-            f"Cannot export to {target}. Expected a new folder. Received: a path that exists. "
-            "Remove it or choose another path."
-        )
-    return target
-
-
-def _write_names(signatures: Signatures, folder: pathlib.Path) -> None:
-    """Write the original names beside the model, where loaders of SavedModels leave files alone."""
-    names = {
-        "inputs": signatures.inputs,
-        "outputs": signatures.outputs,
-        "states": list(signatures.states),
-        "latency": signatures.network.plan.information_latency[1],
-        "first_informed_step": signatures.network.first_informed_step,
+    functions = {
+        "step": _trace(signatures.step, signatures.frame_specs() | signatures.states),
+        "clip": _trace(signatures.clip, signatures.clip_specs()),
+        "init_states": _trace(signatures.init_states, {"batch_size": batch_size}),
     }
-    path = folder / EXTRA / NAMES
-    path.parent.mkdir()
-    _write_json(path, names)
+    specs = {key: _specs(function) for key, function in functions.items()}
+    description = describe(
+        network, "tf_saved_model", STATE_IN_AND_OUT, specs, default_signature=DEFAULT
+    )
+    _save(functions, network, description, folder)
+    return description
 
 
-def _write_metadata(metadata: Metadata | None, folder: pathlib.Path) -> None:
-    if metadata is not None:
-        _write_json(folder / EXTRA / METADATA, metadata.to_json())
+def _trace(function: Any, specs: dict[str, tf.TensorSpec]) -> Any:
+    """Return a concrete function of a dict of tensors.
+
+    What is saved are these functions. Keras's `ExportArchive` traces each once more.
+    """
+    return tf.function(function, autograph=False).get_concrete_function(specs)
 
 
-def _attach_metadata(
-    archive: keras.export.ExportArchive, metadata: Metadata | None, folder: pathlib.Path
+def _specs(function: Any) -> tuple[Specs, Specs]:
+    """Return the specs of the inputs and of the outputs of a concrete function."""
+    (inputs,), _ = function.structured_input_signature
+    return inputs, function.structured_outputs
+
+
+def _save(
+    functions: Mapping[str, Any],
+    network: keras.Model,
+    description: Description,
+    folder: pathlib.Path,
 ) -> None:
-    """Make `metadata` an asset of the archive, out of a file in `folder`."""
-    if metadata is not None:
-        _write_json(folder / METADATA, metadata.to_json())
-        # `ExportArchive` takes variables and tables, but no assets, so it goes to its root object.
-        archive._tf_trackable.metadata = tf.saved_model.Asset(str(folder / METADATA))
+    root = tf.Module()
+    root.weights = list({id(v): v for f in functions.values() for v in f.variables}.values())
+    root.tables = _tables(network)
+    with tempfile.TemporaryDirectory() as assets:
+        path = pathlib.Path(assets) / NAME
+        path.write_text(as_text(description), encoding="utf-8")
+        root.description = tf.saved_model.Asset(str(path))
+        served = {**functions, "serving_default": functions[DEFAULT]}
+        tf.saved_model.save(root, str(folder), signatures=served)
 
 
-def _write_json(path: pathlib.Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _description(
-    signatures: Signatures, target: pathlib.Path, step_outputs: Specs, clip_outputs: Specs
-) -> str:
-    """Return the signatures as text."""
-    outputs = {name: step_outputs[name] for name in signatures.outputs}
-    step = _lines("input", signatures.frame_specs()) + _lines("output", outputs)
-    clip = _lines("input", signatures.clip_specs()) + _lines("output", clip_outputs)
-    states = _lines("state", signatures.states)
-    sections = {
-        "step (default): one frame -> the outputs of this step": step + states,
-        "clip: a whole clip -> the outputs of every step": clip,
-        "init_states: batch_size, an int32 scalar -> the states of new streams": [],
-    }
-    text = "\n\n".join("\n".join([f"* {title}", *lines]) for title, lines in sections.items())
-    return f"Saved artifact at '{target}'. The following signatures are available:\n\n{text}\n"
-
-
-def _lines(kind: str, specs: Specs) -> list[str]:
-    return [
-        f"    {kind} {name}: {spec.dtype.name} {tuple(spec.shape)}" for name, spec in specs.items()
-    ]
+def _tables(network: keras.Model) -> list[Any]:
+    """Return the lookup tables of a network, which no variable leads to."""
+    parts = tf.train.TrackableView(network).descendants()
+    return [x for x in parts if isinstance(x, tf.saved_model.experimental.TrackableResource)]

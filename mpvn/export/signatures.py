@@ -1,10 +1,10 @@
 """The signatures of an exported network: functions of named tensors.
 
 - `init_states`: `batch_size` (int32 scalar) -> the named initial states of that many streams.
-- `step`: one frame per input, and the states -> one value per output, and the new states. States
-  have the same names before and after the step. Each stream has its own step counter, int64 `[B]`,
-  so streams of any age share a batch. A block on a slow clock computes the streams that tick, and
-  is skipped if there are none.
+- `step`: one frame per input, and the states -> one value per output, and the new states. A state
+  that goes in as `x` comes out as `next_x`. Each stream has its own step counter, int64 `[B]`, so
+  streams of any age share a batch. A block on a slow clock computes the streams that tick, and is
+  skipped if there are none.
 - `clip`: one clip of any length per input -> the outputs of every step of new streams.
 
 `mpvn.export.names` says how inputs and outputs are called. In `step` and `clip`, every input and
@@ -17,7 +17,7 @@ with zeros, too: `step` primes those whose counter is 0.
 import keras
 import tensorflow as tf
 
-from mpvn.export.names import input_names, output_names
+from mpvn.export.names import network_names
 from mpvn.state import STEP
 
 Specs = dict[str, tf.TensorSpec]
@@ -32,8 +32,7 @@ class Signatures:
         clips: the spec `[B, T, ...]` of each input.
 
     Attributes:
-        inputs: the original name of each input by its name in the file.
-        outputs: the same for outputs.
+        names: the names of the network's tensors in the file.
         states: the specs of the states `[B, ...]`, the step counter first.
     """
 
@@ -46,14 +45,13 @@ class Signatures:
         self.states: Specs = counter | {
             name: tf.TensorSpec((batch, *x.shape[1:]), x.dtype, name) for name, x in slots
         }
-        self.inputs = input_names(network.graph, self.states)
-        self.outputs = output_names(network.graph, self.states)
+        self.names = network_names(network)
 
     def clip_specs(self) -> Specs:
         """Return the inputs of `clip`."""
         return {
             name: tf.TensorSpec(x.shape, x.dtype, name)
-            for name, x in zip(self.inputs, self._clips, strict=True)
+            for name, x in zip(self.names.inputs, self._clips, strict=True)
         }
 
     def frame_specs(self) -> Specs:
@@ -66,19 +64,20 @@ class Signatures:
     def step(self, values: Tensors) -> Tensors:
         state = {name: values[name] for name in self.states}
         outputs, after = self.network.step(self._packed(values), state)
-        return {**self._named(outputs), **after}
+        moved = {out: after[name] for name, out in self.names.states.items()}
+        return {**self._named(outputs), **moved}
 
     def clip(self, clips: Tensors) -> Tensors:
         return self._named(self.network(self._packed(clips), training=False))
 
-    def init_states(self, batch_size: tf.Tensor) -> Tensors:
-        return self.network.initial_state(batch_size)
+    def init_states(self, values: Tensors) -> Tensors:
+        return self.network.initial_state(values["batch_size"])
 
     def _packed(self, values: Tensors) -> object:
         """Return the inputs among `values` in the structure of the frame model's inputs."""
-        flat = [values[name] for name in self.inputs]
+        flat = [values[name] for name in self.names.inputs]
         return keras.tree.pack_sequence_as(self.network.graph.input_structure, flat)
 
     def _named(self, outputs: object) -> Tensors:
         self.network.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace
-        return dict(zip(self.outputs, keras.tree.flatten(outputs), strict=True))
+        return dict(zip(self.names.outputs, keras.tree.flatten(outputs), strict=True))

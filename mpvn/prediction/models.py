@@ -6,7 +6,6 @@ not know which one it has. A network that looks into the future has clips only.
 
 import abc
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpvn.export.saved_model import EXTRA, METADATA, NAMES
+from mpvn.export.description import read_description
+from mpvn.export.saved_model import STATE_IN_AND_OUT
 from mpvn.metadata import Metadata, pixel_range
 from mpvn.models import load_frame_model
 from mpvn.models.loading import LoadedModel
@@ -152,27 +152,28 @@ class ExportedModel(Model):
 
     def __init__(self, folder: str | os.PathLike[str], pixels: str = "") -> None:
         path = pathlib.Path(folder)
-        names = _read_json(path, NAMES)
-        if names is None or not {"inputs", "outputs", "states"} <= names.keys():
+        description = read_description(path)
+        if description["form"] != STATE_IN_AND_OUT:
             raise ValueError(
-                f"{path}: expected a SavedModel that mpvn export wrote. Received: one without "
-                f"{EXTRA}/{NAMES}. Export the network again, or give its .keras file"
+                f"{path}: expected an export with its {STATE_IN_AND_OUT}. Received: one with its "
+                f"{description['form']}. Give one of that form, or the .keras file"
             )
         self._loaded = tf.saved_model.load(str(path))
         self._signatures = self._loaded.signatures
-        self._outputs: dict[str, str] = names["outputs"]
-        self._states: list[str] = names["states"]
-        stored = _read_json(path, METADATA)
+        step = description["signatures"]["step"]
+        self._outputs = _originals(step["outputs"])
+        self._states = {name: state["next"] for name, state in description["states"].items()}
+        stored = description["metadata"]
         self.metadata = known = stored and Metadata.from_json(stored)
         pixels = pixel_range(known, pixels)
         self._prepare = RANGES[pixels]
-        self._input, self._spec = self._only_input(path, list(names["inputs"]), pixels)
+        self._input, self._spec = self._only_input(path, [*_originals(step["inputs"])], pixels)
         self.name = path.name
         self.size = tuple(self._spec.shape[1:3])
         self.task = None
         if known and known.task is not None:
-            latency = names["latency"] if known.latency is None else known.latency
-            self.task = task_of(known, latency, names["first_informed_step"])
+            latency = description["latency"] if known.latency is None else known.latency
+            self.task = task_of(known, latency, description["first_informed_step"])
         specs = self._signatures["step"].structured_outputs
         self.scoring = scoring_of(self.task, [specs[name].shape[1:] for name in self._outputs])
         self.is_causal = True
@@ -193,7 +194,7 @@ class ExportedModel(Model):
         prepared = tf.cast(self._prepare(frame)[None], self._spec.dtype)
         values = self._signatures["step"](**{self._input: prepared}, **states)
         outputs = {wish: values[name].numpy()[0] for name, wish in self._outputs.items()}
-        after = {name: values[name] for name in self._states}
+        after = {name: values[out] for name, out in self._states.items()}
         return (next(iter(outputs.values())) if len(outputs) == 1 else outputs), after
 
     def _only_input(
@@ -280,6 +281,6 @@ def open_model(
     return NetworkModel(loaded, loaded.network(plan), choice=choice)
 
 
-def _read_json(folder: pathlib.Path, name: str) -> Any:
-    path = folder / EXTRA / name
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
+def _originals(tensors: dict[str, dict]) -> dict[str, str]:
+    """Return the original name of each tensor of a signature that belongs to the network."""
+    return {name: each["original"] for name, each in tensors.items() if "original" in each}

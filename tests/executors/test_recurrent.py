@@ -114,9 +114,9 @@ def test_an_exported_network_streams_the_same_values(
     }
     expected = network(CLIP)
     for time in range(6):
-        outputs = step(frame=tf.constant(CLIP[:, time]), **state)
-        state = {name: outputs[name] for name in state}
-        (values,) = (x for name, x in outputs.items() if name not in state)
+        outputs = dict(step(frame=tf.constant(CLIP[:, time]), **state))
+        state = {name: outputs.pop(f"next_{name}") for name in state}
+        (values,) = outputs.values()
         assert_close(values, expected[:, time])
 
 

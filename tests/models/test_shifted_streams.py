@@ -109,9 +109,9 @@ def test_an_exported_network_streams_the_same(
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
     state, steps = signatures["init_states"](batch_size=tf.constant(len(clip))), []
     for time in range(clip.shape[1]):
-        state = signatures["step"](frame=tf.constant(clip[:, time]), **state)
-        (name,) = (name for name in state if "_past" not in name and name != "step")
-        steps.append(state.pop(name))
+        values = dict(signatures["step"](frame=tf.constant(clip[:, time]), **state))
+        state = {name: values.pop(f"next_{name}") for name in state}
+        steps += values.values()
     expected = stream(network, clip)
     np.testing.assert_allclose(
         np.stack(steps, axis=1), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
