@@ -53,6 +53,7 @@ class CompiledNetwork:
     Attributes:
         plan: the plan.
         quantization: what int8 has changed; None for other precisions.
+        settled_step: the first step from which on steps of equal phase are computed alike.
         observer: if it is not None, it is called in place of each unit, with the unit, its
             function, the values that it reads, and how many steps of the clip are before its own;
             it returns the function's results. With several workers, several threads call it at
@@ -77,7 +78,7 @@ class CompiledNetwork:
         self.quantization: Quantization | None = None
         self._runtime = runtime
         self._period = plan.period
-        self._settled = settled_step(plan, start)
+        self.settled_step = settled_step(plan, start)
         self._units_at = divide(plan, start, division)
         self._specs = place_specs(plan, runtime.handover)
         self._inputs = [self._specs[now(tensor)] for tensor in plan.graph.inputs]
@@ -147,7 +148,7 @@ class CompiledNetwork:
         """
         frames, outputs = self._convert(clip, "clip"), list[list[Any]]()
         counter = self._check(state, frames[0].shape[0])
-        together = common_step(counter, self._settled, self._period) is not None
+        together = common_step(counter, self.settled_step, self._period) is not None
         size, steps = self._clip if together else 1, frames[0].shape[1]
         for start in range(0, steps, size):
             times = range(start, min(start + size, steps))
@@ -180,7 +181,7 @@ class CompiledNetwork:
 
     def rows_of_units(self, counter: np.ndarray) -> dict[Unit, list[int]]:
         """Return which streams run each unit of a step, given the numbers `[B]` of their steps."""
-        numbers = earliest_alike(counter, self._settled, self._period).tolist()
+        numbers = earliest_alike(counter, self.settled_step, self._period).tolist()
         return rows_of_units(self._units_at, numbers)
 
     def _convert(self, structure: Any, kind: str) -> list[Any]:
@@ -231,9 +232,9 @@ class CompiledNetwork:
     def _run(
         self, values: list[Value], counter: np.ndarray, steps: int
     ) -> tuple[list[list[Value]], list[Value]]:
-        number = common_step(counter, self._settled, self._period)
+        number = common_step(counter, self.settled_step, self._period)
         if number is None:
-            numbers = earliest_alike(counter, self._settled, self._period).tolist()
+            numbers = earliest_alike(counter, self.settled_step, self._period).tolist()
             outputs, slots = self._mixture(values, numbers, self.observer)
             return [outputs], slots
         return self._program(number, steps)(values, self.observer, self._workers)
@@ -242,9 +243,9 @@ class CompiledNetwork:
         """Return the program of steps from `number` on, which is made once and kept."""
         key = number, steps
         if key not in self._programs:
-            if len(self._programs) > self._settled + self._period + _MOST_CLIPS:
+            if len(self._programs) > self.settled_step + self._period + _MOST_CLIPS:
                 del self._programs[next(iter(self._programs))]  # the oldest
-            numbers = earliest_alike(number + np.arange(steps), self._settled, self._period)
+            numbers = earliest_alike(number + np.arange(steps), self.settled_step, self._period)
             units = map(self._units_at, numbers.tolist())
             compiled = [[self._compiled[unit] for unit in each] for each in units]
             self._programs[key] = Program(self.plan, compiled)
