@@ -1,45 +1,11 @@
-"""The nodes of a plan by lane: one lane per subnetwork, and one for the head."""
+"""The rows of a recording: the lanes of `mpvn.plan.lanes`, and those of units of several."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from mpvn.graph.data import Node
-from mpvn.plan import Plan
+from mpvn.plan.lanes import lane_name
 from mpvn.runtime import Event
 from mpvn.runtime.unit import Unit
-
-
-def lanes(plan: Plan) -> list[list[Node]]:
-    """Return the nodes of each lane in plan order."""
-    nodes: list[list[Node]] = [[] for _ in range(plan.subnetworks + (plan.head is not None))]
-    for node in plan.graph.nodes:
-        nodes[plan.subnetwork(node)].append(node)
-    return nodes
-
-
-def lane_name(plan: Plan, lane: int) -> str:
-    """Return the name of a lane."""
-    return f"subnetwork {lane}" if lane < plan.subnetworks else "head"
-
-
-def ticking(plan: Plan, nodes: Sequence[Node], step: int) -> list[Node]:
-    """Return the nodes that compute at `step`."""
-    return [node for node in nodes if plan.clock(node).ticks(step)]
-
-
-def work(plan: Plan, nodes: Sequence[Node]) -> int:
-    """Return the multiply-adds of one tick of each node."""
-    return sum(plan.multiply_adds[node.index] for node in nodes)
-
-
-def newest_frame(plan: Plan, nodes: Sequence[Node], step: int) -> int | None:
-    """Return the newest frame that the last of `nodes` has seen at `step`, without feedback.
-
-    It is negative for the zeros before the first frame, and None if the nodes read feedback alone.
-    """
-    ages = [plan.node_ages[node.index] for node in nodes]
-    newest = [age.newest for age in ages if age is not None]
-    return step - newest[-1][step % plan.period] if newest else None
 
 
 def unit_nodes(unit: Unit) -> list[Node]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
+from mpvn.plan.lanes import lanes, newest_frame, ticking, work
 from mpvn.report import svg
-from mpvn.report.lanes import lanes, newest_frame, ticking, work
 from mpvn.report.timeline_panel import LEFT, Box, Panel, Span
 from mpvn.report.wording import milliseconds, percent
 from mpvn.runtime.record import Event, Overhead, between_units

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mpvn.plan import Plan
+from mpvn.plan.lanes import lane_name
 from mpvn.report import svg
-from mpvn.report.lanes import lane_name
 from mpvn.report.scales import round_numbers
 from mpvn.report.theme import category
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpvn.report.lanes import Row, event_row, lane_name, newest_frame, unit_lanes, unit_nodes, work
+from mpvn.plan.lanes import lane_name, newest_frame, work
+from mpvn.report.lanes import Row, event_row, unit_lanes, unit_nodes
 from mpvn.report.wording import clock_phrases
 from mpvn.runtime import Event
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mpvn.report.lanes import Row, event_row, unit_nodes, work
+from mpvn.plan.lanes import work
+from mpvn.report.lanes import Row, event_row, unit_nodes
 from mpvn.runtime import Event
 from mpvn.runtime.record import Overhead
 

@@ -12,6 +12,7 @@ from small_models import causal, causal_row, chain, looping, skipping
 
 from mpvn import Clock, Plan, VideoNetwork
 from mpvn.plan import age
+from mpvn.plan.lanes import lane_ages
 
 
 def test_information_latency_counts_boundaries_on_the_fastest_and_slowest_path() -> None:
@@ -32,6 +33,7 @@ def test_ages_by_hand() -> None:
     assert plan.age_of("c2").newest == (2, 3)
     assert plan.ages["c2"].oldest == (2, 3)
     assert (plan.ages["c2"].mean, plan.ages["c2"].worst) == (2.5, 3)
+    assert [lane_ages(plan, lane) for lane in range(3)] == [[0, 0], [None, 1], [2, None]]
 
 
 def test_aligned_clocks_have_older_information() -> None:
