@@ -1,8 +1,8 @@
 """Stands in for TensorFlow Serving: serves SavedModels over gRPC and REST, as its sources say.
 
-What is taken from those: names, codes, and JSON as `json_tensor.cc` reads and writes it; one version
-of a model, the latest; warm-up records replayed before the server listens. It is written apart from
-`mpvn.serving`, to which it serves as the reference.
+What is taken from those: names, codes, and JSON as `json_tensor.cc` reads and writes it; one
+version of a model, the latest; warm-up records replayed before the server listens. It is written
+apart from `mpvn.serving`, whose reference it is.
 
 `lose_answers` makes it compute without answering, as a server does that dies at that moment.
 """
@@ -10,6 +10,7 @@ of a model, the latest; warm-up records replayed before the server listens. It i
 import base64
 import concurrent.futures
 import contextlib
+import functools
 import http.server
 import json
 import pathlib
@@ -63,7 +64,7 @@ class Model:
         content = (path / "saved_model.pb").read_bytes()
         (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
         self.signatures = dict(graph.signature_def)
-        self._loaded = tf.saved_model.load(path)
+        self._path = path
         self.warmed = 0
         records = path / "assets.extra" / "tf_serving_warmup_requests"
         if records.exists():
@@ -73,6 +74,10 @@ class Model:
                 values = {name: tf.make_ndarray(x) for name, x in request.inputs.items()}
                 self.run(request.model_spec.signature_name, values)
                 self.warmed += 1
+
+    @functools.cached_property
+    def _loaded(self) -> Any:
+        return tf.saved_model.load(self._path)
 
     def signature(self, name: str) -> Any:
         name = name or "serving_default"
@@ -111,24 +116,37 @@ class StandIn:
         steps: how many predictions were computed.
     """
 
-    def __init__(self, root: pathlib.Path, grpc_port: int = 0, http_port: int = 0) -> None:
-        self.models = {each.name: Model(each) for each in root.iterdir() if each.is_dir()}
-        self.lose_answers, self.refuse, self.token, self.delay = 0, None, None, 0.0
-        self.steps = 0
+    def __init__(self, root: pathlib.Path) -> None:
+        self._root = root
+        self.grpc_port = self.http_port = 0
+        self.is_running = False
+        self.heal()
+        self.start()
+
+    def heal(self) -> None:
+        """Answer as it should from now on."""
+        self.lose_answers, self.delay, self.steps = 0, 0.0, 0
+        self.refuse: Refused | None = None
+        self.token: str | None = None
+
+    def start(self) -> None:
+        """Load the models anew and listen, on the same ports as before."""
+        self.models = {each.name: Model(each) for each in self._root.iterdir() if each.is_dir()}
         self._pool = concurrent.futures.ThreadPoolExecutor(4)
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
         self._grpc = grpc.server(self._pool, options=options)
         service = _Services(self)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port}")
+        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
         self._grpc.start()
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", http_port), handler)
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", self.http_port), handler)
         self._http.daemon_threads = True
         self.http_port = self._http.server_port
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
+        self.is_running = True
 
     def address(self, protocol: str) -> str:
         port = self.grpc_port if protocol == "grpc" else self.http_port
@@ -136,6 +154,9 @@ class StandIn:
 
     def kill(self) -> None:
         """Stop at once; whoever asks is not answered."""
+        if not self.is_running:
+            return
+        self.is_running = False
         self._grpc.stop(0).wait(5)
         self._http.shutdown()
         self._http.server_close()
@@ -155,6 +176,8 @@ class StandIn:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
 
     def predict(self, name: str, version: int | None, signature: str, values: dict) -> dict:
+        if not self.is_running:
+            raise Lost
         model = self.model(name, version)
         if self.refuse is not None:
             raise self.refuse
@@ -165,15 +188,6 @@ class StandIn:
             raise Lost
         time.sleep(self.delay)
         return outputs
-
-
-@contextlib.contextmanager
-def serving(root: pathlib.Path) -> Iterator[StandIn]:
-    server = StandIn(root)
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 class _Services(
@@ -295,7 +309,7 @@ def read_inputs(request: dict, specs: Any) -> dict[str, np.ndarray]:
     """Return the tensors of a request in the column format."""
     values = request["inputs"]
     if not isinstance(values, dict):
-        values = {name: values for name in specs}
+        values = dict.fromkeys(specs, values)
     if missing := specs.keys() - values.keys():
         message = f"Missing named input: {min(missing)} in 'inputs' object."
         raise Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
@@ -305,9 +319,10 @@ def read_inputs(request: dict, specs: Any) -> dict[str, np.ndarray]:
 def _read(value: Any, code: int) -> np.ndarray:
     dtype = tf.as_dtype(code)
     if dtype == tf.string:
-        return np.array([base64.b64decode(x["b64"]) if isinstance(x, dict) else x for x in value])
+        strings = [base64.b64decode(x["b64"]) if isinstance(x, dict) else x for x in value]
+        return np.array(strings, object)
     if dtype in (tf.bfloat16, tf.half):
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, f"Conversion of JSON Value: to {dtype.name}")
+        raise Refused(grpc.StatusCode.UNIMPLEMENTED, f"Conversion to type: {dtype.name}")
     try:
         array = np.array(value)
     except ValueError as error:
@@ -321,6 +336,10 @@ def _read(value: Any, code: int) -> np.ndarray:
 
 def write_outputs(outputs: dict[str, tf.Tensor]) -> str:
     """Return the JSON of an answer in the column format; a single output stands alone."""
+    for tensor in outputs.values():
+        if tensor.dtype in (tf.bfloat16, tf.half):
+            message = f"Failed to write JSON value for tensor type: {tensor.dtype.name}"
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
     texts = {
         name: _write(x.numpy(), name.endswith("_bytes")) for name, x in sorted(outputs.items())
     }

@@ -160,7 +160,7 @@ class Client:
         with self._lock:
             self._check_open()
             if self._signature.on_server:
-                self._ask("reset", self._stream.inputs(), self.retry_for)
+                self._ask("reset", self._stream.inputs(), self._reconnect)
             self._stream.restart()
             self._lost = 0
 
@@ -171,9 +171,9 @@ class Client:
                 return
             self._is_open = False
             if self._signature.on_server and (self.step_number or self._lost):
-                self.timeout = min(self.timeout, _LAST_WORDS)
+                self.timeout, self.retry_for = min(self.timeout, _LAST_WORDS), 0
                 with contextlib.suppress(ServerError):
-                    self._ask("reset", self._stream.inputs(), retry_for=0)
+                    self._ask("reset", self._stream.inputs(), self._reconnect)
             self._transport.close()
 
     def __enter__(self) -> "Client":
@@ -188,7 +188,7 @@ class Client:
         def attempt(timeout: float) -> tuple[int | None, Mapping[str, Any]]:
             return self._transport.model(self._wanted_version, timeout)
 
-        self._version, found = repeat(attempt, self.timeout, self.retry_for, self._failed)
+        self._version, found = repeat(attempt, self.timeout, self.retry_for, self._reconnect)
         return read_signature(found, self._name)
 
     def _create_stream(self, stream_id: int | None) -> CarriedStream | ServedStream:
@@ -204,12 +204,27 @@ class Client:
     def _ask_step(self, sent: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Change | None]:
         """Return the answer to a frame, and what happened to the stream before it, if anything."""
         try:
-            return self._ask(self._name, {**sent, **self._stream.inputs()}, self.retry_for), None
+            return self._ask_counted(sent), None
         except NotFoundError:
             change = self._changed_version()
             if change is None:
                 raise
-        return self._ask(self._name, {**sent, **self._stream.inputs()}, self.retry_for), change
+        return self._ask_counted(sent), change
+
+    def _ask_counted(self, sent: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the answer to a frame; count the requests that the server may have computed."""
+
+        def failed(error: UnavailableError) -> None:
+            self._lost += error.may_have_arrived
+            self._reconnect(error)
+
+        try:
+            return self._ask(self._name, {**sent, **self._stream.inputs()}, failed)
+        except (*REFUSALS, UnavailableError):
+            raise
+        except BaseException:  # Ctrl-C, or an error of the server that tells nothing of the frame
+            self._lost += 1
+            raise
 
     def _changed_version(self) -> Change | None:
         """Go over to the version that the server offers now; return None if it is no other one."""
@@ -231,21 +246,17 @@ class Client:
         return change
 
     def _ask(
-        self, signature: str, inputs: Mapping[str, Tensor], retry_for: float
+        self,
+        signature: str,
+        inputs: Mapping[str, Tensor],
+        failed: Callable[[UnavailableError], None],
     ) -> dict[str, Tensor]:
         def attempt(timeout: float) -> dict[str, Tensor]:
             return self._transport.predict(self._version, signature, inputs, timeout)
 
-        try:
-            return repeat(attempt, self.timeout, retry_for, self._failed)
-        except (*REFUSALS, UnavailableError):
-            raise
-        except BaseException:  # Ctrl-C, or an error of the server that tells nothing of the frame
-            self._lost += 1
-            raise
+        return repeat(attempt, self.timeout, self.retry_for, failed)
 
-    def _failed(self, error: UnavailableError) -> None:
-        self._lost += error.may_have_arrived
+    def _reconnect(self, _: object) -> None:
         self._transport.reconnect()
 
     def _outputs(self, answer: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

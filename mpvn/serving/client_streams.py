@@ -124,7 +124,10 @@ class ServedStream:
             )
         if step - expected <= lost:
             return f"{step - expected} frames counted whose answers were lost, so one may be twice"
-        return "another client sends frames under this id"
+        return (
+            f"{step - expected} frames counted that this client has no answers to: another client "
+            "sends frames under this id, or the server counted a frame that it refused"
+        )
 
 
 def number(transport: Transport, name: str, tensor: Tensor) -> int:

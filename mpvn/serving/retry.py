@@ -1,11 +1,12 @@
 """Repeats a request while a server is unavailable, with growing pauses, for a limited time."""
 
+import itertools
 import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mpvn.serving.client_errors import UnavailableError, server_error
+from mpvn.serving.client_errors import UnavailableError
 
 Answer = TypeVar("Answer")
 
@@ -34,7 +35,7 @@ def repeat(
         UnavailableError: the last attempt failed, too.
     """
     begin, pause = time.monotonic(), FIRST_PAUSE
-    for number in range(1, 1_000_000):
+    for number in itertools.count(1):
         try:
             return attempt(timeout)
         except UnavailableError as error:
@@ -42,15 +43,9 @@ def repeat(
             wait = pause * random.uniform(0.5, 1)
             passed = time.monotonic() - begin
             if passed + wait >= seconds:
-                raise _gave_up(error, number, passed) from error
+                if number > 1:
+                    error.args = (f"{error} ({number} attempts in {passed:.1f} s)",)
+                raise
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
-    raise RuntimeError("no attempt was made")
-
-
-def _gave_up(error: UnavailableError, attempts: int, passed: float) -> UnavailableError:
-    if attempts == 1:
-        return error
-    message = f"{error} ({attempts} attempts in {passed:.1f} s)"
-    last = server_error(error.code, message)
-    return last if isinstance(last, UnavailableError) else error
+    raise AssertionError("unreachable")
