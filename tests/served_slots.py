@@ -23,9 +23,8 @@ class Slots(tf.Module):
         ]
     )
     def step(self, stream_id: tf.Tensor, frame: tf.Tensor) -> dict:
-        slot, step = self._find(stream_id)
         with tf.control_dependencies([tf.debugging.assert_all_finite(frame, "frame")]):
-            frame = tf.identity(frame)
+            slot, step = self._find(tf.identity(stream_id))
         before = tf.where(step == 0, tf.zeros((), tf.float64), self.values[slot])
         value = 10 * before + frame[0]
         self.ids.scatter_nd_update([[slot]], stream_id)

@@ -18,11 +18,12 @@ from mpvn.serving.client_errors import (
     StreamRestarted,
     UnavailableError,
 )
-from mpvn.serving.client_streams import CarriedStream, Change, ServedStream
 from mpvn.serving.client_frames import pack_frame
+from mpvn.serving.client_streams import CarriedStream, Change, ServedStream
+from mpvn.serving.connect import create_transport
 from mpvn.serving.model_signature import StreamSignature, read_signature
 from mpvn.serving.retry import repeat
-from mpvn.serving.transport import Tensor, create_transport
+from mpvn.serving.transport import Tensor
 
 OnRestart = Literal["raise", "warn"] | Callable[[StreamRestarted], None]
 
