@@ -1,4 +1,4 @@
-"""The signatures of an exported network: functions of named tensors.
+"""The signatures of an exported network whose states go in and out: functions of named tensors.
 
 - `init_states`: `batch_size` (int32 scalar) -> the named initial states of that many streams.
 - `step`: one frame per input, and the states -> one value per output, and the new states. A state
@@ -14,14 +14,21 @@ initial states itself, as zeros of the shapes and dtypes in `step`. Streams that
 with zeros, too: `step` primes those whose counter is 0.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import keras
 import tensorflow as tf
 
+from mpvn.export.answers import Answers
+from mpvn.export.images import Images
 from mpvn.export.names import network_names
+from mpvn.export.requirements import of_shapes, one_batch
 from mpvn.state import STEP
 
-Specs = dict[str, tf.TensorSpec]
-Tensors = dict[str, tf.Tensor]
+Specs: TypeAlias = dict[str, tf.TensorSpec]
+Tensors: TypeAlias = dict[str, tf.Tensor]
+Function: TypeAlias = Callable[[Tensors], Tensors]
 
 
 class Signatures:
@@ -30,54 +37,93 @@ class Signatures:
     Args:
         network: a causal `VideoNetwork`.
         clips: the spec `[B, T, ...]` of each input.
+        images: how frames arrive, if not as the network takes them.
+        answers: what is added to the outputs; None for nothing.
 
     Attributes:
         names: the names of the network's tensors in the file.
-        states: the specs of the states `[B, ...]`, the step counter first.
+        slots: the specs of the states `[B, ...]`, without the step counter.
     """
 
-    def __init__(self, network: keras.Model, clips: list[tf.TensorSpec]) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        clips: list[tf.TensorSpec],
+        images: Images | None = None,
+        answers: Answers | None = None,
+    ) -> None:
         self.network = network
-        self._clips = clips
-        batch = clips[0].shape[0]
-        slots = network.plan.histories.specs.items()
-        counter = {STEP: tf.TensorSpec((batch,), tf.int64, STEP)}
-        self.states: Specs = counter | {
-            name: tf.TensorSpec((batch, *x.shape[1:]), x.dtype, name) for name, x in slots
-        }
         self.names = network_names(network)
+        self._images, self._answers = images, answers
+        self._clips = [images.clips(*x.shape[:2]) for x in clips] if images else clips
+        self.batch = clips[0].shape[0]
+        self.slots: Specs = {
+            name: tf.TensorSpec((self.batch, *x.shape[1:]), x.dtype, name)
+            for name, x in network.plan.histories.specs.items()
+        }
 
-    def clip_specs(self) -> Specs:
-        """Return the inputs of `clip`."""
+    def functions(self) -> dict[str, tuple[Function, Specs]]:
+        """Return each signature with the specs of its inputs, that of servers first."""
+        return {
+            "step": (self.step, {**self.frames, STEP: self.of_streams(STEP), **self.slots}),
+            "clip": (self.clip, self.clips),
+            "init_states": (
+                self.init_states,
+                {"batch_size": tf.TensorSpec((), tf.int32, "batch_size")},
+            ),
+        }
+
+    @property
+    def clips(self) -> Specs:
+        """The inputs of `clip`."""
         return {
             name: tf.TensorSpec(x.shape, x.dtype, name)
             for name, x in zip(self.names.inputs, self._clips, strict=True)
         }
 
-    def frame_specs(self) -> Specs:
-        """Return the inputs of `step`, without the states."""
+    @property
+    def frames(self) -> Specs:
+        """The frames among the inputs of `step`."""
         return {
             name: tf.TensorSpec((x.shape[0], *x.shape[2:]), x.dtype, name)
-            for name, x in self.clip_specs().items()
+            for name, x in self.clips.items()
         }
 
-    def step(self, values: Tensors) -> Tensors:
-        state = {name: values[name] for name in self.states}
-        outputs, after = self.network.step(self._packed(values), state)
-        moved = {out: after[name] for name, out in self.names.states.items()}
-        return {**self._named(outputs), **moved}
+    def of_streams(self, name: str) -> tf.TensorSpec:
+        """Return the spec of a whole number for each stream."""
+        return tf.TensorSpec((self.batch,), tf.int64, name)
 
-    def clip(self, clips: Tensors) -> Tensors:
+    def step(self, values: Tensors) -> Tensors:
+        one_batch(values)
+        frames = of_shapes(values, self.frames)
+        slots = of_shapes(values, self.slots)
+        outputs, after = self.run(self.prepared(frames), {STEP: values[STEP], **slots})
+        return {**outputs, **{out: after[name] for name, out in self.names.states.items()}}
+
+    def clip(self, values: Tensors) -> Tensors:
+        one_batch(values)
+        clips = self.prepared(of_shapes(values, self.clips))
         return self._named(self.network(self._packed(clips), training=False))
 
     def init_states(self, values: Tensors) -> Tensors:
         return self.network.initial_state(values["batch_size"])
 
+    def prepared(self, frames: Tensors) -> Tensors:
+        """Return frames or clips as the network takes them, from those that arrive."""
+        images = self._images
+        return {name: images(x) for name, x in frames.items()} if images else frames
+
+    def run(self, frames: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+        """Run a step. Return the named outputs, and the state after it."""
+        outputs, after = self.network.step(self._packed(frames), state)
+        return self._named(outputs), after
+
     def _packed(self, values: Tensors) -> object:
-        """Return the inputs among `values` in the structure of the frame model's inputs."""
+        """Return inputs in the structure of the frame model's inputs."""
         flat = [values[name] for name in self.names.inputs]
         return keras.tree.pack_sequence_as(self.network.graph.input_structure, flat)
 
     def _named(self, outputs: object) -> Tensors:
         self.network.graph.pop_losses()  # symbolic tensors, which are invalid outside this trace
-        return dict(zip(self.names.outputs, keras.tree.flatten(outputs), strict=True))
+        named = dict(zip(self.names.outputs, keras.tree.flatten(outputs), strict=True))
+        return named | (self._answers(named) if self._answers else {})

@@ -1,0 +1,76 @@
+"""The signatures of an exported network that keeps its states: nothing but frames travels.
+
+- `step`: `stream_id` (int64 `[B]`, any numbers, each once) and one frame per input -> one value per
+  output, and `step` (int64 `[B]`): the number of the step that each stream has just run. An id that
+  the server does not know is a new stream, whose `step` is 0. So a client sees when its stream has
+  been restarted: by a new server, or because it lost its slot (`mpvn.export.slots`).
+- `reset`: `stream_id` -> `steps` (int64 `[B]`), how many steps each stream had run. It ends there.
+- `clip`: as in `mpvn.export.signatures`; it uses no slot.
+
+A call is refused as a whole, and then changes nothing: for ids that come twice, frames of another
+size or with numbers that are not finite, more streams than there are slots, and resets of unknown
+streams.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from mpvn.export.requirements import distinct, finite, of_shapes, one_batch
+from mpvn.export.signatures import Function, Signatures, Specs, Tensors
+from mpvn.export.slots import Slots
+from mpvn.state import STEP
+
+STREAM = "stream_id"
+
+
+class ServerSignatures(Signatures):
+    """The exported functions of a network with its states on the server.
+
+    Args:
+        *arguments: those of `Signatures`.
+        streams: number of streams whose states the server keeps.
+        idle: seconds without a frame after which a stream may lose its slot to a new one.
+
+    Attributes:
+        variables: the slots.
+    """
+
+    def __init__(self, *arguments: Any, streams: int, idle: float) -> None:
+        super().__init__(*arguments)
+        self.variables = Slots(self.slots, streams, idle)
+
+    def functions(self) -> dict[str, tuple[Function, Specs]]:
+        streams = {STREAM: self.of_streams(STREAM)}
+        return {
+            "step": (self.step, {**streams, **self.frames}),
+            "reset": (self.reset, streams),
+            "clip": (self.clip, self.clips),
+        }
+
+    def step(self, values: Tensors) -> Tensors:
+        streams = values[STREAM]
+        frames = self.prepared(of_shapes(values, self.frames))
+        checks = [one_batch(values), *distinct(streams)]
+        checks += [check for name, x in frames.items() for check in finite(name, x, streams)]
+        with tf.control_dependencies([*checks, *frames.values()]):
+            streams = tf.identity(streams)
+
+        def run() -> tuple[Tensors, list[tf.Operation]]:
+            claim = self.variables.claim(streams)
+            outputs, after = self.run(frames, self.variables.read(claim))
+            with tf.control_dependencies([*outputs.values(), *after.values()]):
+                return {**outputs, STEP: claim.steps}, self.variables.write(claim, after)
+
+        return self.variables.exclusively(run, after=streams)
+
+    def reset(self, values: Tensors) -> Tensors:
+        streams = values[STREAM]
+        with tf.control_dependencies(distinct(streams)):
+            streams = tf.identity(streams)
+
+        def run() -> tuple[Tensors, list[tf.Operation]]:
+            steps, writes = self.variables.free(streams)
+            return {"steps": steps}, writes
+
+        return self.variables.exclusively(run, after=streams)
