@@ -225,18 +225,20 @@ class VideoNetwork(StatefulModel):
 
         Args:
             filepath: folder to create.
-            format: `"tf_saved_model"`, with the signatures `init_states`, `step` and `clip`; see
-                `mpvn.export.signatures`, and `mpvn.export.names` for the names of tensors.
+            format: one of `mpvn.export.FORMATS`. A SavedModel has the signatures `step` and `clip`;
+                see `mpvn.export.signatures`, and `mpvn.export.names` for the names of tensors.
             verbose: whether to print the signatures. None means True, as in Keras.
             input_signature: specs of the clips `[B, T, ...]`, in the structure of the frame model's
                 inputs, to fix B or T, or to take frames of another dtype. None leaves B and T open.
-            **kwargs: options of the format. A SavedModel has none.
+            **kwargs: options of the format; for a SavedModel, those of
+                `mpvn.export.saved_model.write_saved_model`, such as `streams=64` for states on the
+                server, and `images="jpeg"`.
 
         Raises:
             FileExistsError: `filepath` exists.
             TypeError: an unknown option, or an `input_signature` without specs.
-            ValueError: an unknown format, an `input_signature` that does not fit the network, or a
-                network that looks into the future and so cannot stream.
+            ValueError: an unknown format, an `input_signature` or an option that does not fit the
+                network, or a network that looks into the future and so cannot stream.
         """
         export_network(self, filepath, format, verbose, input_signature, **kwargs)
 

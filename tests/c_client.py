@@ -4,6 +4,7 @@ The process has TensorFlow's library alone: its Python is not imported, so nothi
 may have left there is found. Run as a program, it serves the clips of a folder.
 """
 
+import contextlib
 import ctypes
 import json
 import pathlib
@@ -11,7 +12,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from rounds import Call, Values, serve
+from rounds import Values, serve, serve_ids
 
 DTYPES = {1: np.dtype("float32"), 3: np.dtype("int32"), 9: np.dtype("int64"), 10: np.dtype("bool")}
 """Of TF_DataType."""
@@ -101,11 +102,22 @@ class Loader:
 
 
 def main(folder: pathlib.Path, library: str) -> None:
-    signatures = json.loads((folder / "signatures.json").read_text())
-    call: Call = Loader(library, str(folder / "model"), signatures)
+    forms = {
+        form: Loader(library, str(folder / form), json.loads((folder / f"{form}.json").read_text()))
+        for form in ("model", "server")
+    }
     rounds = json.loads((folder / "rounds.json").read_text())
     clips = np.load(folder / "clips.npy")
-    np.savez(folder / "c.npz", **serve(call, clips, rounds))
+    np.savez(folder / "c.npz", **serve(forms["model"], clips, rounds))
+    server = forms["server"]
+    np.savez(folder / "c_server.npz", **serve_ids(server, clips, rounds))
+    with contextlib.suppress(RuntimeError):
+        server("step", {"stream_id": np.array([1, 1]), "video": clips[:2, 0]})
+        raise AssertionError("accepted: a stream twice")
+    with contextlib.suppress(RuntimeError):
+        server("step", {"stream_id": np.array([1]), "video": clips[:1, 0, :3]})
+        raise AssertionError("accepted: frames of another size")
+    assert server("step", {"stream_id": np.array([1]), "video": clips[:1, 0]})["step"] == [0]
     assert not {"tensorflow", "keras", "mpvn", "keras_layers"} & set(sys.modules)
 
 

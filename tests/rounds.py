@@ -14,6 +14,10 @@ Values = dict[str, np.ndarray]
 Call = Callable[[str, dict], Values]  # the name of a signature, and its inputs
 
 
+IDS = (-7, 2**62, 0, 41)
+"""What the streams are called where the states are on the server."""
+
+
 def serve(call: Call, clips: np.ndarray, rounds: list[list[int]]) -> Values:
     """Return the outputs `[S, T, ...]` of the streams; NaN for frames that were not sent.
 
@@ -40,4 +44,26 @@ def serve(call: Call, clips: np.ndarray, rounds: list[list[int]]) -> Values:
                 outputs.setdefault(name, np.full(shape, np.nan, "float32"))
                 outputs[name][s, sent[s]] = values[name][row]
             sent[s] += 1
+    return outputs
+
+
+def serve_ids(call: Call, clips: np.ndarray, rounds: list[list[int]]) -> Values:
+    """Return what `serve` returns, of an export that keeps the states.
+
+    The answers tell the number of each stream's step, and so does a reset in the end.
+    """
+    sent = [0] * len(clips)
+    outputs: Values = {}
+    for streams in rounds:
+        frames = np.stack([clips[s, sent[s]] for s in streams])
+        values = call("step", {"stream_id": np.array([IDS[s] for s in streams]), "video": frames})
+        assert values.pop("step").tolist() == [sent[s] for s in streams]
+        for row, s in enumerate(streams):
+            for name, value in values.items():
+                shape = (*clips.shape[:2], *value.shape[1:])
+                outputs.setdefault(name, np.full(shape, np.nan, "float32"))
+                outputs[name][s, sent[s]] = value[row]
+            sent[s] += 1
+    ended = call("reset", {"stream_id": np.array([IDS[s] for s in range(len(clips)) if sent[s]])})
+    assert ended["steps"].tolist() == [steps for steps in sent if steps]
     return outputs

@@ -3,6 +3,7 @@
 Run as a program, it serves the clips of a folder through both Python loaders.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -10,21 +11,22 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from rounds import Call, Values, serve
+from rounds import Call, Values, serve, serve_ids
 
 
-def load_v2(path: str) -> Call:
-    """Return the signatures as `tf.saved_model.load` gives them."""
+@contextlib.contextmanager
+def load_v2(path: str) -> Iterator[Call]:
+    """Yield the signatures as `tf.saved_model.load` gives them."""
     loaded = tf.saved_model.load(path)
 
     def call(key: str, inputs: dict) -> Values:
         outputs = loaded.signatures[key](**{name: tf.constant(x) for name, x in inputs.items()})
         return {name: value.numpy() for name, value in outputs.items()}
 
-    call.loaded = loaded  # its variables live as long as it does
-    return call
+    yield call
 
 
+@contextlib.contextmanager
 def load_v1(path: str) -> Iterator[Call]:
     """Yield the signatures as the loader of TensorFlow 1 gives them."""
     v1 = tf.compat.v1
@@ -40,17 +42,41 @@ def load_v1(path: str) -> Iterator[Call]:
         yield call
 
 
+def by_command(folder: pathlib.Path, clips: np.ndarray) -> None:
+    """Run two steps of three streams by `saved_model_cli run`, and one where the states stay."""
+    from absl import flags
+    from tensorflow.python.tools import saved_model_cli
+
+    with load_v1(str(folder / "model")) as call:
+        states = call("init_states", {"batch_size": 3})
+
+    def run(form: str, number: int, inputs: Values) -> None:
+        np.savez(folder / "inputs.npz", **inputs)
+        given = ";".join(f"{name}={folder / 'inputs.npz'}[{name}]" for name in inputs)
+        options = f"--tag_set serve --signature_def step --outdir {folder / f'cli{number}'}"
+        command = f"saved_model_cli run --dir {folder / form} {options} --inputs {given}"
+        sys.argv = command.split()
+        flags.FLAGS.unparse_flags()  # those of the run before
+        with contextlib.suppress(SystemExit):  # what it saved tells whether it ran
+            saved_model_cli.main()
+
+    run("model", 0, {"video": clips[:3, 0], **states})
+    states = {name: np.load(folder / "cli0" / f"next_{name}.npy") for name in states}
+    run("model", 1, {"video": clips[:3, 1], **states})
+    run("server", 2, {"video": clips[:3, 0], "stream_id": np.array([3, 1, 2])})
+
+
 def main(folder: pathlib.Path) -> None:
     clips = np.load(folder / "clips.npy")
     rounds = json.loads((folder / "rounds.json").read_text())
-    model = str(folder / "model")
-    for loader, calls in {"v2": [load_v2(model)], "v1": load_v1(model)}.items():
-        for call in calls:
-            whole = call("clip", {"video": clips})
-            np.savez(folder / f"{loader}.npz", **serve(call, clips, rounds))
-            np.savez(folder / f"{loader}_clip.npz", **whole)
-    ours = [name for name in sys.modules if name.split(".")[0] in ("mpvn", "keras_layers")]
-    assert not ours, ours
+    for name, load in {"v2": load_v2, "v1": load_v1}.items():
+        with load(str(folder / "model")) as call:
+            np.savez(folder / f"{name}_clip.npz", **call("clip", {"video": clips}))
+            np.savez(folder / f"{name}.npz", **serve(call, clips, rounds))
+        with load(str(folder / "server")) as call:
+            np.savez(folder / f"{name}_server.npz", **serve_ids(call, clips, rounds))
+    by_command(folder, clips)
+    assert not {"mpvn", "keras_layers"} & set(sys.modules)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Export networks to files that run without this package."""
 
-from mpvn.export.formats import export_network
+from mpvn.export.formats import FORMATS, export_network
 
-__all__ = ["export_network"]
+__all__ = ["FORMATS", "export_network"]

@@ -6,18 +6,20 @@ probabilities (float32 `[..., k]`). The outputs of a network with a task are log
 and `mpvn predict` take them; those of another are probabilities if its last layer makes them so.
 """
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from mpvn.export.names import free_name
+from mpvn.export.names import Names
+
+Probabilities: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 TOP = 5
 """Default number of classes in the answer."""
 
-PROBABILITIES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+PROBABILITIES: dict[str, Probabilities] = {
     "action": tf.nn.softmax,
     "multi_label_action": tf.math.sigmoid,
 }
@@ -28,68 +30,88 @@ class Answers:
     """Adds the likeliest classes to named outputs.
 
     Args:
-        names: names of the classes, in order.
-        probabilities: from outputs to probabilities.
-        top: number of classes.
-        outputs: for each output with classes, the names of its classes and of its scores.
+        classes: names of the classes, in order.
+        outputs: for each output with classes, how it becomes probabilities, and the names of the
+            two outputs.
+        top: number of classes in the answer.
     """
 
     def __init__(
         self,
-        names: list[str],
-        probabilities: Callable[[tf.Tensor], tf.Tensor],
+        classes: list[str],
+        outputs: dict[str, tuple[Probabilities, str, str]],
         top: int,
-        outputs: dict[str, tuple[str, str]],
     ) -> None:
-        self._names, self._probabilities = names, probabilities
-        self._top, self._outputs = min(top, len(names)), outputs
+        self._classes, self._outputs, self._top = classes, outputs, min(top, len(classes))
 
     @staticmethod
-    def of(network: keras.Model, outputs: Collection[str], taken: Collection[str], top: int) -> "Answers":
+    def of(network: keras.Model, names: Names, top: int = TOP) -> "Answers":
         """Return what is added to the outputs of a network.
 
         Args:
             network: a `VideoNetwork`.
-            outputs: the names of its outputs.
-            taken: names that no further output may have.
+            names: the names of its tensors.
             top: number of classes.
 
         Raises:
             ValueError: it has no names of classes, or no output of as many numbers, or it is not
                 known what these mean.
         """
-        names = list(network.metadata.names.get("classes", ())) if network.metadata else []
-        shapes = [network.graph.tensors[index].shape for index in network.graph.model_outputs]
-        fitting = [
-            name
-            for name, shape in zip(outputs, shapes, strict=True)
-            if names and tuple(shape) == (len(names),)
-        ]
-        if not fitting:
+        classes = list(network.metadata.names.get("classes", ())) if network.metadata else []
+        tensors = dict(zip(names.outputs, network.graph.model_outputs, strict=True))
+        shapes = {name: network.graph.tensors[index].shape for name, index in tensors.items()}
+        fitting = [name for name, shape in shapes.items() if tuple(shape) == (len(classes),)]
+        if not classes or not fitting:
             raise ValueError(
                 "Invalid classes. Expected a network whose metadata have the names of its classes, "
-                f"and an output of as many numbers. Received: {len(names)} names, and outputs of "
-                f"shape {', '.join(str(tuple(shape)) for shape in shapes)}. Leave out classes."
+                f"and an output of as many numbers. Received: {len(classes)} names, and outputs of "
+                f"shape {', '.join(map(str, shapes.values()))}. Leave out classes."
             )
-        made = {}
-        for name in fitting:
-            classes = free_name(f"{name}_classes", taken)
-            scores = free_name(f"{name}_scores", taken)
-            made[name] = classes, scores
-        return Answers(names, _probabilities(network), top, made)
+        made = {
+            name: (
+                _probabilities(network, tensors[name]),
+                names.free(f"{name}_classes"),
+                names.free(f"{name}_scores"),
+            )
+            for name in fitting
+        }
+        return Answers(classes, made, top)
 
     def describe(self) -> dict[str, Any]:
         """Return what `mpvn.json` says of the answers."""
         return {
             name: {"classes": classes, "scores": scores, "top": self._top}
-            for name, (classes, scores) in self._outputs.items()
+            for name, (_, classes, scores) in self._outputs.items()
         }
 
     def __call__(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return the further outputs of named outputs."""
         answers = {}
-        for name, (classes, scores) in self._outputs.items():
-            shares = self._probabilities(tf.cast(outputs[name], tf.float32))
+        for name, (probabilities, classes, scores) in self._outputs.items():
+            shares = probabilities(tf.cast(outputs[name], tf.float32))
             answers[scores], best = tf.math.top_k(shares, self._top)
-            answers[classes] = tf.gather(tf.constant(self._names), best)
+            answers[classes] = tf.gather(tf.constant(self._classes), best)
         return answers
+
+
+def _probabilities(network: keras.Model, output: int) -> Probabilities:
+    """Return how an output becomes probabilities.
+
+    Raises:
+        ValueError: it is not known what it means.
+    """
+    task = network.metadata.task
+    if task in PROBABILITIES:
+        return PROBABILITIES[task]
+    node = network.graph.producer(output)
+    operation = node and node.operation
+    activation = getattr(operation, "activation", None)
+    made = (keras.activations.softmax, keras.activations.sigmoid)
+    if task is None and (isinstance(operation, keras.layers.Softmax) or activation in made):
+        return tf.identity
+    raise ValueError(
+        "Invalid classes. Expected a network with a task whose outputs are scores of classes "
+        f"({', '.join(PROBABILITIES)}), or outputs of a softmax or a sigmoid. Received: the task "
+        f"{task}, and the outputs of {node.name if node else 'an input'}. Set the task of its "
+        "metadata, or leave out classes."
+    )

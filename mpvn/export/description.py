@@ -7,7 +7,8 @@
     signatures       the functions: for inputs and outputs, by name, the dtype, the shape (null: any
                      size) and, for those of the network, the original name
     states           for each state, by the name with which it goes in: the name with which it goes
-                     out, the dtype, the shape, and the bytes of one stream; all begin as zeros
+                     out (null if it does not), the dtype, the shape, and the bytes of one stream;
+                     all begin as zeros
     bytes_per_stream of all states
     latency          steps from a frame to the output that has seen it, on the slowest path
     first_informed_step  the first step of a stream whose outputs have all seen a frame
@@ -19,8 +20,11 @@
     versions         of the packages that wrote the export
     files            size in bytes and SHA-256 of each file of the export
 
-A format may add keys. The file is beside the export (a SavedModel has it in `assets.extra`) and,
-without `files`, inside.
+A SavedModel also has `default_signature`, and, where they apply, `streams` and `idle_seconds` (how
+many streams the server keeps, and when one may lose its place), `images` (how frames arrive) and
+`answers` (for each output of classes, the outputs with their names and scores). Other formats may
+add other keys. The file is beside the export (a SavedModel has it in `assets.extra`) and, without
+`files`, inside.
 """
 
 import collections
@@ -30,7 +34,7 @@ import math
 import os
 import pathlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import keras
@@ -73,7 +77,8 @@ def describe(
         **own: keys of the format.
     """
     names = network_names(network)
-    states = _states(network, names)
+    going_out = {name for _, outputs in signatures.values() for name in outputs}
+    states = _states(network, names, going_out)
     return {
         "version": VERSION,
         "format": format,
@@ -127,12 +132,14 @@ def _tensors(specs: Specs, originals: Mapping[str, str]) -> dict[str, dict[str, 
     }
 
 
-def _states(network: keras.Model, names: Names) -> dict[str, dict[str, Any]]:
+def _states(
+    network: keras.Model, names: Names, outputs: Collection[str]
+) -> dict[str, dict[str, Any]]:
     counter = {STEP: tf.TensorSpec((None,), tf.int64)}
     specs = {**counter, **network.plan.histories.specs} if names.states else {}
     return {
         name: {
-            "next": names.states[name],
+            "next": names.states[name] if names.states[name] in outputs else None,
             "dtype": spec.dtype.name,
             "shape": spec.shape.as_list(),
             "bytes": math.prod(spec.shape[1:]) * spec.dtype.size,

@@ -29,7 +29,10 @@ import keras
 from mpvn.graph.data import Graph
 from mpvn.state import STEP
 
-OWN = ("stream_id", "steps", "batch_size")
+STREAM = "stream_id"
+STEPS = "steps"
+BATCH_SIZE = "batch_size"
+OWN = (STREAM, STEPS, BATCH_SIZE)
 """Names of tensors that belong to signatures, not to networks."""
 
 
@@ -46,6 +49,12 @@ class Names(NamedTuple):
     inputs: dict[str, str]
     outputs: dict[str, str]
     states: dict[str, str]
+
+    def free(self, wish: str) -> str:
+        """Return a name that no tensor has: `wish`, or `wish` with a number."""
+        taken = {*self.inputs, *self.outputs, *self.states, *self.states.values(), *OWN}
+        numbered = (f"{wish}_{number}" for number in itertools.count(1))
+        return next(name for name in itertools.chain([wish], numbered) if name not in taken)
 
 
 def network_names(network: keras.Model) -> Names:

@@ -47,7 +47,7 @@ def _default(description: Description, key: str) -> str:
 
 def _signature_lines(description: Description, key: str) -> Iterator[str]:
     states = set(description["states"])
-    following = {state["next"] for state in description["states"].values()}
+    following = {state["next"] for state in description["states"].values()} - {None}
     for kind, tensors in description["signatures"][key].items():
         moved = {
             called: names

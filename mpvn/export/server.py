@@ -16,12 +16,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from mpvn.export.names import STEPS, STREAM
 from mpvn.export.requirements import distinct, finite, of_shapes, one_batch
 from mpvn.export.signatures import Function, Signatures, Specs, Tensors
 from mpvn.export.slots import Slots
 from mpvn.state import STEP
-
-STREAM = "stream_id"
 
 
 class ServerSignatures(Signatures):
@@ -39,19 +38,19 @@ class ServerSignatures(Signatures):
     def __init__(self, *arguments: Any, streams: int, idle: float) -> None:
         super().__init__(*arguments)
         self.variables = Slots(self.slots, streams, idle)
+        self._ids = {STREAM: self.of_streams(STREAM)}
 
     def functions(self) -> dict[str, tuple[Function, Specs]]:
-        streams = {STREAM: self.of_streams(STREAM)}
         return {
-            "step": (self.step, {**streams, **self.frames}),
-            "reset": (self.reset, streams),
+            "step": (self.step, {**self._ids, **self.frames}),
+            "reset": (self.reset, self._ids),
             "clip": (self.clip, self.clips),
         }
 
     def step(self, values: Tensors) -> Tensors:
-        streams = values[STREAM]
+        streams = of_shapes(values, self._ids)[STREAM]
         frames = self.prepared(of_shapes(values, self.frames))
-        checks = [one_batch(values), *distinct(streams)]
+        checks = [one_batch({STREAM: streams, **frames}), *distinct(streams)]
         checks += [check for name, x in frames.items() for check in finite(name, x, streams)]
         with tf.control_dependencies([*checks, *frames.values()]):
             streams = tf.identity(streams)
@@ -65,12 +64,12 @@ class ServerSignatures(Signatures):
         return self.variables.exclusively(run, after=streams)
 
     def reset(self, values: Tensors) -> Tensors:
-        streams = values[STREAM]
+        streams = of_shapes(values, self._ids)[STREAM]
         with tf.control_dependencies(distinct(streams)):
             streams = tf.identity(streams)
 
         def run() -> tuple[Tensors, list[tf.Operation]]:
             steps, writes = self.variables.free(streams)
-            return {"steps": steps}, writes
+            return {STEPS: steps}, writes
 
         return self.variables.exclusively(run, after=streams)

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from mpvn.export.answers import Answers
 from mpvn.export.images import Images
-from mpvn.export.names import network_names
+from mpvn.export.names import BATCH_SIZE, network_names
 from mpvn.export.requirements import of_shapes, one_batch
 from mpvn.state import STEP
 
@@ -63,14 +63,12 @@ class Signatures:
         }
 
     def functions(self) -> dict[str, tuple[Function, Specs]]:
-        """Return each signature with the specs of its inputs, that of servers first."""
+        """Return each signature with the specs of its inputs."""
+        count = tf.TensorSpec((), tf.int32, BATCH_SIZE)
         return {
             "step": (self.step, {**self.frames, STEP: self.of_streams(STEP), **self.slots}),
             "clip": (self.clip, self.clips),
-            "init_states": (
-                self.init_states,
-                {"batch_size": tf.TensorSpec((), tf.int32, "batch_size")},
-            ),
+            "init_states": (self.init_states, {BATCH_SIZE: count}),
         }
 
     @property
@@ -94,19 +92,19 @@ class Signatures:
         return tf.TensorSpec((self.batch,), tf.int64, name)
 
     def step(self, values: Tensors) -> Tensors:
-        one_batch(values)
-        frames = of_shapes(values, self.frames)
-        slots = of_shapes(values, self.slots)
-        outputs, after = self.run(self.prepared(frames), {STEP: values[STEP], **slots})
+        frames = self.prepared(of_shapes(values, self.frames))
+        state = of_shapes(values, {STEP: self.of_streams(STEP), **self.slots})
+        one_batch({**frames, **state})
+        outputs, after = self.run(frames, state)
         return {**outputs, **{out: after[name] for name, out in self.names.states.items()}}
 
     def clip(self, values: Tensors) -> Tensors:
-        one_batch(values)
         clips = self.prepared(of_shapes(values, self.clips))
+        one_batch(clips)
         return self._named(self.network(self._packed(clips), training=False))
 
     def init_states(self, values: Tensors) -> Tensors:
-        return self.network.initial_state(values["batch_size"])
+        return self.network.initial_state(values[BATCH_SIZE])
 
     def prepared(self, frames: Tensors) -> Tensors:
         """Return frames or clips as the network takes them, from those that arrive."""

@@ -98,7 +98,9 @@ class Slots(tf.Module):
         seen = tf.minimum(self.seen.read_value(), now)  # a clock may be set back
         taken = self.taken.read_value()
         claimable = ~tf.reduce_any(same, axis=0) & (~taken | (now - seen >= self.idle))
-        with tf.control_dependencies([self._enough(found, claimable, tf.where(taken, now - seen, 0.0))]):
+        with tf.control_dependencies(
+            [self._enough(found, claimable, tf.where(taken, now - seen, 0.0))]
+        ):
             turn = tf.cumsum(tf.cast(~found, tf.int32), exclusive=True)
         # Free slots first, then those that have been idle longest.
         order = tf.argsort(tf.where(claimable, tf.where(taken, seen, -1.0), now + 1.0))
@@ -187,6 +189,4 @@ def _variable(value: tf.Tensor, shape: tuple[int | None, ...] | None = None) -> 
 
 
 def _scatter(variable: tf.Variable, slots: tf.Tensor, rows: tf.Tensor) -> tf.Operation:
-    return tf.raw_ops.ResourceScatterUpdate(
-        resource=variable.handle, indices=slots, updates=rows
-    )
+    return tf.raw_ops.ResourceScatterUpdate(resource=variable.handle, indices=slots, updates=rows)

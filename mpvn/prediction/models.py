@@ -153,10 +153,12 @@ class ExportedModel(Model):
     def __init__(self, folder: str | os.PathLike[str], pixels: str = "") -> None:
         path = pathlib.Path(folder)
         description = read_description(path)
-        if description["form"] != STATE_IN_AND_OUT:
+        if description["form"] != STATE_IN_AND_OUT or description.get("images"):
+            images = ", which takes whole pictures" * bool(description.get("images"))
             raise ValueError(
-                f"{path}: expected an export with its {STATE_IN_AND_OUT}. Received: one with its "
-                f"{description['form']}. Give one of that form, or the .keras file"
+                f"{path}: expected a SavedModel with its {STATE_IN_AND_OUT}, exported without "
+                f"images. Received: one with its {description['form']}{images}. Send frames to it "
+                "through a server, or give the .keras file"
             )
         self._loaded = tf.saved_model.load(str(path))
         self._signatures = self._loaded.signatures

@@ -188,7 +188,7 @@ def test_export_writes_a_saved_model(
 ) -> None:
     assert mpvn("export", model, tmp_path / "served" / "1", "--subnetworks", 2) == 0
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
-    assert "signatures init_states, step, clip" in capsys.readouterr().out
+    assert "signatures step, clip, init_states" in capsys.readouterr().out
 
 
 # --- mistakes -----------------------------------------------------------------------------------

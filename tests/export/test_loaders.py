@@ -7,22 +7,21 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported_network import FRAMES, STREAMS, create_clips, create_network, streams_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_weights import randomize
-from rounds import Call, Values, serve
+from rounds import Call, Values, serve, serve_ids
 from saved_model_client import load_v2
 from tensorflow.core.protobuf import saved_model_pb2
 
-import keras_layers
 import mpvn
+from mpvn.export.description import read_description
 
-STREAMS, FRAMES = 4, 9
 ROUNDS = [
     [0],
     [2, 0],
@@ -39,27 +38,12 @@ ROUNDS = [
 
 @pytest.fixture(scope="module")
 def network() -> mpvn.VideoNetwork:
-    """A network with temporal layers, strides, skips, clocks, feedback and two outputs."""
-    keras.utils.set_random_seed(3)
-    inputs = keras.Input((4, 4, 3), name="video")
-    back = keras_layers.Feedback("scores", (5,), name="back")(inputs)
-    x = keras_layers.TemporalConv3D(6, (2, 3, 3), activation="relu", name="first")(inputs)
-    y = keras_layers.TemporalMaxPooling3D((2, 2, 2), (2, 2, 2), name="pool")(x)
-    y = keras.layers.Conv2D(6, 3, padding="same", name="second")(y)
-    y = keras.layers.BatchNormalization(name="norm")(y)
-    up = keras.layers.UpSampling2D(2, name="up")(y)
-    merged = keras.layers.Add(name="merge")([x, up])
-    pooled = keras.layers.GlobalAveragePooling2D(name="mean")(merged)
-    scores = keras.layers.Dense(5, name="scores")(keras.layers.Concatenate()([pooled, back]))
-    model = keras.Model(inputs, {"scores": scores, "map": merged})
-    randomize(model, np.random.default_rng(5))
-    plan = mpvn.Plan(model, boundaries=["pool", "up", "merge"], clocks="auto")
-    return mpvn.VideoNetwork(model, plan)
+    return create_network()
 
 
 @pytest.fixture(scope="module")
 def clips() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(STREAMS, FRAMES, 4, 4, 3)).astype("float32")
+    return create_clips()
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +53,14 @@ def expected(network: mpvn.VideoNetwork, clips: np.ndarray) -> Values:
     return outputs
 
 
-def streams_alone(network: mpvn.VideoNetwork, clips: np.ndarray) -> Values:
-    """Return the outputs `[S, T, ...]` of each stream alone."""
-    alone = [network(clips[s : s + 1]) for s in range(STREAMS)]
-    return {name: np.concatenate([y[name] for y in alone]) for name in alone[0]}
-
-
 @pytest.fixture(scope="module")
 def folder(
     network: mpvn.VideoNetwork, clips: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    """A folder with the exported network, and what its clients read."""
+    """A folder with the network, exported in both forms, and what its clients read."""
     folder = tmp_path_factory.mktemp("exported")
     network.export(folder / "model", verbose=False)
+    network.export(folder / "server", verbose=False, streams=STREAMS)
     np.save(folder / "clips.npy", clips)
     (folder / "rounds.json").write_text(json.dumps(ROUNDS))
     return folder
@@ -103,14 +82,21 @@ def test_python_loaders_stream_without_our_packages(folder: pathlib.Path, expect
     assert result.returncode == 0, result.stderr
     for loader in ("v2", "v1"):
         check(dict(np.load(folder / f"{loader}.npz")), expected, ROUNDS)
+        check(dict(np.load(folder / f"{loader}_server.npz")), expected, ROUNDS)
         for name, values in np.load(folder / f"{loader}_clip.npz").items():
             np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
+    for name in expected:  # two steps of three streams by saved_model_cli, then one on the server
+        first, second, alone = (np.load(folder / f"cli{n}" / f"{name}.npy") for n in range(3))
+        np.testing.assert_allclose(first, expected[name][:3, 0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(second, expected[name][:3, 1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(alone, expected[name][:3, 0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
-def call(folder: pathlib.Path) -> Call:
+def call(folder: pathlib.Path) -> Iterator[Call]:
     """The signatures, loaded in this process."""
-    return load_v2(str(folder / "model"))
+    with load_v2(str(folder / "model")) as call:
+        yield call
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -132,8 +118,13 @@ def test_streams_start_primed_whenever_they_join(
 ) -> None:
     primed = mpvn.VideoNetwork(network.frame_model, network.plan, start="primed")
     primed.export(tmp_path / "model", verbose=False)
-    outputs = serve(load_v2(str(tmp_path / "model")), clips, ROUNDS)
-    check(outputs, streams_alone(primed, clips), ROUNDS)
+    with load_v2(str(tmp_path / "model")) as call:
+        outputs = serve(call, clips, ROUNDS)
+    alone = streams_alone(primed, clips)
+    check(outputs, alone, ROUNDS)
+    primed.export(tmp_path / "server", verbose=False, streams=STREAMS)
+    with load_v2(str(tmp_path / "server")) as call:
+        check(serve_ids(call, clips, ROUNDS), alone, ROUNDS)
     assert np.abs(outputs["scores"][:, 0] - expected["scores"][:, 0]).min() > 1e-3
 
 
@@ -142,12 +133,14 @@ def test_the_loader_of_servers_streams(folder: pathlib.Path, expected: Values) -
     libraries = sorted(pathlib.Path(tf.sysconfig.get_lib()).glob("libtensorflow_cc.so.*"))
     if not libraries:
         pytest.skip("optional: this TensorFlow has no C++ library (libtensorflow_cc.so)")
-    (folder / "signatures.json").write_text(json.dumps(signatures(folder / "model")))
+    for form in ("model", "server"):
+        (folder / f"{form}.json").write_text(json.dumps(signatures(folder / form)))
     client = pathlib.Path(__file__).parents[1] / "c_client.py"
     command = [sys.executable, str(client), str(folder), str(libraries[0])]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     check(dict(np.load(folder / "c.npz")), expected, ROUNDS)
+    check(dict(np.load(folder / "c_server.npz")), expected, ROUNDS)
 
 
 def signatures(model: pathlib.Path) -> dict[str, dict[str, dict[str, str]]]:
@@ -163,28 +156,28 @@ def signatures(model: pathlib.Path) -> dict[str, dict[str, dict[str, str]]]:
     }
 
 
-def test_every_tensor_of_the_signatures_has_the_batch_axis(folder: pathlib.Path) -> None:
+@pytest.mark.parametrize("form", ["model", "server"])
+def test_every_tensor_of_the_signatures_has_the_batch_axis(form: str, folder: pathlib.Path) -> None:
     """TensorFlow Serving needs it for its row format, and to batch requests."""
-    signatures = tf.saved_model.load(folder / "model").signatures
+    described = read_description(folder / form)["signatures"]
+    described.get("init_states", {}).pop("inputs", None)
     tensors = [
-        spec
-        for key in ("step", "clip")
-        for specs in (
-            signatures[key].structured_input_signature[1],
-            signatures[key].structured_outputs,
-        )
-        for spec in specs.values()
-    ] + list(signatures["init_states"].structured_outputs.values())
-    for spec in tensors:
-        assert spec.shape.rank >= 1, spec
-        assert spec.shape[0] is None, spec
-    sizes = {size for spec in tensors for size in spec.shape[1:] if size is None}
-    assert len(sizes) <= 1, "only the number of frames is open besides the batch"
+        tensor["shape"]
+        for signature in described.values()
+        for side in signature.values()
+        for tensor in side.values()
+    ]
+    assert {shape[0] for shape in tensors} == {None}
+    assert sum(None in shape[1:] for shape in tensors) == 3, "the number of frames, in clip alone"
+    for key, signature in signatures(folder / form).items():
+        if key in described:
+            assert signature["outputs"].keys() == described[key]["outputs"].keys()
 
 
-def test_idle_subnetworks_are_skipped_in_the_exported_step(folder: pathlib.Path) -> None:
+@pytest.mark.parametrize("form", ["model", "server"])
+def test_idle_subnetworks_are_skipped_in_the_exported_step(form: str, folder: pathlib.Path) -> None:
     """Every convolution on a slow clock is inside a branch of a conditional."""
-    step = tf.saved_model.load(folder / "model").signatures["step"]
+    step = tf.saved_model.load(folder / form).signatures["step"]
     functions = step.graph.as_graph_def().library.function
     ops_of = {f.signature.name: [node.op for node in f.node_def] for f in functions}
     conditional = [ops for ops in ops_of.values() if "If" in ops or "StatelessIf" in ops]
