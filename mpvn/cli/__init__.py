@@ -7,6 +7,7 @@
     mpvn timeline MODEL   record what a compiled network runs, and when
     mpvn export MODEL     write a SavedModel that streams without this package
     mpvn inspect PATH     say what an export or a network is: signatures, states, plan, names
+    mpvn serve MODEL      answer frames of many streams over HTTP, gRPC and WebSockets
     mpvn models           list the published networks, their plans and options
     mpvn train            train a network from a config
     mpvn eval RUN         evaluate a trained network, also under another plan; or fuse several runs;
@@ -44,6 +45,7 @@ from mpvn.cli import (
     models,
     plan,
     predict,
+    serve,
     stream,
     sweep,
     timeline,
@@ -65,6 +67,7 @@ COMMANDS = (
     timeline,
     export,
     inspect,
+    serve,
     models,
     train,
     evaluate,

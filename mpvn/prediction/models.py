@@ -88,6 +88,7 @@ class NetworkModel(Model):
         choice: what runs its streams; None for the network itself. Clips run in Keras.
 
     Attributes:
+        network: the argument.
         choice: what runs its streams from now on.
         prepare: scales frames uint8 `[..., H, W, 3]` to the network's input.
     """
@@ -101,7 +102,7 @@ class NetworkModel(Model):
     ) -> None:
         self.choice = choice or RuntimeChoice()
         self.prepare = loaded.prepare
-        self._network = network
+        self.network = network
         self.name = loaded.model.name
         self.size = loaded.size
         self.metadata = known = network.metadata
@@ -122,11 +123,11 @@ class NetworkModel(Model):
         return self.choice.buffer or 1
 
     def new_stream(self) -> TimedStream:
-        return Stream(self._network, self.prepare, **vars(self.choice))
+        return Stream(self.network, self.prepare, **vars(self.choice))
 
     @functools.cached_property
     def _run(self) -> Any:
-        return tf.function(self._network, reduce_retracing=True)
+        return tf.function(self.network, reduce_retracing=True)
 
     def clip(self, frames: np.ndarray) -> list[Any]:
         outputs = self._run(tf.constant(self.prepare(frames)[None]))

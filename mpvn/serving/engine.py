@@ -28,20 +28,19 @@ import tensorflow as tf
 
 from mpvn.runtime import Event
 from mpvn.serving.answer import Answer, AnswerFuture
-from mpvn.serving.errors import Closed, FrameDropped, ServingError, StepFailed
+from mpvn.serving.errors import Closed, StepFailed
 from mpvn.serving.frames import Frames, check_stream_id
 from mpvn.serving.slots import Slots
 from mpvn.serving.states import join, split
 from mpvn.serving.statistics import Statistics
 from mpvn.serving.units import recorded, units_of
-from mpvn.serving.waiting import Queue, Waiting
+from mpvn.serving.waiting import Queue, Waiting, tell_dropped
 from mpvn.state import earliest_alike
 
 GPU_BATCH = 8
 """Streams of a batch on a GPU, by default."""
 
 _RECENT = 1.0  # seconds in which a stream was used, if a batch waits for it
-_MOST_WARM = 64  # steps
 _MEMORY = 0.8  # of the pace: the share that is not from the last batch
 
 
@@ -63,6 +62,11 @@ class Engine:
         start: whether to start the thread that runs steps. False: `run_due` runs them.
 
     Attributes:
+        network: the argument.
+        frames: checks frames.
+        deadline: the argument.
+        batch: most streams of a batch.
+        capacity: most streams at a time.
         statistics: the counts so far.
     """
 
@@ -91,19 +95,21 @@ class Engine:
                 f"Invalid wait. Expected less than the deadline, {deadline} s. Received: {wait} s."
             )
         self.statistics = statistics or Statistics()
-        self._network = network
-        self._frames = Frames(network.graph)
+        self.network = network
+        self.frames = Frames(network.graph)
         self._slots = Slots(streams, idle)
         period, settled = network.plan.period, network.settled_step
         alike = functools.partial(earliest_alike, settled=settled, period=period)
         self._queue = Queue(batch, wait, depth, alike)
-        self._batch = batch
-        self._deadline = deadline
+        self.batch = batch
+        self.capacity = streams
+        self.deadline = deadline
         self._clock = clock
         self._pace = 0.0  # seconds that a frame takes
         self._closing = False
         self._running: list[Waiting] = []
         self._changed = threading.Condition()
+        self._stepping = threading.Lock()  # so that units are recorded of one step alone
         self._thread = threading.Thread(target=self._work, name="mpvn engine", daemon=True)
         if start:
             self._thread.start()
@@ -147,10 +153,10 @@ class Engine:
             InvalidRequest, NoFreeSlot, Closed: as in `submit`; then no stream has changed.
         """
         checked = {
-            check_stream_id(stream_id): self._frames.check(stream_id, each)
+            check_stream_id(stream_id): self.frames.check(f"Stream {stream_id}", each)
             for stream_id, each in frames.items()
         }
-        limit = self._deadline if deadline is None else min(deadline, self._deadline)
+        limit = self.deadline if deadline is None else min(deadline, self.deadline)
         with self._changed:
             if self._closing:
                 raise Closed("The server stops. Expected a running one. No frame was seen.")
@@ -165,8 +171,13 @@ class Engine:
             gone = [old for frame in waiting if (old := self._queue.add(frame))]
             self._discard(gone, "queue")
             self._changed.notify_all()
-        _tell(gone, "queue", "newer frames of its stream wait")
+        tell_dropped(gone, "queue", "newer frames of its stream wait")
         return [frame.future for frame in waiting]
+
+    def step_apart(self, frames: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Run a step of streams that have no slots, between those of others; see `network.step`."""
+        with self._stepping:
+            return self.network.step(frames, state)
 
     def reset(self, stream_id: int) -> int:
         """Forget a stream and free its slot. Its frames that wait are dropped.
@@ -183,8 +194,13 @@ class Engine:
             slot = self._slots.free(check_stream_id(stream_id))
             gone = [] if slot is None else self._queue.remove_of(slot)
             self._discard(gone, "reset")
-        _tell(gone, "reset", "its stream was reset")
+        tell_dropped(gone, "reset", "its stream was reset")
         return 0 if slot is None else slot.steps
+
+    def note_dropped(self, reason: str) -> None:
+        """Count a frame that was dropped before it was submitted."""
+        with self._changed:
+            self.statistics.add_dropped(reason)
 
     @property
     def streams(self) -> int:
@@ -206,16 +222,6 @@ class Engine:
         """How long the step of a frame takes, of late; 0 before the first."""
         return self._pace
 
-    def warm_up(self) -> None:
-        """Run a stream of zeros that is not kept, so that later steps take their usual time."""
-        frames = [np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for spec in self._frames.specs]
-        plan, settled = self._network.plan, self._network.settled_step
-        for size in {1, self._batch}:
-            state = self._network.initial_state(size)
-            for _ in range(min(settled + plan.period + 1, _MOST_WARM)):
-                outputs, state = self._network.step(self._frames.batch([frames] * size), state)
-                keras.tree.map_structure(np.asarray, outputs)
-
     def close(self, grace: float = 0.0) -> None:
         """Take no more frames. Those that wait are run for `grace` seconds; the rest fails."""
         end = time.monotonic() + grace
@@ -230,7 +236,7 @@ class Engine:
             gone = self._discard(self._queue.remove_of(), "closing")
             self._changed.notify_all()
         for frame in gone:
-            _fail(frame.future, Closed("The server stops. The frame was not seen."))
+            frame.fail(Closed("The server stops. The frame was not seen."))
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -268,7 +274,7 @@ class Engine:
                 self._changed.wait(None if due is None else max(0.0, due - self._clock()))
                 late, batch = self._next()
             self._running = batch
-        _tell(late, "deadline", "it could not be answered in time")
+        tell_dropped(late, "deadline", "it could not be answered in time")
         if batch:
             self._run(batch)
         return bool(late or batch)
@@ -289,7 +295,10 @@ class Engine:
         """Run a step of the streams of a batch, and answer."""
         start = self._clock()
         try:
-            with recorded(self._network, any(frame.units for frame in batch)) as events:
+            with (
+                self._stepping,
+                recorded(self.network, any(frame.units for frame in batch)) as events,
+            ):
                 outputs, states = self._step(batch)
             seconds = self._clock() - start
             answers = [
@@ -309,9 +318,9 @@ class Engine:
 
     def _step(self, batch: list[Waiting]) -> tuple[list[Any], list[dict[str, Any]]]:
         """Return the outputs of each stream, as arrays of their own, and the states after it."""
-        states = [frame.slot.state or self._network.initial_state(1) for frame in batch]
-        frames = self._frames.batch([frame.frames for frame in batch])
-        outputs, after = self._network.step(frames, join(states))
+        states = [frame.slot.state or self.network.initial_state(1) for frame in batch]
+        frames = self.frames.batch([frame.frames for frame in batch])
+        outputs, after = self.network.step(frames, join(states))
         values = keras.tree.map_structure(np.asarray, outputs)
         rows = [
             keras.tree.map_structure(lambda value, row=row: np.array(value[row]), values)
@@ -370,21 +379,9 @@ def _answer(
     return Answer(slot.stream_id, slot.steps, outputs, slot.dropped, wait, seconds, units)
 
 
-def _tell(frames: list[Waiting], reason: str, why: str) -> None:
-    """Tell those who wait for frames that the network does not see them."""
-    for frame in frames:
-        message = f"Stream {frame.slot.stream_id}: a frame was dropped, because {why}."
-        _fail(frame.future, FrameDropped(message, reason))
-
-
 def default_batch() -> int:
     """Return the number of streams of a batch that is usually best on this machine."""
     return GPU_BATCH if tf.config.list_logical_devices("GPU") else 1
-
-
-def _fail(future: concurrent.futures.Future, error: ServingError) -> None:
-    if future.running() or future.set_running_or_notify_cancel():
-        future.set_exception(error)
 
 
 def _check(name: str, value: float, least: int) -> None:

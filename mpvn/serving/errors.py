@@ -52,6 +52,12 @@ class Closed(ServingError):
     reason = "closing"
 
 
+class TooSlow(ServingError):
+    """The client did not send its request in time."""
+
+    reason = "slow"
+
+
 class NotFound(ServingError):
     """There is no such model, version, signature or page."""
 
@@ -89,16 +95,19 @@ class Codes(NamedTuple):
     grpc: str
 
 
+# A frame that was not seen is 429, TensorFlow Serving's code for RESOURCE_EXHAUSTED. Clients take
+# 503 for a server that is away, and would send the frame again, late.
 CODES: dict[type[ServingError], Codes] = {
     InvalidRequest: Codes(400, "INVALID_ARGUMENT"),
     Unauthorized: Codes(401, "UNAUTHENTICATED"),
     Forbidden: Codes(403, "PERMISSION_DENIED"),
     NotFound: Codes(404, "NOT_FOUND"),
+    TooSlow: Codes(408, "DEADLINE_EXCEEDED"),
     TooLarge: Codes(413, "INVALID_ARGUMENT"),
     TooOften: Codes(429, "RESOURCE_EXHAUSTED"),
     StepFailed: Codes(500, "INTERNAL"),
-    FrameDropped: Codes(503, "RESOURCE_EXHAUSTED"),
-    NoFreeSlot: Codes(503, "RESOURCE_EXHAUSTED"),
+    FrameDropped: Codes(429, "RESOURCE_EXHAUSTED"),
+    NoFreeSlot: Codes(429, "RESOURCE_EXHAUSTED"),
     Closed: Codes(503, "UNAVAILABLE"),
 }
 

@@ -27,11 +27,11 @@ class Frames:
         tensors = [graph.tensors[index] for index in graph.inputs]
         self.specs = [tf.TensorSpec(each.shape, each.dtype, each.name) for each in tensors]
 
-    def check(self, stream_id: int, frames: Any) -> list[np.ndarray]:
+    def check(self, stream: str, frames: Any) -> list[np.ndarray]:
         """Return copies `[...]` of the frame of each input.
 
         Args:
-            stream_id: the stream, for messages.
+            stream: names the stream, for messages.
             frames: arrays, in the structure of the frame model's inputs.
 
         Raises:
@@ -41,9 +41,9 @@ class Frames:
         try:
             values = [np.asarray(value) for value in self._graph.pack_inputs(frames)]
         except (ValueError, TypeError) as error:
-            raise InvalidRequest(f"Stream {stream_id}: {error}") from error
+            raise InvalidRequest(f"{stream}: {error}") from error
         checks = zip(values, self.specs, strict=True)
-        return [self._check(stream_id, value, spec) for value, spec in checks]
+        return [self._check(stream, value, spec) for value, spec in checks]
 
     def batch(self, frames: list[list[np.ndarray]]) -> Any:
         """Return the frames of several streams, `[B, ...]`, in the structure of the inputs."""
@@ -51,8 +51,8 @@ class Frames:
         flat = [np.stack(each) for each in zip(*frames, strict=True)]
         return keras.tree.pack_sequence_as(self._graph.input_structure, flat)
 
-    def _check(self, stream_id: int, value: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-        name, dtype = f"Stream {stream_id}, input {spec.name!r}", spec.dtype
+    def _check(self, stream: str, value: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
+        name, dtype = f"{stream}, input {spec.name!r}", spec.dtype
         if not spec.shape.is_compatible_with(value.shape):
             raise InvalidRequest(
                 f"{name}: expected a frame of shape {tuple(spec.shape)}, without a batch axis. "

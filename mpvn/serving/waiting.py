@@ -17,6 +17,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from mpvn.serving.errors import FrameDropped, ServingError
 from mpvn.serving.slots import Slot
 
 
@@ -39,6 +40,18 @@ class Waiting:
     expires: float
     units: bool
     future: concurrent.futures.Future
+
+    def fail(self, error: ServingError) -> None:
+        """Tell who waits for the answer that there is none."""
+        if self.future.running() or self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+def tell_dropped(frames: list[Waiting], reason: str, why: str) -> None:
+    """Tell those who wait for frames that the network does not see them."""
+    for frame in frames:
+        message = f"Stream {frame.slot.stream_id}: a frame was dropped, because {why}."
+        frame.fail(FrameDropped(message, reason))
 
 
 class Queue:

@@ -20,6 +20,7 @@ from mpvn.serving.errors import (
     StepFailed,
     codes_of,
 )
+from mpvn.serving.warm_up import warm_up
 
 
 class Failing:
@@ -159,7 +160,7 @@ def test_frames_that_cannot_be_answered_in_time_are_dropped_and_told() -> None:
     with pytest.raises(FrameDropped, match="Stream 1: .* in time") as caught:
         late.result(0)
     assert caught.value.reason == "deadline"
-    assert codes_of(caught.value) == (503, "RESOURCE_EXHAUSTED")
+    assert codes_of(caught.value) == (429, "RESOURCE_EXHAUSTED")
     answer = result(engine, 1, 2)
     assert (answer.step, answer.dropped) == (1, 1)
     expected = alone(compiled(), [frame(1, 0), frame(1, 2)])
@@ -368,7 +369,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_threads_share_an_engine() -> None:
     """Eight threads, two for each stream, and the thread that runs steps."""
     with Engine(compiled(), batch=2, wait=0.001, deadline=60.0, depth=64) as engine:
-        engine.warm_up()
+        warm_up(engine)
         answers: dict[int, list] = collections.defaultdict(list)
         lock = threading.Lock()
 

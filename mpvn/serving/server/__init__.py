@@ -1,0 +1,1 @@
+"""`mpvn serve`: the engine behind REST, gRPC and WebSockets, on one machine."""

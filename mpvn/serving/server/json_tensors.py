@@ -1,0 +1,219 @@
+"""Named arrays as JSON, in the two formats of TensorFlow Serving's REST API.
+
+    row      {"instances": [{"x": ..., "y": ...}, ...]}      -> {"predictions": [{...}, ...]}
+    column   {"inputs": {"x": [...], "y": [...]}}            -> {"outputs": {"z": [...]}}
+
+A signature with one input takes its value without a name in both formats, and one with one output
+gives it so. Strings are text, or `{"b64": ...}` for any bytes; outputs whose name ends in `_bytes`
+are written so. NaN, Infinity and -Infinity stand as they are. Other keys are ignored.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from mpvn.serving.errors import InvalidRequest
+from mpvn.serving.server.signatures import Arrays, Signature, find_signature
+
+_B64 = "b64"
+_BYTES = "_bytes"
+
+
+class Request(NamedTuple):
+    """A request for a prediction.
+
+    Attributes:
+        signature: the signature.
+        inputs: arrays by name; strings are arrays of objects.
+        by_rows: whether it is in row format.
+    """
+
+    signature: Signature
+    inputs: Arrays
+    by_rows: bool
+
+
+def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
+    """Return the request of a body.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            f"The body is no JSON. Expected a JSON object. Received: {error}."
+        ) from error
+    if not isinstance(content, dict):
+        raise InvalidRequest(
+            f"Expected a JSON object. Received: {_kind(content)} in place of the body."
+        )
+    name = content.get("signature_name", "")
+    if not isinstance(name, str):
+        raise InvalidRequest(f"signature_name. Expected a string. Received: {_kind(name)}.")
+    signature = find_signature(signatures, name)
+    given = [key for key in ("instances", "inputs") if key in content]
+    if len(given) != 1:
+        raise InvalidRequest(
+            "Expected either instances (row format) or inputs (column format). Received: "
+            f"{' and '.join(given) or 'neither'}."
+        )
+    by_rows = given == ["instances"]
+    columns = (_of_rows if by_rows else _of_columns)(content[given[0]], signature)
+    arrays = {
+        each: to_array(each, columns[each], spec.dtype)
+        for each, spec in signature.inputs.items()
+        if each in columns
+    }
+    unknown = {each: np.empty(0) for each in columns if each not in arrays}  # told by their names
+    return Request(signature, {**arrays, **unknown}, by_rows)
+
+
+def write_answer(outputs: Arrays, by_rows: bool) -> bytes:
+    """Return the body of an answer, in the format of the request."""
+    columns = {name: _to_json(name, value) for name, value in outputs.items()}
+    single = next(iter(columns.values())) if len(columns) == 1 else None
+    if not by_rows:
+        return json.dumps({"outputs": columns if single is None else single}).encode()
+    if single is None:
+        rows = zip(*columns.values(), strict=True)
+        single = [dict(zip(columns, row, strict=True)) for row in rows]
+    return json.dumps({"predictions": single}).encode()
+
+
+def to_array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
+    """Return the array of a value of JSON.
+
+    Raises:
+        InvalidRequest: it is no value of that dtype, or its lists differ in length.
+    """
+    if dtype == tf.string:
+        return _strings(name, value)
+    try:
+        array = np.array(value)
+    except ValueError:
+        array = np.array(None)
+    wanted = np.dtype(dtype.as_numpy_dtype)
+    kinds = "b" if dtype == tf.bool else ("iuf" if dtype.is_floating else "iu")
+    if array.dtype.kind not in kinds:
+        raise InvalidRequest(
+            f"Input {name!r}. Expected numbers of {dtype.name} in lists of equal length. Received: "
+            f"{_received(value, array)}."
+        )
+    if not dtype.is_floating and array.size and not np.can_cast(array.dtype, wanted):
+        limits = np.iinfo(wanted)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise InvalidRequest(
+                f"Input {name!r}. Expected numbers of {dtype.name}. Received: "
+                f"{array.min()} to {array.max()}."
+            )
+    with np.errstate(over="ignore"):  # what is not finite is refused later
+        return array.astype(wanted)
+
+
+def _of_rows(rows: Any, signature: Signature) -> dict[str, Any]:
+    """Return the values of each input in a list, given a list of rows."""
+    if not isinstance(rows, list) or not rows:
+        raise InvalidRequest(f"instances. Expected a list of rows. Received: {_kind(rows)}.")
+    named = [isinstance(row, dict) and row.keys() != {_B64} for row in rows]
+    if not any(named) and len(signature.inputs) == 1:
+        return {next(iter(signature.inputs)): rows}
+    if not all(named):
+        wrong = rows[named.index(False)]
+        raise InvalidRequest(
+            "instances. Expected an object with the values of "
+            f"{', '.join(signature.inputs)} for each row. Received: {_kind(wrong)} in row "
+            f"{named.index(False)}."
+        )
+    for number, row in enumerate(rows):
+        if row.keys() != rows[0].keys():
+            raise InvalidRequest(
+                "instances. Expected the same inputs in each row. Received: "
+                f"{', '.join(rows[0])} in row 0, {', '.join(row)} in row {number}."
+            )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _of_columns(columns: Any, signature: Signature) -> dict[str, Any]:
+    if isinstance(columns, dict) and columns.keys() != {_B64}:
+        return columns
+    if len(signature.inputs) == 1:
+        return {next(iter(signature.inputs)): columns}
+    raise InvalidRequest(
+        f"inputs. Expected an object with the values of {', '.join(signature.inputs)}. Received: "
+        f"{_kind(columns)}."
+    )
+
+
+def _strings(name: str, value: Any) -> np.ndarray:
+    """Return nested lists of strings as an array of bytes."""
+    shape, inner = [], value
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    array = np.empty(shape, object)
+
+    def fill(value: Any, index: tuple[int, ...]) -> None:
+        if len(index) == len(shape):
+            array[index] = _bytes(name, value)
+        elif not isinstance(value, list) or len(value) != shape[len(index)]:
+            raise InvalidRequest(
+                f"Input {name!r}. Expected strings in lists of equal length. Received: "
+                f"{_kind(value)} among lists of {shape[len(index)]}."
+            )
+        else:
+            for number, each in enumerate(value):
+                fill(each, (*index, number))
+
+    fill(value, ())
+    return array
+
+
+def _bytes(name: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict) and value.keys() == {_B64} and isinstance(value[_B64], str):
+        try:
+            return base64.b64decode(value[_B64], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidRequest(f"Input {name!r}. Expected base64. Received: {error}.") from error
+    raise InvalidRequest(
+        f"Input {name!r}. Expected a string, or an object with the key b64. Received: "
+        f"{_kind(value)}."
+    )
+
+
+def _to_json(name: str, value: np.ndarray) -> Any:
+    if value.dtype == object:
+        write = _b64 if name.endswith(_BYTES) else (lambda each: each.decode("utf-8", "replace"))
+        return _mapped(value, write)
+    if value.dtype.kind not in "biuf":
+        value = value.astype(np.float32)  # bfloat16
+    return value.tolist()
+
+
+def _b64(value: bytes) -> dict[str, str]:
+    return {_B64: base64.b64encode(value).decode()}
+
+
+def _mapped(value: np.ndarray, write: Any) -> Any:
+    return [_mapped(each, write) for each in value] if value.ndim else write(value.item())
+
+
+def _received(value: Any, array: np.ndarray) -> str:
+    if array.ndim == 0:
+        return _kind(value)
+    return {"f": "numbers with a fraction", "b": "true or false"}.get(array.dtype.kind, "others")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "a list of others, or of lists of several lengths" if value else "an empty list"
+    names = {dict: "an object", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
