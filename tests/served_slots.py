@@ -35,6 +35,8 @@ class Slots(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "stream_id")])
     def reset(self, stream_id: tf.Tensor) -> dict:
         slot, step = self._find(stream_id)
+        with tf.control_dependencies([tf.debugging.assert_positive(step, "unknown stream")]):
+            slot = tf.identity(slot)
         self.steps.scatter_nd_update([[slot]], [tf.constant(-1, tf.int64)])
         return {"steps": step[None]}
 

@@ -87,7 +87,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     """Yield the arguments of each command in the documents, and the name of the document."""
     for path in DOCUMENTS:
         text = path.read_text().replace("\\\n", " ")
-        for command in re.findall(r"^ {4}.*?\bmpvn ([a-z]+ .+)$", text, re.MULTILINE):
+        for command in re.findall(r"^ {4}.*?\bmpvn ([a-z-]+ .+)$", text, re.MULTILINE):
             yield path.name, shlex.split(command, comments=True)
 
 

@@ -6,6 +6,7 @@
     mpvn benchmark MODEL  measure steps, ages and memory, beside plain Keras
     mpvn timeline MODEL   record what a compiled network runs, and when
     mpvn export MODEL     write a SavedModel that streams without this package
+    mpvn tf-serving DIR   write configs and warm-up records for TensorFlow Serving
     mpvn inspect PATH     say what an export or a network is: signatures, states, plan, names
     mpvn serve MODEL      answer frames of many streams over HTTP, gRPC and WebSockets
     mpvn models           list the published networks, their plans and options
@@ -48,6 +49,7 @@ from mpvn.cli import (
     serve,
     stream,
     sweep,
+    tf_serving,
     timeline,
     train,
 )
@@ -66,6 +68,7 @@ COMMANDS = (
     benchmark,
     timeline,
     export,
+    tf_serving,
     inspect,
     serve,
     models,

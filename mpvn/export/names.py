@@ -13,7 +13,8 @@ A tensor under keys of dicts is called by its keys, joined by underscores: `{"he
   TensorFlow's graphs do not tell cases apart.
 
 A state that goes in as `x` goes out as `next_x`: converters of other formats do not tell an input
-from an output of the same name.
+from an output of the same name. No other output is called `next_x` for an input `x`, so clients
+know the states by their names.
 
 The names depend on the model and the names of the states alone, so they are those of every format.
 """
@@ -63,7 +64,8 @@ def network_names(network: keras.Model) -> Names:
     states = {name: f"next_{name}" for name in slots}
     taken = (*states, *states.values(), *OWN)
     inputs = input_names(network.graph, taken)
-    return Names(inputs, output_names(network.graph, (*taken, *inputs)), states)
+    taken = (*taken, *inputs, *(f"next_{name}" for name in inputs))
+    return Names(inputs, output_names(network.graph, taken), states)
 
 
 def input_names(graph: Graph, taken: Iterable[str]) -> dict[str, str]:

@@ -75,6 +75,7 @@ COLUMNS: Mapping[str, Callable[[Plan], str]] = {
     "information latency, steps": lambda plan: _span(*plan.information_latency),
     "mean age, steps": lambda plan: f"{plan.mean_age or 0:.1f}",
     "cached, MB": lambda plan: f"{plan.cached_bytes / 1e6:.2f}" if plan.causal else "offline",
+    "streams per GiB": lambda plan: _streams_per_gib(plan) if plan.causal else "",
 }
 """Cells of the table, by column."""
 
@@ -88,8 +89,10 @@ clocks* is the mean over the steps of a period, *worst step* the largest of them
 ratio of the multiply-adds per frame to the mean: the gain from clocks, before any parallelism.
 *Information latency* is the smallest and the largest number of boundaries between the frame and the
 output. *Mean age* is the age of the content of the outputs on their slowest paths. *Cached* is the
-state that one stream keeps between steps, in MB (10^6 bytes). Networks that look into the future,
-by `temporal_padding='symmetric'` or by default, run offline, on whole clips, and in one subnetwork.
+state that one stream keeps between steps, in MB (10^6 bytes); *streams per GiB* is how many such
+states, each with its step counter, a server can keep in 2^30 bytes. Networks that look into the
+future, by `temporal_padding='symmetric'` or by default, run offline, on whole clips, and in one
+subnetwork.
 
 - **Plans.** In the papers, the phases of all clocks are 0, and the head is in the last subnetwork.
   Our options are in the column *plan*. With `phases='chain'`, each subnetwork ticks one step after
@@ -156,6 +159,11 @@ def _plans(name: str, options: Options, model: keras.Model) -> Iterator[tuple[Op
 def _text(options: Options) -> str:
     text = ", ".join(f"{key}={value!r}" for key, value in options.items())
     return f"`{text}`" if text else ""
+
+
+def _streams_per_gib(plan: Plan) -> str:
+    counter = 8  # bytes of an int64
+    return f"{2**30 // (plan.cached_bytes + counter):,}" if plan.cached_bytes else "no state"
 
 
 def _millions(count: float) -> str:

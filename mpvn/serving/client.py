@@ -14,6 +14,7 @@ import numpy as np
 from mpvn.serving.client_errors import (
     REFUSALS,
     NotFoundError,
+    RequestError,
     ServerError,
     StreamRestarted,
     UnavailableError,
@@ -160,8 +161,7 @@ class Client:
         """
         with self._lock:
             self._check_open()
-            if self._signature.on_server:
-                self._ask("reset", self._stream.inputs(), self._reconnect)
+            self._leave_server()
             self._stream.restart()
             self._lost = 0
 
@@ -171,10 +171,10 @@ class Client:
             if not self._is_open:
                 return
             self._is_open = False
-            if self._signature.on_server and (self.step_number or self._lost):
-                self.timeout, self.retry_for = min(self.timeout, _LAST_WORDS), 0
+            self.timeout, self.retry_for = min(self.timeout, _LAST_WORDS), 0
+            if self.step_number or self._lost:
                 with contextlib.suppress(ServerError):
-                    self._ask("reset", self._stream.inputs(), self._reconnect)
+                    self._leave_server()
             self._transport.close()
 
     def __enter__(self) -> "Client":
@@ -201,6 +201,15 @@ class Client:
                 f"the server knows no streams. Received: {stream_id}."
             )
         return CarriedStream(self._transport, self._signature)
+
+    def _leave_server(self) -> None:
+        """End the stream on the server, if it is there."""
+        if not self._signature.on_server:
+            return
+        # The server refuses ids that it does not know: that the stream is not there is what we
+        # want. If it is there nevertheless, the number of the next step tells.
+        with contextlib.suppress(RequestError):
+            self._ask("reset", self._stream.inputs(), self._reconnect)
 
     def _ask_step(self, sent: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Change | None]:
         """Return the answer to a frame, and what happened to the stream before it, if anything."""

@@ -65,14 +65,12 @@ class StreamSignature:
         outputs: what the user gets.
         states: the states that the client keeps, by the name with which they go in; empty if the
             server keeps them.
-        resets: whether the model has the signature `reset`.
     """
 
     name: str
     inputs: Specs
     outputs: Specs
     states: Specs
-    resets: bool
 
     @property
     def on_server(self) -> bool:
@@ -102,11 +100,11 @@ def read_signature(signatures: Mapping[str, Any], name: str) -> StreamSignature:
         next_names = {f"{NEXT}{key}" for key in states}
         got = {key: spec for key, spec in outputs.items() if key not in next_names}
         _check_closed(states)
-        return StreamSignature(name, sent, got, states, False)
+        return StreamSignature(name, sent, got, states)
     if STREAM_ID in inputs and STEP in outputs:
         sent = {key: spec for key, spec in inputs.items() if key != STREAM_ID}
         got = {key: spec for key, spec in outputs.items() if key != STEP}
-        return StreamSignature(name, sent, got, {}, "reset" in signatures)
+        return StreamSignature(name, sent, got, {})
     raise RequestError(
         f"The signature {name!r} is not a step of a stream. Expected the input {STEP!r} and the "
         f"output '{NEXT}{STEP}' (state in and out), or the input {STREAM_ID!r} and the output "

@@ -10,7 +10,7 @@ import tensorflow as tf
 import keras_layers
 import mpvn
 from mpvn.export.description import read_description
-from mpvn.export.names import input_names, output_names
+from mpvn.export.names import input_names, network_names, output_names
 from mpvn.graph.reading import read_graph
 
 
@@ -73,6 +73,14 @@ def test_names_of_outputs_without_keys_are_those_of_the_nodes() -> None:
         "step_1",
         "t1_x_past1_1",
     ]
+
+
+def test_an_output_does_not_look_like_a_state() -> None:
+    """Clients take `next_x` for the state `x`: of a network that predicts the next frame, too."""
+    inputs = keras.Input((2,), name="frame")
+    outputs = {"next_frame": dense(inputs, "a"), "next_frames": dense(inputs, "b")}
+    names = network_names(mpvn.VideoNetwork(keras.Model(inputs, outputs)))
+    assert list(names.outputs) == ["next_frame_1", "next_frames"]
 
 
 def test_no_tensor_of_a_signature_is_lost(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:

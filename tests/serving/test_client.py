@@ -66,8 +66,9 @@ def test_streams_on_the_server_are_apart_and_leave_it(connect: Connect) -> None:
         assert 0 <= one.stream_id < 2**63
         assert digits(one, 1, 2) + digits(other, 3) + digits(one, 4) == [1, 12, 3, 124]
         assert (one.step_number, other.step_number) == (3, 1)
-        one.reset()
-        assert one.step_number == 0
+        for _ in range(2):  # the server does not know the stream then
+            one.reset()
+            assert one.step_number == 0
         assert digits(one, 5) + digits(third, 6) == [5, 6]
         assert (third.stream_id, one.restarts, third.restarts) == (7, 0, 0)
     with connect("slots") as one, connect("slots") as other, connect("slots", stream_id=7) as third:
