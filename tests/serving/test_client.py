@@ -75,6 +75,25 @@ def test_streams_on_the_server_are_apart_and_leave_it(connect: Connect) -> None:
         assert digits(third, 8) + digits(one, 9) + digits(other, 1) == [8, 9, 1], "places are free"
 
 
+def test_streams_on_the_server_are_the_networks(
+    connect: Connect, clip: np.ndarray, expected: dict[str, np.ndarray]
+) -> None:
+    """One begins while the other is at an odd step, on a clock of 2."""
+    with connect("served") as one, connect("served") as other:
+        for number in range(len(clip)):
+            clients = {one: number} | ({other: number - 3} if number >= 3 else {})
+            for client, step in clients.items():
+                outputs = client.step(clip[step])
+                assert outputs.keys() == expected.keys()
+                for name, value in outputs.items():
+                    np.testing.assert_allclose(value, expected[name][step], rtol=1e-5, atol=1e-6)
+        assert (one.step_number, other.step_number) == (len(clip), len(clip) - 3)
+        one.reset()
+        one.reset()
+        np.testing.assert_allclose(one.step(clip[0])["map"], expected["map"][0], atol=1e-6)
+        assert (one.restarts, other.restarts) == (0, 0)
+
+
 def test_ids_keep_all_their_digits(connect: Connect) -> None:
     """As a float64, 2**62 + 1 would be 2**62: two cameras would share a stream."""
     ids = (2**62, 2**62 + 1, -(2**63))

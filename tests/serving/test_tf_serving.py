@@ -1,5 +1,6 @@
 """What `mpvn tf-serving` writes, read as TensorFlow Serving reads it."""
 
+import io
 import pathlib
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
+from PIL import Image
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
@@ -81,7 +83,7 @@ def test_the_models_are_named(served: pathlib.Path) -> None:
         (served / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
     )
     models = {each.name: each for each in config.model_config_list.config}
-    assert models.keys() == {"carried", "kinds", "slots"}
+    assert models.keys() == {"carried", "served", "pictures", "kinds", "slots"}
     assert models["carried"].base_path == "/models/carried"
     assert models["carried"].model_platform == "tensorflow"
 
@@ -105,17 +107,31 @@ def test_warm_up_runs_all_ticks_and_batches(served: pathlib.Path) -> None:
     assert path.stat().st_size < 700 * len(sent)
 
 
+@pytest.mark.parametrize("name", ["served", "pictures"])
+def test_warm_up_of_states_on_the_server_ends_with_a_reset(name: str, served: pathlib.Path) -> None:
+    sent = requests(served / name / "1" / RECORDS)
+    assert [each.model_spec.signature_name for each in sent] == ["step"] * 4 + ["reset"]
+    assert {tf.make_ndarray(each.inputs["stream_id"]).item() for each in sent} == {-1}
+
+
 def test_a_warm_server_serves(
     served: pathlib.Path, clip: np.ndarray, expected: dict[str, np.ndarray]
 ) -> None:
     server = StandIn(served)
     try:
-        assert server.models["carried"].warmed == 7
-        with Client(server.address("grpc"), "carried", timeout=5) as client:
-            for number, frame in enumerate(clip):
-                np.testing.assert_allclose(
-                    client.step(frame)["scores"], expected["scores"][number], rtol=1e-5, atol=1e-6
-                )
+        warmed = {name: model.warmed for name, model in server.models.items()}
+        assert warmed == {"carried": 7, "served": 5, "pictures": 5, "kinds": 0, "slots": 0}
+        for name in ("carried", "served"):
+            with Client(server.address("grpc"), name, timeout=5) as client:
+                for number, frame in enumerate(clip):
+                    scores = client.step(frame)["scores"]
+                    np.testing.assert_allclose(scores, expected["scores"][number], atol=1e-5)
+        file = io.BytesIO()
+        Image.new("RGB", (30, 20), (255, 0, 0)).save(file, "JPEG")
+        clients = [Client(server.address("http"), "pictures", timeout=5) for _ in range(2)]
+        for client in clients:  # there is a place for each of them
+            assert np.isfinite(client.step(file.getvalue())["scores"]).all()
+            client.close()
     finally:
         server.kill()
 
