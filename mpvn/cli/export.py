@@ -107,11 +107,11 @@ def _options(arguments: argparse.Namespace, loaded: "LoadedModel") -> dict[str, 
     """Return the options that are given."""
     values = {name: getattr(arguments, name) for name in OPTIONS}
     if arguments.images is not None:
-        values["pixels"] = arguments.pixels or _pixels(loaded)
+        values["pixels"] = arguments.pixels or pixels_of(loaded)
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _pixels(loaded: "LoadedModel") -> str | None:
+def pixels_of(loaded: "LoadedModel") -> str | None:
     """Return the range of a model's pixels; None if its metadata have it, or nothing tells."""
     import numpy as np
 

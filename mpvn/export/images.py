@@ -89,24 +89,28 @@ class Images(abc.ABC):
         frames = tf.ensure_shape(frames, [*pictures.shape[:leading], *self._size, 3])
         return RANGES[self._pixels](frames)
 
-    def _crop(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the frames of pictures `[..., h, w, 3]`, and whether they fit (bool scalar).
+    def _part(self, pictures: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Return the part of pictures `[..., h, w, 3]` to keep, and whether they have it.
 
-        What does not fit is cut as far as there is something.
+        Returns:
+            Its top, left, height and width in pixels; and a bool scalar.
         """
         shape = tf.shape(pictures)[-3:-1]
         height, width = tf.unstack(tf.cast(shape, tf.float64))
         pixel = largest = tf.minimum(height / self._size[0], width / self._size[1])
         if self._side is not None:
             pixel = tf.minimum(height, width) / self._side
-        fits = (pixel <= largest) & (pixel > 0)
-        pixel = tf.minimum(pixel, largest)
         sides = tf.cast(tf.round(tf.cast(self._size, tf.float64) * pixel), tf.int32)
-        rows, columns = tf.unstack(tf.maximum(sides, 1))
-        top, left = (shape[0] - rows + 1) // 2, (shape[1] - columns + 1) // 2
-        part = pictures[..., top : top + rows, left : left + columns, :]
-        frames = tf.image.resize(part, self._size, antialias=True)
-        return tf.clip_by_value(tf.round(frames), 0.0, 255.0), fits
+        sides = tf.maximum(sides, 1)
+        corner = (shape - sides + 1) // 2  # the center, rounded up
+        return [*tf.unstack(corner), *tf.unstack(sides)], (pixel <= largest) & (pixel > 0)
+
+    def _crop(self, pictures: tf.Tensor, part: list[tf.Tensor]) -> tf.Tensor:
+        """Return a part of pictures at the size of the frames, whole levels as float32."""
+        top, left, height, width = part
+        kept = pictures[..., top : top + height, left : left + width, :]
+        frames = tf.image.resize(kept, self._size, antialias=True)
+        return tf.clip_by_value(tf.round(frames), 0.0, 255.0)
 
     @property
     def _expected(self) -> str:
@@ -128,9 +132,10 @@ class Arrays(Images):
 
     def framed(self, pictures: tf.Tensor) -> tf.Tensor:
         text = f"Invalid picture. {self._expected} Received: height and width {{}}."
-        frames, fits = self._crop(pictures)
+        part, fits = self._part(pictures)
         with tf.control_dependencies([require(fits, text, tf.shape(pictures)[1:3])]):
-            return tf.identity(frames)
+            pictures = tf.identity(pictures)
+        return self._crop(pictures, part)
 
 
 class Jpegs(Images):
@@ -162,7 +167,10 @@ class Jpegs(Images):
         """Return the rows that can be decoded, their frames, and whether they fit."""
 
         def decode(row: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return row, *self._crop(tf.io.decode_jpeg(content, channels=3))
+            picture = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+            part, fits = self._part(picture)
+            blank = tf.zeros((*self._size, 3))
+            return row, tf.cond(fits, lambda: self._crop(picture, part), lambda: blank), fits
 
         # The only way to tell which of several pictures is damaged.
         rows = tf.data.Dataset.from_tensor_slices(pictures).enumerate()

@@ -20,7 +20,21 @@ def page(description: Description) -> str:
         "written with": [", ".join(f"{k} {v}" for k, v in description["versions"].items())],
     }
     head = f"{description['network']}: {description['format']}, {description['form']}"
-    return "\n\n".join([head, signatures_text(description), _text(sections)])
+    lines = "\n".join([head, *_options(description)])
+    return "\n\n".join([lines, signatures_text(description), _text(sections)])
+
+
+def _options(description: Description) -> Iterator[str]:
+    if "streams" in description:
+        yield (
+            f"keeps {description['streams']} streams; one without a frame for "
+            f"{description['idle_seconds']:g} s may lose its place to a new one"
+        )
+    if images := description.get("images"):
+        side = images["shorter_side"]
+        cut = f" out of frames with a shorter side of {side}" * (side is not None)
+        size = " x ".join(map(str, images["size"]))
+        yield f"takes pictures ({images['kind']}): {size}{cut}, scaled to {images['pixels']}"
 
 
 def signatures_text(description: Description) -> str:
@@ -97,12 +111,13 @@ def _clocks(clocks: list[list[int]]) -> str:
 
 
 def _latency(description: Description) -> list[str]:
+    steps = description["latency"]
     ages = {
         name: "feedback alone" if each is None else f"{_range(each)} steps old"
         for name, each in description["ages"].items()
     }
     return [
-        f"from a frame to the outputs that have seen it: {description['latency']} steps",
+        f"from a frame to the outputs that have seen it: {steps} step{'s' * (steps != 1)}",
         f"first step whose outputs have all seen a frame: {description['first_informed_step']}"
         f" (memories start {'primed' if description['start'] == 'primed' else 'from zeros'})",
         *(f"{name} tells of frames {text}" for name, text in ages.items()),

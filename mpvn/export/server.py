@@ -39,11 +39,12 @@ class ServerSignatures(Signatures):
         super().__init__(*arguments)
         self.variables = Slots(self.slots, streams, idle)
         self._ids = {STREAM: self.of_streams(STREAM)}
+        self._any = {STREAM: tf.TensorSpec((None,), tf.int64, STREAM)}
 
     def functions(self) -> dict[str, tuple[Function, Specs]]:
         return {
             "step": (self.step, {**self._ids, **self.frames}),
-            "reset": (self.reset, self._ids),
+            "reset": (self.reset, self._any),
             "clip": (self.clip, self.clips),
         }
 
@@ -64,7 +65,7 @@ class ServerSignatures(Signatures):
         return self.variables.exclusively(run, after=streams)
 
     def reset(self, values: Tensors) -> Tensors:
-        streams = of_shapes(values, self._ids)[STREAM]
+        streams = of_shapes(values, self._any)[STREAM]
         with tf.control_dependencies(distinct(streams)):
             streams = tf.identity(streams)
 
