@@ -11,11 +11,9 @@ second start streams no clip.
 import functools
 import itertools
 import json
-import math
 from collections.abc import Mapping
 
 import keras
-import numpy as np
 
 from mpvn.plan import Plan
 from mpvn.runtime.cache import content_key, read_cached, write_cached
@@ -26,7 +24,7 @@ from mpvn.runtime.freeze import Frozen
 from mpvn.runtime.nncf_models import nncf_version
 from mpvn.runtime.on_openvino import OpenVINORuntime
 from mpvn.runtime.openvino_models import computes_in_bfloat16, openvino_core
-from mpvn.runtime.quantization import OutputChange, Quantization
+from mpvn.runtime.quantization import Change, OutputChange, Quantization
 from mpvn.runtime.quantizer import Quantizer, Samples
 from mpvn.runtime.samples import collect, outputs_of, progress
 from mpvn.runtime.unit import DIVISIONS, Unit, divide, lasting_units
@@ -53,7 +51,7 @@ def compile_int8(
     check_positive("batch", batch)
     precision, division = other_precision(), settings.units or "block"
     nncf_version()  # before anything that takes time
-    first_steps, last = _first_steps(plan, start, division)
+    informed, last = first_steps(plan, start, division)
     clips = Clips(calibration, plan.graph, last)
     frozen = freeze_units(plan, start, division, "bfloat16" if precision == "bfloat16" else None)
 
@@ -65,10 +63,10 @@ def compile_int8(
     @functools.cache
     def samples() -> Samples:
         runtime, network = reference()
-        return collect(network, frozen, first_steps, runtime.show, clips)
+        return collect(network, frozen, informed, runtime.show, clips)
 
     key = content_key([clips.digest, repr((start, division)), _fingerprint(plan, frozen)])
-    quantizer = Quantizer(key, [*first_steps], calibration.max_error, samples)
+    quantizer = Quantizer(key, [*informed], calibration.max_error, samples)
     workers, at_once = count_workers(plan, start, division, settings)
     with quantizer:
         runtime = OpenVINORuntime(plan, precision, threads, batch, quantizer, at_once, clip)
@@ -114,7 +112,7 @@ def compare(
     """Return how much the outputs of a network differ from another's in the held-out steps."""
     graph = network.graph
     names = [graph.tensors[index].name for index in graph.model_outputs]
-    changes = [_Change(name) for name in keras.tree.flatten(graph.pack_outputs(names))]
+    changes = [Change(name) for name in keras.tree.flatten(graph.pack_outputs(names))]
     with progress(clips.steps, "comparing", "step") as bar:
         for clip in clips:
             steps = clip[0].shape[1]
@@ -126,30 +124,7 @@ def compare(
     return tuple(change.result() for change in changes)
 
 
-class _Change:
-    """The sums that an `OutputChange` is made of."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._change = self._size = 0.0
-        self._same = self._rows = 0
-
-    def add(self, expected: np.ndarray, actual: np.ndarray) -> None:
-        """Add the outputs `[B, T, ...]` of some steps."""
-        expected, actual = expected.astype(np.float64), actual.astype(np.float64)
-        self._change += float(np.square(actual - expected).sum())
-        self._size += float(np.square(expected).sum())
-        if expected.ndim == 3 and expected.shape[-1] > 1:
-            same = expected.argmax(axis=-1) == actual.argmax(axis=-1)
-            self._same += int(same.sum())
-            self._rows += same.size
-
-    def result(self) -> OutputChange:
-        error = math.sqrt(self._change / self._size) if self._size else float(self._change > 0)
-        return OutputChange(self._name, error, self._same / self._rows if self._rows else None)
-
-
-def _first_steps(plan: Plan, start: str, division: str) -> tuple[dict[Unit, int], int]:
+def first_steps(plan: Plan, start: str, division: str) -> tuple[dict[Unit, int], int]:
     """Return from which step on each unit reads values made of frames alone.
 
     Returns:
@@ -157,13 +132,13 @@ def _first_steps(plan: Plan, start: str, division: str) -> tuple[dict[Unit, int]
     """
     full = [0] * len(plan.graph.nodes) if start == "primed" else plan.first_full_steps
     units = lasting_units(plan, start, division)
-    first_steps = {unit: max((full[i] for i in unit.nodes), default=0) for unit in units}
+    informed = {unit: max((full[i] for i in unit.nodes), default=0) for unit in units}
     units_at = divide(plan, start, division)
     runs = (
         next(step for step in itertools.count(first) if unit in units_at(step))
-        for unit, first in first_steps.items()
+        for unit, first in informed.items()
     )
-    return first_steps, max(runs)
+    return informed, max(runs)
 
 
 def _fingerprint(plan: Plan, frozen: Mapping[Unit, Frozen]) -> str:

@@ -22,6 +22,7 @@ from mpvn.runtime.openvino_models import (
     ModelCompiler,
     Transform,
     computes_in_bfloat16,
+    convert,
     import_openvino,
 )
 from mpvn.runtime.runtime import NO_BFLOAT16, Run, Runtime
@@ -66,7 +67,7 @@ class OpenVINORuntime(Runtime):
         if precision == "bfloat16" and not computes_in_bfloat16():
             raise ValueError(NO_BFLOAT16.format(runtime="OpenVINO"))
         self.handover = "bfloat16" if precision == "bfloat16" else None
-        _check_dtypes(plan)
+        check_dtypes(plan)
         # A model runs as often at once as it has streams: for frames of a clip, which share a unit.
         streams = at_once if at_once and clip > 1 else 1
         config: dict[str, Any] = {
@@ -97,7 +98,7 @@ class OpenVINORuntime(Runtime):
 
     def model(self, frozen: Frozen) -> Any:
         """Return OpenVINO's model of a unit, before it is transformed, for any batch size."""
-        return self._compiler.convert(frozen)
+        return convert(frozen.function)
 
     def array(self, value: Any, dtype: str) -> np.ndarray:
         array, wanted = np.asarray(value), tf.as_dtype(dtype).as_numpy_dtype
@@ -246,7 +247,7 @@ def batch_sizes(batch: int) -> list[int]:
     return sorted({1 << power for power in range(batch.bit_length())} | {batch})
 
 
-def _check_dtypes(plan: Plan) -> None:
+def check_dtypes(plan: Plan) -> None:
     """Raise ValueError if a value of the frame model has a dtype that OpenVINO does not have."""
     tensors = [tensor for tensor in plan.graph.tensors if tensor.dtype not in _EXACT]
     if tensors:

@@ -114,7 +114,7 @@ class ModelCompiler:
         missing = [size for size, model in compiled.items() if model is None]
         try:
             if missing:
-                model = self.convert(frozen)
+                model = convert(frozen.function)
                 model = self._transform(frozen, model) if self._transform else model
                 sized = {size: self._sized(model, entering, leaving, size) for size in missing}
                 compile_ = self._core.compile_model
@@ -162,25 +162,6 @@ class ModelCompiler:
         """Return OpenVINO's name of a dtype."""
         return self._ov.Type.bf16 if dtype.name == "bfloat16" else self._ov.Type(dtype)
 
-    def convert(self, frozen: Frozen) -> Any:
-        """Return OpenVINO's model of a unit, for any batch size."""
-        function = frozen.function
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "unit.pb"
-            path.write_bytes(function.graph.as_graph_def().SerializeToString())
-            model = self._core.read_model(path)
-        inputs = {x.name: _port(model.inputs, x.name).node for x in function.inputs}
-        outputs = []
-        for tensor in function.outputs:
-            source = _source(tensor).name
-            if source in inputs:  # an input handed over in another dtype: OpenVINO drops its name
-                outputs.append(self._ov.opset13.result(inputs[source]))
-            else:
-                outputs.append(_port(model.outputs, tensor.name).node)
-        model = self._ov.Model(outputs, [*inputs.values()])
-        keep_channels_last(self._ov, model)
-        return model
-
     def _sized(
         self, model: Any, entering: list[tf.TensorSpec], leaving: list[tf.TensorSpec], size: int
     ) -> Any:
@@ -224,6 +205,29 @@ class ModelCompiler:
         stream = io.BytesIO()
         compiled.export_model(stream)
         write_cached(key, stream.getvalue())
+
+
+def convert(function: Any) -> Any:
+    """Return OpenVINO's model of a function without variables, for any batch size.
+
+    Its inputs and outputs are those of the function, in its order.
+    """
+    ov = import_openvino()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "unit.pb"
+        path.write_bytes(function.graph.as_graph_def().SerializeToString())
+        model = openvino_core().read_model(path)
+    inputs = {x.name: _port(model.inputs, x.name).node for x in function.inputs}
+    outputs = []
+    for tensor in function.outputs:
+        source = _source(tensor).name
+        if source in inputs:  # an input handed over in another dtype: OpenVINO drops its name
+            outputs.append(ov.opset13.result(inputs[source]))
+        else:
+            outputs.append(_port(model.outputs, tensor.name).node)
+    model = ov.Model(outputs, [*inputs.values()])
+    keep_channels_last(ov, model)
+    return model
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:

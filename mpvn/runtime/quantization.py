@@ -1,7 +1,10 @@
 """What int8 has changed: the report of a quantized network."""
 
 import dataclasses
+import math
 from typing import Any
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,33 @@ class OutputChange:
     def __str__(self) -> str:
         top = "" if self.same_top is None else f", same largest value {self.same_top:.1%}"
         return f"{self.name} {self.error:.2%}{top}"
+
+
+class Change:
+    """The sums that an `OutputChange` is made of.
+
+    Args:
+        name: name of the output.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._change = self._size = 0.0
+        self._same = self._rows = 0
+
+    def add(self, expected: np.ndarray, actual: np.ndarray) -> None:
+        """Add the outputs `[B, T, ...]` of some steps."""
+        expected, actual = expected.astype(np.float64), actual.astype(np.float64)
+        self._change += float(np.square(actual - expected).sum())
+        self._size += float(np.square(expected).sum())
+        if expected.ndim == 3 and expected.shape[-1] > 1:
+            same = expected.argmax(axis=-1) == actual.argmax(axis=-1)
+            self._same += int(same.sum())
+            self._rows += same.size
+
+    def result(self) -> OutputChange:
+        error = math.sqrt(self._change / self._size) if self._size else float(self._change > 0)
+        return OutputChange(self._name, error, self._same / self._rows if self._rows else None)
 
 
 @dataclasses.dataclass(frozen=True)

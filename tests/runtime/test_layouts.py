@@ -12,7 +12,7 @@ from random_weights import randomize
 from mpvn import Plan
 from mpvn.runtime import openvino_models
 from mpvn.runtime.freeze import freeze
-from mpvn.runtime.openvino_models import ModelCompiler, openvino_core
+from mpvn.runtime.openvino_models import convert, openvino_core
 from mpvn.runtime.specs import place_specs
 from mpvn.runtime.unit import divide
 
@@ -49,7 +49,7 @@ def pool_of_late_maps() -> Plan:
 def compiled(plan: Plan) -> tuple[Any, Any]:
     """Return the last block as a graph of TensorFlow, and as compiled by OpenVINO."""
     frozen = freeze(divide(plan, "zeros", "block")(plan.settled_step)[-1], place_specs(plan))
-    model = ModelCompiler({}).convert(frozen)
+    model = convert(frozen.function)
     model.reshape({index: [2, *x.shape[1:]] for index, x in enumerate(frozen.function.inputs)})
     config = {"INFERENCE_PRECISION_HINT": "f32"}
     return frozen, openvino_core().compile_model(model, "CPU", config)

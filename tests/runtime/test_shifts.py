@@ -13,7 +13,7 @@ from mpvn import Plan, VideoNetwork
 from mpvn.runtime import quantizer
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.nncf_models import run, weighted_operations
-from mpvn.runtime.openvino_models import ModelCompiler, import_openvino
+from mpvn.runtime.openvino_models import convert, import_openvino
 from mpvn.runtime.quantizer import layer_name
 from mpvn.runtime.shifts import fold_shifts
 from mpvn.runtime.specs import place_specs
@@ -40,7 +40,7 @@ def shifted(read_by: str) -> Plan:
 
 def converted(plan: Plan) -> tuple[Frozen, Any]:
     frozen = freeze(divide(plan, "zeros", "block")(plan.settled_step)[-1], place_specs(plan))
-    return frozen, ModelCompiler({}).convert(frozen)
+    return frozen, convert(frozen.function)
 
 
 @pytest.mark.parametrize("read_by", ["a convolution", "two convolutions", "an activation"])
