@@ -19,11 +19,17 @@ import onnxruntime
 class Network:
     """Streams of a network that start together; `step` takes them one frame further."""
 
-    def __init__(self, folder: pathlib.Path, batch: int) -> None:
+    def __init__(self, folder: pathlib.Path) -> None:
         self.schedule = json.loads((folder / "mpvn.json").read_text("utf-8"))["schedule"]
         graphs = self.schedule["graphs"]
         files = {name: folder / graph["file"] for name, graph in graphs.items() if graph["file"]}
         self.sessions = {name: onnxruntime.InferenceSession(file) for name, file in files.items()}
+
+    def start(self, batch: int) -> None:
+        """Forget the streams, and start others."""
+        for name, spec in self.schedule["frames"].items():
+            if spec["shape"][0] not in (None, batch):
+                raise ValueError(f"{name}: expected {spec['shape'][0]} streams. Received: {batch}.")
         self.number = 0  # of the next step
         self.states = {
             name: np.zeros((batch, *spec["shape"][1:]), spec["dtype"])
@@ -34,7 +40,7 @@ class Network:
         """Return what the next step is, and the graph that computes it."""
         first, cycle = self.schedule["first"], self.schedule["cycle"]
         if self.number < len(first):
-            return f"first step {self.number}", first[self.number]
+            return f"step {self.number}", first[self.number]
         phase = (self.number - len(first)) % len(cycle)
         return f"phase {phase}", cycle[phase]
 
@@ -53,18 +59,19 @@ class Network:
 
 
 def read_frames(path: str | None, specs: dict, steps: int, batch: int) -> dict[str, np.ndarray]:
-    """Return frames [B, T, ...] by the name of their input."""
+    """Return the frames [B, T, ...] of each input."""
     if path is None:
-        shapes = {name: (batch, steps, *spec["shape"][1:]) for name, spec in specs.items()}
         rng = np.random.default_rng(0)
+        shapes = {name: (batch, steps, *spec["shape"][1:]) for name, spec in specs.items()}
         return {n: rng.random(shape).astype(specs[n]["dtype"]) for n, shape in shapes.items()}
     loaded = np.load(path)
-    arrays = dict(loaded) if path.endswith(".npz") else {next(iter(specs)): loaded}
-    clips = {n: x if x.ndim > len(specs[n]["shape"]) else x[None] for n, x in arrays.items()}
+    clips = dict(loaded) if path.endswith(".npz") else {next(iter(specs)): loaded}
+    clips = {n: x if x.ndim > len(specs[n]["shape"]) else x[None] for n, x in clips.items()}
     return {n: clip.astype(specs[n]["dtype"]) for n, clip in clips.items()}
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--frames", metavar="FILE")
@@ -72,24 +79,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, help="streams of random frames")
     parser.add_argument("--save", metavar="FILE")
     arguments = parser.parse_args()
-
-    schedule = json.loads((arguments.folder / "mpvn.json").read_text("utf-8"))["schedule"]
-    fixed = next(iter(schedule["frames"].values()))["shape"][0]
-    batch = fixed or arguments.batch
-    clips = read_frames(arguments.frames, schedule["frames"], arguments.steps, batch)
+    network = Network(arguments.folder)
+    clips = read_frames(
+        arguments.frames, network.schedule["frames"], arguments.steps, arguments.batch
+    )
     batch, steps = next(iter(clips.values())).shape[:2]
-    network = Network(arguments.folder, batch)
+    network.start(batch)
     outputs, times = [], {}
     for t in range(steps):
-        phase, graph = network.phase()
-        start = time.perf_counter()
+        phase, start = network.phase(), time.perf_counter()
         outputs.append(network.step({name: clip[:, t] for name, clip in clips.items()}))
-        times.setdefault(f"{phase} ({graph})", []).append(1e3 * (time.perf_counter() - start))
-        if t + 1 == steps:
-            for name, value in outputs[-1].items():
-                print(f"step {t}: {name} {value.shape}, mean {value.mean(dtype=float):.4g}")
-    for phase, each in sorted(times.items()):
-        print(f"{phase}: {np.median(each):.2f} ms, median of {len(each)} steps")
+        times.setdefault(phase, []).append(1e3 * (time.perf_counter() - start))
+    for name, value in outputs[-1].items():
+        print(f"{name} {value.shape} after {steps} steps: mean {value.mean(dtype=float):.4g}")
+    for (phase, graph), each in times.items():
+        print(f"{phase}, {graph}: {np.median(each):.2f} ms, median of {len(each)} steps")
     if arguments.save:
         names = outputs[0]
         np.savez(arguments.save, **{n: np.stack([x[n] for x in outputs], axis=1) for n in names})

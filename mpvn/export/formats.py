@@ -10,6 +10,9 @@ import keras
 import tensorflow as tf
 
 from mpvn.export.description import EXTRA, NAME, Description, write_description
+from mpvn.export.litert_files import write_litert
+from mpvn.export.onnx_files import write_onnx
+from mpvn.export.openvino_files import write_openvino
 from mpvn.export.page import signatures_text
 from mpvn.export.saved_model import write_saved_model
 from mpvn.export.specs import clip_specs
@@ -38,6 +41,9 @@ class Format(NamedTuple):
 
 FORMATS: Mapping[str, Format] = {
     "tf_saved_model": Format(write_saved_model, f"{EXTRA}/{NAME}"),
+    "litert": Format(write_litert),
+    "onnx": Format(write_onnx),
+    "openvino": Format(write_openvino),
 }
 """The formats by name. A new one is one line here."""
 

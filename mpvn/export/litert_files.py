@@ -24,7 +24,6 @@ from mpvn.export.quantized import Streamed
 from mpvn.export.runner import TOLERANCE, Run, check_files
 from mpvn.export.schedule import BATCH, describe_static, static_network
 from mpvn.export.static import StaticGraph, inline
-from mpvn.export.tflite_files import Joined
 from mpvn.export.wide_constants import widen_constants
 
 QUANTIZATIONS = (None, "dynamic", "int8")
@@ -71,17 +70,19 @@ def write_litert(
         ValueError: an option is invalid, the converter fails, or quantization changes outputs too
             much.
     """
+    from mpvn.export.tflite_files import Joined  # imports 20,000 lines
+
     _check_options(quantization, calibration)
     static = static_network(network, clips, batch)
     streamed = None if calibration is None else Streamed(static, calibration)
     joined = Joined()
     for graph in (graph for graph in static.graphs if graph.makes):
-        samples = streamed and streamed.samples(graph)
+        samples = None if streamed is None else streamed.samples(graph)
         content = _convert(network, graph, quantization, samples, select_tf_ops)
         joined.add(content, graph.name, [*graph.reads], [*graph.makes])
     run = _open(joined.pack())
     check_files(static, run, "litert", _TOLERANCES[quantization])
-    measured = streamed and streamed.measure(run)
+    measured = None if streamed is None else streamed.measure(run)
     if measured is not None:
         measured.check()
     description = describe_static(

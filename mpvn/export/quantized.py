@@ -125,4 +125,7 @@ class Streamed:
                     for clip, spec in zip(clips, frames.values(), strict=True)
                 ]
                 steps = range(streams[0].shape[1])
-                yield [dict(zip(frames, (x[:, t] for x in streams), strict=True)) for t in steps], rows
+                yield (
+                    [dict(zip(frames, (x[:, t] for x in streams), strict=True)) for t in steps],
+                    rows,
+                )

@@ -51,9 +51,7 @@ def run_in_tensorflow(graph: StaticGraph, values: Sequence[np.ndarray]) -> list[
     return [value.numpy() for value in graph.function(*values)]
 
 
-def check_files(
-    static: StaticNetwork, run: Run, format: str, tolerance: float = TOLERANCE
-) -> None:
+def check_files(static: StaticNetwork, run: Run, format: str, tolerance: float = TOLERANCE) -> None:
     """Check that converted graphs compute what the network computes.
 
     Converters have faults that raise no error, and some show only where memories are zeros, or only

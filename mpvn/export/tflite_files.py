@@ -32,9 +32,7 @@ class Joined:
         self._buffers: dict[bytes, int] = {}
         self._codes: dict[tuple, int] = {}
 
-    def add(
-        self, content: bytes, name: str, inputs: Sequence[str], outputs: Sequence[str]
-    ) -> None:
+    def add(self, content: bytes, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Add a model.
 
         Args:
@@ -118,7 +116,7 @@ def _shift(options: Any, count: int) -> None:
             setattr(options, name, [index + count for index in value])
 
 
-def _rename(tensors: Sequence[Any], names: Mapping[str, str]) -> None:
+def _rename(tensors: list[Any], names: Mapping[str, str]) -> None:
     for tensor in tensors:
         tensor.name = names[tensor.name.decode()]
     order = list(names.values())
