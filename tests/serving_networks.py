@@ -6,7 +6,8 @@ import io
 import json
 import pathlib
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import keras
@@ -103,7 +104,7 @@ class Served:
     """
 
     def __init__(self, network: Any = None, **options: Any) -> None:
-        engines = {"streams", "batch", "wait", "deadline", "idle", "depth"}
+        engines = {"streams", "batch", "wait", "deadline", "idle", "depth", "clock"}
         own = {key: options.pop(key) for key in engines & options.keys()}
         has_grpc = options.pop("grpc", False)
         engine = Engine(
@@ -145,6 +146,14 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Return whether something is true within a minute."""
+    end = time.monotonic() + 60
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.002)
+    return holds()
 
 
 def picture(number: int, height: int = 24, width: int = 40) -> np.ndarray:

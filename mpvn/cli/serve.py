@@ -126,6 +126,13 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "WebP), which the server crops and scales (default: the numbers that the network takes)",
     )
     group.add_argument(
+        "--classes",
+        type=int,
+        metavar="K",
+        help="name the K likeliest classes in the answer (default: 5 with --images, if the network "
+        "knows names)",
+    )
+    group.add_argument(
         "--max-body", type=int, default=32 << 20, metavar="BYTES", help="(default: 33554432)"
     )
     group.add_argument(
@@ -165,8 +172,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for name, value in numbers.items():
         if value is not None and not value > 0:
             raise Mistake(f"{_flag(name)}: expected more than 0. Received: {value}.")
-    for name in ("wait", "deadline", "idle", "grace"):
-        value = getattr(arguments, name)
+    for name in ("wait", "deadline", "idle", "grace", "classes"):
+        value = getattr(arguments, name) or 0
         if not 0 <= value < float("inf"):
             raise Mistake(f"{_flag(name)}: expected 0 or more. Received: {value}.")
     for name, least in (("port", 0), ("grpc_port", -1)):
@@ -300,7 +307,8 @@ def _server(
     access: Access = Access(token, arguments.host, arguments.rate, arguments.without_token)
     limits = Limits(arguments.max_body, arguments.max_frame)
     name = arguments.name or model.name
-    service = Service(model, engine, name, arguments.images, limits, access)
+    images, classes = arguments.images, arguments.classes
+    service = Service(model, engine, name, images, classes, limits, access)
     grpc_port = arguments.grpc_port if has_grpc else None
     return Server(service, arguments.host, arguments.port, grpc_port)
 

@@ -6,13 +6,14 @@ probabilities (float32 `[..., k]`). The outputs of a network with a task are log
 and `mpvn predict` take them; those of another are probabilities if its last layer makes them so.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from mpvn.export.names import Names
+from mpvn.export.names import Names, network_names
 
 Probabilities: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -76,6 +77,34 @@ class Answers:
             for name in fitting
         }
         return Answers(classes, made, top)
+
+    @staticmethod
+    def wanted(network: keras.Model, top: int | None, images: bool) -> "Answers | None":
+        """Return what is added to the outputs of a network; None for nothing.
+
+        Args:
+            network: a `VideoNetwork`.
+            top: number of classes, 0 for none. None: `TOP` with pictures, if it knows their names
+                and what its outputs are.
+            images: whether frames are pictures.
+
+        Raises:
+            ValueError: as in `of`, if a number is given.
+        """
+        names = network_names(network)
+        if top is not None:
+            return Answers.of(network, names, top) if top else None
+        with contextlib.suppress(ValueError):
+            return Answers.of(network, names) if images else None
+        return None
+
+    def specs(self) -> dict[str, tf.TensorSpec]:
+        """Return the specs `[k]` of the further outputs by name."""
+        specs = {}
+        for _, classes, scores in self._outputs.values():
+            specs[scores] = tf.TensorSpec((self._top,), tf.float32)
+            specs[classes] = tf.TensorSpec((self._top,), tf.string)
+        return specs
 
     def describe(self) -> dict[str, Any]:
         """Return what `mpvn.json` says of the answers."""

@@ -7,7 +7,6 @@ served; without the checksums of the files, it is also an asset of the model:
 `tf.saved_model.load(folder).description.asset_path`.
 """
 
-import contextlib
 import math
 import pathlib
 import tempfile
@@ -20,7 +19,6 @@ import tensorflow as tf
 from mpvn.export.answers import Answers
 from mpvn.export.description import NAME, Description, as_text, describe
 from mpvn.export.images import Images
-from mpvn.export.names import network_names
 from mpvn.export.server import ServerSignatures
 from mpvn.export.signatures import Function, Signatures, Specs
 
@@ -69,7 +67,7 @@ def write_saved_model(
     """
     _check(streams, idle, images, pixels, classes)
     pictures = Images.of(network, images, pixels) if images is not None else None
-    answers = _answers(network, classes, images is not None)
+    answers = Answers.wanted(network, classes, images is not None)
     arguments = network, clips, pictures, answers
     own: dict[str, Any] = {"default_signature": DEFAULT}
     signatures: Signatures
@@ -124,16 +122,6 @@ def _is_whole(value: Any, least: int) -> bool:
 def _is_time(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and value >= 0 and not math.isnan(value)
-
-
-def _answers(network: keras.Model, classes: int | None, images: bool) -> Answers | None:
-    """Return what is added to the outputs; None for nothing."""
-    if classes is not None:
-        return Answers.of(network, network_names(network), classes) if classes else None
-    if images:
-        with contextlib.suppress(ValueError):  # it does not know names, or what they are for
-            return Answers.of(network, network_names(network))
-    return None
 
 
 def _trace(function: Function, specs: Specs) -> Any:

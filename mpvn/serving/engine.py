@@ -197,6 +197,11 @@ class Engine:
         tell_dropped(gone, "reset", "its stream was reset")
         return 0 if slot is None else slot.steps
 
+    def has(self, stream_id: int) -> bool:
+        """Return whether a stream has a slot."""
+        with self._changed:
+            return self._slots.has(stream_id)
+
     def note_dropped(self, reason: str) -> None:
         """Count a frame that was dropped before it was submitted."""
         with self._changed:

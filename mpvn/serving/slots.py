@@ -56,9 +56,9 @@ class Slots:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def __contains__(self, slot: Slot) -> bool:
-        """Whether a slot is still that of its stream."""
-        return self._slots.get(slot.stream_id) is slot
+    def has(self, stream_id: int) -> bool:
+        """Return whether a stream has a slot."""
+        return stream_id in self._slots
 
     def used_since(self, start: float) -> int:
         """Return how many streams were used since a time, as far as to the first that was not."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from serving_networks import (
+    NAMES,
     Served,
     alone,
     classes_model,
@@ -70,9 +71,11 @@ def test_reset_ends_streams_and_tells_their_steps(served: Served) -> None:
         inputs = {"stream_id": [5], "frame": CLIPS[:1, step].tolist()}
         served.predict({"signature_name": "step", "inputs": inputs})
     reset = {"signature_name": "reset", "inputs": {"stream_id": [5, 6]}}
-    assert served.predict(reset).json() == {"outputs": [2, 0]}
+    refused = served.predict(reset)
+    assert (refused.status_code, "Received: 6." in refused.json()["error"]) == (400, True)
     reset = {"signature_name": "reset", "instances": [5]}
-    assert served.predict(reset).json() == {"predictions": [0]}
+    assert served.predict(reset).json() == {"predictions": [2]}
+    assert served.predict(reset).status_code == 400
     inputs = {"stream_id": [5], "frame": CLIPS[:1, 0].tolist()}
     assert served.predict({"inputs": inputs}).json()["outputs"]["step"] == [0]
 
@@ -203,6 +206,10 @@ def test_image_files_are_read_as_mpvn_predict_reads_them(kind: str, tmp_path: pa
             answer = served.predict(body).json()["outputs"]
             np.testing.assert_allclose(answer["logits"][0], expected[number], atol=1e-5)
             assert answer["step"] == [number]
+            best = np.argsort(-expected[number])[:5]
+            assert answer["logits_classes"] == [[NAMES[index] for index in best]]
+            shares = np.exp(expected[number]) / np.exp(expected[number]).sum()
+            np.testing.assert_allclose(answer["logits_scores"][0], shares[best], atol=1e-5)
 
 
 def test_pixels_of_any_size_are_cropped_and_scaled() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving_networks import Served, compiled_classes
+from serving_networks import Clock, Served, compiled_classes, eventually
 
 from mpvn.serving.errors import Forbidden, TooOften, Unauthorized
 from mpvn.serving.server.access import Access
@@ -56,14 +56,14 @@ def test_metrics_count_what_happened() -> None:
 
 def test_frames_that_are_late_get_429() -> None:
     """The second frame waits behind a step that takes longer than its deadline."""
-    gate = Gate()
-    with Served(gate, deadline=0.2) as served, concurrent.futures.ThreadPoolExecutor(2) as pool:
+    gate, clock = Gate(), Clock()
+    options = {"deadline": 0.2, "clock": clock}
+    with Served(gate, **options) as served, concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(served.predict, body(1))
         assert gate.began.wait(60)
         second = pool.submit(served.predict, body(2))
-        while not served.service.engine.waiting:
-            pass
-        threading.Event().wait(0.25)
+        assert eventually(lambda: served.service.engine.waiting == 1)
+        clock.now += 0.21
         gate.may_go.set()
         assert first.result(60).status_code == 200
         answer = second.result(60)
@@ -79,8 +79,7 @@ def test_a_server_that_stops_finishes_what_runs_and_refuses_the_rest() -> None:
             running = pool.submit(served.predict, body(1))
             assert gate.began.wait(60)
             stopping = pool.submit(served.stop)
-            while served.service.is_ready:
-                pass
+            assert eventually(lambda: not served.service.is_ready)
             assert served.ask("GET", "/readyz").status_code == 503
             assert served.ask("GET", "/healthz").status_code == 200
             refused = served.predict(body(2))

@@ -11,7 +11,7 @@ are written so. NaN, Infinity and -Infinity stand as they are. Other keys are ig
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,7 +192,7 @@ def _bytes(name: str, value: Any) -> bytes:
 def _to_json(name: str, value: np.ndarray) -> Any:
     if value.dtype == object:
         write = _b64 if name.endswith(_BYTES) else (lambda each: each.decode("utf-8", "replace"))
-        return _mapped(value, write)
+        return _mapped(value.tolist(), write)
     if value.dtype.kind not in "biuf":
         value = value.astype(np.float32)  # bfloat16
     return value.tolist()
@@ -202,8 +202,8 @@ def _b64(value: bytes) -> dict[str, str]:
     return {_B64: base64.b64encode(value).decode()}
 
 
-def _mapped(value: np.ndarray, write: Any) -> Any:
-    return [_mapped(each, write) for each in value] if value.ndim else write(value.item())
+def _mapped(value: Any, write: Callable[[bytes], Any]) -> Any:
+    return [_mapped(each, write) for each in value] if isinstance(value, list) else write(value)
 
 
 def _received(value: Any, array: np.ndarray) -> str:

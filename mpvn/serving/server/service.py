@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from mpvn.export.names import network_names
+from mpvn.export.answers import Answers
+from mpvn.export.names import STEPS, STREAM, network_names
 from mpvn.prediction.models import NetworkModel
 from mpvn.serving.answer import Answer
 from mpvn.serving.engine import Engine
@@ -19,8 +21,6 @@ from mpvn.serving.server.access import Access
 from mpvn.serving.server.images import Images
 from mpvn.serving.server.metrics import Metrics
 from mpvn.serving.server.signatures import (
-    STEPS,
-    STREAM_ID,
     Arrays,
     Signature,
     find_signature,
@@ -55,6 +55,7 @@ class Service:
         engine: its streams, whose statistics are `Metrics`.
         name: name of the model.
         images: what frames of predictions are, a key of `IMAGES`.
+        classes: how many of the likeliest classes predictions name; see `Answers.wanted`.
         limits: what a client may send.
         access: who may send it, and how often.
 
@@ -72,6 +73,7 @@ class Service:
         engine: Engine,
         name: str,
         images: str | None = None,
+        classes: int | None = None,
         limits: Limits = Limits(),
         access: Access | None = None,
     ) -> None:
@@ -81,7 +83,8 @@ class Service:
         if not isinstance(engine.statistics, Metrics):
             raise TypeError("engine. Expected statistics=Metrics(). Received: others.")
         self.metrics = engine.statistics
-        self.signatures = signatures_of(model.network, images)
+        self._answers = Answers.wanted(model.network, classes, images is not None)
+        self.signatures = signatures_of(model.network, images, self._answers)
         side = model.metadata.shorter_side if model.metadata else None
         self.images = Images(model.size, side, limits.pixels)
         self.is_ready = True
@@ -133,18 +136,26 @@ class Service:
     async def _step(
         self, signature: Signature, inputs: Mapping[str, np.ndarray], deadline: float | None
     ) -> Arrays:
-        ids = inputs[STREAM_ID].tolist()
+        ids = inputs[STREAM].tolist()
         _refuse_duplicates(ids)
         frames = await self.in_thread(self._frames, inputs, len(ids))
         futures = self.engine.submit_all(dict(zip(ids, frames, strict=True)), deadline)
         waited = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
         answers = _all_answers(ids, waited)
-        outputs = self._named([keras.tree.flatten(answer.outputs) for answer in answers])
+        rows = [keras.tree.flatten(answer.outputs) for answer in answers]
+        outputs = self._named([np.stack(each) for each in zip(*rows, strict=True)])
         return {**outputs, STEP: np.array([answer.step for answer in answers], np.int64)}
 
     async def _reset(self, _: Signature, inputs: Mapping[str, np.ndarray], __: Any) -> Arrays:
-        ids = inputs[STREAM_ID].tolist()
+        ids = inputs[STREAM].tolist()
         _refuse_duplicates(ids)
+        unknown = [each for each in ids if not self.engine.has(each)]
+        if unknown:
+            raise InvalidRequest(
+                "Unknown stream_id. Expected streams that have begun since the server started, and "
+                "that have neither been reset nor lost their places to others. Received: "
+                f"{', '.join(map(str, unknown))}."
+            )
         return {STEPS: np.array([self.engine.reset(each) for each in ids], np.int64)}
 
     async def _clip(self, _: Signature, inputs: Mapping[str, np.ndarray], __: Any) -> Arrays:
@@ -169,8 +180,7 @@ class Service:
             values, state = self.engine.step_apart(self.engine.frames.batch(checked), state)
             outputs.append([np.asarray(each) for each in keras.tree.flatten(values)])
         # [T][outputs] arrays [B, ...] -> [outputs] arrays [B, T, ...]
-        stacked = [np.stack(each, axis=1) for each in zip(*outputs, strict=True)]
-        return dict(zip(self._names.outputs, stacked, strict=True))
+        return self._named([np.stack(each, axis=1) for each in zip(*outputs, strict=True)])
 
     # --- frames -----------------------------------------------------------------------------
 
@@ -195,10 +205,13 @@ class Service:
         frame = np.asarray(self.model.prepare(pixels)).astype(dtype)
         return keras.tree.pack_sequence_as(graph.input_structure, [frame])
 
-    def _named(self, rows: list[list[np.ndarray]]) -> Arrays:
-        """Return the outputs `[B, ...]` by name, given those of each stream."""
-        stacked = [np.stack(each) for each in zip(*rows, strict=True)]
-        return dict(zip(self._names.outputs, stacked, strict=True))
+    def _named(self, outputs: list[np.ndarray]) -> Arrays:
+        """Return outputs `[B, ...]` by name, and the names of the likeliest classes, if wanted."""
+        named = dict(zip(self._names.outputs, outputs, strict=True))
+        if self._answers is None:
+            return named
+        more = self._answers({name: tf.constant(value) for name, value in named.items()})
+        return named | {name: value.numpy() for name, value in more.items()}
 
     def named(self, answer: Answer) -> Arrays:
         """Return the outputs of one stream by name, without a batch axis."""

@@ -15,14 +15,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from mpvn.export.names import network_names
+from mpvn.export.answers import Answers
+from mpvn.export.names import STEPS, STREAM, network_names
 from mpvn.network import VideoNetwork
 from mpvn.serving.errors import InvalidRequest
 from mpvn.state import STEP
 
 DEFAULT = "serving_default"
-STREAM_ID = "stream_id"
-STEPS = "steps"
 METHOD = "tensorflow/serving/predict"
 
 IMAGES: dict[str | None, tuple[tuple[int | None, ...], tf.DType] | None] = {
@@ -95,12 +94,15 @@ class Signature:
         }
 
 
-def signatures_of(network: VideoNetwork, images: str | None) -> dict[str, Signature]:
+def signatures_of(
+    network: VideoNetwork, images: str | None, answers: Answers | None
+) -> dict[str, Signature]:
     """Return the signatures by name.
 
     Args:
         network: the network.
         images: a key of `IMAGES`.
+        answers: what is added to its outputs.
     """
     graph, names = network.graph, network_names(network)
     tensors = [graph.tensors[index] for index in graph.inputs]
@@ -111,13 +113,15 @@ def signatures_of(network: VideoNetwork, images: str | None) -> dict[str, Signat
         name: (graph.tensors[index].shape, tf.as_dtype(graph.tensors[index].dtype))
         for name, index in zip(names.outputs, graph.model_outputs, strict=True)
     }
+    more = answers.specs() if answers else {}
+    made |= {name: (spec.shape, spec.dtype) for name, spec in more.items()}
     counter = tf.TensorSpec((None,), tf.int64)
     step = Signature(
         "step",
-        {STREAM_ID: counter, **_batched(frames, None)},
+        {STREAM: counter, **_batched(frames, None)},
         {**_batched(made, None), STEP: counter},
     )
-    reset = Signature("reset", {STREAM_ID: counter}, {STEPS: counter})
+    reset = Signature("reset", {STREAM: counter}, {STEPS: counter})
     clip = Signature("clip", _batched(frames, None, None), _batched(made, None, None))
     default = dataclasses.replace(step, name=DEFAULT)
     return {each.name: each for each in (default, step, reset, clip)}

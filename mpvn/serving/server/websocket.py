@@ -38,6 +38,9 @@ from mpvn.serving.server.words import Message, hello, say, strict_json, unit_row
 HEARTBEAT = 20.0
 """Seconds after which a silent client is asked whether it is there."""
 
+TAKEN_OVER = 4409
+"""Code with which a connection is closed if another one comes for its stream."""
+
 _MOST_UNSENT = 128  # messages that wait for a client to read
 _SOCKETS_PER_STREAM = 4
 _ID_BITS = 53  # of ids that the server chooses: JavaScript's numbers have no more
@@ -79,6 +82,7 @@ class Sockets:
         except ServingError as error:
             await self._refuse(socket, error)
             return socket
+        await self._take_over(connection.stream_id)
         self._open[connection] = socket
         service.metrics.sockets.set(len(self._open))
         try:
@@ -87,6 +91,12 @@ class Sockets:
             del self._open[connection]
             service.metrics.sockets.set(len(self._open))
         return socket
+
+    async def _take_over(self, stream_id: int) -> None:
+        """Close the connection that has a stream: its client may have lost it without a word."""
+        for connection, socket in [*self._open.items()]:
+            if connection.stream_id == stream_id:
+                await socket.close(code=TAKEN_OVER, message=b"Another connection has this stream")
 
     async def close(self) -> None:
         """Close all connections: the server stops."""
@@ -106,11 +116,6 @@ class Sockets:
             raise NoFreeSlot("Expected fewer connections. Received: one more. Try again later.")
         given = query.get("stream_id")
         stream_id = secrets.randbits(_ID_BITS) if given is None else _parsed(given)
-        if any(each.stream_id == stream_id for each in self._open):
-            raise InvalidRequest(
-                f"stream_id. Expected one connection of a stream. Received: {stream_id}, which "
-                "another connection has."
-            )
         return _Connection(service, socket, stream_id, given is not None, request.remote or "")
 
     async def _refuse(self, socket: web.WebSocketResponse, error: ServingError) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mpvn.export.description import describe_plan
 from mpvn.plan import Plan
+from mpvn.plan.lanes import lane_ages, lane_name
 from mpvn.prediction.models import NetworkModel
 from mpvn.prediction.predictor import top
 from mpvn.serving.units import UnitTime
@@ -81,20 +82,11 @@ def unit_rows(units: Sequence[UnitTime]) -> list[list[Any]]:
 def _lanes(plan: Plan) -> list[Message]:
     """Return the subnetworks, and the head, with their clocks and the ages of what they read."""
     described = describe_plan(plan)
-    parts = [(f"subnetwork {n}", part) for n, part in enumerate(described["subnetworks"])]
-    if described["head"] is not None:
-        parts.append(("head", described["head"]))
+    parts = [*described["subnetworks"], *filter(None, [described["head"]])]
     return [
-        {"name": name, "clocks": part["clocks"], "ages": _ages(plan, number)}
-        for number, (name, part) in enumerate(parts)
+        {"name": lane_name(plan, lane), "clocks": part["clocks"], "ages": lane_ages(plan, lane)}
+        for lane, part in enumerate(parts)
     ]
-
-
-def _ages(plan: Plan, number: int) -> list[int] | None:
-    """Return how many steps ago the newest frame came that a subnetwork has seen, by phase."""
-    nodes = [node for node in plan.graph.nodes if plan.subnetwork(node) == number]
-    ages = [age for node in nodes if (age := plan.node_ages[node.index]) is not None]
-    return list(ages[-1].newest) if ages else None
 
 
 def _nested(value: np.ndarray) -> Any:
