@@ -3,15 +3,22 @@
 const FIRST_WAIT = 500; // milliseconds
 const LONGEST_WAIT = 10000;
 
+// Codes of closed connections, of mpvn/serving/server/websocket.py.
+const WRONG_TOKEN = 4401;
+const UNKNOWN_MODEL = 4404;
+const FULL = 1013;
+
 /**
- * Calls of `on`: connecting(), lost(reason), refused(reason, wantsToken), after which it does not
- * try again; and of each message of the server by its type: hello, answer, dropped, error.
+ * Calls of `on`: connecting(); lost(reason, isFull), after which it tries again;
+ * refused(reason, wantsToken), after which it does not; and of each message of the server by its
+ * type: hello, answer, dropped, error.
  */
 export class Connection {
   constructor(on) {
     this.on = on;
-    this.url = "";
     this.token = "";
+    this.url = null;
+    this.calls = 0;
     this.attempts = 0;
     this.socket = null;
     this.timer = 0;
@@ -21,9 +28,19 @@ export class Connection {
     return this.greeted && this.socket?.readyState === WebSocket.OPEN;
   }
 
-  connect() {
+  async connect() {
     clearTimeout(this.timer);
     this.on.connecting();
+    const call = (this.calls += 1);
+    try {
+      this.url ??= await streamUrl();
+    } catch {
+      if (call === this.calls) this.close({ code: 0, reason: "" });
+    }
+    if (this.url && call === this.calls) this.open();
+  }
+
+  open() {
     const url = new URL(this.url);
     if (this.token) url.searchParams.set("token", this.token);
     const old = this.socket;
@@ -40,6 +57,13 @@ export class Connection {
     if (this.isOpen) this.socket.send(what instanceof Blob ? what : JSON.stringify(what));
   }
 
+  /** Connects again, although the browser has not noticed that the connection is lost. */
+  giveUp(reason) {
+    const socket = this.socket;
+    this.close({ code: 0, reason });
+    socket?.close();
+  }
+
   receive(message) {
     if (message.type === "hello") {
       this.greeted = true;
@@ -52,19 +76,20 @@ export class Connection {
   close({ code, reason }) {
     this.socket = null;
     this.greeted = false;
-    if (code in REFUSALS) return this.on.refused(this.reason || reason || REFUSALS[code], code === 4401);
-    this.on.lost(this.reason || reason);
+    const said = this.reason || reason;
+    if (code === WRONG_TOKEN || code === UNKNOWN_MODEL) {
+      this.on.refused(said, code === WRONG_TOKEN);
+      return;
+    }
+    this.on.lost(said, code === FULL);
     const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.attempts);
     this.attempts += 1;
     this.timer = setTimeout(() => this.connect(), wait * (0.75 + Math.random() / 2));
   }
 }
 
-/** Codes of closed connections that another try does not mend. */
-const REFUSALS = { 4401: "The token is wrong.", 4404: "This server has no such model." };
-
 /** Returns the URL of the stream of the model of this server. */
-export async function streamUrl() {
+async function streamUrl() {
   const { models } = await (await fetch("v1/models")).json();
   const url = new URL(`v1/models/${encodeURIComponent(models[0].name)}/stream`, location.href);
   url.protocol = url.protocol.replace("http", "ws");

@@ -1,6 +1,6 @@
 // The page of `mpvn serve`: it puts its parts together, and says in words what happens.
 
-import { Connection, streamUrl } from "./connection.js";
+import { Connection } from "./connection.js";
 import { Figures } from "./figures.js";
 import { Picture, inWords, showClasses } from "./picture.js";
 import { Sender } from "./sender.js";
@@ -8,6 +8,7 @@ import { cameras, openCamera, openFile } from "./source.js";
 import { Status } from "./status.js";
 import { Timeline } from "./timeline.js";
 
+const SILENT = 10000; // milliseconds without an answer, after which the connection counts as lost
 const at = (id) => document.getElementById(id);
 const status = new Status(at("status"));
 const figures = new Figures(document.querySelectorAll(".figures [id]"));
@@ -21,7 +22,6 @@ let file = null; // the last one
 let recent = []; // pictures of the last steps: outputs may be about earlier frames
 let waiting = []; // answers that are not drawn yet
 let lost = false; // whether a connection was lost
-let asked = false; // whether the page asked for the restart of the stream
 
 // --- the connection ------------------------------------------------------------------------
 
@@ -30,17 +30,19 @@ const connection = new Connection({
     if (!lost) status.say("wait", "Connecting …");
   },
 
-  lost(reason) {
+  lost(reason, isFull) {
     lost = true;
     sender.restart();
     const cause = reason ? `: ${reason.replace(/\.$/, "")}` : "";
-    status.say("bad", `Connection lost${cause}. Trying again; then the stream starts anew.`);
+    let what = hello ? `Connection lost${cause}` : `No connection to the server${cause}`;
+    if (isFull) what = "The server is full";
+    status.say("bad", `${what}. Trying again${hello ? "; then the stream starts anew" : ""}.`);
     showButtons();
   },
 
   refused(reason, wantsToken) {
-    const message = connection.token ? reason : "This server asks for a token.";
-    status.say("bad", wantsToken ? message : reason);
+    const wrong = connection.token ? "The token is wrong." : "This server asks for a token.";
+    status.say("bad", wantsToken ? wrong : reason);
     at("token-form").hidden = !wantsToken;
     showButtons();
   },
@@ -56,7 +58,7 @@ const connection = new Connection({
     figures.restart();
     forget();
     sayConnected();
-    if (lost) status.note("Connected again. The stream has started anew.");
+    if (lost) status.note("Connected again. A new stream has started.");
     lost = false;
     if (source) sender.start(source, hello);
     showButtons();
@@ -66,10 +68,7 @@ const connection = new Connection({
     const frame = sender.landed(message.frame);
     if (!frame) return;
     if (message.step === 0) forget();
-    if (message.restarted && !asked && message.frame > 0) {
-      status.note("The server has started this stream anew.");
-    }
-    asked = asked && message.step > 0;
+    if (message.restarted) status.note("The server has started this stream anew.");
     recent.push(frame.picture);
     const late = hello.latency ?? 0;
     while (recent.length > late + 1) recent.shift().close();
@@ -78,14 +77,14 @@ const connection = new Connection({
     waiting.push({ ...message, captured: frame.captured, missing: late + 1 - recent.length });
   },
 
-  dropped({ frame }) {
+  dropped({ frame, reason }) {
     sender.landed(frame)?.picture.close();
-    figures.dropped += 1;
+    figures.dropped += reason !== "reset"; // that was the page's own wish
   },
 
   error({ frame, message }) {
     sender.landed(frame)?.picture.close();
-    status.note(message);
+    status.note(message, "bad");
   },
 });
 
@@ -93,7 +92,7 @@ const sender = new Sender(connection);
 
 function about({ task, size, fps, subnetworks, latency }) {
   const count = subnetworks.length;
-  const late = latency ? `answers about the frame ${latency} step${latency > 1 ? "s" : ""} before` : "";
+  const late = latency ? `answers ${latency} step${latency > 1 ? "s" : ""} late` : "";
   return [
     task,
     `${size[1]} × ${size[0]} pixels`,
@@ -139,6 +138,7 @@ function forget() {
 }
 
 setInterval(() => {
+  if (source && sender.overdue > SILENT) connection.giveUp("the server does not answer");
   figures.skipped = sender.skipped;
   figures.show();
   const { answer } = at("picture").dataset;
@@ -189,9 +189,7 @@ async function startCamera() {
 
 /** Asks for a stream without a past, because what follows does not follow on what was sent. */
 function restartStream() {
-  if (!sender.sent) return;
-  asked = true;
-  connection.send({ type: "reset" });
+  if (sender.sent) connection.send({ type: "reset" });
 }
 
 // --- controls ------------------------------------------------------------------------------
@@ -236,7 +234,6 @@ document.onvisibilitychange = () => {
   status.note("Paused while the page was hidden. The stream starts anew.");
 };
 
-connection.url = await streamUrl();
 connect();
 const offered = await cameras();
 at("camera").replaceChildren(...offered.map(([choice, name]) => new Option(name, choice)));

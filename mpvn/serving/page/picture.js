@@ -43,7 +43,7 @@ export class Picture {
     context.drawImage(frame, 0, 0);
     const part = partOf(frame.width, frame.height, this.hello);
     this.dim(frame, part);
-    if (answer?.outputs) this.drawMaps(answer.outputs, part);
+    if (answer?.outputs) this.drawOutputs(answer.outputs, part);
     if (answer?.joints) this.drawJoints(answer.joints, part);
   }
 
@@ -61,7 +61,7 @@ export class Picture {
     const dots = joints.map(([x, y, height]) => ({
       x: part.left + x * part.width,
       y: part.top + y * part.height,
-      opacity: height > 0 ? Math.min(1, 0.25 + 0.75 * height) : 0,
+      opacity: isJoint([x, y, height]) ? Math.min(1, 0.25 + 0.75 * height) : 0,
     }));
     const { context } = this;
     context.lineWidth = 0.7 * radius;
@@ -85,22 +85,48 @@ export class Picture {
     }
   }
 
-  /** Draws maps [h][w] or [h][w][channels] in red: the maximum over the channels. */
-  drawMaps(outputs, part) {
+  /** Draws pictures of the size of the frame in a corner, and maps in red. */
+  drawOutputs(outputs, part) {
+    const [height, width] = this.hello.size;
     for (const values of Object.values(outputs)) {
-      if (!Array.isArray(values?.[0])) continue;
-      const rows = values.map((row) => row.map((each) => (each.length ? Math.max(...each) : each)));
-      const flat = rows.flat();
-      const low = flat.reduce((a, b) => Math.min(a, b));
-      const range = flat.reduce((a, b) => Math.max(a, b)) - low || 1;
-      const heat = new OffscreenCanvas(rows[0].length, rows.length);
-      const pixels = new ImageData(heat.width, heat.height);
-      const strength = (value) => (200 * (value - low)) / range;
-      flat.forEach((value, index) => pixels.data.set([...HEAT, strength(value)], 4 * index));
-      heat.getContext("2d").putImageData(pixels, 0, 0);
-      this.context.drawImage(heat, part.left, part.top, part.width, part.height);
+      const [rows, columns, channels] = shapeOf(values);
+      if (!columns) continue;
+      if (rows === height && columns === width && channels === 3) {
+        const inset = [part.left + 0.6 * part.width, part.top + 0.6 * part.height];
+        const image = paint(values, (pixel) => [...pixel.map((value) => 127.5 * (value + 1)), 255]);
+        this.context.drawImage(image, ...inset, 0.4 * part.width, 0.4 * part.height);
+      } else if (!Array.isArray(values[0][0]?.[0])) {
+        this.context.drawImage(heat(values), part.left, part.top, part.width, part.height);
+      }
     }
   }
+}
+
+/** The shape of nested arrays; empty for a number. */
+function shapeOf(values) {
+  const shape = [];
+  for (let inner = values; Array.isArray(inner); inner = inner[0]) shape.push(inner.length);
+  return shape;
+}
+
+/** A picture of values [h][w], each made red, green, blue and opacity by `color`. */
+function paint(values, color) {
+  const canvas = new OffscreenCanvas(values[0].length, values.length);
+  const pixels = new ImageData(canvas.width, canvas.height);
+  values.flat().forEach((value, index) => pixels.data.set(color(value), 4 * index));
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+/** A map [h][w] or [h][w][channels] in red: the maximum over its channels. */
+function heat(values) {
+  const finite = (value) => value ?? -Infinity; // null: not finite
+  const most = (each) => (Array.isArray(each) ? Math.max(...each.map(finite)) : finite(each));
+  const rows = values.map((row) => row.map(most));
+  const numbers = rows.flat().filter(Number.isFinite);
+  const low = numbers.reduce((a, b) => Math.min(a, b), Infinity);
+  const range = numbers.reduce((a, b) => Math.max(a, b), -Infinity) - low || 1;
+  return paint(rows, (value) => [...HEAT, Math.max(0, (200 * (value - low)) / range)]);
 }
 
 /** Shows the most likely classes as bars; reuses the elements, so that nothing flickers. */
@@ -119,24 +145,28 @@ export function showClasses(list, classes) {
   });
 }
 
-const isShare = (score) => score >= 0 && score <= 1;
-const scoreText = (score) => (isShare(score) ? `${(100 * score).toFixed(0)} %` : score.toPrecision(3));
+const isJoint = ([x, y, height]) => x !== null && y !== null && height > 0;
+
+/** A score in words: a probability in percent, other numbers as they are. */
+function scoreText(score) {
+  if (score === null) return "not finite";
+  return score >= 0 && score <= 1 ? `${(100 * score).toFixed(0)} %` : score.toPrecision(3);
+}
 
 /** An answer in words. */
 export function inWords({ classes, joints, outputs }) {
   if (classes) return classes.map(([name, score]) => `${name} ${scoreText(score)}`).join(", ");
-  if (joints) return `${joints.filter(([, , height]) => height > 0).length} joints`;
+  if (joints) return `${joints.filter(isJoint).length} joints`;
   return Object.entries(outputs ?? {})
     .map(([name, values]) => `${name}: ${valuesText(values)}`)
     .join("\n");
 }
 
 function valuesText(values) {
-  if (!Array.isArray(values)) return typeof values === "number" ? values.toPrecision(3) : `${values}`;
-  if (!Array.isArray(values[0]) && values.length <= 8) {
-    return values.map((value) => value.toPrecision(3)).join("  ");
-  }
-  const shape = [];
-  for (let inner = values; Array.isArray(inner); inner = inner[0]) shape.push(inner.length);
-  return `${shape.join(" × ")} numbers`;
+  const shape = shapeOf(values);
+  const numbers = [values].flat(Infinity);
+  const text = (value) => (value === null ? "not finite" : value.toPrecision(3));
+  if (shape.length < 2 && numbers.length <= 8) return numbers.map(text).join("  ");
+  const bad = numbers.filter((value) => value === null).length;
+  return `${shape.join(" × ")} numbers${bad ? `, ${bad} of them not finite` : ""}`;
 }

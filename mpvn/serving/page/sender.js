@@ -53,6 +53,12 @@ export class Sender {
     return frame;
   }
 
+  /** Milliseconds for which the oldest frame in flight has no answer. */
+  get overdue() {
+    const [oldest] = this.inFlight.values();
+    return oldest ? performance.now() - oldest.captured : 0;
+  }
+
   tick(now) {
     this.loop = requestAnimationFrame((time) => this.tick(time));
     // Half a refresh of the display early is nearer than half a refresh late.

@@ -16,9 +16,9 @@ export class Status {
   }
 
   /** Says something for a few seconds. */
-  note(text) {
+  note(text, kind = this.lasting[0]) {
     const number = (this.notices += 1);
-    this.write(this.lasting[0], text);
+    this.write(kind, text);
     setTimeout(() => number === this.notices && this.write(...this.lasting), 1000 * SECONDS);
   }
 

@@ -49,7 +49,7 @@ export class Timeline {
   /** Shows the lanes of a network, without steps. */
   open(hello) {
     this.lanes = hello.subnetworks;
-    this.period = hello.period ?? 1;
+    this.period = hello.period;
     this.clear();
     this.layOut();
   }
@@ -172,8 +172,8 @@ export class Timeline {
   drawUnit(group, x, step, [index, name, start, end]) {
     const lane = this.lanes[index];
     if (!lane) return;
-    const age = lane.ages?.[step % lane.ages.length];
-    const frame = step - (age ?? 0);
+    const age = lane.ages[step % this.period]; // null: of no frame, but of feedback alone
+    const frame = age === null ? -1 : step - age;
     const pixels = (this.width - 3) / this.scale;
     const box = {
       class: "bar",
@@ -186,7 +186,8 @@ export class Timeline {
       fill: frame < 0 ? "none" : COLORS[frame % COLORS.length],
     };
     if (frame < 0) Object.assign(box, { stroke: COLORS[0], "stroke-dasharray": "2 2" });
-    const about = frame < 0 ? "zeros, before the first frame" : `frame ${frame}`;
+    let about = `frame ${frame}`;
+    if (frame < 0) about = age === null ? "feedback only" : "zeros, before the first frame";
     const milliseconds = `${(end - start).toFixed(2)} ms`;
     const bar = add(group, "rect", box);
     add(bar, "title", {}, `step ${step}, ${lane.name}: ${name}: ${about}, ${milliseconds}`);
