@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import dataclasses
 import ipaddress
 import os
 import pathlib
@@ -107,6 +108,12 @@ def _add_streams(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="a stream without frames for so long gives its place to another one that needs it "
         "(default: 60)",
+    )
+    group.add_argument(
+        "--units",
+        choices=["block", "pattern"],
+        help="what is compiled and shown in the timeline as one: the nodes of one subnetwork and "
+        "clock, or everything that ticks in one step (default: what usually is faster)",
     )
     group.add_argument(
         "--grace",
@@ -269,7 +276,10 @@ def _engine(arguments: argparse.Namespace, model: "NetworkModel") -> "Engine":
     print(f"compiling {model.name} ...", file=sys.stderr)
     model.network.check_streams()
     batch = arguments.batch or default_batch()
-    running = model.choice.run(model.network, batch)
+    choice = model.choice
+    if arguments.units is not None:
+        choice = dataclasses.replace(choice, units=arguments.units)
+    running = choice.run(model.network, batch)
     quantization = getattr(running.network, "quantization", None)
     say_running(model.name, running.text, running.remark, quantization)
     metrics = Metrics()

@@ -19,21 +19,18 @@ import concurrent.futures
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
-from mpvn.runtime import Event
-from mpvn.serving.answer import Answer, AnswerFuture
+from mpvn.serving.answer import AnswerFuture
 from mpvn.serving.errors import Closed, StepFailed
 from mpvn.serving.frames import Frames, check_stream_id
 from mpvn.serving.slots import Slots
-from mpvn.serving.states import join, split
 from mpvn.serving.statistics import Statistics
-from mpvn.serving.units import recorded, units_of
+from mpvn.serving.stepping import answers_of, step_batch
+from mpvn.serving.units import recorded
 from mpvn.serving.waiting import Queue, Waiting, tell_dropped
 from mpvn.state import earliest_alike
 
@@ -197,6 +194,11 @@ class Engine:
         tell_dropped(gone, "reset", "its stream was reset")
         return 0 if slot is None else slot.steps
 
+    def check_room(self, stream_ids: Collection[int]) -> None:
+        """Raise `NoFreeSlot` if there is no room for streams now, before work is put into them."""
+        with self._changed:
+            self._slots.given_up(stream_ids, self._clock())
+
     def has(self, stream_id: int) -> bool:
         """Return whether a stream has a slot."""
         with self._changed:
@@ -223,9 +225,9 @@ class Engine:
         return self._slots.reclaimed
 
     @property
-    def frame_seconds(self) -> float:
-        """How long the step of a frame takes, of late; 0 before the first."""
-        return self._pace
+    def is_running(self) -> bool:
+        """Whether the thread that runs steps is there."""
+        return self._thread.is_alive()
 
     def close(self, grace: float = 0.0) -> None:
         """Take no more frames. Those that wait are run for `grace` seconds; the rest fails."""
@@ -238,10 +240,7 @@ class Engine:
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            gone = self._discard(self._queue.remove_of(), "closing")
-            self._changed.notify_all()
-        for frame in gone:
-            frame.fail(Closed("The server stops. The frame was not seen."))
+        self._close_queue()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -261,8 +260,11 @@ class Engine:
         return count
 
     def _work(self) -> None:
-        while self._turn(block=True):
-            pass
+        try:
+            while self._turn(block=True):
+                pass
+        finally:
+            self._close_queue()
 
     def _turn(self, block: bool) -> bool:
         """Drop late frames and run the next batch; return whether there was something to do.
@@ -304,12 +306,9 @@ class Engine:
                 self._stepping,
                 recorded(self.network, any(frame.units for frame in batch)) as events,
             ):
-                outputs, states = self._step(batch)
+                outputs, states = step_batch(self.network, self.frames, batch)
             seconds = self._clock() - start
-            answers = [
-                _answer(frame, values, start, seconds, events)
-                for frame, values in zip(batch, outputs, strict=True)
-            ]
+            answers = answers_of(batch, outputs, start, seconds, events)
         except Exception as error:  # of any kind: the engine goes on
             self._finish_failed(batch)
             failed = StepFailed(f"The step failed: {error} No stream of it has changed.")
@@ -320,18 +319,6 @@ class Engine:
         self._finish(batch, states, [answer.wait for answer in answers], seconds)
         for frame, answer in zip(batch, answers, strict=True):
             frame.future.set_result(answer)
-
-    def _step(self, batch: list[Waiting]) -> tuple[list[Any], list[dict[str, Any]]]:
-        """Return the outputs of each stream, as arrays of their own, and the states after it."""
-        states = [frame.slot.state or self.network.initial_state(1) for frame in batch]
-        frames = self.frames.batch([frame.frames for frame in batch])
-        outputs, after = self.network.step(frames, join(states))
-        values = keras.tree.map_structure(np.asarray, outputs)
-        rows = [
-            keras.tree.map_structure(lambda value, row=row: np.array(value[row]), values)
-            for row in range(len(batch))
-        ]
-        return rows, split(after, len(batch))
 
     def _finish(
         self,
@@ -349,7 +336,7 @@ class Engine:
                 slot.steps += 1
                 slot.busy -= 1
                 slot.dropped = 0
-            self._pace = _MEMORY * self._pace + (1 - _MEMORY) * pace if self._pace else pace
+            self._pace = pace + _MEMORY * (self._pace - pace) * bool(self._pace)
             self.statistics.add_batch(waits, seconds)
             self._stop_running()
 
@@ -359,6 +346,15 @@ class Engine:
                 frame.slot.busy -= 1
             self.statistics.add_failed(len(batch))
             self._stop_running()
+
+    def _close_queue(self) -> None:
+        """Take no more frames, and refuse those that wait."""
+        with self._changed:
+            self._closing = True
+            gone = self._discard(self._queue.remove_of(), "closing")
+            self._changed.notify_all()
+        for frame in gone:
+            frame.fail(Closed("The server stops. The frame was not seen."))
 
     # --- with the lock held -----------------------------------------------------------------
 
@@ -373,15 +369,6 @@ class Engine:
             frame.slot.dropped += 1
             self.statistics.add_dropped(reason)
         return frames
-
-
-def _answer(
-    frame: Waiting, outputs: Any, start: float, seconds: float, events: Sequence[Event]
-) -> Answer:
-    slot = frame.slot
-    units = units_of(events, slot.steps) if frame.units else ()
-    wait = start - frame.arrived
-    return Answer(slot.stream_id, slot.steps, outputs, slot.dropped, wait, seconds, units)
 
 
 def default_batch() -> int:

@@ -46,6 +46,12 @@ class NoFreeSlot(ServingError):
     reason = "streams"
 
 
+class Busy(ServingError):
+    """There are too many requests at a time."""
+
+    reason = "busy"
+
+
 class Closed(ServingError):
     """The server stops."""
 
@@ -107,6 +113,7 @@ CODES: dict[type[ServingError], Codes] = {
     TooOften: Codes(429, "RESOURCE_EXHAUSTED"),
     StepFailed: Codes(500, "INTERNAL"),
     FrameDropped: Codes(429, "RESOURCE_EXHAUSTED"),
+    Busy: Codes(429, "RESOURCE_EXHAUSTED"),
     NoFreeSlot: Codes(429, "RESOURCE_EXHAUSTED"),
     Closed: Codes(503, "UNAVAILABLE"),
 }

@@ -5,6 +5,7 @@ is needed, because its stream is the least recently used one and has been idle f
 """
 
 import collections
+from collections.abc import Collection
 from typing import Any
 
 from mpvn.serving.errors import NoFreeSlot
@@ -75,9 +76,7 @@ class Slots:
         Raises:
             NoFreeSlot: there are not enough slots that are free or idle.
         """
-        known = {stream_id for stream_id in stream_ids if stream_id in self._slots}
-        missing = len(stream_ids) - len(known) - (self.count - len(self._slots))
-        for stream_id in self._reclaimable(missing, known, now):
+        for stream_id in self.given_up(stream_ids, now):
             del self._slots[stream_id]
             self.reclaimed += 1
         slots = [self._slots.setdefault(each, Slot(each)) for each in stream_ids]
@@ -90,15 +89,21 @@ class Slots:
         """Free the slot of a stream and return it; None if the stream has none."""
         return self._slots.pop(stream_id, None)
 
-    def _reclaimable(self, count: int, kept: set[int], now: float) -> list[int]:
-        """Return the ids of `count` idle streams, the least recently used ones first."""
+    def given_up(self, stream_ids: Collection[int], now: float) -> list[int]:
+        """Return the idle streams that give up their slots for others, the longest idle ones first.
+
+        Raises:
+            NoFreeSlot: as in `take`.
+        """
+        known = {stream_id for stream_id in stream_ids if stream_id in self._slots}
+        count = len(stream_ids) - len(known) - (self.count - len(self._slots))
         if count <= 0:
             return []
         found: list[int] = []
         for stream_id, slot in self._slots.items():
             if slot.used > now - self._idle:
                 break
-            if not slot.busy and stream_id not in kept:
+            if not slot.busy and stream_id not in known:
                 found.append(stream_id)
                 if len(found) == count:
                     return found

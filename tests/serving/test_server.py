@@ -1,6 +1,7 @@
 """The life of a server: state, metrics, access, slow clients, the page, and how it stops."""
 
 import concurrent.futures
+import json
 import pathlib
 import socket
 import threading
@@ -13,6 +14,7 @@ from serving_networks import Clock, Served, compiled_classes, eventually
 from mpvn.serving.errors import Forbidden, TooOften, Unauthorized
 from mpvn.serving.server.access import Access
 from mpvn.serving.server.http import HTTPServer
+from mpvn.serving.server.run import Server
 from mpvn.serving.server.service import Limits
 
 FRAME = np.random.default_rng(8).normal(size=(1, 8, 10, 3)).tolist()
@@ -101,6 +103,37 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
             head = "POST /v1/models/actions:predict HTTP/1.1\r\nHost: localhost\r\n"
             connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
             assert b"408" in connection.recv(4096)
+
+
+def test_bodies_that_are_read_at_a_time_are_limited() -> None:
+    gate = Gate()
+    content = json.dumps(body(1)).encode()
+    limits = Limits(body=len(content))
+    with Served(gate, limits=limits) as served, concurrent.futures.ThreadPoolExecutor(9) as pool:
+        asked = [pool.submit(served.predict, content) for _ in range(8)]
+        assert eventually(lambda: served.service._reading == 8 * len(content))
+        refused = served.predict(content)
+        assert (refused.status_code, "at a time" in refused.json()["error"]) == (429, True)
+        gate.may_go.set()
+        assert {each.result(60).status_code for each in asked} <= {200, 429}
+        assert served.predict(content).status_code == 200
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    with Served(grpc=True) as served:
+        for ports in ({"port": served.server.port}, {"grpc_port": served.server.grpc_port}):
+            with pytest.raises(OSError, match="127.0.0.1"):
+                served.run(Server(served.service, **ports).start())
+
+
+def test_an_engine_that_has_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for an answer that cannot come, and whoever watches the server sees it."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with Served() as served:
+        assert served.ask("GET", "/healthz").status_code == 200
+        monkeypatch.setattr(served.service.engine._queue, "take", None)
+        assert served.predict(body()).status_code == 503
+        assert eventually(lambda: served.ask("GET", "/healthz").status_code == 503)
 
 
 def test_tokens_are_wanted_where_there_is_something_to_get() -> None:

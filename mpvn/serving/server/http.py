@@ -81,7 +81,10 @@ class HTTPServer:
     async def _predict(self, request: web.Request) -> web.Response:
         service = self._service
         self._check(request)
-        async with service.working():
+        size = request.content_length
+        if (size or 0) > service.limits.body:
+            raise self._too_large()
+        async with service.working(service.limits.body if size is None else size):
             body = await self._body(request)
             asked = await service.in_thread(read_request, body, service.signatures)
             client = request.remote or ""
@@ -107,6 +110,8 @@ class HTTPServer:
     # --- the server -------------------------------------------------------------------------
 
     async def _healthz(self, _: web.Request) -> web.Response:
+        if not self._service.engine.is_running and self._service.is_ready:
+            return web.Response(text="the engine has ended\n", status=503)
         return web.Response(text="alive\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
@@ -174,15 +179,16 @@ class HTTPServer:
         version = request.match_info.get("version", "").removeprefix("/versions/")
         self._service.check_model(request.match_info["name"], int(version) if version else None)
 
+    def _too_large(self) -> TooLarge:
+        most = self._service.limits.body
+        return TooLarge(f"Expected a body of at most {most} bytes. Received: more.")
+
     async def _body(self, request: web.Request) -> bytes:
         limits = self._service.limits
-        too_large = f"Expected a body of at most {limits.body} bytes. Received: more."
-        if (request.content_length or 0) > limits.body:
-            raise TooLarge(too_large)
         try:
             return await asyncio.wait_for(request.read(), limits.seconds)
         except web.HTTPRequestEntityTooLarge as error:
-            raise TooLarge(too_large) from error
+            raise self._too_large() from error
         except TimeoutError as error:
             raise TooSlow(
                 f"Expected the body in {limits.seconds:g} s. Received: a part."

@@ -16,7 +16,7 @@ from mpvn.export.names import STEPS, STREAM, network_names
 from mpvn.prediction.models import NetworkModel
 from mpvn.serving.answer import Answer
 from mpvn.serving.engine import Engine
-from mpvn.serving.errors import Closed, InvalidRequest, NotFound, ServingError
+from mpvn.serving.errors import Busy, Closed, InvalidRequest, NotFound, ServingError
 from mpvn.serving.server.access import Access
 from mpvn.serving.server.images import Images
 from mpvn.serving.server.metrics import Metrics
@@ -30,6 +30,8 @@ from mpvn.state import STEP
 
 VERSION = 1
 """Version of the model: the only one of a server."""
+
+_BODIES = 8  # of the largest size, at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Service:
         self.is_ready = True
         self._takes = images
         self._names = network_names(model.network)
-        self._busy = 0
+        self._busy = self._reading = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.threads = concurrent.futures.ThreadPoolExecutor(2, "mpvn server")
@@ -138,6 +140,7 @@ class Service:
     ) -> Arrays:
         ids = inputs[STREAM].tolist()
         _refuse_duplicates(ids)
+        self.engine.check_room(ids)
         frames = await self.in_thread(self._frames, inputs, len(ids))
         futures = self.engine.submit_all(dict(zip(ids, frames, strict=True)), deadline)
         waited = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
@@ -225,20 +228,31 @@ class Service:
         return await loop.run_in_executor(self.threads, function, *arguments)
 
     @contextlib.asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def working(self, size: int = 0) -> AsyncIterator[None]:
         """A request, for which a server that stops waits.
 
+        Args:
+            size: bytes of its body, which is still to be read.
+
         Raises:
-            Closed: it stops.
+            Busy: there are too many bodies at a time.
+            Closed: the server stops.
         """
         if not self.is_ready:
             raise Closed("The server stops. Expected a running one. Ask another one.")
+        most = _BODIES * self.limits.body
+        if self._reading + size > most:
+            raise Busy(
+                f"Expected requests of at most {most} bytes at a time. Received: more. Ask later."
+            )
         self._busy += 1
+        self._reading += size
         self._idle.clear()
         try:
             yield
         finally:
             self._busy -= 1
+            self._reading -= size
             if not self._busy:
                 self._idle.set()
 

@@ -254,6 +254,7 @@ class _Connection:
 
     async def _submit(self, frame: _Frame, content: bytes) -> None:
         service, engine = self._service, self._service.engine
+        engine.check_room([self.stream_id])
         pixels = await service.in_thread(lambda: service.prepared(service.images.decode(content)))
         before = time.monotonic() - frame.arrived
         if frame.life != self._life or before > engine.deadline:
