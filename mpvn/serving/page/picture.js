@@ -150,7 +150,8 @@ const isJoint = ([x, y, height]) => x !== null && y !== null && height > 0;
 /** A score in words: a probability in percent, other numbers as they are. */
 function scoreText(score) {
   if (score === null) return "not finite";
-  return score >= 0 && score <= 1 ? `${(100 * score).toFixed(0)} %` : score.toPrecision(3);
+  if (score < 0 || score > 1) return score.toPrecision(3);
+  return `${(100 * score).toFixed(score < 0.1 ? 1 : 0)} %`;
 }
 
 /** An answer in words. */
