@@ -146,8 +146,8 @@ def server() -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Served]:
-    """Return the same with a token."""
-    with Served(access=Access("secret")) as server:
+    """Return the same with a token, for one stream."""
+    with Served(access=Access("secret"), streams=1) as server:
         yield server
 
 
@@ -283,6 +283,16 @@ def test_a_wrong_token_is_said_and_the_right_one_connects(
     one.page.click("text=Connect")
     one.has("#status", "Connected to")
     assert "secret" not in one.page.url.split("#")[0]
+
+
+def test_a_full_server_is_said(tab: Callable[..., Tab], guarded: Served, tmp_path: Path) -> None:
+    guarded.service.engine.submit(99, np.zeros((8, 10, 3), "float32")).result()
+    Image.fromarray(_disk(50, 30)).save(tmp_path / "disk.png")
+    one = tab(guarded).open("#token=secret")
+    one.choose(tmp_path / "disk.png")
+    one.has("#status", "The server is full")
+    guarded.service.engine.reset(99)
+    one.answers(1)
 
 
 def test_a_lost_connection_is_said_and_comes_back(tab: Callable[..., Tab]) -> None:

@@ -82,9 +82,10 @@ const connection = new Connection({
     figures.dropped += reason !== "reset"; // that was the page's own wish
   },
 
-  error({ frame, message }) {
+  error({ frame, reason, message }) {
     sender.landed(frame)?.picture.close();
-    status.note(message, "bad");
+    const isFull = reason === "streams";
+    status.note(isFull ? "The server is full: other streams have all its places." : message, "bad");
   },
 });
 

@@ -120,8 +120,7 @@ class Sockets:
 
     async def _refuse(self, socket: web.WebSocketResponse, error: ServingError) -> None:
         self._service.metrics.add_error("websocket", codes_of(error).grpc)
-        message = {"type": "error", "frame": None, "message": str(error)}
-        await socket.send_str(strict_json(message))
+        await socket.send_str(strict_json(_error_message(None, error)))
         code = _CLOSE_CODES.get(type(error), WSCloseCode.POLICY_VIOLATION)
         await socket.close(code=code, message=error.reason.encode())
 
@@ -322,7 +321,11 @@ class _Connection:
 
     def _error(self, frame: int | None, error: ServingError) -> Message:
         self._service.metrics.add_error("websocket", codes_of(error).grpc)
-        return {"type": "error", "frame": frame, "message": str(error)}
+        return _error_message(frame, error)
+
+
+def _error_message(frame: int | None, error: ServingError) -> Message:
+    return {"type": "error", "frame": frame, "reason": error.reason, "message": str(error)}
 
 
 def _parsed(text: str) -> int:
