@@ -43,27 +43,26 @@ def load_v1(path: str) -> Iterator[Call]:
 
 
 def by_command(folder: pathlib.Path, clips: np.ndarray) -> None:
-    """Run two steps of three streams by `saved_model_cli run`, and one where the states stay."""
+    """Run the second step of three streams by `saved_model_cli run`; the first on a server."""
     from absl import flags
     from tensorflow.python.tools import saved_model_cli
 
     with load_v1(str(folder / "model")) as call:
         states = call("init_states", {"batch_size": 3})
+        values = call("step", {"video": clips[:3, 0], **states})
 
-    def run(form: str, number: int, inputs: Values) -> None:
+    def run(form: str, inputs: Values) -> None:
         np.savez(folder / "inputs.npz", **inputs)
         given = ";".join(f"{name}={folder / 'inputs.npz'}[{name}]" for name in inputs)
-        options = f"--tag_set serve --signature_def step --outdir {folder / f'cli{number}'}"
+        options = f"--tag_set serve --signature_def step --outdir {folder / f'{form}_cli'}"
         command = f"saved_model_cli run --dir {folder / form} {options} --inputs {given}"
         sys.argv = command.split()
         flags.FLAGS.unparse_flags()  # those of the run before
         with contextlib.suppress(SystemExit):  # what it saved tells whether it ran
             saved_model_cli.main()
 
-    run("model", 0, {"video": clips[:3, 0], **states})
-    states = {name: np.load(folder / "cli0" / f"next_{name}.npy") for name in states}
-    run("model", 1, {"video": clips[:3, 1], **states})
-    run("server", 2, {"video": clips[:3, 0], "stream_id": np.array([3, 1, 2])})
+    run("model", {"video": clips[:3, 1], **{name: values[f"next_{name}"] for name in states}})
+    run("server", {"video": clips[:3, 0], "stream_id": np.array([3, 1, 2])})
 
 
 def main(folder: pathlib.Path) -> None:

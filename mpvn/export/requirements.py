@@ -28,6 +28,12 @@ def require(condition: tf.Tensor, text: str, *values: tf.Tensor) -> tf.Tensor:
     return tf.cond(condition, lambda: tf.constant(True), refuse)
 
 
+def checked(values: Mapping[str, tf.Tensor], checks: list[tf.Tensor]) -> Tensors:
+    """Return values that are there after checks only: an error of theirs comes first."""
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in values.items()}
+
+
 def of_shapes(values: Mapping[str, tf.Tensor], specs: Mapping[str, tf.TensorSpec]) -> Tensors:
     """Return the values of `specs`, which fail if they are of other shapes when they arrive."""
     return {name: tf.ensure_shape(values[name], spec.shape) for name, spec in specs.items()}
@@ -42,6 +48,19 @@ def one_batch(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
     )
     least, most = tf.reduce_min(rows), tf.reduce_max(rows)
     return require(tf.equal(least, most), text, least, most)
+
+
+def some_frames(clips: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Require a frame at least in clips `[B, T, ...]`."""
+    count = tf.reduce_min(tf.stack([tf.shape(clip)[1] for clip in clips.values()]))
+    return require(count > 0, "Invalid clip. Expected at least one frame. Received: none.")
+
+
+def counted(steps: tf.Tensor) -> tf.Tensor:
+    """Require counters of steps from 0 on."""
+    least = tf.reduce_min(steps)
+    text = "Invalid step. Expected the number of a step, at least 0. Received: {}."
+    return require(least >= 0, text, least)
 
 
 def finite(name: str, value: tf.Tensor, streams: tf.Tensor) -> list[tf.Tensor]:

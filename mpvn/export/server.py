@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from mpvn.export.names import STEPS, STREAM
-from mpvn.export.requirements import distinct, finite, of_shapes, one_batch
+from mpvn.export.requirements import checked, distinct, finite, of_shapes, one_batch
 from mpvn.export.signatures import Function, Signatures, Specs, Tensors
 from mpvn.export.slots import Slots
 from mpvn.state import STEP
@@ -53,8 +53,7 @@ class ServerSignatures(Signatures):
         frames = self.prepared(of_shapes(values, self.frames))
         checks = [one_batch({STREAM: streams, **frames}), *distinct(streams)]
         checks += [check for name, x in frames.items() for check in finite(name, x, streams)]
-        with tf.control_dependencies([*checks, *frames.values()]):
-            streams = tf.identity(streams)
+        streams = checked({STREAM: streams}, [*checks, *frames.values()])[STREAM]
 
         def run() -> tuple[Tensors, list[tf.Operation]]:
             claim = self.variables.claim(streams)
@@ -66,8 +65,7 @@ class ServerSignatures(Signatures):
 
     def reset(self, values: Tensors) -> Tensors:
         streams = of_shapes(values, self._any)[STREAM]
-        with tf.control_dependencies(distinct(streams)):
-            streams = tf.identity(streams)
+        streams = checked({STREAM: streams}, distinct(streams))[STREAM]
 
         def run() -> tuple[Tensors, list[tf.Operation]]:
             steps, writes = self.variables.free(streams)

@@ -23,7 +23,7 @@ import tensorflow as tf
 from mpvn.export.answers import Answers
 from mpvn.export.images import Images
 from mpvn.export.names import BATCH_SIZE, network_names
-from mpvn.export.requirements import of_shapes, one_batch
+from mpvn.export.requirements import checked, counted, of_shapes, one_batch, some_frames
 from mpvn.state import STEP
 
 Specs: TypeAlias = dict[str, tf.TensorSpec]
@@ -94,13 +94,13 @@ class Signatures:
     def step(self, values: Tensors) -> Tensors:
         frames = self.prepared(of_shapes(values, self.frames))
         state = of_shapes(values, {STEP: self.of_streams(STEP), **self.slots})
-        one_batch({**frames, **state})
-        outputs, after = self.run(frames, state)
+        checks = [one_batch({**frames, **state}), counted(state[STEP])]
+        outputs, after = self.run(checked(frames, checks), state)
         return {**outputs, **{out: after[name] for name, out in self.names.states.items()}}
 
     def clip(self, values: Tensors) -> Tensors:
         clips = self.prepared(of_shapes(values, self.clips))
-        one_batch(clips)
+        clips = checked(clips, [one_batch(clips), some_frames(clips)])
         return self._named(self.network(self._packed(clips), training=False))
 
     def init_states(self, values: Tensors) -> Tensors:

@@ -122,7 +122,7 @@ class Slots(tf.Module):
             "the longest pause of a stream is {} s. Reset streams that have ended, or export with "
             "more streams."
         )
-        return require(wanted <= free, text, wanted, free, tf.reduce_max(idle))
+        return require(wanted <= free, text, wanted, free, tf.round(tf.reduce_max(idle)))
 
     def read(self, claim: Claim) -> dict[str, tf.Tensor]:
         """Return the states of the streams, `[B, ...]`: zeros for new ones."""

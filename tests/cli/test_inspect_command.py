@@ -16,6 +16,7 @@ from mpvn.cli import export
 from mpvn.export.description import describe_network, read_description
 from mpvn.models.applications import preprocessing
 from mpvn.models.loading import LoadedModel
+from mpvn.prediction.models import open_model
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +129,15 @@ def test_what_is_no_longer_as_it_was_written_is_refused(
     assert expected[what] in capsys.readouterr().err
 
 
+def test_predict_refuses_what_it_cannot_send_frames_to(folder: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="state on the server, which takes whole pictures"):
+        open_model(folder / "1")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ("--format h5", "Invalid format"),
-        ("--idle 5", "Invalid idle"),
-        ("--streams 0", "Invalid streams"),
-        ("--images png", "Invalid images"),
         ("--batch 0", "--batch: expected at least 1"),
         ("--classes 2 --images jpeg --pixels 0..1 --streams -1", "Invalid streams"),
     ],

@@ -5,6 +5,7 @@ Streams of all ages share batches; each must get what it gets alone.
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,11 +86,10 @@ def test_python_loaders_stream_without_our_packages(folder: pathlib.Path, expect
         check(dict(np.load(folder / f"{loader}_server.npz")), expected, ROUNDS)
         for name, values in np.load(folder / f"{loader}_clip.npz").items():
             np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
-    for name in expected:  # two steps of three streams by saved_model_cli, then one on the server
-        first, second, alone = (np.load(folder / f"cli{n}" / f"{name}.npy") for n in range(3))
-        np.testing.assert_allclose(first, expected[name][:3, 0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(second, expected[name][:3, 1], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(alone, expected[name][:3, 0], rtol=1e-4, atol=1e-5)
+    for name, values in expected.items():
+        for time, form in enumerate(("server", "model")):
+            by_command = np.load(folder / f"{form}_cli" / f"{name}.npy")
+            np.testing.assert_allclose(by_command, values[:3, time], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +117,30 @@ def test_streams_start_primed_whenever_they_join(
     network: mpvn.VideoNetwork, clips: np.ndarray, expected: Values, tmp_path: pathlib.Path
 ) -> None:
     primed = mpvn.VideoNetwork(network.frame_model, network.plan, start="primed")
-    primed.export(tmp_path / "model", verbose=False)
-    with load_v2(str(tmp_path / "model")) as call:
-        outputs = serve(call, clips, ROUNDS)
-    alone = streams_alone(primed, clips)
-    check(outputs, alone, ROUNDS)
     primed.export(tmp_path / "server", verbose=False, streams=STREAMS)
     with load_v2(str(tmp_path / "server")) as call:
-        check(serve_ids(call, clips, ROUNDS), alone, ROUNDS)
+        outputs = serve_ids(call, clips, ROUNDS)
+    check(outputs, streams_alone(primed, clips), ROUNDS)
     assert np.abs(outputs["scores"][:, 0] - expected["scores"][:, 0]).min() > 1e-3
+
+
+def test_the_code_of_the_document_runs(
+    folder: pathlib.Path,
+    clips: np.ndarray,
+    expected: Values,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = pathlib.Path(__file__).parents[2] / "docs" / "export.md"
+    monkeypatch.chdir(tmp_path)
+    for name, form in {"served": "model", "cameras": "server"}.items():
+        pathlib.Path(name).mkdir()
+        pathlib.Path(name, "1").symlink_to(folder / form)
+    names = {"camera": tf.constant(clips[:2].swapaxes(0, 1)), "print": lambda *_: None}
+    for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+        exec(compile(block, str(document), "exec"), names)
+        scores = names["values"]["scores"]
+        np.testing.assert_allclose(scores, expected["scores"][:2, -1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_loader_of_servers_streams(folder: pathlib.Path, expected: Values) -> None:
@@ -154,6 +169,21 @@ def signatures(model: pathlib.Path) -> dict[str, dict[str, dict[str, str]]]:
         }
         for key, signature in graph.signature_def.items()
     }
+
+
+def test_what_fits_no_network_is_refused(folder: pathlib.Path, clips: np.ndarray) -> None:
+    """Model servers do not check it. One row would be taken for that of every stream."""
+    with load_v2(str(folder / "model")) as call:
+        states = call("init_states", {"batch_size": 1})
+        for inputs, message in (
+            ({"video": clips[:3, 0]}, "from 1 to 3 rows"),
+            ({"video": clips[:1, 0, :3]}, "not compatible with expected shape"),
+            ({"step": np.array([-1])}, "Invalid step"),
+        ):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+                call("step", {"video": clips[:1, 0], **states, **inputs})
+        with pytest.raises(tf.errors.InvalidArgumentError, match="at least one frame"):
+            call("clip", {"video": clips[:, :0]})
 
 
 @pytest.mark.parametrize("form", ["model", "server"])

@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rounds import Values
 
+import mpvn
+
 SLOTS, IDLE = 3, 1e6
 IDS = (0, -1, 2**63 - 1, -(2**63), 12, 5)
 
@@ -27,14 +29,19 @@ def clips() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def expected(clips: np.ndarray) -> Values:
-    return streams_alone(create_network(), clips)
+def network() -> mpvn.VideoNetwork:
+    return create_network()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def expected(network: mpvn.VideoNetwork, clips: np.ndarray) -> Values:
+    return streams_alone(network, clips)
+
+
+@pytest.fixture(scope="module")
+def folder(network: mpvn.VideoNetwork, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("exported") / "server"
-    create_network().export(folder, verbose=False, streams=SLOTS, idle=IDLE)
+    network.export(folder, verbose=False, streams=SLOTS, idle=IDLE)
     return folder
 
 
@@ -134,19 +141,15 @@ def frames_of(streams: list[int], model: Model, clips: np.ndarray) -> np.ndarray
     return np.stack(rows) if rows else np.zeros((0, 4, 4, 3), "float32")
 
 
-streams_of_a_call = st.lists(st.sampled_from(IDS), max_size=4)
+KINDS = ["step"] * 12 + ["time", "time", "reset", "nan", "size", "rows"]
 calls = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["step"] * 4 + ["nan", "size", "rows"]), streams_of_a_call),
-        st.tuples(st.just("reset"), streams_of_a_call),
-        st.tuples(st.just("time"), st.just([])),
-    ),
+    st.tuples(st.sampled_from(KINDS), st.lists(st.sampled_from(IDS), max_size=3)),
     min_size=4,
     max_size=12,
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(calls=calls)
 def test_streams_come_and_go_as_the_rules_say(
     calls: list[tuple[str, list[int]]], server: Server, clips: np.ndarray, expected: Values
@@ -207,6 +210,18 @@ def test_errors_say_how_many_streams_there_are(server: Server, clips: np.ndarray
     assert server.reset([3, 1, 2]) == [1, 1, 1]
 
 
+def test_the_stream_that_was_idle_longest_loses_its_place(
+    server: Server, clips: np.ndarray
+) -> None:
+    for stream in (3, 1, 2):
+        server.step([stream], clips[:1, 0])
+    server.let_time_pass()
+    assert server.step([3, 4], clips[:2, 0])["step"].tolist() == [1, 0]
+    refused(server, lambda: server.reset([1]), "Unknown stream_id")
+    refused(server, lambda: server.step([5, 6], clips[:2, 0]), "2 new streams for 1 places")
+    assert server.reset([2, 3, 4]) == [1, 2, 1]
+
+
 def test_a_clock_that_is_set_back_keeps_no_slot_forever(server: Server, clips: np.ndarray) -> None:
     """Streams of the future would otherwise hold their slots until then."""
     server.step([1, 2, 3], clips[:3, 0])
@@ -217,14 +232,16 @@ def test_a_clock_that_is_set_back_keeps_no_slot_forever(server: Server, clips: n
     assert server.reset([6, 4, 5]) == [1, 1, 1]
 
 
-def test_the_file_holds_no_rows_of_streams(folder: pathlib.Path, clips: np.ndarray) -> None:
+def test_the_file_holds_no_rows_of_streams(
+    server: Server, folder: pathlib.Path, clips: np.ndarray
+) -> None:
     """64 streams of 21 MB would be a file of more than a gigabyte of zeros."""
-    fresh, other = Server(folder), Server(folder)
-    assert {len(kept) for kept in fresh.kept[4:]} == {0}
-    fresh.step([1], clips[:1, 0])
-    assert {len(kept) for kept in fresh.kept[4:]} == {SLOTS}
+    server.step([1], clips[:1, 0])
+    other = Server(folder)
+    assert {len(kept) for kept in server.kept[4:]} == {SLOTS}
     assert {len(kept) for kept in other.kept[4:]} == {0}, "loaded twice, it is two servers"
     assert other.step([1], clips[:1, 0])["step"] == [0]
+    assert server.reset([1]) == [1]
 
 
 def test_concurrent_calls_mix_no_streams(
@@ -273,8 +290,8 @@ def test_concurrent_calls_mix_no_streams(
     ],
 )
 def test_options_that_do_not_fit_are_refused(
-    options: dict, message: str, tmp_path: pathlib.Path
+    options: dict, message: str, network: mpvn.VideoNetwork, tmp_path: pathlib.Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        create_network().export(tmp_path / "new", **options)
+        network.export(tmp_path / "new", **options)
     assert list(tmp_path.iterdir()) == []
