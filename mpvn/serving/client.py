@@ -68,6 +68,7 @@ class Client:
 
     Raises:
         ImportError: a package that the address needs is not installed.
+        OSError: the certificates cannot be read.
         ValueError: an argument is invalid.
         ServerError: the server cannot be reached, or has no such model.
 
@@ -131,7 +132,8 @@ class Client:
 
         Returns:
             The outputs by name, also of a model with one, so that the result does not depend on the
-            model; without a batch axis. Strings are text, or bytes if the name ends in `_bytes`.
+            model. They have no batch axis: what is one number or string of each stream is a scalar.
+            Strings are text, or bytes if the name ends in `_bytes`.
 
         Raises:
             StreamRestarted: the stream is not the one that the client has sent its frames to

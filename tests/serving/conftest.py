@@ -47,14 +47,12 @@ def expected(network: mpvn.VideoNetwork, clip: np.ndarray) -> dict[str, np.ndarr
 def root(network: mpvn.VideoNetwork, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder for servers.
 
-    `carried` is the network with its state in and out, `served` with the state on the server,
-    `pictures` takes JPEG files, too. `slots` and `kinds` are written by hand.
+    `carried` is the network with its state in and out, `served` with the state on the server.
+    `slots` and `kinds` are written by hand.
     """
     root = tmp_path_factory.mktemp("served")
     network.export(root / "carried" / "1", verbose=False)
     network.export(root / "served" / "1", verbose=False, streams=3)
-    pictures = {"images": "jpeg", "pixels": "0..1"}
-    network.export(root / "pictures" / "1", verbose=False, streams=2, **pictures)
     Slots().export(root / "slots" / "1")
     Kinds().export(root / "kinds" / "1")
     return root

@@ -1,6 +1,5 @@
 """What `mpvn tf-serving` writes, read as TensorFlow Serving reads it."""
 
-import io
 import pathlib
 import shutil
 import subprocess
@@ -16,16 +15,16 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
-from PIL import Image
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 from tf_serving_stand_in import StandIn
 
+from mpvn.export.description import read_description
 from mpvn.serving import Client
 from mpvn.serving.grpc_transport import zeros_proto
 from mpvn.serving.tf_serving import as_shell, docker_command, write_tf_serving
-from mpvn.serving.tf_serving_warm_up import tick_steps
+from mpvn.serving.tf_serving_warm_up import tick_steps, warm_up_records
 
 RECORDS = "assets.extra/tf_serving_warmup_requests"
 
@@ -83,7 +82,7 @@ def test_the_models_are_named(served: pathlib.Path) -> None:
         (served / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
     )
     models = {each.name: each for each in config.model_config_list.config}
-    assert models.keys() == {"carried", "served", "pictures", "kinds", "slots"}
+    assert models.keys() == {"carried", "served", "kinds", "slots"}
     assert models["carried"].base_path == "/models/carried"
     assert models["carried"].model_platform == "tensorflow"
 
@@ -107,11 +106,23 @@ def test_warm_up_runs_all_ticks_and_batches(served: pathlib.Path) -> None:
     assert path.stat().st_size < 700 * len(sent)
 
 
-@pytest.mark.parametrize("name", ["served", "pictures"])
-def test_warm_up_of_states_on_the_server_ends_with_a_reset(name: str, served: pathlib.Path) -> None:
-    sent = requests(served / name / "1" / RECORDS)
+def test_warm_up_of_states_on_the_server_ends_with_a_reset(served: pathlib.Path) -> None:
+    sent = requests(served / "served" / "1" / RECORDS)
     assert [each.model_spec.signature_name for each in sent] == ["step"] * 4 + ["reset"]
     assert {tf.make_ndarray(each.inputs["stream_id"]).item() for each in sent} == {-1}
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [("string", [None]), ("uint8", [None, None, None, 3])])
+def test_warm_up_frames_of_any_size_have_that_of_the_network(
+    dtype: str, shape: list, served: pathlib.Path
+) -> None:
+    description = read_description(served / "served" / "1")
+    description["signatures"]["step"]["inputs"]["video"] = {"dtype": dtype, "shape": shape}
+    description["metadata"] = {"size": [24, 32]}
+    log = prediction_log_pb2.PredictionLog.FromString(warm_up_records(description, "served")[0])
+    value = tf.make_ndarray(log.predict_log.request.inputs["video"])
+    (frame,) = [tf.io.decode_jpeg(each) for each in value] if dtype == "string" else value
+    np.testing.assert_array_equal(frame, np.zeros((24, 32, 3), "uint8"))
 
 
 def test_a_warm_server_serves(
@@ -120,17 +131,16 @@ def test_a_warm_server_serves(
     server = StandIn(served)
     try:
         warmed = {name: model.warmed for name, model in server.models.items()}
-        assert warmed == {"carried": 7, "served": 5, "pictures": 5, "kinds": 0, "slots": 0}
+        assert warmed == {"carried": 7, "served": 5, "kinds": 0, "slots": 0}
         for name in ("carried", "served"):
             with Client(server.address("grpc"), name, timeout=5) as client:
                 for number, frame in enumerate(clip):
                     scores = client.step(frame)["scores"]
                     np.testing.assert_allclose(scores, expected["scores"][number], atol=1e-5)
-        file = io.BytesIO()
-        Image.new("RGB", (30, 20), (255, 0, 0)).save(file, "JPEG")
-        clients = [Client(server.address("http"), "pictures", timeout=5) for _ in range(2)]
-        for client in clients:  # there is a place for each of them
-            assert np.isfinite(client.step(file.getvalue())["scores"]).all()
+        clients = [Client(server.address("http"), "served", timeout=5) for _ in range(3)]
+        for client in clients:
+            client.step(clip[0])
+        for client in clients:  # there was a place for each of them
             client.close()
     finally:
         server.kill()
