@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{received}. Export the network again, or copy the folder again."
         )
     if "files" in description and not arguments.json:
-        print(f"\n{len(description['files'])} files, all as they were written (SHA-256)")
+        count = len(description["files"])
+        print(f"\n{count} file{'s' * (count != 1)}, all as they were written (SHA-256)")
     return 0
 
 

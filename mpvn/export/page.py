@@ -60,19 +60,18 @@ def _default(description: Description, key: str) -> str:
 
 
 def _signature_lines(description: Description, key: str) -> Iterator[str]:
-    states = set(description["states"])
-    following = {state["next"] for state in description["states"].values()} - {None}
+    states = description["states"]
+    following = {state["next"] for state in states.values()} - {None}
+    groups = {"x": set(states) if following else set(), "next_x": following}
     for kind, tensors in description["signatures"][key].items():
-        moved = {
-            called: names
-            for called, names in (("x", states), ("next_x", following))
-            if names and names <= tensors.keys()
-        }
+        moved = {called: names & tensors.keys() for called, names in groups.items()}
         for name, tensor in tensors.items():
             if not any(name in names for names in moved.values()):
                 yield f"{kind[:-1]} {_tensor(name, tensor)}"
         for called, names in moved.items():
-            yield f"{kind[:-1]} {called}: the {len(names)} states x"
+            if names:
+                part = "" if len(names) == len(states) else f"{len(names)} of "
+                yield f"{kind[:-1]} {called}: {part}the {len(states)} states x"
 
 
 def _tensor(name: str, tensor: dict[str, Any]) -> str:
