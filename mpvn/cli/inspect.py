@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import pathlib
 from typing import TYPE_CHECKING
 
 from mpvn.cli.mistakes import Mistake, as_mistakes
@@ -60,5 +61,11 @@ def _describe(path: str) -> "Description":
 
     if is_described(path) or is_exported(path):
         return read_description(path)
+    inside = [each for each in sorted(pathlib.Path(path).glob("*/")) if is_described(each)]
+    if inside:
+        raise ValueError(
+            f"{path}: expected the folder of one export. Received: a folder with "
+            f"{', '.join(each.name for each in inside[:5])} in it. Add one of these to the path."
+        )
     loaded = load_frame_model(network_file(path))
     return describe_network(loaded.network(loaded.plan or loaded.make_plan({})))

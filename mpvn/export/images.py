@@ -18,6 +18,9 @@ import tensorflow as tf
 from mpvn.export.requirements import require
 from mpvn.pixels import RANGES
 
+MOST_PIXELS = 2**25
+"""Pixels of a JPEG file that is decoded, at most: a frame of 8K video, 100 MB."""
+
 
 class Images(abc.ABC):
     """Turns pictures into the frames that a network takes.
@@ -150,7 +153,7 @@ class Jpegs(Images):
         return tf.TensorSpec((batch, steps), tf.string)
 
     def framed(self, pictures: tf.Tensor) -> tf.Tensor:
-        rows, frames, fit = self._decoded(pictures)
+        rows, frames, small, fit = self._decoded(pictures)
         every = tf.range(tf.shape(pictures, tf.int64)[0])
         good = tf.reduce_any(every[:, None] == rows, axis=1)
         text = (
@@ -158,28 +161,44 @@ class Jpegs(Images):
             "rows {} (counted from 0; in clips, over all frames)."
         )
         whole = require(tf.reduce_all(good), text, tf.boolean_mask(every, ~good))
+        text = (
+            f"Invalid picture. Expected at most {MOST_PIXELS:,} pixels. Received: more in the rows "
+            "{}."
+        )
+        bounded = require(tf.reduce_all(small), text, tf.boolean_mask(rows, ~small))
         text = f"Invalid picture. {self._expected} Received: other sizes in the rows {{}}."
         fitting = require(tf.reduce_all(fit), text, tf.boolean_mask(rows, ~fit))
-        with tf.control_dependencies([whole, fitting]):
+        with tf.control_dependencies([whole, bounded, fitting]):
             return tf.identity(frames)
 
-    def _decoded(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return the rows that can be decoded, their frames, and whether they fit."""
+    def _decoded(self, pictures: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the rows that can be decoded, their frames, and whether they are small, and fit.
 
-        def decode(row: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        A file of a few bytes may say that it is a picture of gigabytes, so that is read first.
+        """
+
+        def decode(row: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            shape = tf.cast(tf.io.extract_jpeg_shape(content), tf.int64)
+            small = shape[0] * shape[1] <= MOST_PIXELS
+            blank = tf.zeros((*self._size, 3)), tf.constant(True)
+            return row, *tf.cond(small, lambda: read(content), lambda: blank), small
+
+        def read(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             picture = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
             part, fits = self._part(picture)
             blank = tf.zeros((*self._size, 3))
-            return row, tf.cond(fits, lambda: self._crop(picture, part), lambda: blank), fits
+            return tf.cond(fits, lambda: self._crop(picture, part), lambda: blank), fits
 
         # The only way to tell which of several pictures is damaged.
         rows = tf.data.Dataset.from_tensor_slices(pictures).enumerate()
         good = rows.map(decode, num_parallel_calls=4, deterministic=True).ignore_errors()
         # One more, because a batch has at least one element.
-        blank = tf.constant(-1, tf.int64), tf.zeros((*self._size, 3)), tf.constant(True)
+        true = tf.constant(True)
+        blank = tf.constant(-1, tf.int64), tf.zeros((*self._size, 3)), true, true
         padded = good.concatenate(tf.data.Dataset.from_tensors(blank))
         batch = padded.batch(tf.shape(pictures, tf.int64)[0] + 1).get_single_element()
-        return tuple(value[:-1] for value in batch)
+        numbers, frames, fit, small = (value[:-1] for value in batch)
+        return numbers, frames, small, fit
 
 
 def _range(known: str | None, given: str | None) -> str:

@@ -101,7 +101,7 @@ def test_a_network_that_looks_into_the_future_has_no_states(
     assert "it looks into the future" in page and "* step" not in page and "bytes" not in page
 
 
-@pytest.mark.parametrize("what", ["changed", "missing", "description", "old", "nothing"])
+@pytest.mark.parametrize("what", ["changed", "missing", "description", "old", "above", "nothing"])
 def test_what_is_no_longer_as_it_was_written_is_refused(
     what: str, folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -118,12 +118,13 @@ def test_what_is_no_longer_as_it_was_written_is_refused(
         beside.write_text(beside.read_text()[:100])
     elif what == "old":
         beside.unlink()
-    assert cli.main(["inspect", str(copy)]) == 2
+    assert cli.main(["inspect", str(tmp_path if what == "above" else copy)]) == 2
     expected = {
         "changed": "variables/variables.index (changed)",
         "missing": "variables/variables.index (missing)",
         "description": "expected what the export wrote",
         "old": "expected an export of mpvn",
+        "above": "a folder with copy in it",
         "nothing": "There is no model at",
     }
     assert expected[what] in capsys.readouterr().err

@@ -133,7 +133,7 @@ def test_clips_are_prepared_as_frames_are(jpeg: pathlib.Path, uint8: pathlib.Pat
     assert clips["scores_classes_1"].shape == (2, 3, 3)
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "cut", "narrow"])
+@pytest.mark.parametrize("kind", ["text", "empty", "cut", "narrow", "huge"])
 def test_a_damaged_picture_is_named_and_no_stream_goes_on(kind: str, jpeg: pathlib.Path) -> None:
     files = [bytes_of(each) for each in pictures(40, 90, 3)]
     bad = {
@@ -143,7 +143,10 @@ def test_a_damaged_picture_is_named_and_no_stream_goes_on(kind: str, jpeg: pathl
         "narrow": bytes_of(pictures(90, 40, 1)[0]),  # 20 columns are more than 16
     }
     ids = tf.constant([41, 42, 43], tf.int64)
-    message = r"cover 12 x 20.*rows \[1\]" if kind == "narrow" else r"whole JPEG.*rows \[1\]"
+    start = files[1].index(b"\xff\xc0") + 5  # of the height and the width
+    bad["huge"] = files[1][:start] + b"\xea\x60\xea\x60" + files[1][start + 4 :]
+    messages = {"narrow": "cover 12 x 20", "huge": "at most 33,554,432 pixels"}
+    message = messages.get(kind, "whole JPEG") + r".*rows \[1\b"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         step(jpeg, [files[0], bad[kind], files[2]], stream_id=ids)
     assert step(jpeg, files, stream_id=ids)["step"].tolist() == [0, 0, 0]
