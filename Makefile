@@ -33,7 +33,7 @@ soak: $(READY) ## run many random networks and real models, kills and a long str
 	MPVN_EXAMPLES=300 MPVN_KILLS=20 MPVN_FRAMES=100000 $(BIN)/python -m pytest \
 	  tests/executors/test_random_networks.py tests/report/test_architecture.py \
 	  tests/training/test_resume.py tests/cli/test_stream_command.py \
-	  tests/models/test_applications.py tests/models/test_keras_hub.py
+	  tests/models/test_applications.py tests/models/test_keras_hub.py tests/test_documents.py
 	MPVN_FRAMES=100000 $(BIN)/python -m pytest -n 0 tests/streaming/test_long_run.py
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)

@@ -78,6 +78,13 @@ def restore_dtype_policy() -> Iterator[None]:
 
 
 @pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and evaluate without tracing, which takes longer than a few batches."""
+    always = property(lambda _: True, lambda *_: None)
+    monkeypatch.setattr(keras.src.trainers.trainer.Trainer, "run_eagerly", always)
+
+
+@pytest.fixture
 def short_par_densenet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build Par-DenseNet with 3 miniblocks instead of 26: tracing takes most of a short run."""
     module = importlib.import_module("mpvn.models.par_densenet")  # the function has this name, too

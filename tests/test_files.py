@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from bare_package import BARE
 
-from mpvn import files
 from mpvn.files import AtomicPath, WriteError, write_atomically
 
 
@@ -65,14 +65,14 @@ def test_failed_rename_leaves_no_temporary(
 def test_what_a_killed_writer_left_is_removed_at_the_next_writing(tmp_path: pathlib.Path) -> None:
     """Partial files of killed processes stayed for ever."""
     path = tmp_path / "notes.txt"
-    program = (
-        "import os, runpy, signal, sys\n"
-        "AtomicPath = runpy.run_path(sys.argv[1])['AtomicPath']\n"
-        "AtomicPath(sys.argv[2]).temporary.write_text('half')\n"
-        "AtomicPath(sys.argv[2]).temporary.mkdir()\n"
+    program = BARE + (
+        "import os, signal\n"
+        "from mpvn.files import AtomicPath\n"
+        "AtomicPath(sys.argv[1]).temporary.write_text('half')\n"
+        "AtomicPath(sys.argv[1]).temporary.mkdir()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", program, files.__file__, path], check=False)
+    killed = subprocess.run([sys.executable, "-c", program, path], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.rglob("notes.txt"))) == 2
     write_atomically(path, "whole")

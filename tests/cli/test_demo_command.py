@@ -9,7 +9,7 @@ from mpvn.data import VideoReader
 from mpvn.demo import networks
 
 
-@pytest.mark.usefixtures("short_par_densenet")
+@pytest.mark.usefixtures("eager", "short_par_densenet")
 def test_demo_writes_its_report(
     video: pathlib.Path,
     tmp_path: pathlib.Path,

@@ -120,20 +120,20 @@ def test_one_graph_serves_any_batch_and_any_time(
 def test_mixed_precision_is_close_and_keeps_weights_in_float32(
     case: Case,
     policy: str,
+    built: keras.Model,
     rng: np.random.Generator,
     restore_dtype_policy: None,
 ) -> None:
-    whole = as_model(case, rng)
     keras.config.set_dtype_policy(policy)
     half = as_model(case, rng)
-    half.set_weights(whole.get_weights())
+    half.set_weights(built.get_weights())
     assert {weight.dtype for weight in half.trainable_weights} <= {"float32"}
     inputs = case.inputs(rng)
     outputs = half(inputs)
     for value in keras.tree.flatten(outputs):
         assert keras.backend.standardize_dtype(value.dtype) == policy.removeprefix("mixed_")
     as_float = keras.tree.map_structure(lambda value: tf.cast(value, "float32"), outputs)
-    assert_same(as_float, whole(inputs), tolerance=0.1)
+    assert_same(as_float, built(inputs), tolerance=0.1)
 
 
 @every_case

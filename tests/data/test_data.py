@@ -3,23 +3,19 @@
 import inspect
 import subprocess
 import sys
-from pathlib import Path
+
+from bare_package import BARE
 
 from mpvn.data import SETS, rendered_figures
 from mpvn.data.sets.registry import needs_path
 
 
 def test_importing_imports_neither_tensorflow_nor_scipy() -> None:
-    # `mpvn/__init__.py` does import TensorFlow: an empty package stands in for it.
-    program = (
-        "import sys, types\n"
-        "package = types.ModuleType('mpvn'); package.__path__ = ['mpvn']\n"
-        "sys.modules['mpvn'] = package\n"
+    program = BARE + (
         "import mpvn.data\n"
         "sys.exit(bool({'tensorflow', 'keras', 'scipy', 'pandas'} & set(sys.modules)))\n"
     )
-    root = Path(__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_sets_take_a_path_first_except_the_rendered_one() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from bare_package import BARE
 from small_runs import small_config
 
 from mpvn import cli
@@ -22,7 +23,7 @@ with runpy.run_path({module!r})["FolderLock"]({folder!r}, "training"):
     print("locked", flush=True)
     time.sleep(60)
 """
-"""Without `import mpvn`, which imports TensorFlow."""
+"""It imports neither TensorFlow nor `mpvn.training`, which does."""
 
 
 def content(folder: pathlib.Path) -> dict[str, bytes]:
@@ -53,7 +54,7 @@ def test_two_sweeps_in_a_folder(tmp_path: pathlib.Path, capsys: pytest.CaptureFi
 
 
 def test_a_killed_process_does_not_hold_the_folder(tmp_path: pathlib.Path) -> None:
-    code = HOLDER.format(module=lock.__file__, folder=str(tmp_path))
+    code = BARE + HOLDER.format(module=lock.__file__, folder=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "locked\n"
     with pytest.raises(ValueError, match=f"is in use.*held by process {process.pid} on .*, since"):

@@ -74,6 +74,8 @@ def test_words_are_memorized_and_recognized_in_a_stream(
         seconds = np.array([float(timeline.seconds(n)) for n in range(len(timeline))])
         assert_evaluated(stream(video, run), video, seconds)
         assert f"answer: {word} " in capsys.readouterr().out
+        if word != WORDS[-1]:
+            continue
         scores = stream(video, run, "--subnetworks", 3, "--clocks", "auto").scores
         np.testing.assert_allclose(scores.mean(axis=0), late[word], rtol=1e-4, atol=1e-4)
 

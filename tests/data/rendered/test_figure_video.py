@@ -5,10 +5,10 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_package import BARE
 from figure_checks import (
     EVERYTHING,
     SIDES,
@@ -82,20 +82,16 @@ def test_rendering_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_another_process_renders_the_same_pixels() -> None:
     video = FigureVideo(7, 6, seed=9, size=(50, 70), frame_count=8, **EVERYTHING)
     content = read_all(video).tobytes() + all_joints(video).tobytes()
-    # An empty package stands in for `mpvn`, whose import of TensorFlow takes seconds.
-    script = (
-        "import hashlib, sys, types\n"
-        "package = types.ModuleType('mpvn'); package.__path__ = ['mpvn']\n"
-        "sys.modules['mpvn'] = package\n"
+    script = BARE + (
+        "import hashlib\n"
         "from mpvn.data.rendered.figure_video import FigureVideo\n"
         "video = FigureVideo(7, 6, seed=9, size=(50, 70), frame_count=8,\n"
         "                    objects=2, occlusion=True, cuts=True)\n"
         "frames, joints = video.read(range(8)), video.joints(range(8))\n"
         "print(hashlib.sha256(frames.tobytes() + joints.tobytes()).hexdigest())\n"
     )
-    root = Path(__file__).parents[3]
     process = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert process.stdout.strip() == hashlib.sha256(content).hexdigest()
 
