@@ -42,7 +42,7 @@ NETWORKS = {
 TRAINED_ELSEWHERE = {"multi_label_action"}  # in tests/cli/test_predictions_command.py
 
 
-@pytest.mark.usefixtures("short_par_densenet")
+@pytest.mark.usefixtures("eager", "short_par_densenet")
 @pytest.mark.parametrize("task", sorted(TASKS.keys() - TRAINED_ELSEWHERE))
 def test_every_task_trains_and_has_a_report(task: str, tmp_path: pathlib.Path) -> None:
     config = small_config(

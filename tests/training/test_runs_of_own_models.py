@@ -13,6 +13,7 @@ from mpvn.models import shifted_layers
 from mpvn.training import build, evaluate, train
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_needs_its_file_only_to_start(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
