@@ -8,7 +8,6 @@ from mpvn.cli.paths import Output, declare_paths
 from mpvn.cli.startup import import_tensorflow
 
 EXAMPLES = """\
-mpvn export tsm_mobilenet_v2 served/actions/1 --option temporal_padding=causal
 mpvn tf-serving served
 mpvn tf-serving served --batch 8 --wait-ms 5"""
 

@@ -110,12 +110,12 @@ def test_bodies_that_are_read_at_a_time_are_limited() -> None:
     content = json.dumps(body(1)).encode()
     limits = Limits(body=len(content))
     with Served(gate, limits=limits) as served, concurrent.futures.ThreadPoolExecutor(9) as pool:
-        asked = [pool.submit(served.predict, content) for _ in range(8)]
+        asked = [pool.submit(served.predict, body(stream)) for stream in range(8)]
         assert eventually(lambda: served.service._reading == 8 * len(content))
         refused = served.predict(content)
         assert (refused.status_code, "at a time" in refused.json()["error"]) == (429, True)
         gate.may_go.set()
-        assert {each.result(60).status_code for each in asked} <= {200, 429}
+        assert {each.result(60).status_code for each in asked} == {200}
         assert served.predict(content).status_code == 200
 
 

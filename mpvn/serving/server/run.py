@@ -78,6 +78,7 @@ class Server:
             await self._rpc.stop(1.0)
         if self._runner is not None:
             await self._runner.cleanup()
+        self.service.close()
 
     async def serve_until(self, stop: asyncio.Event, grace: float) -> None:
         """Serve until an event is set, and stop."""

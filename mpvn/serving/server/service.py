@@ -261,7 +261,10 @@ class Service:
         self.is_ready = False
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace)
-        await self.in_thread(self.engine.close)
+        await self.in_thread(self.engine.close, grace)
+
+    def close(self) -> None:
+        """Let threads end."""
         self.threads.shutdown(wait=False)
         self._clips.shutdown(wait=False)
 
