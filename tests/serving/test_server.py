@@ -136,6 +136,26 @@ def test_an_engine_that_has_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         assert eventually(lambda: served.ask("GET", "/healthz").status_code == 503)
 
 
+def test_bytes_that_are_no_request_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    head = b"POST /v1/models/actions:predict HTTP/1.1\r\nHost: localhost\r\n"
+    garbage = {
+        b"\x00\x01\r\n\r\n": b"400",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n": b"400",
+        head + b"Content-Length: -5\r\n\r\n": b"400",
+        head + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc": b"400",
+        head + b"Content-Length: 300\r\n\r\nabc": b"",  # and closes its half
+    }
+    with Served() as served:
+        for content, status in garbage.items():
+            with socket.create_connection(("127.0.0.1", served.server.port), 30) as connection:
+                connection.sendall(content)
+                if not status:
+                    connection.shutdown(socket.SHUT_WR)
+                assert status in connection.recv(4096)
+        assert served.predict(body()).status_code == 200
+    assert not caplog.records
+
+
 def test_tokens_are_wanted_where_there_is_something_to_get() -> None:
     right = {"Authorization": "Bearer se cret"}
     with Served(access=Access("se cret")) as served:

@@ -223,6 +223,27 @@ def test_connections_beyond_the_streams_are_told_and_a_stop_closes_all() -> None
         served.stop()
 
 
+def test_an_error_of_the_server_is_one_of_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a path of this machine")
+
+    async def talk(served: Served) -> None:
+        async with connect(served) as client:
+            await client.get()
+            for name in ("mpvn.serving.server.websocket.say", None):
+                with monkeypatch.context() as patched:
+                    if name:
+                        patched.setattr(name, fail)
+                    else:
+                        patched.setattr(served.service.images, "decode", fail)
+                    message = await client.ask(FILES[0])
+                assert message["message"] == "The server failed. Its log tells why."
+            assert (await client.ask(FILES[1]))["type"] == "answer"
+
+    with Served() as served:
+        asyncio.run(talk(served))
+
+
 def test_a_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages for it wait; too many of them end the connection."""
     monkeypatch.setattr("mpvn.serving.server.websocket._MOST_UNSENT", 5)

@@ -15,7 +15,15 @@ from typing import Any
 
 from aiohttp import web
 
-from mpvn.serving.errors import Closed, NotFound, ServingError, TooLarge, TooSlow, codes_of
+from mpvn.serving.errors import (
+    Closed,
+    InvalidRequest,
+    NotFound,
+    ServingError,
+    TooLarge,
+    TooSlow,
+    codes_of,
+)
 from mpvn.serving.server.json_tensors import read_request, write_answer
 from mpvn.serving.server.metrics import CONTENT_TYPE
 from mpvn.serving.server.service import VERSION, Service
@@ -189,6 +197,10 @@ class HTTPServer:
             return await asyncio.wait_for(request.read(), limits.seconds)
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise InvalidRequest(
+                f"The body cannot be read. Expected all of it. Received: {error}."
+            ) from error
         except TimeoutError as error:
             raise TooSlow(
                 f"Expected the body in {limits.seconds:g} s. Received: a part."

@@ -1,6 +1,7 @@
 """The life of a server: it listens, serves, drains and stops."""
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
@@ -9,6 +10,10 @@ from mpvn.serving.server.http import HTTPServer
 from mpvn.serving.server.service import Service
 
 _KEEP_ALIVE = 75.0  # seconds until a connection without a whole request is closed
+
+# aiohttp tells bytes that are no HTTP with a stack trace: a stranger could fill the log.
+_QUIET = logging.getLogger(f"{__name__}.requests")
+_QUIET.setLevel(logging.CRITICAL)
 
 
 class Server:
@@ -52,6 +57,7 @@ class Server:
         self._runner = web.AppRunner(
             self._http.application(),
             access_log=None,
+            logger=_QUIET,
             handle_signals=False,
             keepalive_timeout=_KEEP_ALIVE,
             shutdown_timeout=1.0,

@@ -13,6 +13,7 @@ read what it gets is closed before much waits for it.
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ from mpvn.serving.errors import (
 )
 from mpvn.serving.server.service import Service
 from mpvn.serving.server.words import Message, hello, say, strict_json, unit_rows
+
+_LOG = logging.getLogger(__name__)
 
 HEARTBEAT = 20.0
 """Seconds after which a silent client is asked whether it is there."""
@@ -140,6 +143,11 @@ class _Frame(NamedTuple):
     arrived: float
     answer: "asyncio.Future[tuple[Answer, float]]"
 
+    def refuse(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self.answer.set_exception(error)
+        self.answer.exception()  # so that asyncio does not log it if the client has left
+
 
 class _Connection:
     """One connection: one stream.
@@ -232,7 +240,7 @@ class _Connection:
 
     def _drop(self, frame: _Frame, reason: str) -> None:
         self._service.engine.note_dropped(reason)
-        frame.answer.set_exception(FrameDropped("", reason))
+        frame.refuse(FrameDropped("", reason))
 
     # --- decoder ----------------------------------------------------------------------------
 
@@ -246,10 +254,9 @@ class _Connection:
             try:
                 await self._submit(frame, content)
             except ServingError as error:
-                frame.answer.set_exception(error)
-            except Exception as error:  # of any kind: the connection goes on
-                failed = ServingError(f"The server failed: {error}.")
-                frame.answer.set_exception(failed)
+                frame.refuse(error)
+            except Exception:  # of any kind: the connection goes on
+                frame.refuse(_failed("decode a frame"))
 
     async def _submit(self, frame: _Frame, content: bytes) -> None:
         service, engine = self._service, self._service.engine
@@ -274,7 +281,7 @@ class _Connection:
         if error is None:
             frame.answer.set_result((future.result(), before))
         else:
-            frame.answer.set_exception(error)
+            frame.refuse(error)
 
     # --- writer -----------------------------------------------------------------------------
 
@@ -299,7 +306,11 @@ class _Connection:
         except ServingError as error:
             return self._error(frame.number, error)
         service = self._service
-        said = await service.in_thread(say, service.model, answer.outputs, service.named(answer))
+        try:
+            named = service.named(answer)
+            said = await service.in_thread(say, service.model, answer.outputs, named)
+        except Exception:  # of any kind: the connection goes on
+            return self._error(frame.number, _failed("say an answer"))
         was_running = self._last is not None and self._last[0] == frame.life
         self._last = frame.life, answer.step
         return {
@@ -326,6 +337,12 @@ class _Connection:
 
 def _error_message(frame: int | None, error: ServingError) -> Message:
     return {"type": "error", "frame": frame, "reason": error.reason, "message": str(error)}
+
+
+def _failed(what: str) -> ServingError:
+    """Log the error that is handled, and return one that does not tell more than that."""
+    _LOG.exception("A WebSocket could not %s", what)
+    return ServingError("The server failed. Its log tells why.")
 
 
 def _parsed(text: str) -> int:
