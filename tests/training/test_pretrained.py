@@ -13,6 +13,7 @@ from mpvn.training.build.pretrained import load_trained
 from mpvn.training.evaluation import load_weights
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_learns_from_a_teacher_and_starts_with_its_weights(
     trained: RunFolder, tmp_path: pathlib.Path
 ) -> None:
@@ -46,6 +47,7 @@ def test_a_run_learns_from_a_teacher_and_starts_with_its_weights(
         build(slower)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_needs_the_file_of_its_weights_no_more(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
