@@ -96,7 +96,8 @@ class Served:
     """A server in a thread of this process.
 
     Args:
-        options: arguments of `Service`, `Engine` and `Server` by name, besides the network.
+        options: arguments of `Service` and `Engine` by name, besides the network. `grpc`: whether
+            there is gRPC. `ports`: those of HTTP and gRPC, if not any.
 
     Attributes:
         service, server: what runs.
@@ -107,13 +108,14 @@ class Served:
         engines = {"streams", "batch", "wait", "deadline", "idle", "depth", "clock"}
         own = {key: options.pop(key) for key in engines & options.keys()}
         has_grpc = options.pop("grpc", False)
+        port, grpc_port = options.pop("ports", (0, 0 if has_grpc else None))
         engine = Engine(
             network or compiled_classes(), **{"deadline": 60.0, **own}, statistics=Metrics()
         )
         engine.statistics.watch(engine)
         model, name = options.pop("model", None), options.pop("name", "actions")
         self.service = Service(model or classes_model(), engine, name, **options)
-        self.server = Server(self.service, grpc_port=0 if has_grpc else None)
+        self.server = Server(self.service, port=port, grpc_port=grpc_port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -116,9 +116,9 @@ class StandIn:
         steps: how many predictions were computed.
     """
 
-    def __init__(self, root: pathlib.Path) -> None:
+    def __init__(self, root: pathlib.Path, http_port: int = 0, grpc_port: int = 0) -> None:
         self._root = root
-        self.grpc_port = self.http_port = 0
+        self.http_port, self.grpc_port = http_port, grpc_port
         self.is_running = False
         self.heal()
         self.start()
@@ -182,6 +182,8 @@ class StandIn:
         if self.refuse is not None:
             raise self.refuse
         outputs = model.run(signature, values)
+        if not self.is_running or self.models[name] is not model:
+            raise Lost  # killed meanwhile
         self.steps += 1
         if self.lose_answers:
             self.lose_answers -= 1
@@ -331,7 +333,8 @@ def _read(value: Any, code: int) -> np.ndarray:
     if dtype.is_integer and array.dtype.kind != "i":
         message = f"JSON Value: Type: Number is not of expected type: {dtype.name}"
         raise Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
-    return array.astype(dtype.as_numpy_dtype)
+    with np.errstate(over="ignore"):
+        return array.astype(dtype.as_numpy_dtype)
 
 
 def write_outputs(outputs: dict[str, tf.Tensor]) -> str:
