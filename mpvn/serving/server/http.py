@@ -48,7 +48,7 @@ _POLICY = (
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 _MODEL = r"/v1/models/{name:[^/:]+}"
-_VERSIONED = _MODEL + r"{version:(?:/versions/\d+)?}"
+_VERSIONED = _MODEL + r"{version:(?:/versions/[0-9]{1,19})?}"
 
 _LOG = logging.getLogger(__name__)
 
@@ -199,12 +199,16 @@ class HTTPServer:
             raise self._too_large() from error
         except (web.RequestPayloadError, ConnectionError) as error:
             raise InvalidRequest(
-                f"The body cannot be read. Expected all of it. Received: {error}."
+                f"The body cannot be read. Expected all of it. Received: {_one_line(error)}."
             ) from error
         except TimeoutError as error:
             raise TooSlow(
                 f"Expected the body in {limits.seconds:g} s. Received: a part."
             ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def status(service: Service) -> dict[str, Any]:

@@ -27,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 _FIELD = "signature_def"
 
+_HANDLES = (tf.resource, tf.variant)
+
 
 class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     """`PredictionService`: `Predict` and `GetModelMetadata`.
@@ -190,6 +192,8 @@ def _arrays(inputs: Mapping[str, Any], most_bytes: int) -> dict[str, np.ndarray]
                     f"Input {name!r}. Expected a tensor of at most {most_bytes} bytes. Received: "
                     f"{dtype.name} of shape {sizes}."
                 )
+            if dtype in _HANDLES:
+                raise ValueError(f"a {dtype.name} of another process")
             arrays[name] = tf.make_ndarray(tensor)
         except TooLarge:
             raise
