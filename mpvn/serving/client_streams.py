@@ -106,13 +106,14 @@ class ServedStream:
         return Change(self._reason(expected, step, lost), expected, step)
 
     def _reason(self, expected: int, step: int, lost: int) -> str:
+        more = step - expected
         if step == expected:
             return (
                 "it may be new: answers were lost so soon after its beginning that its number of "
                 "steps does not tell"
             )
         if step < expected:
-            since = f", and {step} frames without an answer" if step else ""
+            since = f", after {_frames(step)} without an answer" if step else ""
             return (
                 f"the server has begun it anew with this frame{since}, because the server was "
                 "restarted, or another stream took the place of this one"
@@ -122,12 +123,16 @@ class ServedStream:
                 "it is not new: frames were sent under this id before; call reset() first, or "
                 "choose another id"
             )
-        if step - expected <= lost:
-            return f"{step - expected} frames counted whose answers were lost, so one may be twice"
+        if more <= lost:
+            return f"{_frames(more)} counted whose answers were lost, so one may be in it twice"
         return (
-            f"{step - expected} frames counted that this client has no answers to: another client "
-            "sends frames under this id, or the server counted a frame that it refused"
+            f"{_frames(more)} counted that this client has no answers to: another client sends "
+            "frames under this id, or the server counted a frame that it refused"
         )
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'s' * (count != 1)}"
 
 
 def number(transport: Transport, name: str, tensor: Tensor) -> int:

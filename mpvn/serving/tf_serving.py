@@ -11,14 +11,16 @@
 Requests are batched where the state goes in and out. Models that keep the state themselves are not:
 one bad request, or two frames of one stream, would fail the whole batch, and the server fills a
 batch up by repeating a row, which would be the same stream twice. They take many streams in one
-request.
+request. Models that take frames of any size are not batched either: frames of two sizes cannot be
+joined, and all requests of their batch would fail.
 """
 
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import text_format
@@ -27,7 +29,7 @@ from mpvn.export.description import EXTRA, is_described, read_description
 from mpvn.files import AtomicPath
 from mpvn.serving.model_signature import STREAM_ID
 from mpvn.serving.tf_serving_warm_up import NAME as WARM_UP
-from mpvn.serving.tf_serving_warm_up import fixed_batch, warm_up_records
+from mpvn.serving.tf_serving_warm_up import warm_up_records
 
 try:
     from tensorflow_serving.config import model_server_config_pb2
@@ -156,8 +158,7 @@ def _write_version(folder: Path, batch: int, wait_ms: float) -> Served:
         return Served(name, version)
     description = read_description(folder)
     inputs = description["signatures"][description["default_signature"]]["inputs"]
-    is_batched = STREAM_ID not in inputs and fixed_batch(description) is None and batch > 1
-    sizes = _sizes(batch) if is_batched else ()
+    sizes = _sizes(batch) if batch > 1 and _can_batch(inputs) else ()
     if sizes:
         _write(folder / MODEL_BATCHING, _batching_config(sizes, wait_ms))
     else:
@@ -166,6 +167,13 @@ def _write_version(folder: Path, batch: int, wait_ms: float) -> Served:
     _write_records(folder / EXTRA / WARM_UP, records)
     form, size = description["form"], description["bytes_per_stream"]
     return Served(name, version, form, size, sizes, len(records))
+
+
+def _can_batch(inputs: Mapping[str, Any]) -> bool:
+    """Return whether any requests to a step can share a batch."""
+    shapes = [each["shape"] for each in inputs.values()]
+    has_open_sizes = any(None in shape[1:] for shape in shapes)
+    return STREAM_ID not in inputs and not has_open_sizes and shapes[0][0] is None
 
 
 def _sizes(most: int) -> tuple[int, ...]:

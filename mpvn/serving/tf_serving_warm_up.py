@@ -53,19 +53,13 @@ def warm_up_records(
     """
     key = description["default_signature"]
     inputs = description["signatures"][key]["inputs"]
-    size = fixed_batch(description)
+    size = next(iter(inputs.values()))["shape"][0]  # None: any
     if STREAM_ID in inputs:
         requests = list(_served(description, key, inputs, size or 1))
     else:
         sizes = [size] if size else sorted({1, *batches})
         requests = list(_carried(description, key, inputs, sizes))
     return [_record(name, *request) for request in requests]
-
-
-def fixed_batch(description: Description) -> int | None:
-    """Return the batch size that an exported step takes; None if it takes any."""
-    inputs = description["signatures"][description["default_signature"]]["inputs"]
-    return next(iter(inputs.values()))["shape"][0]
 
 
 def tick_steps(description: Description) -> list[int]:

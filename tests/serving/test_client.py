@@ -134,7 +134,7 @@ def test_a_frame_that_counts_twice_is_told(connect: Connect, server: StandIn) ->
     with connect("slots") as client:
         assert digits(client, 1, 2, 3) == [1, 12, 123]
         server.lose_answers = 1
-        with pytest.raises(StreamRestarted, match="1 frames counted whose answers") as caught:
+        with pytest.raises(StreamRestarted, match="1 frame counted whose answers") as caught:
             client.step(np.float64(4))
         assert int(caught.value.outputs["value"]) == 12344
         assert digits(client, 5) == [123445]

@@ -1,5 +1,6 @@
 """What `mpvn tf-serving` writes, read as TensorFlow Serving reads it."""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -95,6 +96,19 @@ def test_only_models_of_carried_state_are_batched(served: pathlib.Path) -> None:
     assert parameters.max_batch_size.value == 6
     assert parameters.batch_timeout_micros.value == 1500
     assert list(parameters.allowed_batch_sizes) == [1, 2, 4, 6]
+
+
+def test_frames_of_any_size_are_not_batched(served: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Requests with frames of two sizes would fail together."""
+    folder = tmp_path / "root" / "pictures" / "1"
+    shutil.copytree(served / "carried" / "1", folder)
+    description = read_description(folder)
+    description["signatures"]["step"]["inputs"]["video"]["shape"] = [None, None, None, 3]
+    (folder / "assets.extra" / "mpvn.json").write_text(json.dumps(description))
+    (found,) = write_tf_serving(tmp_path / "root")
+    assert found.batches == ()
+    assert found.records == 4
+    assert not list(tmp_path.rglob("batching*"))
 
 
 def test_warm_up_runs_all_ticks_and_batches(served: pathlib.Path) -> None:
