@@ -10,9 +10,9 @@ ones are kept; if there is too much to do, streams take turns. A frame that is d
 seen by the network, so the step number of the stream does not advance, and the next answer says how
 many were dropped before it.
 
-A batch has streams that tick together only. On a CPU, a batch of others costs two to four times the
-time that its streams take one after the other (units gather and scatter rows), and one that ticks
-together costs as much: one stream uses all cores. So `batch` is 1 there by default.
+A batch has streams that tick together only: units of others gather and scatter rows, which took up
+to four times as long as the streams one after the other. On a CPU, one stream uses all cores, and a
+batch that ticks together takes as long as its streams do. So `batch` is 1 there by default.
 """
 
 import concurrent.futures

@@ -5,6 +5,8 @@ Each has one clear message for the client, and in `CODES` its codes in HTTP and 
 
 from typing import NamedTuple
 
+_LONGEST = 1000  # characters of a message: it repeats what clients send
+
 
 class ServingError(Exception):
     """A request that gets no answer.
@@ -14,6 +16,10 @@ class ServingError(Exception):
     """
 
     reason: str = "failed"
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 class InvalidRequest(ServingError, ValueError):

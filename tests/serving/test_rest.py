@@ -1,6 +1,7 @@
 """REST as TensorFlow Serving speaks it: the numbers of the network, and one clear error each."""
 
 import base64
+import functools
 import json
 import pathlib
 import re
@@ -125,6 +126,15 @@ WRONG: dict[str, tuple[Any, str]] = {
     "another shape": (good(frame=CLIPS[:1, 0, :7].tolist()), r"\[any, 8, 10, 3\].*\[1, 7, 10, 3\]"),
     "no batch axis": (good(frame=CLIPS[0, 0].tolist()), "Input 'frame'"),
     "ragged lists": (good(frame=[[[1, 2], [1]]]), "lists of equal length"),
+    "lists and numbers": (good(frame=[[1, [2]]]), "Received: a list"),
+    "lists that would be a large array": (
+        good(frame=[[0] * 10**5, *[[]] * 10**5]),
+        "lists of equal length",
+    ),
+    "a long string among short ones": (good(frame=["a" * 10**6] + ["b"] * 10**4), "a string"),
+    "deep lists": (good(frame=functools.reduce(lambda x, _: [x], range(90), 1)), "a list"),
+    "a number beyond all floats": (good(frame=[10**400]), "numbers of float32"),
+    "a long name": ({**good(), "signature_name": "a" * 10**6}, r"aaa \.\.\."),
     "text": (good(frame=[["a"]]), "numbers of float32"),
     "null": (good(frame=[None]), "numbers of float32"),
     "bools": (good(frame=np.ones((1, *SIZE), bool).tolist()), "Received: true or false"),

@@ -10,6 +10,7 @@ are written so. NaN, Infinity and -Infinity stand as they are. Other keys are ig
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ import tensorflow as tf
 from mpvn.serving.errors import InvalidRequest
 from mpvn.serving.server.signatures import Arrays, Signature, find_signature
 
+_MOST_AXES = 16
 _B64 = "b64"
 _BYTES = "_bytes"
 
@@ -93,28 +95,57 @@ def to_array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
     Raises:
         InvalidRequest: it is no value of that dtype, or its lists differ in length.
     """
+    shape, flat = _flatten(name, value)
+    kinds = {*map(type, flat)}
     if dtype == tf.string:
-        return _strings(name, value)
-    try:
-        array = np.array(value)
-    except ValueError:
-        array = np.array(None)
+        array = np.empty(len(flat), object)
+        array[:] = [_bytes(name, each) for each in flat]
+        return array.reshape(shape)
     wanted = np.dtype(dtype.as_numpy_dtype)
-    kinds = "b" if dtype == tf.bool else ("iuf" if dtype.is_floating else "iu")
-    if array.dtype.kind not in kinds:
-        raise InvalidRequest(
-            f"Input {name!r}. Expected numbers of {dtype.name} in lists of equal length. Received: "
-            f"{_received(value, array)}."
-        )
-    if not dtype.is_floating and array.size and not np.can_cast(array.dtype, wanted):
-        limits = np.iinfo(wanted)
-        if array.min() < limits.min or array.max() > limits.max:
-            raise InvalidRequest(
-                f"Input {name!r}. Expected numbers of {dtype.name}. Received: "
-                f"{array.min()} to {array.max()}."
+    allowed = {bool} if dtype == tf.bool else ({int, float} if dtype.is_floating else {int})
+    if not kinds <= allowed:
+        wrong = next(each for each in flat if type(each) not in allowed)
+        expected = "true or false" if dtype == tf.bool else f"numbers of {dtype.name}"
+        raise InvalidRequest(f"Input {name!r}. Expected {expected}. Received: {_kind(wrong)}.")
+    try:
+        if dtype.is_integer:
+            _check_range(flat, np.iinfo(wanted))
+        with np.errstate(over="ignore"):  # what is not finite is refused later
+            return (
+                np.array(flat, np.float64 if dtype.is_floating else wanted)
+                .astype(wanted)
+                .reshape(shape)
             )
-    with np.errstate(over="ignore"):  # what is not finite is refused later
-        return array.astype(wanted)
+    except OverflowError as error:
+        raise InvalidRequest(
+            f"Input {name!r}. Expected numbers of {dtype.name}. Received: {error}."
+        ) from error
+
+
+def _flatten(name: str, value: Any) -> tuple[list[int], list[Any]]:
+    """Return the shape of nested lists, and what is in them.
+
+    Nothing is allocated by their shape before all lengths are known: one list tells nothing of
+    others.
+    """
+    shape: list[int] = []
+    level = [value]
+    while level and type(level[0]) is list and len(shape) < _MOST_AXES:
+        lengths = {len(each) if type(each) is list else None for each in level}
+        if len(lengths) > 1:
+            raise InvalidRequest(
+                f"Input {name!r}. Expected lists of equal length. Received: others, "
+                f"{len(shape)} lists deep."
+            )
+        shape.append(len(level[0]))
+        level = list(itertools.chain.from_iterable(level))
+    return shape, level
+
+
+def _check_range(numbers: list[int], limits: np.iinfo) -> None:
+    for number in (min(numbers, default=0), max(numbers, default=0)):
+        if not limits.min <= number <= limits.max:
+            raise OverflowError("numbers below" if number < limits.min else "numbers above")
 
 
 def _of_rows(rows: Any, signature: Signature) -> dict[str, Any]:
@@ -151,30 +182,6 @@ def _of_columns(columns: Any, signature: Signature) -> dict[str, Any]:
     )
 
 
-def _strings(name: str, value: Any) -> np.ndarray:
-    """Return nested lists of strings as an array of bytes."""
-    shape, inner = [], value
-    while isinstance(inner, list):
-        shape.append(len(inner))
-        inner = inner[0] if inner else None
-    array = np.empty(shape, object)
-
-    def fill(value: Any, index: tuple[int, ...]) -> None:
-        if len(index) == len(shape):
-            array[index] = _bytes(name, value)
-        elif not isinstance(value, list) or len(value) != shape[len(index)]:
-            raise InvalidRequest(
-                f"Input {name!r}. Expected strings in lists of equal length. Received: "
-                f"{_kind(value)} among lists of {shape[len(index)]}."
-            )
-        else:
-            for number, each in enumerate(value):
-                fill(each, (*index, number))
-
-    fill(value, ())
-    return array
-
-
 def _bytes(name: str, value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
@@ -206,14 +213,8 @@ def _mapped(value: Any, write: Callable[[bytes], Any]) -> Any:
     return [_mapped(each, write) for each in value] if isinstance(value, list) else write(value)
 
 
-def _received(value: Any, array: np.ndarray) -> str:
-    if array.ndim == 0:
-        return _kind(value)
-    return {"f": "numbers with a fraction", "b": "true or false"}.get(array.dtype.kind, "others")
-
-
 def _kind(value: Any) -> str:
-    if isinstance(value, list):
-        return "a list of others, or of lists of several lengths" if value else "an empty list"
-    names = {dict: "an object", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
+    return {bool: "true or false", float: "a number with a fraction", **names}.get(
+        type(value), "a whole number"
+    )

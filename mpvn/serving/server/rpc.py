@@ -26,6 +26,7 @@ from mpvn.serving.server.signatures import find_signature
 _LOG = logging.getLogger(__name__)
 
 _FIELD = "signature_def"
+_STRING_BYTES = 64  # of an empty one in memory, about
 
 _HANDLES = (tf.resource, tf.variant)
 
@@ -187,7 +188,10 @@ def _arrays(inputs: Mapping[str, Any], most_bytes: int) -> dict[str, np.ndarray]
             sizes = [dim.size for dim in tensor.tensor_shape.dim]
             if tensor.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
                 raise ValueError("an unknown shape")
-            if math.prod(sizes) * max(1, dtype.size or 1) > most_bytes:
+            if (
+                math.prod(sizes) * (_STRING_BYTES if dtype == tf.string else dtype.size)
+                > most_bytes
+            ):
                 raise TooLarge(
                     f"Input {name!r}. Expected a tensor of at most {most_bytes} bytes. Received: "
                     f"{dtype.name} of shape {sizes}."
