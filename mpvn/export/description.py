@@ -21,10 +21,10 @@
     files            size in bytes and SHA-256 of each file of the export
 
 A SavedModel also has `default_signature`, and, where they apply, `streams` and `idle_seconds` (how
-many streams the server keeps, and when one may lose its place), `images` (how frames arrive) and
-`answers` (for each output of classes, the outputs with their names and scores). Other formats may
-add other keys. The file is beside the export (a SavedModel has it in `assets.extra`) and, without
-`files`, inside.
+many streams the server keeps, and when one may lose its place; null: never), `images` (how frames
+arrive) and `answers` (for each output of classes, the outputs with their names and scores). Other
+formats may add other keys. The file is beside the export (a SavedModel has it in `assets.extra`)
+and, without `files`, inside.
 """
 
 import collections
@@ -189,7 +189,7 @@ def _part(plan: Plan, number: int) -> dict[str, Any]:
 
 def as_text(description: Description) -> str:
     """Return the description as JSON."""
-    return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_description(description: Description, folder: pathlib.Path, place: str = NAME) -> None:

@@ -26,10 +26,10 @@ def page(description: Description) -> str:
 
 def _options(description: Description) -> Iterator[str]:
     if "streams" in description:
-        yield (
-            f"keeps {description['streams']} streams; one without a frame for "
-            f"{description['idle_seconds']:g} s may lose its place to a new one"
-        )
+        idle = description["idle_seconds"]
+        loses = "" if idle is None else f"; one idle for {idle:g} s may lose its place to a new one"
+        count = description["streams"]
+        yield f"keeps {count} stream{'s' * (count != 1)}{loses}"
     if images := description.get("images"):
         side = images["shorter_side"]
         cut = f" out of frames with a shorter side of {side}" * (side is not None)

@@ -51,7 +51,7 @@ def write_saved_model(
         folder: the folder to write into.
         streams: number of streams whose states the server keeps. None: states go in and out.
         idle: seconds without a frame after which a stream may lose its place on the server to a new
-            one. None: 60.
+            one; infinity for never. None: 60.
         images: how frames arrive: `"uint8"`, pictures `[B, h, w, 3]` of any size, or `"jpeg"`, the
             bytes of JPEG files `[B]`; they are cropped, resized and scaled in the graph. None: as
             the network takes them.
@@ -77,7 +77,7 @@ def write_saved_model(
         seconds = IDLE if idle is None else float(idle)
         signatures = ServerSignatures(*arguments, streams=streams, idle=seconds)
         form = STATE_ON_THE_SERVER
-        own |= {"streams": streams, "idle_seconds": seconds}
+        own |= {"streams": streams, "idle_seconds": seconds if math.isfinite(seconds) else None}
     own |= {"images": pictures.describe()} if pictures else {}
     own |= {"answers": answers.describe()} if answers else {}
     functions = {key: _trace(*each) for key, each in signatures.functions().items()}

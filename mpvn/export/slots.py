@@ -13,6 +13,7 @@ The states begin with 0 rows, so that the file does not hold zeros of all stream
 makes the others. Calls run one after the other.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -116,11 +117,11 @@ class Slots(tf.Module):
     def _enough(self, found: tf.Tensor, claimable: tf.Tensor, idle: tf.Tensor) -> tf.Tensor:
         """Require a slot for each new stream."""
         wanted, free = (tf.reduce_sum(tf.cast(x, tf.int32)) for x in (~found, claimable))
+        rule = f"; one idle for {self.idle:g} s may lose its place" * math.isfinite(self.idle)
         text = (
-            f"Too many streams. Expected at most {self.streams} at a time; one that sends no frame "
-            f"for {self.idle:g} s may lose its place. Received: {{}} new streams for {{}} places; "
-            "the longest pause of a stream is {} s. Reset streams that have ended, or export with "
-            "more streams."
+            f"Too many streams. Expected at most {self.streams} at a time{rule}. Received: "
+            "{} new streams for {} places; the longest pause of a stream is {} s. Reset streams "
+            "that have ended, or export with more streams."
         )
         return require(wanted <= free, text, wanted, free, tf.round(tf.reduce_max(idle)))
 

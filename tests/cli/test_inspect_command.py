@@ -51,7 +51,7 @@ def test_the_page_of_an_export(folder: pathlib.Path, capsys: pytest.CaptureFixtu
     page = printed(capsys, folder / "1")
     for line in (
         "video_small: tf_saved_model, state on the server",
-        "keeps 3 streams; one without a frame for 5 s may lose its place to a new one",
+        "keeps 3 streams; one idle for 5 s may lose its place to a new one",
         "takes pictures (jpeg): 8 x 6, scaled to 0..1",
         "* step (default)\n    input stream_id: int64 (2,)\n    input video: string (2,)",
         "output scores_1: float32 (2, 2)   ('scores-1' in the network)",
