@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-_OPERATION = re.compile(r"(?:'tf\.(\w+)' op|[Oo]p (?:type )?\[?'?(\w+)|tf\.(\w+)\()")
+_NAMED = (r"'tf\.(\w+)' op", r"\bop '?(\w+)", r"for operations: (\w+(?:, \w+)*)")
+"""How LiteRT, our check of ONNX, and OpenVINO name operations that they do not have."""
 
 
 def where(network: keras.Model, function: Any, message: str) -> str:
@@ -16,19 +17,18 @@ def where(network: keras.Model, function: Any, message: str) -> str:
         function: the function that was converted.
         message: the message of the error.
     """
-    operations = function.graph.get_operations()
-    types = {operation.type for operation in operations}
-    named = {word for match in _OPERATION.findall(message) for word in match} & types
-    found = dict.fromkeys(_layer(network, x.name) for x in operations if x.type in named)
-    layers = ", ".join(repr(layer) for layer in found if layer)
-    if named and layers:
-        return f"{', '.join(sorted(named))}, which {layers} computes"
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ".join(lines)[:300]
+    found = ", ".join(match for pattern in _NAMED for match in re.findall(pattern, message))
+    operations = [x for x in function.graph.get_operations() if x.type in found.split(", ")]
+    if operations:
+        kinds = ", ".join(sorted({operation.type for operation in operations}))
+        layers = dict.fromkeys(_layer(network, operation.name) for operation in operations)
+        return f"{kinds}, of {', '.join(map(repr, layers))}"
+    return " ".join(message.split())[:300]
 
 
 def _layer(network: keras.Model, operation: str) -> str:
-    """Return the name of the node of the frame model that has an operation; empty if none has."""
+    """Return the name of the node of the frame model that has an operation; else its own name."""
     parts = operation.split("/")
-    names = [node.name for node in network.graph.nodes if node.name in parts]
-    return names[0] if names else ""
+    parts += [re.sub(r"_\d+$", "", part) for part in parts]
+    names = [node.name for node in network.graph.nodes if node.name.split("/")[-1] in parts]
+    return names[-1] if names else operation

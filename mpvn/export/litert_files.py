@@ -80,7 +80,7 @@ def write_litert(
         samples = None if streamed is None else streamed.samples(graph)
         content = _convert(network, graph, quantization, samples, select_tf_ops)
         joined.add(content, graph.name, [*graph.reads], [*graph.makes])
-    run = _open(joined.pack())
+    run = _open(joined.pack(), select_tf_ops)
     check_files(static, run, "litert", _TOLERANCES[quantization])
     measured = None if streamed is None else streamed.measure(run)
     if measured is not None:
@@ -158,9 +158,9 @@ def _convert(
         ) from error
 
 
-def _open(content: bytes) -> Run:
+def _open(content: bytes, select_tf_ops: bool) -> Run:
     """Return what runs a model's signatures."""
-    interpreter = _interpreter()(model_content=content)
+    interpreter = _interpreter(select_tf_ops)(model_content=content)
     runners: dict[str, Any] = {}
 
     def run(graph: StaticGraph, values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -172,8 +172,9 @@ def _open(content: bytes) -> Run:
     return run
 
 
-def _interpreter() -> Callable[..., Any]:
+def _interpreter(select_tf_ops: bool) -> Callable[..., Any]:
     """Return the class of LiteRT's interpreter: of its own package, or else TensorFlow's."""
     with contextlib.suppress(ImportError):
-        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+        if not select_tf_ops:  # TensorFlow's has them
+            return importlib.import_module("ai_edge_litert.interpreter").Interpreter
     return tf.lite.Interpreter

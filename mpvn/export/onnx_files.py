@@ -98,6 +98,7 @@ def _convert(network: keras.Model, graph: StaticGraph, opset: int) -> Any:
                 tensors_to_rename=renamed,
                 custom_op_handlers={name: (_select, []) for name in ("Select", "SelectV2")},
             )
+        _refuse_unknown(model, opset)
     except Exception as error:  # tf2onnx has no common class of errors
         raise ValueError(
             f"ONNX cannot express {graph.name!r} of {network.name!r}. Expected operations that "
@@ -105,6 +106,14 @@ def _convert(network: keras.Model, graph: StaticGraph, opset: int) -> Any:
             "Use another format, or layers of other operations."
         ) from error
     return model
+
+
+def _refuse_unknown(model: Any, opset: int) -> None:
+    """Raise ValueError if an operation is still one of TensorFlow's, which tf2onnx only logs."""
+    schemas = _import("onnx").defs
+    for node in model.graph.node:
+        if not node.domain and not schemas.has(node.op_type, opset, ""):
+            raise ValueError(f"op {node.op_type} is unknown")
 
 
 def _select(context: Any, node: Any, *_: Any) -> None:
@@ -171,7 +180,10 @@ def _loader() -> Callable[[pathlib.Path], Run]:
         onnxruntime = importlib.import_module("onnxruntime")
 
         def load(path: pathlib.Path) -> Run:
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            try:
+                session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            except Exception as error:  # it has several classes of errors
+                raise ValueError(_not_loaded("ONNX Runtime", path.name, error)) from error
             return lambda graph, values: session.run(
                 [*graph.makes], dict(zip(graph.reads, values, strict=True))
             )
@@ -181,6 +193,13 @@ def _loader() -> Callable[[pathlib.Path], Run]:
         openvino_core()
         return load_in_openvino
     raise ImportError(_MISSING.format(package="onnxruntime", error="neither it nor openvino"))
+
+
+def _not_loaded(runtime: str, name: str, error: Exception) -> str:
+    return (
+        f"{runtime} cannot run {name}. Expected operations and dtypes that it has. Received: "
+        f"{' '.join(str(error).split())[:300]}. Use another format, or layers of other operations."
+    )
 
 
 _MISSING = (

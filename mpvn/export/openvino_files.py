@@ -60,8 +60,8 @@ def write_openvino(
             f"Invalid precision. Expected one of {PRECISIONS}. Received: {precision!r}."
         )
     import_openvino()  # before anything that takes time
-    check_dtypes(network.plan)
     static = static_network(network, clips, batch)
+    check_dtypes(network.plan, "format='onnx' or 'litert'")
     folder.mkdir()
     graphs = [graph for graph in static.graphs if graph.makes]
     files = {graph.name: f"{graph.name}.xml" for graph in graphs}

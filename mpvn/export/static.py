@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from mpvn.executors.run import Place, after, before, now
+from mpvn.export.full_precision import full_precision, use_full_precision
 from mpvn.export.names import network_names
 from mpvn.runtime.compiled import freeze_units
 from mpvn.runtime.freeze import Frozen
@@ -69,7 +70,8 @@ class StaticNetwork:
         network: the argument.
         names: the names of its tensors.
         frames: the spec `[B, ...]` of each input, by name.
-        states: the spec `[B, ...]` of each state, by name.
+        states: the same of each state.
+        specs: the specs of its values, by place.
         frozen: its units.
         graphs: its graphs, in the order in which a stream needs them.
         first: the graph of each step before the cycle.
@@ -84,17 +86,18 @@ class StaticNetwork:
         self.names = network_names(network)
         plan = network.plan
         _refuse_others(plan.graph)
-        names = zip(self.names.inputs, clips, strict=True)
-        self.frames = {
-            name: tf.TensorSpec((clip.shape[0], *clip.shape[2:]), clip.dtype)
-            for name, clip in names
-        }
         batch = clips[0].shape[0]
-        self.states = {
-            slot: tf.TensorSpec((batch, *spec.shape[1:]), at_boundary(spec.dtype))
-            for slot, spec in plan.histories.specs.items()
+        self.frames = {
+            name: tf.TensorSpec((batch, *clip.shape[2:]), full_precision(clip.dtype))
+            for name, clip in zip(self.names.inputs, clips, strict=True)
         }
-        self.frozen = freeze_units(plan, network.start, "pattern", None)
+        specs = place_specs(plan, batch=batch)
+        self.specs = {
+            place: tf.TensorSpec(spec.shape, full_precision(spec.dtype))
+            for place, spec in specs.items()
+        }
+        self.states = {slot: self.specs[before(slot)] for slot in plan.histories.specs}
+        self.frozen = freeze_units(plan, network.start, "pattern", None, batch)
         settled = settled_step(plan, network.start)
         units_at = divide(plan, network.start, "pattern")
         graphs: dict[tuple[Unit, ...], StaticGraph] = {}
@@ -112,14 +115,6 @@ class StaticNetwork:
         if step < len(self.first):
             return self.first[step]
         return self.cycle[(step - len(self.first)) % len(self.cycle)]
-
-
-def at_boundary(dtype: tf.DType) -> tf.DType:
-    """Return the dtype in which a value goes in and out.
-
-    NumPy and C have no bfloat16, and float32 holds each of its values.
-    """
-    return tf.float32 if dtype == tf.bfloat16 else tf.as_dtype(dtype)
 
 
 class _Made(NamedTuple):
@@ -142,7 +137,6 @@ class _Composed:
         self._plan = static.network.plan
         self._units = units
         self._frozen = [static.frozen[unit] for unit in units]
-        self._native = place_specs(self._plan)
         inputs = map(now, self._plan.graph.inputs)
         slots = map(before, self._plan.histories.specs)
         self._starts: dict[Any, str] = dict(zip(inputs, static.frames, strict=True))
@@ -159,8 +153,7 @@ class _Composed:
 
         def source(place: Place, target: str) -> str:
             """Return the name of the value at a place, which is made as `target` if need be."""
-            key, spec = self._find(place), self._native[place]
-            spec = tf.TensorSpec(self._batched(spec.shape), at_boundary(spec.dtype))
+            key, spec = self._find(place), self._static.specs[place]
             start = self._starts.get(key)
             if start is not None and self._specs[start].dtype == spec.dtype:
                 return start
@@ -197,9 +190,6 @@ class _Composed:
     def _find(self, place: Place) -> Any:
         return self._sources[place if place in self._sources else held(place)]
 
-    def _batched(self, shape: tf.TensorShape) -> tuple[int | None, ...]:
-        return (next(iter(self._static.frames.values())).shape[0], *shape[1:])
-
     def _function(
         self, starts: list[Place], signature: list[tf.TensorSpec], made: list[tuple[Any, tf.DType]]
     ) -> Any:
@@ -207,12 +197,13 @@ class _Composed:
 
         def compute(*tensors: tf.Tensor) -> list[tf.Tensor]:
             values: dict[Any, tf.Tensor] = {
-                key: tf.cast(x, self._native[key].dtype)
+                key: tf.cast(x, self._static.specs[key].dtype)
                 for key, x in zip(starts, tensors, strict=True)
             }
             for index, (frozen, keys) in enumerate(self._calls):
                 if frozen.function is not None:
-                    results = inline(frozen.function, [values[key] for key in keys])
+                    arguments = [values[key] for key in keys]
+                    results = inline(frozen.function, arguments, use_full_precision)
                     values |= {_Made(index, i): x for i, x in enumerate(results)}
             return [tf.cast(values[key], dtype) for key, dtype in made]
 

@@ -252,14 +252,17 @@ class CompiledNetwork:
         return self._programs[key]
 
 
-def freeze_units(plan: Plan, start: str, division: str, handover: str | None) -> dict[Unit, Frozen]:
+def freeze_units(
+    plan: Plan, start: str, division: str, handover: str | None, batch: int | None = None
+) -> dict[Unit, Frozen]:
     """Return all units of all steps, frozen.
 
     Args:
         plan, start, division: as in `CompiledNetwork`.
         handover: as in `Runtime`.
+        batch: number of streams; None for any.
     """
-    units_at, specs = divide(plan, start, division), place_specs(plan, handover)
+    units_at, specs = divide(plan, start, division), place_specs(plan, handover, batch)
     steps = range(settled_step(plan, start) + plan.period)
     units = dict.fromkeys(unit for number in steps for unit in units_at(number))
-    return {unit: freeze(unit, specs) for unit in units}
+    return {unit: freeze(unit, specs, batch) for unit in units}

@@ -45,17 +45,18 @@ class Frozen:
         return fingerprint(self.function)
 
 
-def freeze(unit: Unit, handover: Specs) -> Frozen:
+def freeze(unit: Unit, handover: Specs, batch: int | None = None) -> Frozen:
     """Trace a unit with the present weights as constants.
 
     Args:
         unit: the unit.
         handover: the specs in which units hand over values.
+        batch: number of streams; None for any.
 
     Raises:
         ValueError: a layer changes a variable in inference.
     """
-    native = place_specs(unit.plan)
+    native = place_specs(unit.plan, batch=batch)
     same: dict[Place, Place] = {}
     leaving: dict[Place, tf.Tensor] = {}
 

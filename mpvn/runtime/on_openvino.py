@@ -247,7 +247,7 @@ def batch_sizes(batch: int) -> list[int]:
     return sorted({1 << power for power in range(batch.bit_length())} | {batch})
 
 
-def check_dtypes(plan: Plan) -> None:
+def check_dtypes(plan: Plan, remedy: str = "runtime='tensorflow'") -> None:
     """Raise ValueError if a value of the frame model has a dtype that OpenVINO does not have."""
     tensors = [tensor for tensor in plan.graph.tensors if tensor.dtype not in _EXACT]
     if tensors:
@@ -255,5 +255,5 @@ def check_dtypes(plan: Plan) -> None:
             f"OpenVINO cannot compile {plan.graph.model.name!r}: it has no "
             f"{', '.join(sorted({tensor.dtype for tensor in tensors}))}. Expected values of "
             f"{', '.join(_EXACT)}. Received: {tensors[0].name!r}, {tensors[0].dtype}. Use "
-            "runtime='tensorflow'."
+            f"{remedy}."
         )

@@ -13,7 +13,7 @@ from random_weights import randomize
 
 from mpvn import Plan, VideoNetwork
 from mpvn.runtime.freeze import freeze
-from mpvn.runtime.openvino_models import ModelCompiler, computes_in_bfloat16
+from mpvn.runtime.openvino_models import computes_in_bfloat16, convert
 from mpvn.runtime.specs import place_specs
 from mpvn.runtime.unit import divide
 from mpvn.runtime.verify import is_equal, random_values
@@ -46,13 +46,12 @@ def test_a_wrong_model_is_neither_used_nor_kept(
         pytest.skip("this CPU has no bfloat16")
     monkeypatch.setenv("MPVN_CACHE", str(tmp_path))
     network, other = build(1), build(2)
-    convert = ModelCompiler.convert
 
-    def convert_other(self: Any, frozen: Any) -> Any:
+    def convert_other(function: Any) -> Any:
         (unit,) = [u for u in divide(other.plan, "zeros", "pattern")(0) if u.nodes]
-        return convert(self, freeze(unit, place_specs(other.plan)))
+        return convert(freeze(unit, place_specs(other.plan)).function)
 
-    monkeypatch.setattr(ModelCompiler, "convert", convert_other)
+    monkeypatch.setattr("mpvn.runtime.openvino_models.convert", convert_other)
     with pytest.raises(ValueError, match="computes .* wrongly.*runtime='tensorflow'"):
         network.compile_inference("openvino", precision, units="pattern")
     assert not [*tmp_path.iterdir()]
