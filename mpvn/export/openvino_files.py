@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from mpvn.export.description import Description, as_text
 from mpvn.export.layers import where
-from mpvn.export.runner import Run, check_files
+from mpvn.export.runner import TOLERANCE, Run, check_files
 from mpvn.export.schedule import BATCH, describe_static, static_network
 from mpvn.export.shared_weights import NAME as WEIGHTS
 from mpvn.export.shared_weights import SharedWeights
@@ -27,7 +27,8 @@ from mpvn.export.static import StaticGraph
 from mpvn.runtime.on_openvino import check_dtypes
 from mpvn.runtime.openvino_models import convert, import_openvino, openvino_core
 
-PRECISIONS = ("float32", "float16")
+PRECISIONS = {"float32": TOLERANCE, "float16": 1e-2}
+"""Of weights in the file; with the error up to which a graph is right."""
 
 
 def write_openvino(
@@ -57,7 +58,7 @@ def write_openvino(
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"Invalid precision. Expected one of {PRECISIONS}. Received: {precision!r}."
+            f"Invalid precision. Expected one of {[*PRECISIONS]}. Received: {precision!r}."
         )
     import_openvino()  # before anything that takes time
     static = static_network(network, clips, batch)
@@ -72,7 +73,7 @@ def write_openvino(
             model = _convert(network, graph)
             model.set_rt_info(text, ["mpvn", "description"])
             _write(model, folder / files[graph.name], weights, precision == "float16")
-    check_files(static, _open(folder), "openvino")
+    check_files(static, _open(folder), "openvino", PRECISIONS[precision])
     return description
 
 

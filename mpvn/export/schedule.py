@@ -15,6 +15,7 @@ A value is one that the graph makes, a frame, or a state before the step. `mpvn.
 the runner, and `examples/` has one for each format.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,14 +43,25 @@ def describe_static(
         **own: keys of the format.
     """
     signatures = {graph.name: (graph.reads, graph.makes) for graph in static.graphs}
-    schedule = {
+    schedule: dict[str, Any] = {
         "frames": _tensors(static.frames),
         "states": _tensors(static.states),
         "first": [graph.name for graph in static.first],
         "cycle": [graph.name for graph in static.cycle],
         "graphs": {graph.name: _graph(graph, files.get(graph.name)) for graph in static.graphs},
     }
-    return describe(static.network, format, FORM, signatures, **own, schedule=schedule)
+    description = describe(static.network, format, FORM, signatures, **own, schedule=schedule)
+    # The counter is the runner's own, and half precision travels as float32.
+    states = {
+        name: {
+            **description["states"][name],
+            **tensor,
+            "bytes": math.prod(tensor["shape"][1:]) * tf.as_dtype(tensor["dtype"]).size,
+        }
+        for name, tensor in schedule["states"].items()
+    }
+    size = sum(state["bytes"] for state in states.values())
+    return {**description, "states": states, "bytes_per_stream": size}
 
 
 def _graph(graph: StaticGraph, file: str | None) -> dict[str, Any]:
