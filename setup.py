@@ -45,7 +45,7 @@ setup(
         "hub": ["keras-hub>=0.32,<1"],  # image models; it brings tensorflow-text and so TensorFlow
         "openvino": ["openvino>=2026.4,<2027"],  # fast inference on the CPU
         "int8": ["openvino>=2026.4,<2027", "nncf>=3.4,<4"],  # networks quantized for it
-        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.17"],  # exports
+        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.17", "onnxruntime>=1.20"],  # exports, and their check
         "serving": ["aiohttp>=3.11", "prometheus-client>=0.21", "requests>=2.32"],
         # TensorFlow Serving's protocol brings the package tensorflow: over another build of it,
         # install tensorflow-serving-api with --no-deps.

@@ -232,7 +232,8 @@ class VideoNetwork(StatefulModel):
                 inputs, to fix B or T, or to take frames of another dtype. None leaves B and T open.
             **kwargs: options of the format; for a SavedModel, those of
                 `mpvn.export.saved_model.write_saved_model`, such as `streams=64` for states on the
-                server, and `images="jpeg"`.
+                server, and `images="jpeg"`. docs/export.md has those of `"litert"`, `"onnx"` and
+                `"openvino"`, which are for devices.
 
         Raises:
             FileExistsError: `filepath` exists.

@@ -7,6 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from encoded_videos import encode
 from random_weights import randomize
 
 import keras_layers
@@ -135,11 +136,29 @@ def test_predict_refuses_what_it_cannot_send_frames_to(folder: pathlib.Path) -> 
         open_model(folder / "1")
 
 
+def test_videos_calibrate_an_export_for_devices(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    encode(tmp_path / "v.avi", "mpeg4", options={})
+    options = f"--format litert --batch any --quantization dynamic --calibrate {tmp_path}/*.avi"
+    assert cli.main(f"export {folder}/n.keras {tmp_path}/phone {options}".split()) == 0
+    description = read_description(tmp_path / "phone")
+    assert description["schedule"]["frames"]["video"]["shape"] == [None, 8, 6, 3]
+    assert description["measured"]["steps"] + description["measured"]["held_out"] == 25
+    page = printed(capsys, tmp_path / "phone")
+    assert "litert, state in and out, one counter" in page
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ("--format h5", "Invalid format"),
-        ("--batch 0", "--batch: expected at least 1"),
+        ("--batch 0", "--batch: expected at least 1, or any"),
+        ("--batch many", "Received: many"),
+        ("--format onnx --streams 3", "Expected options of the format 'onnx'"),
+        ("--format onnx --opset 3", "Invalid opset"),
+        ("--format openvino --precision int4", "Invalid precision"),
+        ("--format litert --quantization int8", "Expected calibration=clips"),
         ("--classes 2 --images jpeg --pixels 0..1 --streams -1", "Invalid streams"),
     ],
 )

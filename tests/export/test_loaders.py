@@ -6,6 +6,7 @@ Streams of all ages share batches; each must get what it gets alone.
 import json
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,17 @@ def test_python_loaders_stream_without_our_packages(folder: pathlib.Path, expect
         for time, form in enumerate(("server", "model")):
             by_command = np.load(folder / f"{form}_cli" / f"{name}.npy")
             np.testing.assert_allclose(by_command, values[:3, time], rtol=1e-4, atol=1e-5)
+
+
+def test_the_example_streams(
+    folder: pathlib.Path, expected: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = pathlib.Path(__file__).parents[2] / "examples" / "run_saved_model.py"
+    frames, outputs = folder / "clips.npy", folder / "example.npz"
+    arguments = [folder / "model", "--frames", frames, "--save", outputs]
+    monkeypatch.setattr(sys, "argv", [str(example), *map(str, arguments)])
+    runpy.run_path(str(example), run_name="__main__")
+    check(dict(np.load(outputs)), expected, [[*range(STREAMS)]] * FRAMES)
 
 
 @pytest.fixture(scope="module")
