@@ -45,6 +45,9 @@ class FrameDropped(ServingError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["FrameDropped"], tuple[str, str]]:
+        return type(self), (str(self), self.reason)
+
 
 class NoFreeSlot(ServingError):
     """All slots hold streams that were used lately."""
@@ -62,6 +65,12 @@ class Closed(ServingError):
     """The server stops."""
 
     reason = "closing"
+
+
+class Unreachable(ServingError):
+    """A machine that the server needs does not answer."""
+
+    reason = "unreachable"
 
 
 class TooSlow(ServingError):
@@ -122,6 +131,7 @@ CODES: dict[type[ServingError], Codes] = {
     Busy: Codes(429, "RESOURCE_EXHAUSTED"),
     NoFreeSlot: Codes(429, "RESOURCE_EXHAUSTED"),
     Closed: Codes(503, "UNAVAILABLE"),
+    Unreachable: Codes(503, "UNAVAILABLE"),
 }
 
 

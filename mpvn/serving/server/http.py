@@ -26,7 +26,7 @@ from mpvn.serving.errors import (
 )
 from mpvn.serving.server.json_tensors import read_request, write_answer
 from mpvn.serving.server.metrics import CONTENT_TYPE
-from mpvn.serving.server.service import VERSION, Service
+from mpvn.serving.server.service import Service
 from mpvn.serving.server.websocket import Sockets
 
 PAGE = pathlib.Path(__file__).parents[1] / "page"
@@ -101,16 +101,15 @@ class HTTPServer:
         return web.Response(body=answer, content_type="application/json")
 
     async def _models(self, _: web.Request) -> web.Response:
-        name = self._service.name
-        return web.json_response({"models": [{"name": name, "versions": [str(VERSION)]}]})
+        return web.json_response(self._service.models())
 
     async def _status(self, request: web.Request) -> web.Response:
         self._check(request)
-        return web.json_response(status(self._service))
+        return web.json_response(self._service.status())
 
     async def _metadata(self, request: web.Request) -> web.Response:
         self._check(request)
-        return web.json_response(metadata(self._service))
+        return web.json_response(self._service.metadata())
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         return await self.sockets.handle(request)
@@ -209,24 +208,3 @@ class HTTPServer:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def status(service: Service) -> dict[str, Any]:
-    """Return the status of the model, as TensorFlow Serving's JSON has it."""
-    state = "AVAILABLE" if service.is_ready else "UNLOADING"
-    version = {
-        "version": str(VERSION),
-        "state": state,
-        "status": {"error_code": "OK", "error_message": ""},
-    }
-    return {"model_version_status": [version]}
-
-
-def metadata(service: Service) -> dict[str, Any]:
-    """Return the signatures of the model, as TensorFlow Serving's JSON has them."""
-    signatures = {name: each.to_json() for name, each in service.signatures.items()}
-    spec = {"name": service.name, "signature_name": "", "version": str(VERSION)}
-    return {
-        "model_spec": spec,
-        "metadata": {"signature_def": {"signature_def": signatures}},
-    }

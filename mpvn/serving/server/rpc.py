@@ -19,8 +19,8 @@ from tensorflow_serving.apis import (
 )
 
 from mpvn.serving.errors import InvalidRequest, NotFound, ServingError, TooLarge, codes_of
-from mpvn.serving.server.http import metadata, status
-from mpvn.serving.server.service import VERSION, Service
+from mpvn.serving.server.offer import VERSION
+from mpvn.serving.server.service import Service
 from mpvn.serving.server.signatures import find_signature
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
                     f"{', '.join(request.metadata_field) or 'none'}."
                 )
             signatures = get_model_metadata_pb2.SignatureDefMap()
-            json_format.ParseDict(metadata(service)["metadata"][_FIELD], signatures)
+            json_format.ParseDict(service.metadata()["metadata"][_FIELD], signatures)
             answer = get_model_metadata_pb2.GetModelMetadataResponse()
             answer.metadata[_FIELD].Pack(signatures)
             _fill_spec(service, answer.model_spec)
@@ -98,7 +98,7 @@ class Models(model_service_pb2_grpc.ModelServiceServicer):
         async with _refusals(self._service, context):
             _check_spec(self._service, request.model_spec)
             answer = get_model_status_pb2.GetModelStatusResponse()
-            return json_format.ParseDict(status(self._service), answer)
+            return json_format.ParseDict(self._service.status(), answer)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> NoReturn:
         await _refuse_method(self._service, context, "HandleReloadConfigRequest")

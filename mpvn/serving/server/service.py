@@ -16,10 +16,11 @@ from mpvn.export.names import STEPS, STREAM, network_names
 from mpvn.prediction.models import NetworkModel
 from mpvn.serving.answer import Answer
 from mpvn.serving.engine import Engine
-from mpvn.serving.errors import Busy, Closed, InvalidRequest, NotFound, ServingError
+from mpvn.serving.errors import Busy, Closed, InvalidRequest, ServingError
 from mpvn.serving.server.access import Access
 from mpvn.serving.server.images import Images
 from mpvn.serving.server.metrics import Metrics
+from mpvn.serving.server.offer import Offer
 from mpvn.serving.server.signatures import (
     Arrays,
     Signature,
@@ -27,9 +28,6 @@ from mpvn.serving.server.signatures import (
     signatures_of,
 )
 from mpvn.state import STEP
-
-VERSION = 1
-"""Version of the model: the only one of a server."""
 
 _BODIES = 8  # of the largest size, at a time
 
@@ -49,7 +47,7 @@ class Limits:
     seconds: float = 30.0
 
 
-class Service:
+class Service(Offer):
     """A network that answers requests.
 
     Args:
@@ -80,16 +78,15 @@ class Service:
         access: Access | None = None,
     ) -> None:
         self.model, self.engine = model, engine
-        self.name, self.limits = name, limits
+        self.limits = limits
         self.access = access or Access()
         if not isinstance(engine.statistics, Metrics):
             raise TypeError("engine. Expected statistics=Metrics(). Received: others.")
         self.metrics = engine.statistics
         self._answers = Answers.wanted(model.network, classes, images is not None)
-        self.signatures = signatures_of(model.network, images, self._answers)
+        super().__init__(name, signatures_of(model.network, images, self._answers))
         side = model.metadata.shorter_side if model.metadata else None
         self.images = Images(model.size, side, limits.pixels)
-        self.is_ready = True
         self._takes = images
         self._names = network_names(model.network)
         self._busy = self._reading = 0
@@ -99,14 +96,6 @@ class Service:
         self._clips = concurrent.futures.ThreadPoolExecutor(1, "mpvn clip")
 
     # --- requests ---------------------------------------------------------------------------
-
-    def check_model(self, name: str, version: int | None) -> None:
-        """Raise NotFound unless a request means this model."""
-        if name != self.name or version not in (None, VERSION):
-            wanted = name if version is None else f"{name}, version {version}"
-            raise NotFound(
-                f"Unknown model. Expected {self.name}, version {VERSION}. Received: {wanted}."
-            )
 
     async def predict(
         self,
