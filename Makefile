@@ -36,6 +36,7 @@ soak: $(READY) ## run many random networks and real models, kills, a long stream
 	  tests/models/test_applications.py tests/models/test_keras_hub.py tests/test_documents.py
 	MPVN_FRAMES=100000 $(BIN)/python -m pytest -n 0 tests/streaming/test_long_run.py
 	MPVN_MINUTES=10 $(BIN)/python -m pytest -n 0 -s tests/serving/test_soak.py
+	MPVN_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/serving/test_ray_serve.py
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py

@@ -1,0 +1,1 @@
+"""Streams on many machines, whatever engine starts and watches their processes."""
