@@ -59,25 +59,34 @@ class Cluster:
             _node_ip_address="127.0.0.1",
         )
         serve.start(http_options={"host": "127.0.0.1", "port": self._port})
-        self.handle: Any = None
-        self.deploy(2)
+        self.scale(2)
+        self.handle = serve.get_app_handle("mpvn")
 
-    def deploy(self, replicas: int) -> None:
-        """Run as many replicas."""
-        from mpvn.serving.ray_serve import deploy
+    def scale(self, replicas: int) -> None:
+        """Do what `serve deploy` does with a file, for which Ray would need its dashboard."""
+        from ray.serve.context import _get_global_client
+        from ray.serve.schema import ServeDeploySchema
 
-        small = {"num_cpus": 0.25}
-        self.handle = deploy(
-            self._model,
-            replicas=replicas,
-            streams=8,
-            deadline=30.0,
-            runtime="tensorflow",
-            threads=1,
-            ray_actor_options=small,
-            front_actor_options=small,
-            grace=5.0,
-        )
+        arguments = {
+            "model": self._model,
+            "streams": "8",
+            "deadline": 30.0,
+            "runtime": "tensorflow",
+            "threads": 1,
+            "num_cpus": 0.25,
+            "front_actor_options": {"num_cpus": 0.25},
+            "grace": 5.0,
+        }
+        application = {
+            "name": "mpvn",
+            "route_prefix": "/",
+            "import_path": "mpvn.serving.ray_serve:app",
+            "args": arguments,
+            "deployments": [{"name": "Streams", "num_replicas": replicas}],
+        }
+        client = _get_global_client()
+        client.deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
+        client._wait_for_application_running("mpvn", timeout_s=200)
 
     def streams(self) -> dict[str, int]:
         """Return the number of streams of each replica."""
@@ -215,12 +224,12 @@ def test_streams_stay_and_are_told_if_they_cannot(cluster: Cluster) -> None:
     assert told(cameras) == first, "a replica that is added takes no stream from others"
 
     sizes = cluster.streams()
-    cluster.deploy(1)
+    cluster.scale(1)
     send_all(cameras, 9)
     send_all(extra, 9)
     cluster.wait_for(1)
     moved = sum(len(each.told) for each in (*cameras.values(), *extra.values())) - 3
-    assert moved in sizes.values(), "those of the replica that was removed"
+    assert moved in sizes.values(), f"{sizes}: those of the replica that was removed"
     for each in (*cameras.values(), *extra.values()):
         each.check()
         each.close()

@@ -21,6 +21,7 @@ from mpvn.export.names import STEPS, STREAM
 from mpvn.serving.errors import (
     FrameDropped,
     InvalidRequest,
+    NoFreeSlot,
     ServingError,
     TooLarge,
     Unreachable,
@@ -200,7 +201,7 @@ class Front(Offer):
         """Free the places of streams whose first frame was refused: they have not begun."""
         ids = inputs[STREAM].tolist()
         new = {ids[row]: pins[row].ticket for row in rows if pins[row].is_new}
-        if new and isinstance(error, InvalidRequest | TooLarge):
+        if new and isinstance(error, InvalidRequest | NoFreeSlot | TooLarge):
             await self._machines.free(new)
 
     async def _reset(self, ids: list[int]) -> Arrays:

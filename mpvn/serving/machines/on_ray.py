@@ -8,6 +8,7 @@ replicas would have two histories of one stream.
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class PinnedRouter(RequestRouter):
             return [candidate_replicas]
         name = pending_request.args[0]
         named = [each for each in candidate_replicas if each.replica_id.unique_id == name]
-        age = self._get_curr_time_s() - pending_request.created_at
+        age = time.time() - pending_request.created_at
         if named or (name not in self._known and age < _UNKNOWN):
             return [named] if named else []
         return [candidate_replicas]
