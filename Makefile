@@ -33,7 +33,8 @@ soak: $(READY) ## run many random networks and real models, kills, a long stream
 	MPVN_EXAMPLES=300 MPVN_KILLS=20 MPVN_FRAMES=100000 $(BIN)/python -m pytest \
 	  tests/executors/test_random_networks.py tests/report/test_architecture.py \
 	  tests/training/test_resume.py tests/cli/test_stream_command.py \
-	  tests/models/test_applications.py tests/models/test_keras_hub.py tests/test_documents.py
+	  tests/models/test_applications.py tests/models/test_keras_hub.py tests/test_documents.py \
+	  tests/export/test_converters.py
 	MPVN_FRAMES=100000 $(BIN)/python -m pytest -n 0 tests/streaming/test_long_run.py
 	MPVN_MINUTES=10 $(BIN)/python -m pytest -n 0 -s tests/serving/test_soak.py
 	MPVN_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/serving/test_ray_serve.py

@@ -103,7 +103,8 @@ def static_network(
             f"Invalid batch. Expected {given}, the batch size of the input_signature or of the "
             f"frame model. Received: {batch}."
         )
-    size = sum(variable.numpy().nbytes for variable in network.variables)
+    copies = 2 if network.start == "primed" else 1  # in the graph of the first step
+    size = copies * sum(variable.numpy().nbytes for variable in network.variables)
     if size > _LIMIT:
         raise ValueError(
             f"Cannot export {network.name!r} as static graphs. Expected weights of at most 2 GiB, "

@@ -6,12 +6,13 @@ import pathlib
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
 import pytest
 from clocked_networks import everything, frames
-from tflite_operators import read_operators
+from tflite_operators import read_model, read_operators
 
 import mpvn
 
@@ -19,7 +20,15 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 STARTS = {"litert": "primed", "onnx": "zeros", "openvino": "zeros"}
 CONVOLUTIONS = {"first": 1, "conv2d": 1, "lstm": 2, "second": 1, "third": 1, "opinion": 1}
 STEPS = 15
-BATCHES = (2, 1)
+BATCHES = {"pair": slice(0, 2), "single": slice(2, 3)}
+"""Streams that run in one batch."""
+
+
+@pytest.fixture(scope="module")
+def clip() -> dict[str, np.ndarray]:
+    """Frames `[S, T, ...]` of three streams."""
+    steps = frames(3, STEPS)
+    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +37,32 @@ def networks() -> dict[str, mpvn.VideoNetwork]:
     return {start: everything(start) for start in ("zeros", "primed")}
 
 
-class Exported:
-    """An exported network, and what its example computes of streams in another process."""
+@pytest.fixture(scope="module")
+def expected(
+    networks: dict[str, mpvn.VideoNetwork], clip: dict[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """The outputs of all streams, by how they start."""
+    outputs = {start: network(clip, training=False) for start, network in networks.items()}
+    return {start: {n: np.asarray(x) for n, x in each.items()} for start, each in outputs.items()}
 
-    def __init__(self, network: mpvn.VideoNetwork, format: str, folder: pathlib.Path) -> None:
+
+class Exported:
+    """An exported network, and what its example computes in another process."""
+
+    def __init__(
+        self,
+        network: mpvn.VideoNetwork,
+        format: str,
+        clip: dict[str, np.ndarray],
+        folder: pathlib.Path,
+    ) -> None:
         self.network, self.folder = network, folder / "model"
         network.export(self.folder, format=format, batch=None, verbose=False)
         self.description = json.loads((self.folder / "mpvn.json").read_text("utf-8"))
-        self.clips = []
         files = []
-        for batch in BATCHES:
-            steps = frames(batch, STEPS, seed=batch)
-            clip = {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
-            np.savez(folder / f"frames_{batch}.npz", **clip)
-            self.clips.append(clip)
-            files += [folder / f"frames_{batch}.npz", folder / f"outputs_{batch}.npz"]
+        for batch, streams in BATCHES.items():
+            np.savez(folder / f"{batch}.npz", **{name: x[streams] for name, x in clip.items()})
+            files += [folder / f"{batch}.npz", folder / f"{batch}_outputs.npz"]
         process = pathlib.Path(__file__).with_name("example_process.py")
         example = EXAMPLES / f"run_{format}.py"
         command = [sys.executable, process, example, self.folder, *files]
@@ -51,27 +71,48 @@ class Exported:
         )
         assert result.returncode == 0, result.stderr
         self.printed = result.stdout
-        self.outputs = [dict(np.load(file)) for file in files[1::2]]
+        self.outputs = dict(zip(BATCHES, map(np.load, files[1::2]), strict=True))
 
 
 @pytest.fixture(scope="module", params=STARTS)
 def exported(
     networks: dict[str, mpvn.VideoNetwork],
+    clip: dict[str, np.ndarray],
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
     network = networks[STARTS[request.param]]
-    return Exported(network, request.param, tmp_path_factory.mktemp(request.param))
+    return Exported(network, request.param, clip, tmp_path_factory.mktemp(request.param))
 
 
-def test_streams_without_our_packages(exported: Exported) -> None:
-    for clip, outputs in zip(exported.clips, exported.outputs, strict=True):
-        expected = exported.network(clip, training=False)
-        assert set(outputs) == set(expected)
+def test_streams_without_our_packages(
+    exported: Exported, expected: dict[str, dict[str, np.ndarray]]
+) -> None:
+    right = expected[exported.network.start]
+    for batch, streams in BATCHES.items():
+        outputs = exported.outputs[batch]
+        assert set(outputs) == set(right)
         for name, value in outputs.items():
-            right = np.asarray(expected[name])
-            np.testing.assert_allclose(value, right, rtol=0, atol=1e-5 * np.abs(right).max())
-            assert np.std(right[:, -8:], axis=1).min() > 1e-3, "the outputs do not change"
+            atol = 1e-5 * np.abs(right[name]).max()
+            np.testing.assert_allclose(value, right[name][streams], rtol=0, atol=atol)
+            assert np.std(value[:, -8:], axis=1).min() > 1e-3, "the outputs do not change"
+
+
+def test_the_description_is_inside_each_file(exported: Exported) -> None:
+    outside = {name: x for name, x in exported.description.items() if name != "files"}
+    for name, graph in exported.description["schedule"]["graphs"].items():
+        file = exported.folder / graph["file"]
+        match exported.description["format"]:
+            case "litert":
+                model = read_model(file)
+                (entry,) = (x for x in model.metadata if x.name == b"mpvn.json")
+                text = model.buffers[entry.buffer].data.tobytes().decode()
+            case "onnx":
+                (entry,) = onnx.load(file, load_external_data=False).metadata_props
+                text = entry.value
+            case _:
+                text = ElementTree.parse(file).find("rt_info/mpvn/description").get("value")
+        assert json.loads(text) == outside, name
 
 
 def operations(exported: Exported, graph: str) -> collections.Counter[str]:
