@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpvn.export.description import NAME, Description, as_text
-from mpvn.export.layers import where
+from mpvn.export.layers import refuse_infinite, where
 from mpvn.export.quantized import Streamed
 from mpvn.export.runner import TOLERANCE, Run, check_files
 from mpvn.export.schedule import BATCH, describe_static, static_network
@@ -52,8 +52,9 @@ def write_litert(
         batch: number of streams, which start together; None leaves it open.
         quantization: None for the network's own precision. `"dynamic"`: weights in int8, and values
             while they are multiplied. `"int8"`: weights and values in int8, by ranges that were
-            measured on `calibration`. Frames, states and outputs stay as they are in the network: a
-            state that is held is never rounded again, and graphs need no common scale.
+            measured on `calibration`; graphs that only start streams are `"dynamic"`. Frames,
+            states and outputs stay as they are in the network: a state that is held is never
+            rounded again, and graphs need no common scale.
         calibration: for `quantization`: clips, as `VideoNetwork.compile_inference` takes them. They
             are streamed, so that ranges are those of a stream; the outputs of their last steps
             must be right within `max_error` of `mpvn.runtime.Calibration`. Required for `"int8"`.
@@ -75,8 +76,13 @@ def write_litert(
     streamed = None if calibration is None else Streamed(static, calibration)
     joined = Joined()
     for graph in (graph for graph in static.graphs if graph.makes):
-        samples = None if streamed is None else streamed.samples(graph)
-        content = _convert(network, graph, quantization, samples, select_tf_ops)
+        kind, samples = quantization, None
+        if quantization == "int8" and graph not in static.cycle:
+            kind = "dynamic"  # it only starts streams, maybe with layers that are not defined there
+        elif quantization == "int8" and streamed is not None:
+            samples = streamed.samples(graph)
+            refuse_infinite(network, graph, samples)  # on which the converter ends the process
+        content = _convert(network, graph, kind, samples, select_tf_ops)
         joined.add(content, graph.name, [*graph.reads], [*graph.makes])
     run = _open(joined.pack(), select_tf_ops)
     if quantization != "int8":  # whose ranges are those of the clips

@@ -215,6 +215,7 @@ def inline(
     function: Any,
     values: Sequence[tf.Tensor],
     change: Callable[[Any, tf.Graph], None] | None = None,
+    results: Sequence[tf.Tensor] | None = None,
 ) -> list[tf.Tensor]:
     """Return the results of a function without variables, whose operations join this graph.
 
@@ -222,6 +223,7 @@ def inline(
         function: the concrete function.
         values: its arguments.
         change: changes its `GraphDef`, given its graph.
+        results: tensors of its graph to return; None for those that it returns.
     """
     definition = function.graph.as_graph_def()
     if change is not None:
@@ -232,8 +234,8 @@ def inline(
         node.device = ""
     del definition.node[:]
     definition.node.extend(nodes)
-    results = [x.name for x in function.outputs]
-    return tf.graph_util.import_graph_def(definition, given, results, name="")
+    names = [x.name for x in (function.outputs if results is None else results)]
+    return tf.graph_util.import_graph_def(definition, given, names, name="")
 
 
 def _refuse_others(graph: Any) -> None:

@@ -145,6 +145,22 @@ def test_bytes_become_numbers_inside(tmp_path: pathlib.Path) -> None:
     assert description["schedule"]["frames"]["video"] == {"dtype": "uint8", "shape": [2, 4, 4, 8]}
 
 
+class Logarithm(layers.Layer):
+    """A layer that is not defined at zero."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.math.log(tf.nn.relu(x))
+
+
+def test_values_without_a_range_are_refused_in_int8(tmp_path: pathlib.Path) -> None:
+    """The converter ended the process, without a message."""
+    frame = keras.Input((3, 3, 2), name="video")
+    network = build(frame, layers.Activation("sigmoid")(Logarithm(name="logs")(frame)))
+    clips = [np.random.default_rng(1).normal(size=(8, 3, 3, 2)).astype("float32")]
+    with pytest.raises(ValueError, match="Received: infinities or NaN from Log, of 'logs'"):
+        export(network, tmp_path / "x", "litert", quantization="int8", calibration=clips)
+
+
 class Gamma(layers.Layer):
     """A layer that no format has."""
 
