@@ -2,8 +2,8 @@
 
     model.tflite    signatures step_0, step_1, ... (see `mpvn.export.static`), which share weights
 
-Each signature is run once and compared with TensorFlow; with `quantization`, the outputs of streams
-are.
+What the converter makes of each graph is compared with TensorFlow, and outputs in int8 with those
+in float32, before anything is written.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from mpvn.export.layers import refuse_infinite, where
 from mpvn.export.quantized import Streamed
 from mpvn.export.runner import TOLERANCE, Run, check_files
 from mpvn.export.schedule import BATCH, describe_static, static_network
-from mpvn.export.static import StaticGraph, inline
+from mpvn.export.static import StaticGraph, StaticNetwork, inline
 from mpvn.export.wide_constants import widen_constants
 
 QUANTIZATIONS = (None, "dynamic", "int8")
@@ -59,7 +59,8 @@ def write_litert(
             are streamed, so that ranges are those of a stream; the outputs of their last steps
             must be right within `max_error` of `mpvn.runtime.Calibration`. Required for `"int8"`.
         select_tf_ops: whether operations that LiteRT does not have run in TensorFlow's kernels,
-            which the device must have.
+            which the device must have. Such an export cannot be compared with the network here: a
+            warning says so, and `checked` in the description is false.
 
     Returns:
         The description of the export.
@@ -69,24 +70,17 @@ def write_litert(
         ValueError: an option is invalid, the converter fails, or quantization changes outputs too
             much.
     """
-    from mpvn.export.tflite_files import Joined  # imports 20,000 lines
-
-    _check_options(quantization, calibration)
+    _check_options(quantization, calibration, select_tf_ops)
     static = static_network(network, clips, batch)
+    if not any(graph.makes for graph in static.graphs):
+        raise ValueError(
+            f"Cannot export {network.name!r} to LiteRT. Expected one that computes. Received: "
+            "one that only passes frames on."
+        )
     streamed = None if calibration is None else Streamed(static, calibration)
-    joined = Joined()
-    for graph in (graph for graph in static.graphs if graph.makes):
-        kind, samples = quantization, None
-        if quantization == "int8" and graph not in static.cycle:
-            kind = "dynamic"  # it only starts streams, maybe with layers that are not defined there
-        elif quantization == "int8" and streamed is not None:
-            samples = streamed.samples(graph)
-            refuse_infinite(network, graph, samples)  # on which the converter ends the process
-        content = _convert(network, graph, kind, samples, select_tf_ops)
-        joined.add(content, graph.name, [*graph.reads], [*graph.makes])
-    run = _open(joined.pack(), select_tf_ops)
-    if quantization != "int8":  # whose ranges are those of the clips
-        check_files(static, run, "litert", _DYNAMIC if quantization else TOLERANCE)
+    joined = _joined(static, quantization, streamed, select_tf_ops)
+    run = _open(joined.pack())
+    is_checked = quantization == "int8" or _is_checked(static, run, quantization, select_tf_ops)
     measured = None if streamed is None else streamed.measure(run)
     if measured is not None:
         measured.check()
@@ -95,6 +89,7 @@ def write_litert(
         "litert",
         dict.fromkeys((graph.name for graph in static.graphs if graph.makes), FILE),
         quantization=quantization,
+        checked=is_checked,
         measured=measured and dataclasses.asdict(measured),
     )
     joined.attach(NAME, as_text(description).encode())
@@ -103,7 +98,12 @@ def write_litert(
     return description
 
 
-def _check_options(quantization: str | None, calibration: Any) -> None:
+def _check_options(quantization: str | None, calibration: Any, select_tf_ops: bool) -> None:
+    if select_tf_ops and quantization is not None:
+        raise ValueError(
+            "Invalid quantization. Expected None with select_tf_ops, because errors cannot be "
+            f"measured here. Received: {quantization!r}."
+        )
     if quantization not in QUANTIZATIONS:
         raise ValueError(
             f"Invalid quantization. Expected one of {QUANTIZATIONS}. Received: {quantization!r}."
@@ -119,6 +119,25 @@ def _check_options(quantization: str | None, calibration: Any) -> None:
             "calibration=clips. Received: None. Pass some clips [T, ...], as the network takes "
             "them; for files, calibration=mpvn.calibration_clips(network, paths)."
         )
+
+
+def _joined(
+    static: StaticNetwork, quantization: str | None, streamed: Streamed | None, select_tf_ops: bool
+) -> Any:
+    """Return all graphs as one model; see `mpvn.export.tflite_files.Joined`."""
+    from mpvn.export.tflite_files import Joined  # imports 20,000 lines
+
+    joined = Joined()
+    for graph in (graph for graph in static.graphs if graph.makes):
+        kind, samples = quantization, None
+        if quantization == "int8" and graph not in static.cycle:
+            kind = "dynamic"  # it only starts streams, maybe with layers that are not defined there
+        elif quantization == "int8" and streamed is not None:
+            samples = streamed.samples(graph)
+            refuse_infinite(static.network, graph, samples)  # the converter would end the process
+        content = _convert(static.network, graph, kind, samples, select_tf_ops)
+        joined.add(content, graph.name, [*graph.reads], [*graph.makes])
+    return joined
 
 
 def _convert(
@@ -163,9 +182,30 @@ def _convert(
         ) from error
 
 
-def _open(content: bytes, select_tf_ops: bool) -> Run:
+def _is_checked(
+    static: StaticNetwork, run: Run, quantization: str | None, select_tf_ops: bool
+) -> bool:
+    """Check a model; return whether that was possible."""
+    try:
+        check_files(static, run, "litert", _DYNAMIC if quantization else TOLERANCE)
+    except RuntimeError as error:
+        if select_tf_ops and "Select TensorFlow op" in str(error):
+            warnings.warn(
+                f"The export of {static.network.name!r} was not compared with the network: LiteRT "
+                "has no kernels of TensorFlow here. Compare it on the device.",
+                stacklevel=2,
+            )
+            return False
+        raise ValueError(
+            f"LiteRT cannot run {static.network.name!r}. Expected operations that it has. "
+            f"Received: {' '.join(str(error).split())[:300]}. Use another format."
+        ) from error
+    return True
+
+
+def _open(content: bytes) -> Run:
     """Return what runs a model's signatures."""
-    interpreter = _interpreter(select_tf_ops)(model_content=content)
+    interpreter = _interpreter()(model_content=content)
     runners: dict[str, Any] = {}
 
     def run(graph: StaticGraph, values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -177,9 +217,8 @@ def _open(content: bytes, select_tf_ops: bool) -> Run:
     return run
 
 
-def _interpreter(select_tf_ops: bool) -> Callable[..., Any]:
+def _interpreter() -> Callable[..., Any]:
     """Return the class of LiteRT's interpreter: of its own package, or else TensorFlow's."""
     with contextlib.suppress(ImportError):
-        if not select_tf_ops:  # TensorFlow's has them
-            return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
     return tf.lite.Interpreter
