@@ -42,6 +42,7 @@ soak: $(READY) ## run many random networks and real models, kills, a long stream
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/streaming/run.py
 	$(BIN)/python benchmarks/inference/run.py
+	$(BIN)/python benchmarks/serving/run.py
 
 setup: $(READY) ## only create the virtual environment
 
