@@ -88,7 +88,7 @@ class Abuser:
 def _faults(case: Case, outcome: Outcome | None, seconds: float, is_ours: bool) -> Iterable[str]:
     if seconds > case.seconds:
         yield f"took {seconds:.1f} s"
-    if outcome is None:
+    if outcome is None or is_full(outcome.message):
         return
     code, message = outcome
     unclear = not message.strip() or (
@@ -98,6 +98,11 @@ def _faults(case: Case, outcome: Outcome | None, seconds: float, is_ours: bool) 
         yield f"answered {code} {message[:300]!r} instead of {set(case.expected)}"
     elif unclear:
         yield f"no clear message: {code} {message[:500]!r}"
+
+
+def is_full(message: str) -> bool:
+    """Return whether a server has no place for a new stream, which it may say before all else."""
+    return "No free slot" in message or "Too many streams" in message
 
 
 def cases(target: Target) -> dict[str, Case]:

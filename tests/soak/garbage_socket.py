@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from soak.garbage import Case, Outcome
+from soak.garbage import Case, Outcome, is_full
 from soak.network import picture
 from soak.servers import MOST_BYTES
 from soak.target import Target
@@ -73,7 +73,7 @@ def _after(connection: WebSocket, error: dict, counts: bool) -> Outcome:
     while found["type"] == "dropped":
         connection.send(BINARY, picture(1, 2))
         found = connection.message()
-    if found["type"] == "error" and "No free slot" in found["message"]:
+    if found["type"] == "error" and is_full(found["message"]):
         return Outcome(ERROR, error["message"])
     if found["type"] != "answer" or found["step"] != 0 or found["frame"] < counts:
         return Outcome("after an error", str(found))

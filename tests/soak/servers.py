@@ -69,7 +69,7 @@ class ServerProcess:
         return [
             " | ".join(lines[max(0, number - 1) : number + 30])
             for number, line in enumerate(lines)
-            if "Traceback" in line or "never retrieved" in line
+            if any(word in line for word in ("Traceback", "never retrieved", "Error in"))
         ]
 
     def metrics(self) -> dict[str, float]:

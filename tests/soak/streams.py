@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
+from soak.garbage import is_full
 from soak.lives import Record
 from soak.network import NAMES, frame, picture
 from soak.target import Counts, Target
@@ -201,8 +202,10 @@ class GroupConnection:
                 unsure += 1
                 code = error.code().name
                 self._counts.add(f"group {code}")
-                if code not in RETRIED or time.monotonic() > end:
-                    self._counts.fault(f"group: {code} {error.details()}")
+                full = is_full(str(error.details()))
+                if not full and code not in RETRIED or time.monotonic() > end:
+                    if not full:  # several places at once may not come free
+                        self._counts.fault(f"group: {code} {error.details()}")
                     return
                 time.sleep(_PAUSE)
         self._counts.add("group answers", len(records))
@@ -236,8 +239,8 @@ def insisted(call: Callable[[], Any], counts: Counts, protocol: str) -> Any:
         try:
             return call()
         except (OverloadError, RequestError) as error:
-            is_full = isinstance(error, OverloadError) or "Too many streams" in str(error)
-            if not is_full or time.monotonic() > end:
+            may_pass = isinstance(error, OverloadError) or is_full(str(error))
+            if not may_pass or time.monotonic() > end:
                 raise
             counts.add(f"{protocol} refused: {error.code}")
             time.sleep(_PAUSE)
