@@ -191,8 +191,9 @@ def build_app(
         autoscaling: `autoscaling_config` of Ray Serve for replicas, instead of `replicas`. A
             replica that is added gets new streams; streams of one that is removed begin anew
             elsewhere.
-        ray_actor_options: resources of a replica, such as `{"num_cpus": 4}`. With `num_cpus`, a
-            step has as many threads, unless `threads` is given.
+        ray_actor_options: resources of a replica, such as `{"num_cpus": 4}`; one processor core by
+            default. A step has as many threads as cores, unless there is a GPU or `threads` is
+            given.
         front_actor_options: resources of a front.
         grace: seconds that a replica which is removed may take to finish its requests.
         settings: see `mpvn.serving.machines.settings.Settings`.
@@ -201,8 +202,8 @@ def build_app(
         ValueError: an argument is invalid.
     """
     options = {"num_cpus": 1, **(ray_actor_options or {})}
-    if settings.get("threads") is None and ray_actor_options and options["num_cpus"] >= 1:
-        settings["threads"] = int(options["num_cpus"])
+    if settings.get("threads") is None and not options.get("num_gpus"):
+        settings["threads"] = max(1, int(options["num_cpus"]))
     told = Settings(model, **settings)
     scale: dict[str, Any] = {"num_replicas": replicas}
     if autoscaling:

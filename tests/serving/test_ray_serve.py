@@ -72,7 +72,6 @@ class Cluster:
             "streams": "8",
             "deadline": 30.0,
             "runtime": "tensorflow",
-            "threads": 1,
             "num_cpus": 0.25,
             "front_actor_options": {"num_cpus": 0.25},
             "grace": 5.0,
