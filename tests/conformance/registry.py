@@ -1,7 +1,8 @@
 """One entry for every public export: how to build and feed it, or why it is not tested here.
 
 A new name in `__all__` without an entry fails `test_conformance.py`, which runs each case through
-everything that Keras users do with a layer.
+everything that Keras users do with a layer. Networks and `Sideways` are slow to trace: `SPARED`
+names the laws that some of them leave to another one.
 """
 
 from collections.abc import Callable
@@ -319,3 +320,52 @@ CASES = {
     if not isinstance(entry, str)
     for label, case in entry.items()
 }
+
+NETWORKS = [name for name in CASES if name.startswith("VideoNetwork")]
+
+# Laws and cases that could not fail unless the last case fails, too. New cases have all laws.
+SPARED: list[tuple[set[str], list[str], str]] = [
+    # The same layers and weights, and forward no more: `sideways` also replaces gradients.
+    (
+        {"xla", "saved model", "mixed precision", "checkpoint"},
+        [f"VideoNetwork, {label}" for label in ("sequential", "pipelined", "rematerializing")],
+        "VideoNetwork, sideways",
+    ),
+    # The same layers with their windows; `symmetric` runs such layers layer by layer.
+    (
+        {"xla", "saved model", "mixed precision", "checkpoint"},
+        ["VideoNetwork, temporal"],
+        "VideoNetwork, temporal unrolled",
+    ),
+    # Exact gradients layer by layer. Their own: of rematerialization, recurrence and two outputs.
+    (
+        {"fit"},
+        [f"VideoNetwork, {label}" for label in ("sequential", "pipelined", "symmetric")],
+        "VideoNetwork, temporal",
+    ),
+    # Gradients through a loop over the steps; this one also fits under XLA.
+    ({"fit"}, ["VideoNetwork, temporal unrolled"], "VideoNetwork, clocked"),
+    # What `predict` adds to a traced call is batches and structures of outputs.
+    (
+        {"predict"},
+        [n for n in NETWORKS if not n.endswith(("as a cell", "clocked", "two ends"))],
+        "VideoNetwork, two ends",
+    ),
+    # A shortcut is merged in one place; the eager laws tell the ways to merge apart.
+    (
+        {"xla", "saved model", "fit"},
+        ["Sideways, adding", "Sideways, concatenating"],
+        "Sideways, projecting",
+    ),
+    (
+        {"predict"},
+        ["Sideways, adding", "Sideways, concatenating", "Sideways, projecting"],
+        "Sideways, chain",
+    ),
+]
+
+
+def cases_of(law: str, trained: bool = False) -> dict[str, Case]:
+    """Return the cases of a law by name, only those with weights if `trained`."""
+    spared = {name for laws, names, _ in SPARED if law in laws for name in names}
+    return {n: c for n, c in CASES.items() if n not in spared and (c.trained or not trained)}
