@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
     run: Callable[[Target, random.Random], Outcome | None]
     expected: Iterable[Code] = ()
-    seconds: float = 10.0
+    seconds: float = 20.0
 
 
 Cases = Mapping[str, Case]

@@ -12,6 +12,7 @@ read what it gets is closed before much waits for it.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -184,7 +185,8 @@ class _Connection:
         self._say(hello(service.model, service.name, self.stream_id))
         workers = [asyncio.create_task(each()) for each in (self._decode, self._write)]
         try:
-            await self._read()
+            with contextlib.suppress(ConnectionError):  # the client left while it was answered
+                await self._read()
         finally:
             for task in workers:
                 task.cancel()
