@@ -1,6 +1,6 @@
 """Measure servers of streams on this machine: bytes, frames per second, latencies, cameras.
 
-    python benchmarks/serving/run.py               # everything; about 8 minutes on 2 cores
+    python benchmarks/serving/run.py               # everything; about 9 minutes on 2 cores
     python benchmarks/serving/run.py mobilenet_v2  # one network of these: see QUESTIONS
     python benchmarks/serving/run.py --small       # shows that it runs, measures nothing
 
@@ -142,12 +142,12 @@ def write_network(network: Any, folder: pathlib.Path) -> None:
 
 
 def outputs_of(network: Any, folder: pathlib.Path) -> np.ndarray:
-    """Return what the network answers to the frames that are counted, after the first one."""
+    """Return what the network answers to the frames that are counted, as `Cameras` sends them."""
     frames, state, outputs = np.load(folder / "float32.npy"), network.initial_state(1), []
-    for number in (0, *range(COUNTED)):
+    for number in (0, 0, *range(COUNTED)):
         output, state = network.step(frames[number][None], state)
         outputs.append(np.ravel(output)[:KEPT])
-    return np.stack(outputs[1:])
+    return np.stack(outputs[2:])
 
 
 # --- measuring ----------------------------------------------------------------------------------
