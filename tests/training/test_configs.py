@@ -80,7 +80,7 @@ def distinct_trainings() -> set[str]:
     groups = ("model.", "task.", "plan.", "distillation.", "data.flow.", "augmentation.mixup")
     names: dict[str, str] = {}
     for name, path in FILES.items():
-        config = flat(as_json(load_config(path)))
+        config = flat(as_json(load_config(path, NARROW)))
         keys = (*groups, "training.trainer", "training.update_every", "optimizer.name")
         names.setdefault(str([(k, config[k]) for k in sorted(config) if k.startswith(keys)]), name)
     return set(names.values())

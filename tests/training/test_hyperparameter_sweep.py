@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from typing import IO
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -39,13 +39,24 @@ def config_file(tmp_path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def call_here(command: list[str], output: IO[str], *_: object) -> int:
+    """Run the command of a cell in this process, which is faster."""
+    with contextlib.redirect_stderr(output):
+        return cli.main(command[3:])
+
+
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the commands of cells in this process, which is faster."""
+    monkeypatch.setattr(hyperparameter_sweep, "_call", call_here)
 
-    def call(command: list[str], output: IO[str], *_: object) -> int:
-        with contextlib.redirect_stderr(output):
-            return cli.main(command[3:])
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the commands of cells in this process, except the first, which gets a new one."""
+    calls = [hyperparameter_sweep._call]
+
+    def call(*arguments: Any) -> int:
+        return (calls.pop() if calls else call_here)(*arguments)
 
     monkeypatch.setattr(hyperparameter_sweep, "_call", call)
 
@@ -54,6 +65,7 @@ def run(*arguments: str) -> int:
     return cli.main(arguments)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_sweep_trains_in_processes_resumes_and_reports(
     tmp_path: pathlib.Path, config_file: pathlib.Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -124,7 +124,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path: pat
         )
         assert damaged == {"late", "later"}
         assert skipped == {"text", "short"}
-        for _ in range(KILLS or 3):
+        for _ in range(KILLS or 2):
             with contextlib.suppress(Killed), killed_at(chance.randint(1, moments[0] // 2)):
                 train(config, killed.path)
                 assert_ended_alike(killed, whole)
