@@ -161,6 +161,7 @@ def test_real_videos_stream_to_their_end(
     assert f"{frames} frames in" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize(
     "name", ["par_densenet", "i3d_inception", "tsm_mobilenet_v2", "simple_cnn", "autoencoder"]
 )
