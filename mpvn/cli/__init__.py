@@ -94,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with on_stop(_interrupt):
             check_paths(arguments)
-            return arguments.command_function(arguments)
+            code: int = arguments.command_function(arguments)
+            sys.stdout.flush()  # a closed pipe is noticed here, not when Python ends
+            return code
     except Mistake as mistake:
         print(f"mpvn: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE

@@ -1,12 +1,14 @@
 """The command as a process: help, exit codes, quiet start, closed pipes, interrupts."""
 
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
 
 import keras
 import pytest
+from bare_package import BARE
 from command_line import assert_mistake, mpvn, process_arguments
 
 from mpvn import cli
@@ -102,13 +104,18 @@ def test_mistake_gets_one_message_and_code_2() -> None:
 
 
 def test_closed_pipe_is_not_an_error() -> None:
-    """`mpvn plan ... | head` ended with a stack trace. This command does not import TensorFlow."""
-    program = (
-        "import sys; from mpvn import cli; cli.models.run = lambda _: print('text') or 0; "
-        "sys.exit(cli.main(['models']))"
-    )
+    """`mpvn plan ... | head` ended with a stack trace; a short output, with a message of Python."""
+    program = f"""{BARE}
+from mpvn import cli
+cli.models.run = lambda _: print("text")
+sys.exit(cli.main(["models"]))
+"""
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
     )
     process.stdout.close()
     assert process.wait() == cli.EXIT_PIPE_CLOSED
