@@ -67,3 +67,18 @@ RANGES: dict[str, Callable[[Any], Any]] = {
 }
 """For each pixel range that a network may take, the function that scales 0..255 to it. `"caffe"`
 and `"torch"` are called so in `preprocess_input` of `keras.applications`."""
+
+_FAR = 10  # half widths of a range
+
+
+def far_values(name: str) -> tuple[float, float]:
+    """Return the bounds beyond which a value is no pixel of a range, but one of another range.
+
+    They leave room for filters and noise. Frames of 0..255 are beyond those of the other ranges.
+
+    Args:
+        name: a key of `RANGES`.
+    """
+    ends = RANGES[name](np.array([[0, 0, 0], [255, 255, 255]], np.float32))
+    middle, half = (float(f(ends.max(), ends.min()) / 2) for f in (np.add, np.subtract))
+    return middle - _FAR * half, middle + _FAR * half

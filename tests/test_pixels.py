@@ -32,3 +32,13 @@ def test_every_uint8_value_survives_a_round_trip() -> None:
 def test_values_outside_the_range_are_clipped() -> None:
     frames = np.array([-3, 3, np.nan, np.inf, -np.inf])
     assert pixels.to_uint8(frames).tolist() == [0, 255, 128, 255, 0]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in pixels.RANGES if name not in ("0..255", "caffe")]
+)
+def test_frames_of_0_to_255_are_far_from_pixels_of_other_ranges(name: str) -> None:
+    low, high = pixels.far_values(name)
+    colors = np.stack(np.meshgrid(ALL_VALUES[::51], ALL_VALUES[::51], ALL_VALUES[::51]), axis=-1)
+    own = pixels.RANGES[name](colors)
+    assert low < 2 * own.min() < 2 * own.max() < high < 255

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from mpvn.pixels import far_values
+
 Tensors = dict[str, tf.Tensor]
 
 
@@ -74,6 +76,18 @@ def finite(name: str, value: tf.Tensor, streams: tf.Tensor) -> list[tf.Tensor]:
         "Received: NaN or infinity in the frames of the streams {}."
     )
     return [require(tf.reduce_all(good), text, tf.boolean_mask(streams, ~good))]
+
+
+def of_range(name: str, value: tf.Tensor, streams: tf.Tensor, pixels: str) -> tf.Tensor:
+    """Require numbers `[B, ...]` that may be pixels of a range, a key of `mpvn.pixels.RANGES`."""
+    low, high = far_values(pixels)
+    good = tf.reduce_all((value >= low) & (value <= high), axis=list(range(1, len(value.shape))))
+    text = (
+        f"Invalid {name}. Expected pixels of {pixels}, as in training. Received: values from {{}} "
+        "to {}, in the frames of the streams {}. Scale them, or export with images='uint8'."
+    )
+    ends = tf.reduce_min(value), tf.reduce_max(value)
+    return require(tf.reduce_all(good), text, *ends, tf.boolean_mask(streams, ~good))
 
 
 def distinct(streams: tf.Tensor) -> list[tf.Tensor]:

@@ -8,8 +8,8 @@
 - `clip`: as in `mpvn.export.signatures`; it uses no slot.
 
 A call is refused as a whole, and then changes nothing: for ids that come twice, frames of another
-size or with numbers that are not finite, more streams than there are slots, and resets of unknown
-streams.
+size, with numbers that are not finite or of another range of pixels, more streams than there are
+slots, and resets of unknown streams.
 """
 
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 import tensorflow as tf
 
 from mpvn.export.names import STEPS, STREAM
-from mpvn.export.requirements import checked, distinct, finite, of_shapes, one_batch
+from mpvn.export.requirements import checked, distinct, finite, of_range, of_shapes, one_batch
 from mpvn.export.signatures import Function, Signatures, Specs, Tensors
 from mpvn.export.slots import Slots
+from mpvn.export.specs import known_pixels
 from mpvn.state import STEP
 
 
@@ -53,6 +54,8 @@ class ServerSignatures(Signatures):
         frames = self.prepared(of_shapes(values, self.frames))
         checks = [one_batch({STREAM: streams, **frames}), *distinct(streams)]
         checks += [check for name, x in frames.items() for check in finite(name, x, streams)]
+        if pixels := known_pixels(self.network):
+            checks += [of_range(name, x, streams, pixels) for name, x in frames.items()]
         streams = checked({STREAM: streams}, [*checks, *frames.values()])[STREAM]
 
         def run() -> tuple[Tensors, list[tf.Operation]]:

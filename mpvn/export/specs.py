@@ -75,3 +75,10 @@ def _common(sizes: list[int | None], axis: int) -> int | None:
             f"all inputs. Received: {sorted(fixed)}."
         )
     return fixed.pop() if fixed else None
+
+
+def known_pixels(network: keras.Model) -> str | None:
+    """Return the range of the pixels that a network takes as floats; None if that is not known."""
+    tensors = [network.graph.tensors[index] for index in network.graph.inputs]
+    is_picture = len(tensors) == 1 and tf.as_dtype(tensors[0].dtype).is_floating
+    return network.metadata.pixels if network.metadata and is_picture else None

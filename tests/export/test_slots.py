@@ -30,7 +30,7 @@ def clips() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def network() -> mpvn.VideoNetwork:
-    return create_network()
+    return create_network(metadata=mpvn.Metadata(pixels="-1..1"))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def frames_of(streams: list[int], model: Model, clips: np.ndarray) -> np.ndarray
     return np.stack(rows) if rows else np.zeros((0, 4, 4, 3), "float32")
 
 
-KINDS = ["step"] * 12 + ["time", "time", "reset", "nan", "size", "rows"]
+KINDS = ["step"] * 12 + ["time", "time", "reset", "nan", "pixels", "size", "rows"]
 calls = st.lists(
     st.tuples(st.sampled_from(KINDS), st.lists(st.sampled_from(IDS), max_size=3)),
     min_size=4,
@@ -185,6 +185,10 @@ def garbage(server: Server, kind: str, streams: list[int], frames: np.ndarray) -
     if kind == "nan":
         frames[-1, 2, 1, 0] = np.nan if len(streams) % 2 else -np.inf
         refused(server, lambda: server.step(streams, frames), rf"the streams \[{streams[-1]}\]")
+    elif kind == "pixels":
+        frames[-1, 2, 1, 0] = 255
+        message = rf"pixels of -1..1.* to 255, in the frames of the streams \[{streams[-1]}\]"
+        refused(server, lambda: server.step(streams, frames), message)
     elif kind == "size":
         larger = np.concatenate([frames, frames[:, :1]], axis=1)
         refused(server, lambda: server.step(streams, larger), "not compatible with expected shape")
@@ -292,6 +296,7 @@ def test_concurrent_calls_mix_no_streams(
 def test_options_that_do_not_fit_are_refused(
     options: dict, message: str, network: mpvn.VideoNetwork, tmp_path: pathlib.Path
 ) -> None:
+    unknown = mpvn.VideoNetwork(network.frame_model, network.plan)  # without metadata
     with pytest.raises(ValueError, match=message):
-        network.export(tmp_path / "new", **options)
+        unknown.export(tmp_path / "new", **options)
     assert list(tmp_path.iterdir()) == []

@@ -144,6 +144,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "two ids for one frame": (good(stream_id=[1, 2]), "one number of streams.*2"),
     "no streams": (good(stream_id=[], frame=np.ones((0, *SIZE)).tolist()), "Expected"),
     "NaN": (good(frame=np.full((1, *SIZE), np.nan).tolist()), "Stream 1.*finite"),
+    "pixels of 0..255": (good(frame=np.full((1, *SIZE), 200.0).tolist()), "'frame'.*of -1..1.*200"),
     "infinity": (good(frame=np.full((1, *SIZE), 1e300).tolist()), "Stream 1.*finite"),
     "duplicates": (good(stream_id=[3, 3], frame=CLIPS[:2, 0].tolist()), "once.*3 several"),
     "too many streams": (

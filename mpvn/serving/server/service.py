@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from mpvn.export.answers import Answers
 from mpvn.export.names import STEPS, STREAM, network_names
+from mpvn.export.specs import known_pixels
+from mpvn.pixels import far_values
 from mpvn.prediction.models import NetworkModel
 from mpvn.serving.answer import Answer
 from mpvn.serving.engine import Engine
@@ -87,7 +89,7 @@ class Service(Offer):
         super().__init__(name, signatures_of(model.network, images, self._answers))
         side = model.metadata.shorter_side if model.metadata else None
         self.images = Images(model.size, side, limits.pixels)
-        self._takes = images
+        self._takes, self._pixels = images, known_pixels(model.network)
         self._names = network_names(model.network)
         self._busy = self._reading = 0
         self._idle = asyncio.Event()
@@ -183,12 +185,28 @@ class Service(Offer):
             make = self.images.decode if self._takes == "jpeg" else self.images.crop
             return [self.prepared(make(picture)) for picture in inputs[name]]
         structure = self.model.network.graph.input_structure
+        for name in self._names.inputs:
+            self._check_pixels(name, inputs[name])
         return [
             keras.tree.pack_sequence_as(
                 structure, [inputs[name][row] for name in self._names.inputs]
             )
             for row in range(streams)
         ]
+
+    def _check_pixels(self, name: str, frames: np.ndarray) -> None:
+        """Raise InvalidRequest if frames are pixels of another range than in training."""
+        if self._pixels is None:
+            return
+        low, high = far_values(self._pixels)
+        least, most = frames.min(), frames.max()
+        is_finite = np.isfinite(least) and np.isfinite(most)  # others have an error of their own
+        if is_finite and (least < low or most > high):
+            raise InvalidRequest(
+                f"Input {name!r}. Expected pixels of {self._pixels}, as in training. Received: "
+                f"values from {least:g} to {most:g}. Scale them, or start the server with --images "
+                "uint8."
+            )
 
     def prepared(self, pixels: np.ndarray) -> Any:
         """Return pixels uint8 `[H, W, 3]` as the network takes them, in its structure of inputs."""
