@@ -28,8 +28,8 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from load import KEPT  # noqa: E402
+from measured_servers import STREAMS, TRITON, Running, Server, ask, mpvn_serve, stand_in, triton  # noqa: E402
 from reporting import Rows, run_questions  # noqa: E402
-from servers import STREAMS, TRITON, Running, Server, ask, mpvn_serve, stand_in, triton  # noqa: E402
 
 ROUNDS = 2
 """Turns of each server, for each number of streams."""
