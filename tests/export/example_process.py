@@ -5,11 +5,13 @@
 The process must not need this package, Keras or TensorFlow.
 """
 
+import pathlib
 import runpy
 import sys
 
 
 def main(example: str, folder: str, *files: str) -> None:
+    sys.path.insert(0, str(pathlib.Path(example).parent))  # as for a script
     for frames, outputs in zip(files[::2], files[1::2], strict=True):
         sys.argv = [example, folder, "--frames", frames, "--save", outputs]
         runpy.run_path(example, run_name="__main__")

@@ -100,6 +100,7 @@ def test_the_example_streams(
     frames, outputs = folder / "clips.npy", folder / "example.npz"
     arguments = [folder / "model", "--frames", frames, "--save", outputs]
     monkeypatch.setattr(sys, "argv", [str(example), *map(str, arguments)])
+    monkeypatch.syspath_prepend(example.parent)  # as for a script
     runpy.run_path(str(example), run_name="__main__")
     check(dict(np.load(outputs)), expected, [[*range(STREAMS)]] * FRAMES)
 
