@@ -2,7 +2,8 @@
 
     python run_openvino.py FOLDER [--frames clip.npy] [--steps 16] [--batch 1] [--save y.npz]
 
-FOLDER is what `network.export(FOLDER, format="openvino")` has written. The command: `program.py`.
+FOLDER is what `network.export(FOLDER, format="openvino")` has written.
+The command is in `program.py`.
 """
 
 import json

@@ -227,7 +227,7 @@ class Front(Offer):
         except Gone:
             await self._machines.lost(pin.replica)
         except InvalidRequest:
-            pass
+            pass  # it has lost its place there: None
         await self._machines.free({stream_id: pin.ticket})
         return count
 
