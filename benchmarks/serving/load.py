@@ -93,13 +93,20 @@ def socket_step(address: str, model: str, frames: np.ndarray) -> Step:
         session = aiohttp.ClientSession()
         socket = await session.ws_connect(f"{address}/v1/models/{model}/stream", max_msg_size=0)
         await socket.receive_json(timeout=TIMEOUT)
-        return socket
+        reader = asyncio.create_task(read(socket))
+        return socket, reader
 
-    socket = _in_loop(connect())
+    async def read(socket: Any) -> None:
+        # Always, also between turns: the server asks silent clients whether they are there.
+        async for message in socket:
+            answers.put_nowait(message.json())
+
+    answers: asyncio.Queue[Any] = asyncio.Queue()
+    socket, _reader = _in_loop(connect())
 
     async def ask(file: bytes) -> Any:
         await socket.send_bytes(file)
-        message = await socket.receive_json(timeout=TIMEOUT)
+        message = await asyncio.wait_for(answers.get(), TIMEOUT)
         return message.get("answer")
 
     return lambda number: _in_loop(ask(files[number % len(files)]))
