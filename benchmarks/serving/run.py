@@ -1,6 +1,6 @@
 """Measure servers of streams on this machine: bytes, frames per second, latencies, cameras.
 
-    python benchmarks/serving/run.py               # everything; about 9 minutes on 2 cores
+    python benchmarks/serving/run.py               # everything; about 12 minutes on 2 cores
     python benchmarks/serving/run.py mobilenet_v2  # one network of these: see QUESTIONS
     python benchmarks/serving/run.py --small       # shows that it runs, measures nothing
 
