@@ -138,3 +138,9 @@ CODES: dict[type[ServingError], Codes] = {
 def codes_of(error: BaseException) -> Codes:
     """Return the codes of any error."""
     return CODES.get(type(error), CODES[StepFailed])  # type: ignore[arg-type]
+
+
+def tell_ran(error: ServingError, stream_ids: list[int]) -> None:
+    """Let the error of a request say which of its streams have run their step all the same."""
+    if stream_ids:
+        error.args = (f"{error} Streams of the request that have run their step: {stream_ids}.",)

@@ -25,6 +25,7 @@ from mpvn.serving.errors import (
     ServingError,
     TooLarge,
     Unreachable,
+    tell_ran,
 )
 from mpvn.serving.machines.directory import Pin, Ticket
 from mpvn.serving.machines.settings import Settings
@@ -139,7 +140,7 @@ class Front(Offer):
                 left = self._deadline  # to find out that a replica is gone took its time
             raise Unreachable("Replicas stop one after the other. Expected one that stays.")
         except ServingError as error:
-            _tell_others(error, [ids[row] for row in sorted(answers)])
+            tell_ran(error, [ids[row] for row in sorted(answers)])
             raise
 
     async def _run(
@@ -206,8 +207,6 @@ class Front(Offer):
 
     async def _reset(self, ids: list[int]) -> Arrays:
         pins = dict(zip(ids, await self._machines.find(ids), strict=True))
-        if len(pins) < len(ids):
-            raise InvalidRequest("Expected each stream_id once in a request. Received: twice.")
         unknown = [stream_id for stream_id, pin in pins.items() if pin is None]
         if unknown:
             raise _unknown(unknown, "None was reset.")
@@ -238,9 +237,3 @@ def _unknown(stream_ids: list[int], others: str) -> InvalidRequest:
         "lost their places to others, nor their replicas. Received: "
         f"{', '.join(map(str, stream_ids))}. {others}"
     )
-
-
-def _tell_others(error: ServingError, ran: list[int]) -> None:
-    """Let an error say what became of the other streams of its request."""
-    if ran:
-        error.args = (f"{error} Streams of the request that have run their step: {ran}.",)

@@ -18,7 +18,7 @@ from mpvn.pixels import far_values
 from mpvn.prediction.models import NetworkModel
 from mpvn.serving.answer import Answer
 from mpvn.serving.engine import Engine
-from mpvn.serving.errors import Busy, Closed, InvalidRequest, ServingError
+from mpvn.serving.errors import Busy, Closed, InvalidRequest, ServingError, tell_ran
 from mpvn.serving.server.access import Access
 from mpvn.serving.server.images import Images
 from mpvn.serving.server.metrics import Metrics
@@ -130,7 +130,6 @@ class Service(Offer):
         self, signature: Signature, inputs: Mapping[str, np.ndarray], deadline: float | None
     ) -> Arrays:
         ids = inputs[STREAM].tolist()
-        _refuse_duplicates(ids)
         self.engine.check_room(ids)
         frames = await self.in_thread(self._frames, inputs, len(ids))
         futures = self.engine.submit_all(dict(zip(ids, frames, strict=True)), deadline)
@@ -142,7 +141,6 @@ class Service(Offer):
 
     async def _reset(self, _: Signature, inputs: Mapping[str, np.ndarray], __: Any) -> Arrays:
         ids = inputs[STREAM].tolist()
-        _refuse_duplicates(ids)
         unknown = [each for each in ids if not self.engine.has(each)]
         if unknown:
             raise InvalidRequest(
@@ -276,15 +274,6 @@ class Service(Offer):
         self._clips.shutdown(wait=False)
 
 
-def _refuse_duplicates(ids: list[int]) -> None:
-    if len(set(ids)) < len(ids):
-        twice = next(each for each in ids if ids.count(each) > 1)
-        raise InvalidRequest(
-            f"Expected each stream_id once in a request. Received: {twice} several times. Send "
-            "successive frames of a stream one after the other."
-        )
-
-
 def _all_answers(ids: list[int], waited: list[Answer | BaseException]) -> list[Answer]:
     """Return the answers; or raise the first error, which says what became of other streams."""
     answers = [each for each in waited if isinstance(each, Answer)]
@@ -292,7 +281,6 @@ def _all_answers(ids: list[int], waited: list[Answer | BaseException]) -> list[A
     if not failed:
         return answers
     ran = [each for each, answer in zip(ids, waited, strict=True) if isinstance(answer, Answer)]
-    if ran and isinstance(failed[0], ServingError):
-        text = f"{failed[0]} Streams of the request that have run their step: {ran}."
-        failed[0].args = (text,)
+    if isinstance(failed[0], ServingError):
+        tell_ran(failed[0], ran)
     raise failed[0]

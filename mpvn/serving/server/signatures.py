@@ -52,7 +52,7 @@ class Signature:
         """Return the number of streams of a request.
 
         Raises:
-            InvalidRequest: a name, a dtype or a shape is another one.
+            InvalidRequest: a name, a dtype or a shape is another one, or a stream comes twice.
         """
         if values.keys() != self.inputs.keys():
             raise InvalidRequest(
@@ -73,6 +73,8 @@ class Signature:
                 f"Signature {self.name!r}. Expected one number of streams for all inputs, at least "
                 f"1. Received: {sizes}."
             )
+        if STREAM in values:
+            _refuse_duplicates(values[STREAM].tolist())
         return next(iter(sizes.values()))
 
     def filtered(self, outputs: Arrays, names: list[str]) -> Arrays:
@@ -134,6 +136,15 @@ def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
             f"Unknown signature. Expected one of {_listed(signatures)}. Received: {name!r}."
         )
     return signatures[name or DEFAULT]
+
+
+def _refuse_duplicates(ids: list[int]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(each for each in ids if ids.count(each) > 1)
+        raise InvalidRequest(
+            f"Expected each stream_id once in a request. Received: {twice} several times. Send "
+            "successive frames of a stream one after the other."
+        )
 
 
 def _batched(frames: Mapping[str, Any], *leading: None) -> dict[str, tf.TensorSpec]:
