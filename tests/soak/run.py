@@ -140,6 +140,7 @@ class Callers:
     def end(self) -> Load:
         """Wait for what they have seen."""
         code = self._process.wait(max(0.0, self._until - time.time()) + LEFT + 60)
+        self._close()
         if code:
             raise RuntimeError(f"The callers ended with code {code}.")
         return pickle.loads(self._path.read_bytes())
@@ -149,6 +150,11 @@ class Callers:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(10)
+        self._close()
+
+    def _close(self) -> None:
+        self._process.stdin.close()
+        self._process.stdout.close()
 
 
 def watch(server: ServerProcess, until: float) -> tuple[list[float], list[int]]:

@@ -44,7 +44,7 @@ class ServerProcess:
         """Stop it by a signal; return its exit code."""
         self._process.send_signal(number)
         try:
-            return self._process.wait(_STOP)
+            return self._end()
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
@@ -53,7 +53,13 @@ class ServerProcess:
         """Kill it, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(_STOP)
+            self._end()
+
+    def _end(self) -> int:
+        """Wait until it has ended; return its exit code."""
+        code = self._process.wait(_STOP)
+        self._process.stdout.close()
+        return code
 
     def resident(self) -> float:
         """Return its resident memory in MiB."""
