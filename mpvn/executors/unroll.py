@@ -5,8 +5,8 @@
 
 First the steps that have cut calls (`mpvn.executors.uninformed`), if the plan has any; then a loop
 over whole periods, whose body contains all steps of a period, so that each knows its phase; then
-the remaining steps. The only executor for networks with feedback, and the one whose graph
-does not grow with the clip.
+the remaining steps. Between devices, a body contains several periods (`mpvn.executors.repeat`). The
+only executor for networks with feedback, and the one whose graph does not grow with the clip.
 """
 
 import functools
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_layers.folding import swap_time
 from keras_layers.pure_call import refuse_losses
+from mpvn.executors.repeat import steps_at_once
 from mpvn.executors.run import State
 from mpvn.executors.step import step
 from mpvn.plan import Plan
@@ -99,24 +100,36 @@ class _Unroll:
         return state, outputs
 
     def whole_periods(self, state: State, outputs: Arrays) -> tuple[int, State, Arrays]:
-        """Run the next whole periods of the clip in a loop; return the time after them."""
-        period, length, first = self._plan.period, self._length, self._cut_steps
-        if length is not None and length - first < 2 * period:
+        """Run the next whole periods of the clip in loops; return the time after them."""
+        period, time = self._plan.period, self._cut_steps
+        at_once = max(1, steps_at_once(self._plan) // period) * period
+        time, state, outputs = self._turns(time, at_once, state, outputs)
+        if self._length is None and at_once > period:
+            time, state, outputs = self._turns(time, period, state, outputs)
+        return time, state, outputs
+
+    def _turns(
+        self, first: int, size: int, state: State, outputs: Arrays
+    ) -> tuple[int, State, Arrays]:
+        """Run the steps from `first` on in a loop whose turns have `size` steps, whole periods."""
+        length = self._length
+        if length is not None and length - first < 2 * size:
             return first, state, outputs  # a loop is not worth it
 
-        def run_period(time, state, outputs):
-            for offset in range(period):
-                state, outputs = self._step(time + offset, first + offset, state, outputs)
-            return time + period, state, outputs
+        def run_turn(time, state, outputs):
+            for offset in range(size):
+                alike = self._cut_steps + offset
+                state, outputs = self._step(time + offset, alike, state, outputs)
+            return time + size, state, outputs
 
         left = tf.maximum(self._steps - first, 0) if length is None else length - first
-        end = first + left // period * period
-        iterations = None if length is None else (length - first) // period
-        _, state, outputs = self._loop(first, end, run_period, state, outputs, iterations)
+        end = first + left // size * size
+        iterations = None if length is None else left // size
+        _, state, outputs = self._loop(first, end, run_turn, state, outputs, iterations)
         return end, state, outputs
 
     def remaining_steps(self, time: int, state: State, outputs: Arrays) -> tuple[State, Arrays]:
-        """Run the steps from `time` on, less than two periods."""
+        """Run the steps from `time` on, fewer than two turns of the loop."""
         if self._length is not None:
             for later in range(time, self._length):
                 state, outputs = self._step(later, later, state, outputs)

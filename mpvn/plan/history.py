@@ -83,6 +83,8 @@ class Histories:
     Attributes:
         all: the histories, in plan order.
         specs: specs of the state's slots, by name. The step counter is not among them.
+        devices: where each slot is kept, by name: on the device of its producer; None for the
+            input frame, and where TensorFlow chooses.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -103,6 +105,14 @@ class Histories:
             self._of[history.tensor].append(history)
         self._reads = [self._node_reads(node) for node in schedule.graph.nodes]
         self.specs = {slot: history.spec for history in self.all for slot in history.slots}
+        producers = {node: self.produced_by([node]) for node in schedule.graph.nodes}
+        placed = {
+            slot: schedule.device(node)
+            for node, histories in producers.items()
+            for history in histories
+            for slot in history.slots
+        }
+        self.devices = {slot: placed.get(slot) for slot in self.specs}
 
     def of(self, tensor: int) -> list[History]:
         """Return the histories of `tensor`."""

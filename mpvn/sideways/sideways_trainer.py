@@ -179,7 +179,7 @@ class SidewaysTrainer(Trainer):
             variables = [[v.value for v in part.variables] for part in parts]
             zero = tf.UnconnectedGradients.ZERO
             of_penalty = tape.gradient(penalty, variables, unconnected_gradients=zero)
-            gradients = tf.nest.map_structure(tf.add, gradients, of_penalty)
+            gradients = self._stepper.added(gradients, of_penalty)
         self._apply(gradients, result.learned)
         return result.loss + penalty, result.outputs, result.state
 

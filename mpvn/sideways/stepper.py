@@ -12,7 +12,9 @@ grow with the clip, nothing is computed twice, and weights may change at any ste
 clips are those of `layerwise` with `SidewaysRules`.
 
 Each subnetwork has its own gradient tape, under its device, so only what crosses a boundary crosses
-devices.
+devices: activations, and the gradients sent back; frames, targets and outputs besides. With several
+devices, steps are laid out in the graph (`mpvn.executors.repeat`). Then a subnetwork may begin a
+step as soon as it has finished its own last one: it keeps the activations of one step.
 
 What it does not do well: batch norm takes its statistics over the batch at each step, also at the
 first steps, which no frame has reached, unless the start is primed.
@@ -28,6 +30,7 @@ import tensorflow as tf
 from keras_layers.folding import swap_time
 from keras_layers.pure_call import refuse_losses
 from mpvn.executors.prime import prime_new
+from mpvn.executors.repeat import repeat, steps_at_once
 from mpvn.executors.run import Place, Time, after, now
 from mpvn.executors.step_run import StepRun
 from mpvn.graph.data import Node
@@ -112,12 +115,13 @@ class SidewaysStepper:
     def initial(self, batch: int | tf.Tensor) -> StepperState:
         """Return the state of `batch` new streams: zeros, also if their first step primes it."""
         specs = self._plan.histories.specs
-        slots = {
-            name: tf.zeros((batch, *spec.shape[1:]), spec.dtype) for name, spec in specs.items()
-        }
         return {
-            "slots": slots,
-            "sent": {name: tf.zeros_like(x) for name, x in slots.items() if x.dtype.is_floating},
+            "slots": {name: self._zeros(name, batch) for name in specs},
+            "sent": {
+                name: self._zeros(name, batch)
+                for name, spec in specs.items()
+                if spec.dtype.is_floating
+            },
             "counted": tf.zeros((batch, max(part.lag for part in self.parts) + 1)),
             "age": tf.zeros((batch,), tf.int32),
         }
@@ -135,27 +139,29 @@ class SidewaysStepper:
                 piece, the outputs `[B, ...]`, and how much it counts `[B]`: 0 also before a frame
                 has reached the outputs.
         """
-        steps = tf.shape(clip[0])[1]
+        length, at_once = clip[0].shape[1], steps_at_once(self._plan)
+        steps = tf.shape(clip[0])[1] if length is None else length
         outputs, sums = self._output_arrays(clip), self._zero_sums()
 
         def step(time, state, outputs, sums, learned, total, counted_steps):
             frames = [frames[:, time] for frames in clip]
             informed = state["age"] >= self.rules.first_output
             counted = counts[:, time] * tf.cast(informed, tf.float32)
-            state, number = self._started(frames, state)
-            run = _Step(self._plan, self.parts, frames, counted, state, number)
+            number = state["age"] if self.rules.start == "zeros" else self._plan.after_cuts(0)
+            run = _Step(self._plan, self.parts, frames, counted, state, number, sums)
             gradients, value = run.learn(lambda outputs: loss(time, outputs, counted))
             outputs = [a.write(time, x) for a, x in zip(outputs, run.outputs, strict=True)]
-            sums = tf.nest.map_structure(tf.add, sums, gradients)
+            sums = self.added(sums, gradients)
             total += tf.where(tf.reduce_any(counted > 0), tf.cast(value, tf.float32), 0.0)
             counted_steps += tf.reduce_mean(counted)
             learned += run.gates_open
-            return time + 1, run.state_after(), outputs, sums, learned, total, counted_steps
+            return run.state_after(), outputs, sums, learned, total, counted_steps
 
-        loop = (tf.constant(0), state, outputs, sums, tf.zeros(len(self.parts)), 0.0, 0.0)
+        none = tf.constant(0.0)
+        variables = self._started(clip, state), outputs, sums, tf.zeros(len(self.parts)), none, none
         # With parallel iterations, the activations of several steps would be alive at once.
-        _, state, outputs, sums, learned, total, counted_steps = tf.while_loop(
-            lambda time, *_: time < steps, step, loop, parallel_iterations=1
+        state, outputs, sums, learned, total, counted_steps = repeat(
+            steps, step, variables, at_once, parallel_iterations=1
         )
         return ScanResult(
             [swap_time(array.stack()) for array in outputs],
@@ -165,15 +171,13 @@ class SidewaysStepper:
             state,
         )
 
-    def _started(
-        self, frames: list[tf.Tensor], state: StepperState
-    ) -> tuple[StepperState, int | tf.Tensor]:
-        """Return the state, with new streams primed if need be, and the number of the step."""
+    def _started(self, clip: list[tf.Tensor], state: StepperState) -> StepperState:
+        """Return the state before a piece, with new streams primed if need be."""
         if self.rules.start == "zeros":
-            return state, state["age"]
-        new = state["age"] == 0
+            return state
+        frames, new = [frames[:, 0] for frames in clip], state["age"] == 0
         slots = prime_new(self._plan, frames, state["slots"], new, training=True)
-        return {**state, "slots": slots}, self._plan.after_cuts(0)
+        return {**state, "slots": slots}
 
     def _output_arrays(self, clip: list[tf.Tensor]) -> list[tf.TensorArray]:
         batch, steps = clip[0].shape[0], tf.shape(clip[0])[1]
@@ -183,6 +187,11 @@ class SidewaysStepper:
             for tensor in tensors
         ]
 
+    def _zeros(self, slot: str, batch: int | tf.Tensor) -> tf.Tensor:
+        spec = self._plan.histories.specs[slot]
+        with tf.device(self._plan.histories.devices[slot]):
+            return tf.zeros((batch, *spec.shape[1:]), spec.dtype)
+
     def _zero_sums(self) -> list[list[tf.Tensor]]:
         sums = []
         for part in self.parts:
@@ -190,13 +199,24 @@ class SidewaysStepper:
                 sums.append([tf.zeros(v.shape, v.dtype) for v in _trainable(part.nodes)])
         return sums
 
+    def added(
+        self, sums: list[list[tf.Tensor]], gradients: list[list[tf.Tensor]]
+    ) -> list[list[tf.Tensor]]:
+        """Return the sums of two lists of gradients for each part, computed on its device."""
+        added = []
+        for part, before, new in zip(self.parts, sums, gradients, strict=True):
+            with tf.device(part.device):
+                added.append([x + y for x, y in zip(before, new, strict=True)])
+        return added
+
     def _means(self, sums: list[list[tf.Tensor]], learned: tf.Tensor) -> list[list[tf.Tensor]]:
         """Return the gradients of each part's variables; those of shared variables add up."""
         totals: dict[int, tf.Tensor] = {}
         for index, part in enumerate(self.parts):
-            for variable, total in zip(_trainable(part.nodes), sums[index], strict=True):
-                mean = tf.math.divide_no_nan(total, tf.cast(learned[index], total.dtype))
-                totals[id(variable)] = totals.get(id(variable), 0) + mean
+            with tf.device(part.device):
+                for variable, total in zip(_trainable(part.nodes), sums[index], strict=True):
+                    mean = tf.math.divide_no_nan(total, tf.cast(learned[index], total.dtype))
+                    totals[id(variable)] = totals.get(id(variable), 0) + mean
         return [[totals[id(variable)] for variable in part.variables] for part in self.parts]
 
 
@@ -210,6 +230,7 @@ class _Step:
         counted: float32 `[B]`, how much the loss of this step counts.
         state: the state before the step.
         number: number of the step, which says what calls are cut: an int, or int `[B]`.
+        ready: for each part, tensors that it computes before it begins: those of its last step.
 
     Attributes:
         outputs: `[B, ...]` for each output of the frame model.
@@ -223,6 +244,7 @@ class _Step:
         counted: tf.Tensor,
         state: StepperState,
         number: int | tf.Tensor,
+        ready: list[list[tf.Tensor]],
     ) -> None:
         self._plan, self._parts = plan, parts
         self._before = state
@@ -232,8 +254,8 @@ class _Step:
         self._run = StepRun(plan, state["slots"], training=True, number=number)
         for tensor, frame in zip(plan.graph.inputs, frames, strict=True):
             self._run.put(tensor, frame)
-        self._calls = [self._call(part) for part in parts]
-        self._sent = {name: tf.zeros_like(g) for name, g in state["sent"].items()}
+        self._calls = [self._call(*each) for each in zip(parts, ready, strict=True)]
+        self._sent: dict[str, tf.Tensor] = {}
         self.outputs = self._run.outputs()
 
     @property
@@ -247,17 +269,18 @@ class _Step:
         """Return gradients of the trainable variables of each part, and the loss of the outputs."""
         refuse_losses(self._plan.graph.pop_losses())
         tensors = self._plan.graph.outputs
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            outputs = [tf.identity(x) for x in self.outputs]  # one tensor may be two outputs
-            floating = [
-                (t, x) for t, x in zip(tensors, outputs, strict=True) if x.dtype.is_floating
-            ]
-            tape.watch([x for _, x in floating])
-            value = loss(outputs)
         arrived = {after(slot): gradient for slot, gradient in self._before["sent"].items()}
-        upstream = tape.gradient(value, [x for _, x in floating])
-        for (tensor, _), gradient in zip(floating, upstream, strict=True):
-            _add(arrived, now(tensor), gradient)
+        with tf.device(self._parts[-1].device):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                outputs = [tf.identity(x) for x in self.outputs]  # one tensor may be two outputs
+                floating = [
+                    (t, x) for t, x in zip(tensors, outputs, strict=True) if x.dtype.is_floating
+                ]
+                tape.watch([x for _, x in floating])
+                value = loss(outputs)
+            upstream = tape.gradient(value, [x for _, x in floating])
+            for (tensor, _), gradient in zip(floating, upstream, strict=True):
+                _add(arrived, now(tensor), gradient)
         gradients: list[list[tf.Tensor]] = []
         for index in reversed(range(len(self._parts))):
             gradients.insert(0, self._backward(index, arrived))
@@ -265,19 +288,22 @@ class _Step:
 
     def state_after(self) -> StepperState:
         """Return the state after the step."""
-        state = {
-            "slots": self._run.state_after(),
-            "sent": self._sent,
-            "counted": self._counted,
-            "age": self._before["age"] + 1,
-        }
-        # Restore static shapes: tf.while_loop rejects loop variables with less known shapes.
-        return tf.nest.map_structure(lambda x, y: tf.ensure_shape(x, y.shape), state, self._before)
+        slots, sent = dict(self._run.state_after()), dict[str, tf.Tensor]()
+        for name, device in self._plan.histories.devices.items():
+            with tf.device(device):
+                slots[name] = _shaped(slots[name], self._before["slots"][name])
+                if name in self._before["sent"]:
+                    zeros = self._before["sent"][name]
+                    gradient = self._sent[name] if name in self._sent else tf.zeros_like(zeros)
+                    sent[name] = _shaped(gradient, zeros)
+        counted = _shaped(self._counted, self._before["counted"])
+        return {"slots": slots, "sent": sent, "counted": counted, "age": self._before["age"] + 1}
 
-    def _call(self, part: Part) -> "_Call":
-        """Run `part` under a tape that watches its inputs."""
+    def _call(self, part: Part, ready: list[tf.Tensor]) -> "_Call":
+        """Run `part` under a tape that watches its inputs, once `ready` is computed."""
         run, nodes = self._run, list(part.nodes)
-        with tf.device(part.device), tf.GradientTape() as tape:
+        wait = tf.control_dependencies(ready)
+        with tf.device(part.device), wait, tf.GradientTape() as tape:
             # Copies made in this step: the tape does not see tensors from outside of the loop.
             entering = {place: tf.identity(run.values[place]) for place in run.entering(nodes)}
             tape.watch([x for x in entering.values() if x.dtype.is_floating])
@@ -305,7 +331,7 @@ class _Step:
             )
             for place, gradient in zip(call.entering, of_entering, strict=True):
                 if place.time is Time.BEFORE:
-                    self._sent[place.key] += gradient
+                    _add(self._sent, place.key, gradient)
                 else:
                     _add(arrived, place, gradient)
             return [tf.convert_to_tensor(gradient) for gradient in of_variables]
@@ -330,7 +356,12 @@ def _floating(values: dict[Place, tf.Tensor]) -> dict[Place, tf.Tensor]:
     return {place: value for place, value in values.items() if value.dtype.is_floating}
 
 
-def _add(values: dict[Place, tf.Tensor], place: Place, gradient: tf.Tensor | None) -> None:
+def _shaped(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Return `x` with the static shape of `like`: loops reject variables whose shape gets lost."""
+    return tf.ensure_shape(x, like.shape)
+
+
+def _add(values: dict[Any, tf.Tensor], place: Any, gradient: tf.Tensor | None) -> None:
     if gradient is not None:
         values[place] = values[place] + gradient if place in values else gradient
 

@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_layers.folding import swap_time
+from mpvn.executors.repeat import repeat, steps_at_once
 from mpvn.network import VideoNetwork, build_optimizer
 
 
@@ -137,36 +138,47 @@ class Trainer(keras.Model):
         length, batch = piece.weights.shape[1], piece.weights.shape[0]
         if self.update_every is None or (length is not None and length <= self.update_every):
             return self.update(piece, state)
-        graph = self.network.graph
-        tensors = [graph.tensors[index] for index in graph.outputs]
-        steps = tf.shape(piece.weights)[1]
-        count = -(-steps // self.update_every)
-        divides = length is not None and length % self.update_every == 0
-        arrays = [
-            tf.TensorArray(t.dtype, count, infer_shape=False, element_shape=(None, batch, *t.shape))
-            for t in tensors
-        ]
+        every, known = self.update_every, length is not None
+        steps = length if known else tf.shape(piece.weights)[1]
+        at_once, count = steps_at_once(self.network.plan), -(-steps // every)
+        # Between devices, the last update, if it has fewer steps, is apart: then the others have a
+        # known number of steps, which can be laid out.
+        whole = count if at_once == 1 else steps // every
+        same = at_once > 1 or (known and length % every == 0)
 
-        def run_update(number, state, total, arrays):
-            first = number * self.update_every
-            part = keras.tree.map_structure(
-                lambda x: _cut(x, first, self.update_every, divides), piece
-            )
+        def run_update(number, state, total, arrays, *, size=every if same else None):
+            first = number * every
+            part = keras.tree.map_structure(lambda x: _cut(x, first, every, size), piece)
             loss, outputs, state = self.update(part, state)
             total += tf.cast(loss, tf.float32) * tf.cast(tf.shape(part.weights)[1], tf.float32)
             pairs = zip(arrays, outputs, strict=True)
             # [B, n, ...] -> [n, B, ...], to concatenate along time
-            return number + 1, state, total, [a.write(number, swap_time(x)) for a, x in pairs]
+            return state, total, [a.write(number, swap_time(x)) for a, x in pairs]
 
-        loop = (tf.constant(0), state, tf.constant(0.0), arrays)
-        _, state, total, arrays = tf.while_loop(
-            lambda number, *_: number < count, run_update, loop, parallel_iterations=1
-        )
-        outputs = [
-            tf.ensure_shape(swap_time(array.concat()), (batch, length, *t.shape))
-            for array, t in zip(arrays, tensors, strict=True)
-        ]
+        variables = state, tf.constant(0.0), self._output_arrays(count, batch)
+        updates_at_once = max(1, at_once // every)
+        variables = repeat(whole, run_update, variables, updates_at_once, parallel_iterations=1)
+        if whole is not count:
+            size = steps % every if known else None
+            variables = repeat(
+                count - whole,
+                lambda _, *variables: run_update(whole, *variables, size=size),
+                variables,
+                2 if known else 1,
+            )
+        state, total, arrays = variables
+        outputs = [swap_time(array.concat()) for array in arrays]
+        shapes = [(batch, length, *x.shape[2:]) for x in outputs]
+        outputs = [tf.ensure_shape(x, shape) for x, shape in zip(outputs, shapes, strict=True)]
         return total / tf.cast(steps, total.dtype), outputs, state
+
+    def _output_arrays(self, count: int | tf.Tensor, batch: int | None) -> list[tf.TensorArray]:
+        graph = self.network.graph
+        tensors = [graph.tensors[index] for index in graph.outputs]
+        return [
+            tf.TensorArray(t.dtype, count, infer_shape=False, element_shape=(None, batch, *t.shape))
+            for t in tensors
+        ]
 
     def loss_of(self, piece: Piece, outputs: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
         """Return the compiled loss of some steps, with the penalties of weights.
@@ -238,7 +250,10 @@ def _loss_shape(loss: Any, target: tf.Tensor, output: tf.Tensor, steps: int) -> 
     return tf.TensorShape(traced.structured_outputs.shape)
 
 
-def _cut(x: tf.Tensor, first: tf.Tensor, steps: int, divides: bool) -> tf.Tensor:
-    """Return `steps` steps of `x` `[B, T, ...]` from `first` on; fewer at its end."""
-    part = x[:, first : first + steps]
-    return tf.ensure_shape(part, (x.shape[0], steps, *x.shape[2:])) if divides else part
+def _cut(x: tf.Tensor, first: int | tf.Tensor, steps: int, size: int | None) -> tf.Tensor:
+    """Return `steps` steps of `x` `[B, T, ...]` from `first` on; fewer at its end.
+
+    Args:
+        size: how many there are, if that is known.
+    """
+    return tf.ensure_shape(x[:, first : first + steps], (x.shape[0], size, *x.shape[2:]))
