@@ -273,6 +273,14 @@ def stream_rate(
     return steps / simulate(works, link).length
 
 
+def ring_all_reduce_time(size: float, devices: int, link: Link) -> float:
+    """Return how long devices take to sum `size` bytes of each, in a ring.
+
+    Each sends a part of 1 / devices to the next one, 2 (devices - 1) times.
+    """
+    return 2 * (devices - 1) * link.time(size / devices)
+
+
 def place(loads: Sequence[float], devices: int) -> list[int]:
     """Return the device of each subnetwork: runs of neighbors, so that the busiest has least.
 

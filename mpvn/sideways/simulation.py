@@ -5,11 +5,11 @@ that travel; see `mpvn.plan.simulation` for the rules, and for what they leave o
 and GPipe run the passes of their schedules as soon as they can:
 
     forward of frame f in subnetwork s     reads the forward pass of f in s - 1
-    backward of frame f in subnetwork s    reads the backward pass of f in s + 1, its own forward
+    backward of frame f in subnetwork s    reads the backward pass of f in s + 1
 
 Sideways is a stream: at every step each subnetwork does one forward and one backward pass, on what
-its two neighbors sent at the previous step. It does so from the first step of a clip, whose
-gradients do not count yet.
+its neighbors on both sides sent at the previous step; so it does with the shortcuts of
+Skip-Sideways. It does so from the first step of a clip, whose gradients do not count yet.
 """
 
 import dataclasses
@@ -90,12 +90,19 @@ def chain(plan: Plan, batch: int = 1, backward: float = 2.0) -> Chain:
     return Chain(forward, tuple(backward * time for time in forward), tuple(sizes))
 
 
-def sideways_stream(chain: Chain) -> Stream:
-    """Return Sideways training as a stream: both passes at each step, and neighbors that read."""
-    pairs = list(enumerate(chain.sizes))
-    forward = (Message(s, s + 1, 1, (size,)) for s, size in pairs)
-    backward = (Message(s + 1, s, 1, (size,)) for s, size in pairs)
-    return Stream((tuple(chain.loads),), (*forward, *backward))
+def sideways_stream(forward: Stream, backward: float = 2.0) -> Stream:
+    """Return Sideways training as a stream: both passes at each step, and answers to all readers.
+
+    Args:
+        forward: what the subnetworks compute and read in their forward passes, from
+            `mpvn.plan.simulation.stream`; they need not form a chain.
+        backward: as in `chain`.
+    """
+    answers = (
+        Message(message.target, message.source, 1, message.sizes) for message in forward.messages
+    )
+    both = forward.scaled(1 + backward)
+    return dataclasses.replace(both, messages=(*forward.messages, *answers))
 
 
 def back_propagation_works(chain: Chain, devices: Sequence[int], frames: int) -> list[Work]:
@@ -125,13 +132,9 @@ def _pass_works(schedule: TrainingSchedule, chain: Chain, devices: Sequence[int]
     done: dict[tuple[int, int, bool], int] = {}  # subnetwork, frame, whether backward
     for s, (frame, is_backward) in schedule.passes():
         neighbor = s + 1 if is_backward else s - 1
-        reads = []
-        if (neighbor, frame, is_backward) in done:
-            size = chain.sizes[min(s, neighbor)]
-            reads.append(Reading(done[neighbor, frame, is_backward], size))
-        if is_backward:
-            reads.append(Reading(done[s, frame, False]))
+        read = done.get((neighbor, frame, is_backward))  # None at both ends of the chain
+        reads = () if read is None else (Reading(read, chain.sizes[min(s, neighbor)]),)
         done[s, frame, is_backward] = len(works)
         times = chain.backward if is_backward else chain.forward
-        works.append(Work(devices[s], times[s], tuple(reads)))
+        works.append(Work(devices[s], times[s], reads))
     return works

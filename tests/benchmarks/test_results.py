@@ -13,6 +13,7 @@ SCRIPTS = [
     *sorted(BENCHMARKS.glob("*/run.py")),
     BENCHMARKS / "depth_parallel_training/speed.py",
     BENCHMARKS / "depth_parallel_training/memory.py",
+    BENCHMARKS / "distributed/tables.py",
 ]
 
 
@@ -56,6 +57,13 @@ def test_table_of_memory_is_that_of_the_results(
     monkeypatch.setattr(script, "HERE", tmp_path)
     script.update_table()
     assert (tmp_path / "README.md").read_text() == text
+
+
+def test_each_table_of_devices_has_its_place_in_the_readme(load) -> None:
+    script = load(BENCHMARKS / "distributed/tables.py")
+    text = (script.HERE / "README.md").read_text()
+    for table in script.QUESTIONS:
+        assert text.count(f"<!-- {table} -->\n") == text.count(f"<!-- end of {table} -->\n") == 1
 
 
 def runs(path: str) -> list[str]:

@@ -15,6 +15,7 @@ from mpvn.plan.simulation import (
     Stream,
     Work,
     place,
+    ring_all_reduce_time,
     simulate,
     stream,
     stream_rate,
@@ -173,6 +174,11 @@ def test_latency_is_hidden_in_a_pipeline_and_paid_with_feedback() -> None:
     assert stream_rate(back, [0, 1], link, steps=1000) == pytest.approx(
         1 / (5000 + max(costs)), rel=0.05
     )
+
+
+def test_a_ring_sends_each_part_twice_around() -> None:
+    assert ring_all_reduce_time(100.0, 1, Link(3.0, 2.0)) == 0
+    assert ring_all_reduce_time(100.0, 4, Link(3.0, 2.0)) == 6 * (3.0 + 25.0 * 2.0)
 
 
 @pytest.mark.parametrize(

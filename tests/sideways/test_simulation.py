@@ -7,7 +7,7 @@ from small_models import chain as chain_model
 from small_models import skipping
 
 from mpvn import Plan
-from mpvn.plan.simulation import Link, simulate, stream_rate
+from mpvn.plan.simulation import Link, Message, Stream, simulate, stream, stream_rate
 from mpvn.sideways.schedule import back_propagation, gpipe, sideways
 from mpvn.sideways.simulation import (
     Chain,
@@ -34,7 +34,8 @@ def test_equal_subnetworks_take_as_long_as_the_schedules_say(depth: int, frames:
     assert (
         simulate(gpipe_works(equal(depth), devices, frames)).length == gpipe(depth, frames).length
     )
-    rate = stream_rate(sideways_stream(equal(depth)), devices, chunk=1)
+    stepping = sideways_stream(Stream(((1.0,) * depth,)), backward=1.0)
+    rate = stream_rate(stepping, devices, chunk=1)
     assert rate == 1 / sideways(depth, frames).units_per_frame
 
 
@@ -49,15 +50,14 @@ def test_unequal_subnetworks_by_hand() -> None:
     assert with_link.length == 15 + 2 * (0.5 + 0.5)  # the first way forward, the last way back
     assert simulate(back_propagation_works(unequal, [0, 1], 2)).length == 2 * (1 + 2 + 4 + 2)
     assert simulate(gpipe_works(unequal.rematerialized, [0, 0], 2)).length == 2 * (3 + 3 + 6)
-    assert stream_rate(sideways_stream(unequal), [0, 1]) == pytest.approx(1 / 6)
 
 
 def test_back_propagation_gains_nothing_by_devices_and_loses_by_messages() -> None:
-    four = Chain((1.0, 2.0, 3.0, 1.0), (2.0, 4.0, 6.0, 2.0), (8.0, 8.0, 8.0))
+    four = Chain((1.0, 2.0, 3.0, 1.0), (2.0, 4.0, 6.0, 2.0), (8.0, 4.0, 1.0))
     alone = simulate(back_propagation_works(four, [0] * 4, 5)).length
     assert simulate(back_propagation_works(four, range(4), 5)).length == alone
-    slow = simulate(back_propagation_works(four, range(4), 5), Link(latency=1.0)).length
-    assert slow == alone + 5 * 6
+    slow = simulate(back_propagation_works(four, range(4), 5), Link(1.0, 0.5)).length
+    assert slow == alone + 5 * 2 * (3 * 1.0 + 0.5 * (8 + 4 + 1))
 
 
 @pytest.mark.parametrize("method", [back_propagation_works, gpipe_works])
@@ -84,9 +84,21 @@ def test_costs_and_bytes_of_a_plan() -> None:
 
 def test_sideways_reaches_the_balance_bound_if_messages_are_free() -> None:
     plan = Plan(chain_model(2, 4, 4), 3)
-    source = sideways_stream(chain(plan))
+    source = sideways_stream(stream(plan))
     gain = stream_rate(source, range(3)) / stream_rate(source, [0] * 3)
     assert gain == pytest.approx(1 / plan.balance_bound)
+
+
+def test_shortcuts_of_skip_sideways_send_in_both_directions() -> None:
+    plan = Plan(skipping(), assignment={"c0": 0, "c1": 1, "c2": 2, "sum": 2})
+    source = sideways_stream(stream(plan), backward=3.0)
+    assert source.costs == ((1024.0, 1024.0, 1024.0),)
+    pairs = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
+    assert source.messages == tuple(Message(*pair, 1, (512,)) for pair in pairs)
+    # Each of two subnetworks waits for the other's last step, and its answer for the way.
+    assert stream_rate(source, range(3), Link(256.0), steps=500) == pytest.approx(
+        1 / (1024 + 256), rel=0.01
+    )
 
 
 @pytest.mark.parametrize(
