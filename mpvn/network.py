@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_layers.boundary import GRADIENTS, check_gradient
 from mpvn import executors
 from mpvn.cell import NetworkCell
+from mpvn.cluster.devices import present_devices
 from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
 from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
@@ -75,6 +76,7 @@ class VideoNetwork(StatefulModel):
 
     Raises:
         PlanError: the plan does not fit the model.
+        DeviceError: a device of the plan does not exist.
         ValueError: an unknown executor, gradient or start, or one that cannot run the plan, or an
             input of the wrong shape.
 
@@ -213,6 +215,11 @@ class VideoNetwork(StatefulModel):
         """
         return NetworkCell(self, **kwargs)
 
+    def over(self, plan: Plan) -> "VideoNetwork":
+        """Return a network of the same layers and settings by another plan of `frame_model`."""
+        settings = self.executor, self.rematerialize, self.gradient, self.start, self.metadata
+        return VideoNetwork(self.frame_model, plan, *settings, name=self.name)
+
     def export(
         self,
         filepath: str | os.PathLike[str],
@@ -347,6 +354,8 @@ class VideoNetwork(StatefulModel):
             config.pop("frame_model"), custom_objects=custom_objects
         )
         plan = Plan.from_config(frame_model, config.pop("plan"))
+        if any(plan.devices):
+            plan = plan.with_devices(present_devices(plan.devices, plan.subnetworks))
         metadata = config.pop("metadata", None)
         return cls(frame_model, plan, metadata=metadata and Metadata.from_json(metadata), **config)
 

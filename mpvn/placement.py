@@ -7,6 +7,7 @@ the calls. The variables of an existing model already have a device, so the mode
 import keras
 import tensorflow as tf
 
+from mpvn.cluster.devices import check_devices
 from mpvn.plan import Plan
 
 
@@ -17,8 +18,10 @@ def place(model: keras.Model, plan: Plan) -> keras.Model:
     the device of its first node.
 
     Raises:
+        DeviceError: a device does not exist.
         ValueError: the call of a layer was replaced.
     """
+    check_devices(plan.devices)
     layers = [layer for node in plan.graph.nodes for layer in node.layers]
     if any("call" in vars(layer) for layer in layers):
         raise ValueError(

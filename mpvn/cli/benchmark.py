@@ -69,7 +69,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
     add_runtime_options(parser)
     add_buffer_option(parser, "also measure each runtime for files")
-    add_model_and_plan_options(parser)
+    add_model_and_plan_options(parser, devices=True)
     declare_paths(
         parser,
         reads=["--video", "--weights", "--assignment", "--plan", "--calibrate"],

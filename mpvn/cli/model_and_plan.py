@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mpvn.cli.devices import add_devices_option, named_devices, placed
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.runtimes import RUNTIME_OPTIONS, calibrate, check_threads, runtime_choice
 from mpvn.cli.startup import import_tensorflow
@@ -36,13 +37,18 @@ _PLAN_OPTIONS = (
 )
 
 
-def add_model_and_plan_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `load_model_and_plan` reads, besides the model itself."""
-    _add_plan_options(parser)
+def add_model_and_plan_options(parser: argparse.ArgumentParser, devices: bool = False) -> None:
+    """Add the options that `load_model_and_plan` reads, besides the model itself.
+
+    Args:
+        parser: the parser of a command.
+        devices: whether the command places subnetworks on devices.
+    """
+    _add_plan_options(parser, devices)
     _add_model_options(parser)
 
 
-def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+def _add_plan_options(parser: argparse.ArgumentParser, devices: bool) -> None:
     group = parser.add_argument_group(
         "plan", "a saved VideoNetwork keeps its plan unless one of these options is given"
     )
@@ -81,6 +87,8 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
         metavar="NODE|UNIT",
         help="start of a fresh head, which reads all subnetworks without delay (default: none)",
     )
+    if devices:
+        add_devices_option(group)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +125,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model_and_plan(
-    arguments: argparse.Namespace, make_plan: "MakePlan | None" = None
+    arguments: argparse.Namespace,
+    make_plan: "MakePlan | None" = None,
+    place: "Callable[[Plan, argparse.Namespace], Plan]" = placed,
 ) -> "tuple[LoadedModel, Plan]":
     """Load the model and build the plan from the command's arguments.
 
@@ -125,11 +135,12 @@ def load_model_and_plan(
         arguments: those of the command.
         make_plan: builds the plan from the loaded model, its own plan if it has one that no option
             replaces, and the options. None: that plan, or the one that the options describe.
+        place: puts the plan on its devices; see `placed`.
 
     Raises:
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
-    import_tensorflow(getattr(arguments, "threads", None))
+    import_tensorflow(getattr(arguments, "threads", None), named_devices(arguments))
     from mpvn.models import load_frame_model
     from mpvn.models.surgery.operations import operate
     from mpvn.training.run_folder import network_file
@@ -148,7 +159,8 @@ def load_model_and_plan(
         kept = None if has_plan_options or surgery else loaded.plan
         if loaded.plan is not None and kept is None:
             loaded = _with_defaults_of_run(loaded, arguments.model)
-        return loaded, (make_plan or _make_plan)(loaded, kept, _plan_options(arguments))
+        plan = (make_plan or _make_plan)(loaded, kept, _plan_options(arguments))
+        return loaded, place(plan, arguments)
 
 
 def load_model(arguments: argparse.Namespace) -> "Model":
@@ -158,14 +170,14 @@ def load_model(arguments: argparse.Namespace) -> "Model":
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
     check_threads(arguments)
-    import_tensorflow(arguments.threads)
+    import_tensorflow(arguments.threads, named_devices(arguments))
     from mpvn.models.applications import application_builders
     from mpvn.prediction.models import ExportedModel, NetworkModel, is_exported
     from mpvn.prediction.scoring import imagenet_names
 
     with as_mistakes():
         if is_exported(arguments.model):
-            others = ("buffer", "size", "weights", "option", "surgery")
+            others = ("devices", "buffer", "size", "weights", "option", "surgery")
             options = (*_PLAN_OPTIONS, *RUNTIME_OPTIONS, *others)
             given = [f"--{name}" for name in options if getattr(arguments, name, None)]
             if given:

@@ -5,6 +5,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+from mpvn.cli.devices import planned
 from mpvn.cli.measured_plan import MeasuredPlan, add_time_options, check_time_options
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
@@ -51,7 +52,7 @@ def add_parser(commands: Commands) -> None:
         help="also draw these schedules as SVG (requires --training)",
     )
     add_time_options(parser)
-    add_model_and_plan_options(parser)
+    add_model_and_plan_options(parser, devices=True)
     declare_paths(
         parser,
         reads=["--weights", "--assignment", "--plan", "--costs"],
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Mistake("--training-figure needs the number of frames. Add --training M.")
     check_time_options(arguments)
     make_plan = MeasuredPlan(arguments)
-    _, plan = load_model_and_plan(arguments, make_plan)
+    _, plan = load_model_and_plan(arguments, make_plan, planned)
     from mpvn.report.summary import summary
 
     print(plan)

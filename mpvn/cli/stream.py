@@ -57,7 +57,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     add_source_options(parser)
     add_runtime_options(parser)
-    add_model_and_plan_options(parser)
+    add_model_and_plan_options(parser, devices=True)
     declare_paths(
         parser,
         reads=["VIDEO", "--weights", "--assignment", "--plan", "--calibrate"],

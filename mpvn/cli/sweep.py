@@ -4,6 +4,7 @@ import argparse
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+from mpvn.cli.devices import add_devices_option
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import Output, check_paths, declare_paths
@@ -46,6 +47,7 @@ def add_parser(commands: Commands) -> None:
         "--output", metavar="FOLDER", help="default: sweeps/ and the name of the config or runs"
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default: 1)")
+    add_devices_option(parser)
     parser.set_defaults(takes_overrides=True)
     output = Output(files=("results.json", "report.html"))
     declare_paths(parser, reads=["--config"], runs=["--rewire"], writes={"--output": output})
@@ -62,19 +64,22 @@ def run(arguments: argparse.Namespace) -> int:
     name = "+".join(pathlib.Path(source).stem for source in sources)
     arguments.output = arguments.output or str(pathlib.Path("sweeps", name))
     check_paths(arguments)
-    import_tensorflow()
+    import_tensorflow(devices=arguments.devices)
     from mpvn.report.sweep import write_sweep_report
     from mpvn.training import hyperparameter_sweep as sweep
     from mpvn.training.grids import changed_keys
     from mpvn.training.lock import FolderLock
 
+    overrides = arguments.overrides
+    if arguments.devices:
+        overrides = [*overrides, f"--config.plan.devices={arguments.devices}"]
     with as_mistakes():
         grid = _grid(arguments)
         folder = pathlib.Path(arguments.output)
         if arguments.rewire:
-            cells = sweep.rewired_cells(folder, arguments.rewire, grid, arguments.overrides)
+            cells = sweep.rewired_cells(folder, arguments.rewire, grid, overrides)
         else:
-            cells = sweep.grid_cells(folder, arguments.config, grid, arguments.overrides)
+            cells = sweep.grid_cells(folder, arguments.config, grid, overrides)
         axes = list(cells[0].labels)
         with FolderLock(folder, "sweep"):
             sweep.run_cells(cells, arguments.jobs)

@@ -4,11 +4,12 @@ import argparse
 import pathlib
 import sys
 
+from mpvn.cli.devices import add_devices_option
 from mpvn.cli.metrics import print_metrics
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import RUN, check_paths, declare_paths
-from mpvn.cli.startup import import_tensorflow
+from mpvn.cli.startup import import_tensorflow, start_tensorflow
 
 EXAMPLES = """\
 mpvn train --config configs/rendered_keypoints.py
@@ -31,13 +32,14 @@ def add_parser(commands: Commands) -> None:
         help="back-propagation of single frames, GPipe, or Sideways (config.training.trainer); "
         "default: from the config, usually exact gradients through time",
     )
+    add_devices_option(parser)
     parser.set_defaults(takes_overrides=True)
     declare_paths(parser, reads=["--config"], writes={"--run": RUN})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the last metrics, and write the report of the run."""
-    import_tensorflow()
+    import_tensorflow(start=False)
     from mpvn.report.run import write_run_report
     from mpvn.training import Interrupted, as_json, build, load_config, train
     from mpvn.training.run_folder import flat
@@ -46,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
         config = load_config(arguments.config, arguments.overrides)
         if arguments.trainer:
             config.training.trainer = arguments.trainer
+        if arguments.devices:
+            config.plan.devices = arguments.devices
+        start_tensorflow(config.plan.devices)
         arguments.run = arguments.run or str(
             pathlib.Path("runs", pathlib.Path(arguments.config).stem)
         )

@@ -5,10 +5,12 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_layers.feedback import Feedback
 from keras_layers.recurrent import RecurrentLayer
@@ -35,6 +37,11 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: str
     producer: int | None
+
+    @property
+    def bytes(self) -> int:
+        """Size for one stream."""
+        return math.prod(self.shape) * tf.as_dtype(self.dtype).size
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ What this does not do well: it tries zeros, not all values that layers make of z
 weights that a layer has when its network is built.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -123,3 +125,16 @@ def _is_total_activation(activation: object) -> bool:
         return is_total(activation)
     package = getattr(activation, "__module__", "").partition(".")[0]
     return package == "keras" and getattr(activation, "__name__", "") in _ACTIVATIONS
+
+
+def cut_steps(graph: Graph, first_steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the step before which calls of each node are cut; 0 if none is.
+
+    Args:
+        graph: the nodes.
+        first_steps: the first step at which each node is called on values of frames.
+    """
+    return tuple(
+        step if step and not is_defined_at_zeros(graph, node) else 0
+        for node, step in zip(graph.nodes, first_steps, strict=True)
+    )

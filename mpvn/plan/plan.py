@@ -6,21 +6,19 @@ A plan is the only description of a schedule. Executors, cost figures, drawings 
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
-import tensorflow as tf
 
 from mpvn.graph.reading import read_graph
 from mpvn.plan import age
 from mpvn.plan.cost import MULTIPLY_ADDS, Costs, Unit, check_costs, costs_by_step
-from mpvn.plan.domain import is_defined_at_zeros
+from mpvn.plan.domain import cut_steps
 from mpvn.plan.grid import draw_grid
 from mpvn.plan.history import Histories
 from mpvn.plan.rate import search_for_rate
-from mpvn.plan.resolve import resolve
+from mpvn.plan.resolve import checked_devices, resolve
 from mpvn.plan.saved import plan_config, restore
 from mpvn.plan.schedule import Schedule
 
@@ -169,6 +167,14 @@ class Plan(Schedule):
         """
         return self._of(self, check_costs(costs))
 
+    def with_devices(self, devices: Sequence[str | None] | None = None) -> "Plan":
+        """Return the same plan on other devices; None for TensorFlow's choice.
+
+        Raises:
+            PlanError: they are not one for each subnetwork.
+        """
+        return self._of(self.on(checked_devices(self, devices)), self.cost_source)
+
     @classmethod
     def _of(cls, schedule: Schedule, costs: Costs = MULTIPLY_ADDS) -> "Plan":
         """Return a plan from a schedule."""
@@ -226,9 +232,7 @@ class Plan(Schedule):
     def largest_activation(self) -> int:
         """Bytes of the largest tensor that one frame needs, averaged over its clock's period."""
         return max(
-            math.prod(tensor.shape)
-            * tf.as_dtype(tensor.dtype).size
-            // self.clock(self.graph.producer(tensor.index)).rate
+            tensor.bytes // self.clock(self.graph.producer(tensor.index)).rate
             for tensor in self.graph.tensors
         )
 
@@ -254,11 +258,7 @@ class Plan(Schedule):
         A stream that starts from zeros calls the node on values that come from no frame; see
         `mpvn.plan.domain`.
         """
-        steps = age.first_steps_in_domain(self)
-        return tuple(
-            step if step and not is_defined_at_zeros(self.graph, node) else 0
-            for node, step in zip(self.graph.nodes, steps, strict=True)
-        )
+        return cut_steps(self.graph, age.first_steps_in_domain(self))
 
     @functools.cached_property
     def settled_step(self) -> int:

@@ -58,6 +58,41 @@ def resolve(graph: Graph, costs: Costs = MULTIPLY_ADDS, **arguments: Any) -> Sch
     return dataclasses.replace(schedule, node_clocks=clocks)
 
 
+def checked_devices(schedule: Schedule, devices: Any) -> tuple[str | None, ...]:
+    """Return the device of each subnetwork of `schedule`; None for TensorFlow's choice.
+
+    Raises:
+        PlanError: they are not one for each subnetwork.
+    """
+    if devices is None:
+        return (None,) * schedule.subnetworks
+    for fault in _device_faults(devices, schedule.subnetworks):
+        raise PlanError(f"The plan does not fit the model {schedule.graph.model.name!r}: {fault}.")
+    return tuple(devices)
+
+
+def _device_faults(devices: Any, count: int) -> list[str]:
+    """Return what is wrong with the devices of `count` subnetworks."""
+    if not is_list(devices) or len(devices) != count:
+        return [
+            f"devices: expected a list with one device for each of the {count} subnetworks. "
+            f"Received: {devices!r}"
+        ]
+    return [
+        f"devices: expected strings such as '/GPU:0'. Received: {device!r}"
+        for device in devices
+        if not _is_device(device)
+    ]
+
+
+def _is_device(name: Any) -> bool:
+    try:
+        tf.DeviceSpec.from_string(name or "")
+    except (ValueError, AttributeError, TypeError):
+        return False
+    return True
+
+
 class _Resolver:
     """Resolves one argument after the other and collects faults.
 
@@ -212,18 +247,10 @@ class _Resolver:
     def _resolve_devices(self, devices: Any) -> tuple[str | None, ...]:
         if devices is None:
             return (None,) * self.parts
-        if not is_list(devices) or len(devices) != self._count:
-            self.faults.add(
-                f"devices: expected a list with one device for each of the {self._count} "
-                f"subnetworks. Received: {devices!r}"
-            )
-            return (None,) * self.parts
-        for device in devices:
-            try:
-                tf.DeviceSpec.from_string(device or "")
-            except (ValueError, AttributeError, TypeError):
-                self.faults.add(f"devices: expected strings such as '/GPU:0'. Received: {device!r}")
-        return tuple(devices)
+        faults = _device_faults(devices, self._count)
+        for fault in faults:
+            self.faults.add(fault)
+        return (None,) * self.parts if faults else tuple(devices)
 
     def _resolve_feedback(self, feedback: Mapping[str, str]) -> dict[int, int]:
         """Return the sources of feedback: those of `feedback`, else as their layers name them."""

@@ -77,6 +77,11 @@ class Schedule:
         """Return the device of `node`; None lets TensorFlow choose."""
         return self.devices[self.column(node)]
 
+    def on(self, devices: tuple[str | None, ...]) -> "Schedule":
+        """Return the same schedule on other devices, one for each subnetwork."""
+        names = [field.name for field in dataclasses.fields(Schedule)]
+        return Schedule(**{name: getattr(self, name) for name in names} | {"devices": devices})
+
     @functools.cached_property
     def parts(self) -> tuple[tuple[Node, ...], ...]:
         """The nodes of each subnetwork, and last of the head if there is one, in plan order."""

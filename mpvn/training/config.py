@@ -162,6 +162,9 @@ def _plan() -> dict[str, Any]:
         "clocks": optional(str),  # auto; None: those of the model's temporal strides
         "phases": optional(str),  # aligned, chain, flat, fresh; None: aligned for published ones
         "head": optional(str),  # first node, or unit, of a fresh head; None: no fresh head
+        # One device for each subnetwork, "/GPU:0,/GPU:1" or a tuple; or auto. None: TensorFlow's
+        # choice. See mpvn.cluster.devices.
+        "devices": optional(object),
     }
 
 

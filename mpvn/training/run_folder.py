@@ -29,6 +29,7 @@ from ml_collections import ConfigDict
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.files import AtomicPath, write_atomically, writing
 from mpvn.machine import environment
+from mpvn.network import VideoNetwork
 from mpvn.training.checkpoint import CheckpointError, read_checkpoint
 from mpvn.training.config import base_config
 from mpvn.training.json_files import damaged, read_json
@@ -199,10 +200,11 @@ class RunFolder:
             raise fault
         return {}
 
-    def save_network(self, network: keras.Model) -> None:
-        """Write the trained network."""
+    def save_network(self, network: VideoNetwork) -> None:
+        """Write the trained network, without devices: it runs on any machine."""
+        anywhere = network.over(network.plan.with_devices(None))
         with writing(self.network), AtomicPath(self.network) as temporary:
-            network.save(temporary)
+            anywhere.save(temporary)
 
     def differing(self, config: ConfigDict) -> list[str]:
         """Return the keys that differ from the run in this folder; empty if there is no run."""

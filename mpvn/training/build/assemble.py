@@ -56,7 +56,7 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
     names = output_names(config, train)
     loading = "fitting" if to_train and not resumed else "none"
     loaded = build_frame_model(config, head_arguments(names), train.channels, loading)
-    network = build_network(config, loaded)
+    network = build_network(config, loaded, to_train)
     task = build_task(config, names, network)
     for videos in (train, held_out) if to_train else ():
         check_labels(task, videos)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 from ml_collections import ConfigDict
 
+from mpvn.cluster.devices import present_devices, resolve_devices
 from mpvn.models.loading import LoadedModel
 from mpvn.network import VideoNetwork
 from mpvn.plan import Plan
@@ -15,21 +16,29 @@ from mpvn.training.build.batch_norm import set_batch_norm
 from mpvn.training.options import unknown
 
 
-def build_network(config: ConfigDict, loaded: LoadedModel) -> VideoNetwork:
+def build_network(config: ConfigDict, loaded: LoadedModel, to_train: bool = False) -> VideoNetwork:
     """Return the network.
 
     Args:
         config: the config.
         loaded: its frame model; see `build_frame_model`.
+        to_train: whether its devices must exist. Else it is not placed where one is missing.
 
     Raises:
-        ValueError: there is no such unit or plan.
+        ValueError: there is no such unit, plan, or device.
+
+    Warns:
+        RuntimeWarning: a device does not exist, and is not needed.
     """
     frame_model = loaded.model
     _freeze(frame_model, config.model.frozen)
+    plan = plan_of(config, loaded)
+    given = config.plan.devices
+    given = given if given is not None or not any(plan.devices) else plan.devices
+    place = resolve_devices if to_train else present_devices
     network = VideoNetwork(
         frame_model,
-        plan_of(config, loaded),
+        plan.with_devices(place(given, plan.subnetworks)),
         executor=config.training.executor,
         rematerialize=config.training.rematerialize,
         start=config.model.start,
@@ -39,12 +48,12 @@ def build_network(config: ConfigDict, loaded: LoadedModel) -> VideoNetwork:
 
 
 def plan_of(config: ConfigDict, loaded: LoadedModel) -> Plan:
-    """Return the plan that a config describes.
+    """Return the plan that a config describes, with no other devices than those of its file.
 
     Raises:
         PlanError: the model cannot have it.
     """
-    plan = dict(config.plan)
+    plan = {**config.plan, "devices": None}
     if decides_subnetworks(config.plan):
         plan["subnetworks"] = None
     return loaded.make_plan(plan)
