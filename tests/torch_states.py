@@ -14,6 +14,10 @@ WIDTH = 0.05
 CLASSES = 5
 """Classes of these networks."""
 
+FEW_RESNET_BLOCKS = (2, 2, 2, 1)
+FEW_MOBILENET_STAGES = ((1, 1), (2, 2), (3, 2), (1, 2))
+"""Blocks, and blocks and strides, of the networks that the fixture `few_blocks` builds."""
+
 State = dict[str, np.ndarray]
 
 
@@ -93,8 +97,16 @@ def _non_local(layout: Layout, name: str, channels: int) -> None:
     layout.norm(f"{name}.conv_out.bn" if layout.mmaction else f"{name}.W.1", channels)
 
 
-def mobilenet_state(mmaction: bool = False, online: bool = False, seed: int = 0) -> State:
-    """MobileNetV2 of width 0.05: 8 channels in most places, 16 in the last block."""
+def mobilenet_state(
+    mmaction: bool = False,
+    online: bool = False,
+    seed: int = 0,
+    stages: tuple[tuple[int, int], ...] = ((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)),
+) -> State:
+    """MobileNetV2 of width 0.05: 8 channels in most places, 16 in the last block.
+
+    `stages` are the blocks and the stride of each stage.
+    """
     layout = Layout(seed, mmaction)
     if online:
         layout.prefix = ""
@@ -102,11 +114,11 @@ def mobilenet_state(mmaction: bool = False, online: bool = False, seed: int = 0)
     layout.conv("conv1.conv" if mmaction else "features.0.0", 8, 3, 3, 3)
     layout.norm("conv1.bn" if mmaction else "features.0.1", 8)
     number, channels = 0, 8
-    for stage, count in enumerate((1, 2, 3, 4, 3, 3, 1), 1):
-        outer = 16 if stage == 7 else 8
+    for stage, (count, stride) in enumerate(stages, 1):
+        outer = 16 if stage == len(stages) else 8
         for block in range(count):
             number += 1
-            strided = block == 0 and stage in (2, 3, 4, 6)
+            strided = block == 0 and stride == 2
             shifted = not online and not strided and number > 1 and channels == outer
             inner = 8 if stage == 1 else 6 * channels
             shapes = [(inner, 1, 3, 3), (outer, inner, 1, 1)]

@@ -9,7 +9,14 @@ import keras
 import numpy as np
 import pytest
 import torch_files
-from torch_states import CLASSES, WIDTH, mobilenet_state, resnet_state
+from torch_states import (
+    CLASSES,
+    WIDTH,
+    mobilenet_state,
+    resnet_state,
+    torchvision_mobilenet_state,
+    torchvision_resnet_state,
+)
 
 from mpvn.models import insert_temporal_shift, tsm_mobilenet_v2, tsm_resnet
 from mpvn.models.torch.load import import_torch
@@ -91,6 +98,40 @@ def test_both_code_bases_give_the_same_network(
     assert import_torch(model, save(state())).layout == "official"
     assert_equal_weights(weights_after_import(model, save(state(mmaction=True))), official)
     assert import_torch(model, save(state(mmaction=True))).layout == "mmaction2"
+
+
+@pytest.mark.parametrize(
+    ("network", "torchvision", "official"),
+    [
+        ("resnet", torchvision_resnet_state, resnet_state),
+        ("mobilenet", torchvision_mobilenet_state, mobilenet_state),
+    ],
+)
+def test_every_tensor_of_image_weights_is_loaded(
+    network: str,
+    torchvision: Callable,
+    official: Callable,
+    tmp_path: pathlib.Path,
+    request: pytest.FixtureRequest,
+    rng: np.random.Generator,
+) -> None:
+    """Both states have the same values. The file's tensors are shuffled, with and without the
+    prefixes of models that were trained on several devices, compiled, or by Lightning."""
+    model = request.getfixturevalue(network)
+    import_torch(model, torch_files.write(official(), tmp_path / "official.pth"))
+    expected = model.get_weights()
+    state = torchvision()
+    for prefix in ("", "module.", "model._orig_mod."):
+        for variable in model.weights:
+            variable.assign(np.full(variable.shape, np.nan))
+        shuffled = {f"{prefix}{key}": state[key] for key in rng.permutation(list(state))}
+        path = tmp_path / "images.pth"
+        torch_files.write({"state_dict": shuffled}, path, legacy=bool(prefix))
+        report = import_torch(model, path)
+        assert report.layout == "torchvision"
+        assert set(report.loaded) | set(report.ignored) == set(shuffled)
+        assert not report.unchanged
+        assert_equal_weights(model.get_weights(), expected)
 
 
 def test_a_mobilenet_loads_online_and_offline_weights(

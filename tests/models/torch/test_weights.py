@@ -1,5 +1,6 @@
 """Networks that start from PyTorch's weights: of ImageNet, or of another video network."""
 
+import functools
 import logging
 import pathlib
 from collections.abc import Callable
@@ -9,16 +10,8 @@ import keras
 import numpy as np
 import pytest
 import torch_files
-from torch_states import (
-    CLASSES,
-    WIDTH,
-    State,
-    mobilenet_state,
-    resnet_state,
-    torchvision_mobilenet_state,
-    torchvision_resnet_state,
-    with_small_kernels,
-)
+import torch_states
+from torch_states import CLASSES, WIDTH, State, with_small_kernels
 
 import mpvn
 from mpvn.models import (
@@ -36,10 +29,15 @@ from mpvn.training.build.network import build_network
 
 SIZE = (32, 32, 3)
 
-RESNET = (tsm_resnet, torchvision_resnet_state, resnet_state)
-MOBILENET = (tsm_mobilenet_v2, torchvision_mobilenet_state, mobilenet_state)
-both_networks = pytest.mark.parametrize(
-    ("builder", "torchvision", "official"), [RESNET, MOBILENET], ids=["resnet", "mobilenet"]
+pytestmark = pytest.mark.usefixtures("few_blocks")  # all blocks: test_load.py
+few_blocks, few_stages = torch_states.FEW_RESNET_BLOCKS, torch_states.FEW_MOBILENET_STAGES
+resnet_state = functools.partial(torch_states.resnet_state, blocks=few_blocks)
+mobilenet_state = functools.partial(torch_states.mobilenet_state, stages=few_stages)
+torchvision_resnet_state = functools.partial(
+    torch_states.torchvision_resnet_state, blocks=few_blocks
+)
+torchvision_mobilenet_state = functools.partial(
+    torch_states.torchvision_mobilenet_state, stages=few_stages
 )
 
 
@@ -59,7 +57,14 @@ def outputs(model: keras.Model, clip: np.ndarray) -> np.ndarray:
     return np.asarray(mpvn.VideoNetwork(model)(clip.astype("float32")))
 
 
-@both_networks
+@pytest.mark.parametrize(
+    ("builder", "torchvision", "official"),
+    [
+        (tsm_resnet, torchvision_resnet_state, resnet_state),
+        (tsm_mobilenet_v2, torchvision_mobilenet_state, mobilenet_state),
+    ],
+    ids=["resnet", "mobilenet"],
+)
 def test_image_weights_read_normalized_pixels(
     builder: Callable,
     torchvision: Callable,
@@ -88,39 +93,13 @@ def test_image_weights_read_normalized_pixels(
     np.testing.assert_array_equal(outputs(loaded, pixels / 127.5 - 1), actual)
 
 
-@both_networks
-def test_every_tensor_of_image_weights_is_loaded(
-    builder: Callable,
-    torchvision: Callable,
-    official: Callable,
-    save: Callable,
-    rng: np.random.Generator,
-) -> None:
-    """Both states have the same values. The file's tensors are shuffled, with and without the
-    prefixes of models that were trained on several devices, compiled, or by Lightning."""
-    model = build(builder, classes=CLASSES)
-    import_torch(model, save(official()))
-    expected = model.get_weights()
-    state = torchvision()
-    for prefix in ("", "module.", "model._orig_mod."):
-        for variable in model.weights:
-            variable.assign(np.full(variable.shape, np.nan))
-        shuffled = {f"{prefix}{key}": state[key] for key in rng.permutation(list(state))}
-        report = import_torch(model, save({"state_dict": shuffled}, legacy=bool(prefix)))
-        assert report.layout == "torchvision"
-        assert set(report.loaded) | set(report.ignored) == set(shuffled)
-        assert not report.unchanged
-        for ours, theirs in zip(model.get_weights(), expected, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-
-
 def test_grouped_convolutions_load_their_weights(save: Callable) -> None:
     """ResNeXt-101 at this width has two groups: of 8 channels in conv2, of 64 in conv5."""
-    state = torchvision_resnet_state(inner=(16, 32, 64, 128), groups=2, blocks=(3, 4, 23, 3))
+    state = torchvision_resnet_state(inner=(16, 32, 64, 128), groups=2, blocks=(1, 1, 3, 1))
     model = build(tsm_resnext101, weights=save(state))
-    kernel = state["layer3.22.conv2.weight"].transpose(2, 3, 1, 0)
+    kernel = state["layer3.2.conv2.weight"].transpose(2, 3, 1, 0)
     assert kernel.shape == (3, 3, 32, 64)
-    np.testing.assert_array_equal(model.get_layer("conv4_block23.2_conv").kernel, kernel)
+    np.testing.assert_array_equal(model.get_layer("conv4_block3.2_conv").kernel, kernel)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +206,12 @@ def test_names_and_configs_accept_weights(save: Callable, rng: np.random.Generat
 @pytest.mark.parametrize(
     ("builder", "torchvision", "conv", "norm"),
     [
-        (tsm_resnet, torchvision_resnet_state, "layer1.0.conv2", "layer4.2.bn3"),
+        (tsm_resnet, torchvision_resnet_state, "layer1.0.conv2", "layer4.0.bn3"),
         (
             tsm_mobilenet_v2,
             torchvision_mobilenet_state,
             "features.2.conv.1.0",
-            "features.17.conv.3",
+            "features.7.conv.3",
         ),
     ],
 )
