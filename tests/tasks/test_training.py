@@ -84,6 +84,7 @@ def test_evaluate_equals_the_scores_of_the_task(name: str, rng: np.random.Genera
 
 
 @every_case
+@pytest.mark.usefixtures("eager")
 def test_a_compiled_network_survives_saving(
     name: str, rng: np.random.Generator, tmp_path: pathlib.Path
 ) -> None:
@@ -136,6 +137,7 @@ def delay(steps: int, size: int, channels: int) -> VideoNetwork:
 
 
 @pytest.mark.parametrize("late", [0, 1, 3])
+@pytest.mark.usefixtures("eager")
 def test_a_delay_auto_encodes_perfectly_only_at_its_latency(
     late: int, rng: np.random.Generator
 ) -> None:
