@@ -33,12 +33,9 @@ def stream_runner(model: keras.Model, plan: mpvn.Plan, batch: int, chunk: int) -
     frames = tf.constant(np.random.default_rng(0).standard_normal((chunk, *shape), "float32"))
     tf.get_logger().setLevel("ERROR")  # a function is traced for each row, and warns of it
     slots = {}
-    for history in plan.histories.all:
-        producer = plan.graph.producer(history.tensor)
-        with tf.device(plan.device(producer) if producer else plan.devices[0]):
-            for slot in history.slots:
-                zeros = tf.zeros((batch, *history.spec.shape[1:]), history.spec.dtype)
-                slots[slot] = tf.Variable(zeros)
+    for name, spec in plan.histories.specs.items():
+        with tf.device(plan.histories.devices[name] or plan.devices[0]):
+            slots[name] = tf.Variable(tf.zeros((batch, *spec.shape[1:]), spec.dtype))
 
     @tf.function(autograph=False)
     def run(frames: tf.Tensor) -> tf.Tensor:

@@ -45,7 +45,7 @@ def sideways(setup: Setup) -> Rows:
 
 def skip_sideways(setup: Setup) -> Rows:
     """Train VGG-16 by Skip-Sideways and GPipe, and networks that read whole clips."""
-    side, width = (32, 0.125) if setup.small else (64, 1.0)
+    side, width = (32, 0.125) if setup.small else (112, 1.0)
     sizes = {"batch": 1, "frames": FRAMES}
     vgg16 = PUBLISHED["vgg16"]
     model = vgg16.build((side, side, 3), width=width)

@@ -13,6 +13,7 @@ SCRIPTS = [
     *sorted(BENCHMARKS.glob("*/run.py")),
     BENCHMARKS / "depth_parallel_training/speed.py",
     BENCHMARKS / "depth_parallel_training/memory.py",
+    BENCHMARKS / "distributed/bounds.py",
     BENCHMARKS / "distributed/tables.py",
 ]
 
