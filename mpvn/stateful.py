@@ -220,7 +220,8 @@ class StatefulModel(keras.Model):
                 `parallel`, which it turns on, so that cores share frames, too. None: step by step.
             parallel: whether units of a step run at once on the cores, each as soon as others have
                 made what it reads: subnetworks, which read each other's values of the step before.
-                It needs cores that one unit alone does not use well. None: no, but `"auto"` tries.
+                It needs cores that one unit alone does not use well. None: no, but `"auto"` tries;
+                and yes if subnetworks are on several devices.
 
         Raises:
             ImportError: the runtime is not installed.

@@ -22,7 +22,7 @@ AT_ONCE = 16
 
 def steps_at_once(plan: Plan) -> int:
     """Return how many steps of a plan are laid out in each turn of a loop: 1 on one device."""
-    return AT_ONCE if len({*plan.devices}) > 1 else 1
+    return AT_ONCE if plan.several_devices else 1
 
 
 def repeat(

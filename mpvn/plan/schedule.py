@@ -82,6 +82,11 @@ class Schedule:
         names = [field.name for field in dataclasses.fields(Schedule)]
         return Schedule(**{name: getattr(self, name) for name in names} | {"devices": devices})
 
+    @property
+    def several_devices(self) -> bool:
+        """Whether not all subnetworks are on one device."""
+        return len({*self.devices}) > 1
+
     @functools.cached_property
     def parts(self) -> tuple[tuple[Node, ...], ...]:
         """The nodes of each subnetwork, and last of the head if there is one, in plan order."""

@@ -158,6 +158,10 @@ def candidates(plan: Plan, start: str, settings: Settings) -> list[Settings]:
     steps = range(plan.settled_step + 1 + plan.period)
     patterns = {unit for step in steps for unit in divide(plan, start, "pattern")(step)}
     wanted = settings.parallel
+    if plan.several_devices:
+        return [
+            settings._replace(runtime="tensorflow", units="block", parallel=wanted is not False)
+        ]
     ways = [
         (runtime, units, parallel if wanted is None else wanted)
         for runtime, units, parallel in _CANDIDATES

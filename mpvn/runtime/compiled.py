@@ -8,7 +8,7 @@ This is the only scheduler; runtimes differ in how they run a unit.
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from mpvn.executors.run import before, now
 from mpvn.graph.data import Graph
 from mpvn.inputs import convert_inputs
 from mpvn.plan import Plan
+from mpvn.runtime.ahead import StepsAhead, in_order, take, there
 from mpvn.runtime.freeze import Frozen, freeze
 from mpvn.runtime.mixture import Mixture, rows_of_units
 from mpvn.runtime.parallel import Workers
-from mpvn.runtime.program import Compiled, Observer, Program
+from mpvn.runtime.program import Compiled, Observer, Program, Promised
 from mpvn.runtime.quantization import Quantization
 from mpvn.runtime.runtime import Runtime, Value
 from mpvn.runtime.specs import place_specs
@@ -156,6 +157,67 @@ class CompiledNetwork:
             outputs += piece
         stacked = [self._runtime.stack([*each]) for each in zip(*outputs, strict=True)]
         return self.graph.pack_outputs(stacked), state
+
+    def stream(
+        self, frames: Iterable[Any], state: dict[str, Any], ahead: int = 4
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield what `step` returns for each frame, `ahead` steps after the frame was taken.
+
+        Subnetworks of different steps run at once, each on its device as soon as what it reads is
+        there. With `ahead=0`, each step ends before the next frame is taken: for cameras, whose
+        frames come slower than steps. Streams that do not tick together go step by step.
+
+        Args:
+            frames: each `[B, ...]`, in the structure of the frame model's inputs.
+            state: the state before the first one, from `initial_state`, `step` or `reset`.
+            ahead: number of steps that may begin before the outputs of a step are yielded.
+
+        Raises:
+            ValueError: `ahead` is below 0; a frame or the state does not fit the network.
+        """
+        if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 0:
+            raise ValueError(f"Invalid ahead. Expected an int of at least 0. Received: {ahead!r}.")
+        counter = self._check(state, np.shape(state[STEP])[0])
+        if common_step(counter, self.settled_step, self._period) is None:
+            return self._one_by_one(frames, state)
+        threads = StepsAhead(self.plan)
+        sent = self._send(frames, state, threads)
+        late = in_order(sent, ahead, contextlib.closing(threads))
+        return (self._taken(*each) for each in late)
+
+    def _one_by_one(
+        self, frames: Iterable[Any], state: dict[str, Any]
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for frame in frames:
+            outputs, state = self.step(frame, state)
+            yield outputs, state
+
+    def _send(
+        self, frames: Iterable[Any], state: dict[str, Any], threads: StepsAhead
+    ) -> Iterator[tuple[list[Promised], list[Promised], np.ndarray]]:
+        """Send out a step for each frame; yield its outputs, slots and counter to be."""
+        hold, counter = self._runtime.hold, np.asarray(state[STEP])
+        slots = there(hold(state[name], spec) for name, spec in self._slots.items())
+        for frame in frames:
+            arrays = self._convert(frame, "frame")
+            check_shape(STEP, counter.shape, tf.TensorShape([None]), arrays[0].shape[0])
+            values = there(hold(x, s) for x, s in zip(arrays, self._inputs, strict=True))
+            number = common_step(counter, self.settled_step, self._period)
+            with self._lock:
+                program = self._program(int(number or 0), 1)
+            outputs, slots = threads.send(program, [*values, *slots])
+            counter = counter + 1
+            yield outputs, slots, counter
+
+    def _taken(
+        self, outputs: list[Promised], slots: list[Promised], counter: np.ndarray
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the outputs and the state of a step that was sent out, once they are there."""
+        show = self._runtime.show
+        count = len(outputs if self._runtime.masks else self.graph.model_outputs)
+        shown = [show(x) for x in take(outputs)[:count]]
+        after = dict(zip(self._slots, map(show, take(slots)), strict=True))
+        return self.graph.pack_outputs(shown), {STEP: counter, **after}
 
     def reset(self, state: dict[str, Any], streams: Any) -> dict[str, Any]:
         """Return `state` with some streams restarted, each at its own step 0.

@@ -40,7 +40,9 @@ def create_network(plan: Plan, start: str, settings: Settings) -> CompiledNetwor
     check_choice("units", units, (None, *DIVISIONS))
     check_choice("parallel", parallel, PARALLEL)
     check_positive("clip", clip, "or None")
-    by_pattern = runtime == "tensorflow" and not (parallel or clip)
+    if parallel is None and plan.several_devices:
+        settings = settings._replace(parallel=True)
+    by_pattern = runtime == "tensorflow" and not (settings.parallel or clip)
     division = units or ("pattern" if by_pattern else "block")
     workers, at_once = count_workers(plan, start, division, settings)
     library = create_runtime(plan, runtime, precision, threads, batch, at_once, clip or 1)
@@ -57,12 +59,15 @@ def count_workers(
         settings: how to compile the network.
 
     Returns:
-        The number of workers; and how many of them have work in a clip, or else in the step with
-        the least. 1 and None if units run one after the other.
+        The number of workers, two for each of several devices; and how many of them have work in a
+        clip, or else in the step with the least. None if that is not known; 1 and None if units run
+        one after the other.
     """
     check_positive("threads", settings.threads, "or None")
     if not (settings.parallel or settings.clip):
         return 1, None
+    if plan.several_devices:
+        return 2 * len({*plan.devices}), None
     workers = settings.threads or usable_cores()
     return workers, min(workers, *widths(plan, start, division, settings.clip))
 

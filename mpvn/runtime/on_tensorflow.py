@@ -40,9 +40,13 @@ class TensorFlowRuntime(Runtime):
 
     def compile(self, frozen: Frozen, specs: Specs) -> Run:
         function = in_bfloat16(frozen.function) if self._lowers else frozen.function
+        plan, nodes = frozen.unit.plan, frozen.unit.nodes
+        devices = {plan.device(plan.graph.nodes[index]) for index in nodes}
+        device = devices.pop() if len(devices) == 1 else None
 
         def run(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-            return function(*values)
+            with tf.device(device):  # where the constants are, too
+                return function(*values)
 
         return run
 

@@ -15,7 +15,7 @@ Calls whose values nobody reads are left out.
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mpvn.executors.run import Place, Time, after, before, now
 from mpvn.executors.step_run import StepRun
@@ -31,6 +31,9 @@ Observer = Callable[[Unit, Run, Sequence[Value], int], Sequence[Value]]
 It takes the unit, its function, the values that it reads, and how many steps of the same call are
 before its own.
 """
+
+Promised = tuple[Any, int]
+"""One of the values that a call will return: the call, and the index of its result."""
 
 
 class Compiled(NamedTuple):
@@ -118,6 +121,21 @@ class Program:
             workers.run(self.order, run)
         outputs = [[values[i] for i in positions] for positions in self._outputs]
         return outputs, [values[i] for i in self._slots]
+
+    def promise(
+        self, values: Sequence[Promised], send: Callable[[Unit, Run, list[Promised]], Any]
+    ) -> tuple[list[Promised], list[Promised]]:
+        """Return the outputs and the slots of a single step before its calls have ended.
+
+        Args:
+            values: the frames, then the slots before the step: calls, and indices of their results.
+            send: begins a call, given the unit, its function, and the values that it reads.
+        """
+        made = dict(enumerate(values))
+        for _, unit, function, reads, makes in self._calls:
+            call = send(unit, function, [made[i] for i in reads])
+            made |= {position: (call, index) for index, position in enumerate(makes)}
+        return [made[i] for i in self._outputs[0]], [made[i] for i in self._slots]
 
     def _add(self, step: int, unit: Compiled, position: dict[Place, int]) -> list[_Call]:
         """Note where the values of a unit are; return its call, if it computes something."""

@@ -1,4 +1,4 @@
-"""Training between processes equals training in one: steps that are laid out equal those of a loop.
+"""Training and streaming between processes equal those in one process.
 
 Turns of loops have 4 steps here, so that clips are shorter than a turn, as long, longer, or two
 turns and a rest.
@@ -15,6 +15,7 @@ import functools
 import keras
 import numpy as np
 import tensorflow as tf
+from clocked_networks import everything, frames
 from sideways_networks import WIDTH, dense_modules, fit, module_weights, network
 from mpvn import Plan, VideoNetwork
 from mpvn.executors import repeat
@@ -49,7 +50,31 @@ def trained(trainer, modules, shortcuts, devices, steps, known=True, start="zero
     return history["loss"], flat.tolist(), outputs.ravel().tolist()
 
 
-answer = {}
+def streamed():
+    def last(outputs):
+        return outputs["mask"].numpy().ravel().tolist() + outputs["score"].numpy().ravel().tolist()
+
+    given = frames(2, 11)
+    clip = {name: np.stack([frame[name] for frame in given], axis=1) for name in given[0]}
+    one, placed = everything(), everything(devices=[devices[0], devices[1], devices[0]])
+    compiled, by_clip = placed.compile_inference(batch=2), placed.compile_inference(batch=2, clip=4)
+    state, after = one.initial_state(2), placed.initial_state(2)
+    for frame in given:
+        expected, state = one.step(frame, state)
+        outputs, after = placed.step(frame, after)
+    late, state = [*compiled.stream(given, compiled.initial_state(2), 3)][-1]
+    stepped = compiled.initial_state(2)
+    for frame in given:
+        by_step, stepped = compiled.step(frame, stepped)
+    at_once, _ = by_clip.run(clip, by_clip.initial_state(2))
+    unrolled, _ = placed.run(clip, placed.initial_state(2))
+    clips = [{name: x[:, -1] for name, x in each.items()} for each in (at_once, unrolled)]
+    kept = {value.device for name, value in state.items() if name in placed.plan.histories.devices
+            if placed.plan.histories.devices[name]}
+    return [*map(last, (expected, outputs, late, by_step, *clips))], sorted(kept)
+
+
+answer = {"streams": streamed()}
 for name, (kind, depth, shortcuts, steps, options) in CASES.items():
     modules = dense_modules(depth, np.random.default_rng(1))
     kinds = {"Sideways": SidewaysTrainer, "GPipe": GPipeTrainer}
@@ -98,3 +123,13 @@ def test_losses_weights_and_outputs_are_those_of_one_process(
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-9)
     losses, weights, _ = one
     assert losses[1] != losses[0] and np.isfinite(weights).all()
+
+
+def test_streams_are_those_of_one_process_and_their_states_stay_on_the_workers(
+    results: dict[str, list],
+) -> None:
+    (expected, *others), devices = results["streams"]
+    assert len(others) == 5 and np.ptp(expected) > 0.1
+    for outputs in others:
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
+    assert devices == [f"/job:worker/replica:0/task:{task}/device:CPU:0" for task in (0, 1)]
