@@ -11,6 +11,7 @@ import pytest
 from published_networks import assert_close, small_model, stream
 
 import mpvn
+from keras_layers.pure_call import without_values
 from mpvn.models import (
     PUBLISHED,
     insert_temporal_shift,
@@ -114,6 +115,7 @@ def test_the_baseline_with_inserted_shifts_equals_the_network(
 
 
 @pytest.mark.parametrize("name", ["tsm_resnet50", "tsm_mobilenet_v2"])
+@pytest.mark.usefixtures("few_blocks")
 def test_a_baseline_reads_one_frame_at_a_time(name: str) -> None:
     """TSN: no shifts, nothing cached, the same weights."""
     baseline = small(name, shift=False)
@@ -142,16 +144,27 @@ def test_trn_relates_the_features_of_tsn(rng: np.random.Generator) -> None:
 def test_resnet101_shifts_every_second_block() -> None:
     expected = {f"conv{s}_block{b}.1_conv" for s, n in ((2, 3), (3, 4), (4, 23), (5, 3))
                 for b in range(1, n + 1, 2)}  # fmt: skip
-    assert set(shifted_layers(small("tsm_resnet101"))) == expected
-    assert len(shifted_layers(small("tsm_resnet101", placement="in_place"))) == 33
+    with without_values():
+        residual, in_place = (
+            tsm_resnet101((32, 32, 3), width=0.05, placement=placement)
+            for placement in ("residual", "in_place")
+        )
+    assert set(shifted_layers(residual)) == expected
+    assert len(shifted_layers(in_place)) == 33
 
 
+def test_every_second_block_of_two_stages_is_followed_by_a_non_local_one() -> None:
+    with without_values():
+        model = PUBLISHED["non_local_resnet50"].build((32, 32, 3), width=0.05)
+    units = {layer.name.split(".")[0] for layer in model.layers if layer.name.endswith("nl")}
+    assert units == {f"conv{s}_block{b}" for s, b in ((3, 1), (3, 3), (4, 1), (4, 3), (4, 5))}
+
+
+@pytest.mark.usefixtures("few_blocks")
 def test_a_non_local_block_starts_as_the_identity(rng: np.random.Generator) -> None:
     """The gamma of its batch norm is zero, so a trained network without it keeps its outputs."""
     model = PUBLISHED["non_local_resnet50"].build((32, 32, 3), width=0.05)
     plain = tsm_resnet50((32, 32, 3), width=0.05)
-    units = {layer.name.split(".")[0] for layer in model.layers if layer.name.endswith("nl")}
-    assert units == {f"conv{s}_block{b}" for s, b in ((3, 1), (3, 3), (4, 1), (4, 3), (4, 5))}
     for layer in plain.layers:
         layer.set_weights(model.get_layer(layer.name).get_weights())
     clip = rng.normal(size=(1, 3, 32, 32, 3)).astype("float32")
