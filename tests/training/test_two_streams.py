@@ -57,6 +57,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
 # --- one stream ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_network_is_trained_on_flow(runs: dict[str, RunFolder]) -> None:
     folder = runs["flow"]
     experiment = build(folder.config(), to_train=False)
@@ -92,6 +93,7 @@ def test_flow_of_files_is_cached_in_memory_and_on_disk(tmp_path: pathlib.Path) -
     assert len(images) % 18 == 0  # x and y of nine pairs of frames
 
 
+@pytest.mark.usefixtures("eager")
 def test_flow_can_be_auto_encoded() -> None:
     """Tasks that predict frames take any number of channels."""
     changed = config(**FLOW, **{"task.name": "autoencoding", "model.name": "autoencoder"})
@@ -104,6 +106,7 @@ def test_flow_can_be_auto_encoded() -> None:
     assert experiment.task.picture(frame, frame, frame).shape[-1] == 3
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_report_of_a_run_explains_optical_flow(
     runs: dict[str, RunFolder], tmp_path: pathlib.Path
 ) -> None:
