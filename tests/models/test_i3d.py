@@ -108,15 +108,25 @@ def keras_i3d(model: keras.Model) -> keras.Model:
     return reference
 
 
+@pytest.fixture(scope="module")
+def networks() -> tuple[keras.Model, keras.Model]:
+    """A narrow frame model, and its network in Keras."""
+    model = i3d_inception((32, 32, 3), classes=5, width=0.125)
+    randomize(model, np.random.default_rng(5))
+    return model, keras_i3d(model)
+
+
 @pytest.mark.parametrize(("frames", "phase"), [(9, 0), (17, 0), (16, 3)])
 def test_windows_equal_tensorflows_padding(
-    frames: int, phase: int, rng: np.random.Generator
+    frames: int,
+    phase: int,
+    networks: tuple[keras.Model, keras.Model],
+    rng: np.random.Generator,
 ) -> None:
     """Clips of 8n + 1 frames need no phase; clips of 8n frames need a plan that starts later."""
-    model = i3d_inception((32, 32, 3), classes=5, width=0.125)
-    randomize(model, rng)
+    model, reference = networks
     clip = tf.constant(rng.normal(size=(2, frames, 32, 32, 3)), tf.float32)
-    expected = keras_i3d(model)(clip)
+    expected = reference(clip)
     network = mpvn.VideoNetwork(model, mpvn.Plan(model, phases=[phase]))
     actual = network(clip)[:, phase::8][:, :-1]
     assert actual.shape == expected.shape
