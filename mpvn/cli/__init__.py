@@ -15,6 +15,7 @@
                           or evaluate a checkpoint or a saved network without a run
     mpvn sweep            train or evaluate a grid of runs; plot accuracy against speed
     mpvn compare SWEEP    plot accuracy against speed-up of several sweeps, in one picture
+    mpvn worker           run subnetworks for commands with --cluster, on this host
     mpvn demo             train a network, make it parallel, stream a video, write a report
 
 Each command is one module with two functions: `add_parser` declares the flags and `run` executes
@@ -52,6 +53,7 @@ from mpvn.cli import (
     tf_serving,
     timeline,
     train,
+    worker,
 )
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
@@ -76,6 +78,7 @@ COMMANDS = (
     evaluate,
     sweep,
     compare,
+    worker,
     demo,
 )
 

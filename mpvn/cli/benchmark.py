@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from mpvn.cli.clusters import add_cluster_option
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model_and_plan
 from mpvn.cli.parsers import Commands, add_command, rate
@@ -67,12 +68,13 @@ def add_parser(commands: Commands) -> None:
     )
     add_shown_option(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON")
+    add_cluster_option(parser)
     add_runtime_options(parser)
     add_buffer_option(parser, "also measure each runtime for files")
     add_model_and_plan_options(parser, devices=True)
     declare_paths(
         parser,
-        reads=["--video", "--weights", "--assignment", "--plan", "--calibrate"],
+        reads=["--video", "--weights", "--assignment", "--plan", "--calibrate", "--cluster"],
         runs=["MODEL"],
         writes={"--json": JSON},
     )

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mpvn.cli.clusters import named_cluster
 from mpvn.cli.devices import add_devices_option, named_devices, placed
 from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.runtimes import RUNTIME_OPTIONS, calibrate, check_threads, runtime_choice
@@ -140,7 +141,11 @@ def load_model_and_plan(
     Raises:
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
-    import_tensorflow(getattr(arguments, "threads", None), named_devices(arguments))
+    import_tensorflow(
+        getattr(arguments, "threads", None),
+        named_devices(arguments),
+        cluster=named_cluster(arguments),
+    )
     from mpvn.models import load_frame_model
     from mpvn.models.surgery.operations import operate
     from mpvn.training.run_folder import network_file
@@ -170,7 +175,7 @@ def load_model(arguments: argparse.Namespace) -> "Model":
         Mistake: If the model cannot be loaded or the plan is impossible.
     """
     check_threads(arguments)
-    import_tensorflow(arguments.threads, named_devices(arguments))
+    import_tensorflow(arguments.threads, named_devices(arguments), cluster=named_cluster(arguments))
     from mpvn.models.applications import application_builders
     from mpvn.prediction.models import ExportedModel, NetworkModel, is_exported
     from mpvn.prediction.scoring import imagenet_names

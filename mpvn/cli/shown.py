@@ -4,6 +4,7 @@ import argparse
 import itertools
 from typing import TYPE_CHECKING
 
+from mpvn.cli.clusters import named_cluster
 from mpvn.cli.devices import named_devices
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.startup import import_tensorflow
@@ -31,7 +32,7 @@ def add_shown_option(parser: argparse.ArgumentParser) -> None:
 
 def refuse_exported(arguments: argparse.Namespace) -> None:
     """Raise `Mistake` if the model cannot be compiled. Starts TensorFlow with its threads."""
-    import_tensorflow(arguments.threads, named_devices(arguments))
+    import_tensorflow(arguments.threads, named_devices(arguments), cluster=named_cluster(arguments))
     from mpvn.prediction.models import is_exported
 
     if is_exported(arguments.model):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from mpvn.cli.answers import Answers
+from mpvn.cli.clusters import add_cluster_option
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
@@ -56,11 +57,12 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     add_source_options(parser)
+    add_cluster_option(parser)
     add_runtime_options(parser)
     add_model_and_plan_options(parser, devices=True)
     declare_paths(
         parser,
-        reads=["VIDEO", "--weights", "--assignment", "--plan", "--calibrate"],
+        reads=["VIDEO", "--weights", "--assignment", "--plan", "--calibrate", "--cluster"],
         runs=["--model"],
         writes={"--output": VIDEO, "--answers": TABLE},
     )

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+from mpvn.cli.clusters import add_cluster_option, check_cluster
 from mpvn.cli.devices import add_devices_option
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
@@ -48,9 +49,12 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default: 1)")
     add_devices_option(parser)
+    add_cluster_option(parser)
     parser.set_defaults(takes_overrides=True)
     output = Output(files=("results.json", "report.html"))
-    declare_paths(parser, reads=["--config"], runs=["--rewire"], writes={"--output": output})
+    declare_paths(
+        parser, reads=["--config", "--cluster"], runs=["--rewire"], writes={"--output": output}
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,10 +65,17 @@ def run(arguments: argparse.Namespace) -> int:
             "mpvn sweep needs a source. Add --config FILE to train, or --rewire RUN to evaluate a "
             "run under other plans."
         )
+    if arguments.cluster and (arguments.rewire or arguments.jobs > 1):
+        received = "--rewire" if arguments.rewire else f"--jobs {arguments.jobs}"
+        raise Mistake(
+            "--cluster: expected runs to train (--config), one at a time, because a cluster has "
+            f"one chief. Received: {received}."
+        )
+    check_cluster(arguments.cluster)
     name = "+".join(pathlib.Path(source).stem for source in sources)
     arguments.output = arguments.output or str(pathlib.Path("sweeps", name))
     check_paths(arguments)
-    import_tensorflow(devices=arguments.devices)
+    import_tensorflow(devices=None if arguments.cluster else arguments.devices)
     from mpvn.report.sweep import write_sweep_report
     from mpvn.training import hyperparameter_sweep as sweep
     from mpvn.training.grids import changed_keys
@@ -79,7 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.rewire:
             cells = sweep.rewired_cells(folder, arguments.rewire, grid, overrides)
         else:
-            cells = sweep.grid_cells(folder, arguments.config, grid, overrides)
+            cells = sweep.grid_cells(
+                folder, arguments.config, grid, overrides, cluster=arguments.cluster
+            )
         axes = list(cells[0].labels)
         with FolderLock(folder, "sweep"):
             sweep.run_cells(cells, arguments.jobs)

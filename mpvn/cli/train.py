@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+from mpvn.cli.clusters import add_cluster_option
 from mpvn.cli.devices import add_devices_option
 from mpvn.cli.metrics import print_metrics
 from mpvn.cli.mistakes import as_mistakes
@@ -33,13 +34,14 @@ def add_parser(commands: Commands) -> None:
         "default: from the config, usually exact gradients through time",
     )
     add_devices_option(parser)
+    add_cluster_option(parser)
     parser.set_defaults(takes_overrides=True)
-    declare_paths(parser, reads=["--config"], writes={"--run": RUN})
+    declare_paths(parser, reads=["--config", "--cluster"], writes={"--run": RUN})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the last metrics, and write the report of the run."""
-    import_tensorflow(start=False)
+    import_tensorflow(cluster=arguments.cluster, start=False)
     from mpvn.report.run import write_run_report
     from mpvn.training import Interrupted, as_json, build, load_config, train
     from mpvn.training.run_folder import flat
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             config.training.trainer = arguments.trainer
         if arguments.devices:
             config.plan.devices = arguments.devices
-        start_tensorflow(config.plan.devices)
+        start_tensorflow(config.plan.devices, arguments.cluster)
         arguments.run = arguments.run or str(
             pathlib.Path("runs", pathlib.Path(arguments.config).stem)
         )

@@ -55,12 +55,14 @@ class Cell:
             another plan.
         overrides: `"--config.key=value"`.
         labels: what names the run in a report, by axis.
+        cluster: the file of the cluster that trains it, if any.
     """
 
     folder: pathlib.Path
     source: pathlib.Path
     overrides: tuple[str, ...]
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    cluster: str | None = dataclasses.field(default=None, compare=False)
 
     @property
     def rewired(self) -> bool:
@@ -104,7 +106,8 @@ class Cell:
             results = ["--json", str(self.folder / RESULTS)]
             return [*start, "eval", str(self.source), *results, *self.overrides]
         place = ["--config", str(self.source), "--run", str(self.folder)]
-        return [*start, "train", *place, *self.overrides]
+        cluster = ["--cluster", self.cluster] if self.cluster else []
+        return [*start, "train", *place, *cluster, *self.overrides]
 
 
 def grid_cells(
@@ -113,6 +116,7 @@ def grid_cells(
     grid: Grid,
     overrides: Sequence[str] = (),
     labels: Mapping[str, Any] | None = None,
+    cluster: str | None = None,
 ) -> list[Cell]:
     """Return one cell for each point of the grid, in a folder named after it.
 
@@ -122,6 +126,7 @@ def grid_cells(
         grid: what to vary.
         overrides: changes of all cells.
         labels: further labels of all cells.
+        cluster: the file of the cluster that trains them, if any.
 
     Raises:
         ValueError: there is no such key, a value has the wrong type, the grid changes a key of
@@ -134,7 +139,7 @@ def grid_cells(
         changes = (f"--config.{key}={value}" for key, value in choice.changes.items())
         every = {**(labels or {}), **choice.labels}
         options = (*overrides, *changes)
-        cell = Cell(pathlib.Path(folder, name), pathlib.Path(source), options, every)
+        cell = Cell(pathlib.Path(folder, name), pathlib.Path(source), options, every, cluster)
         _ = cell.config  # checks keys and values before anything runs
         cells.append(cell)
     return cells
