@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mpvn.plan import Plan
-from mpvn.runtime.program import Program, Promised
+from mpvn.runtime.program import Observer, Program, Promised
 from mpvn.runtime.runtime import Run, Value
 from mpvn.runtime.unit import Unit
 
@@ -46,20 +46,21 @@ class StepsAhead:
             threads.shutdown(cancel_futures=True)
 
     def send(
-        self, program: Program, values: Sequence[Promised]
+        self, program: Program, values: Sequence[Promised], observer: Observer | None
     ) -> tuple[list[Promised], list[Promised]]:
         """Send out the calls of a step.
 
         Args:
             program: the program of one step.
             values: the frames, then the slots before the step.
+            observer: runs the units, if there is one.
 
         Returns:
             The outputs, and the slots after the step, as soon as they will be there.
         """
 
         def begin(unit: Unit, function: Run, reads: list[Promised]) -> Later:
-            return self._of(unit).submit(_call, function, reads)
+            return self._of(unit).submit(_call, unit, function, reads, observer)
 
         return program.promise(values, begin)
 
@@ -94,5 +95,8 @@ def in_order(
         yield from waiting
 
 
-def _call(function: Run, reads: Sequence[Promised]) -> Sequence[Value]:
-    return function(take(reads))
+def _call(
+    unit: Unit, function: Run, reads: Sequence[Promised], observer: Observer | None
+) -> Sequence[Value]:
+    values = take(reads)
+    return observer(unit, function, values, 0) if observer else function(values)

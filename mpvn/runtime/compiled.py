@@ -165,7 +165,8 @@ class CompiledNetwork:
 
         Subnetworks of different steps run at once, each on its device as soon as what it reads is
         there. With `ahead=0`, each step ends before the next frame is taken: for cameras, whose
-        frames come slower than steps. Streams that do not tick together go step by step.
+        frames come slower than steps. Streams that do not tick together go step by step. The
+        `step_observer` is not called for steps that are sent out.
 
         Args:
             frames: each `[B, ...]`, in the structure of the frame model's inputs.
@@ -205,7 +206,7 @@ class CompiledNetwork:
             number = common_step(counter, self.settled_step, self._period)
             with self._lock:
                 program = self._program(int(number or 0), 1)
-            outputs, slots = threads.send(program, [*values, *slots])
+            outputs, slots = threads.send(program, [*values, *slots], self.observer)
             counter = counter + 1
             yield outputs, slots, counter
 

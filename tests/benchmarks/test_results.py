@@ -15,6 +15,7 @@ SCRIPTS = [
     BENCHMARKS / "depth_parallel_training/memory.py",
     BENCHMARKS / "distributed/bounds.py",
     BENCHMARKS / "distributed/tables.py",
+    BENCHMARKS / "distributed/break_even.py",
 ]
 
 
@@ -60,8 +61,9 @@ def test_table_of_memory_is_that_of_the_results(
     assert (tmp_path / "README.md").read_text() == text
 
 
-def test_each_table_of_devices_has_its_place_in_the_readme(load) -> None:
-    script = load(BENCHMARKS / "distributed/tables.py")
+@pytest.mark.parametrize("name", ["tables.py", "break_even.py"])
+def test_each_table_of_devices_has_its_place_in_the_readme(name: str, load) -> None:
+    script = load(BENCHMARKS / "distributed" / name)
     text = (script.HERE / "README.md").read_text()
     for table in script.QUESTIONS:
         assert text.count(f"<!-- {table} -->\n") == text.count(f"<!-- end of {table} -->\n") == 1

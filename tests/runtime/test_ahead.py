@@ -56,3 +56,22 @@ def test_a_frame_that_does_not_fit_raises_after_the_steps_before_it(
 def test_an_invalid_number_of_steps_is_refused(compiled: CompiledNetwork, ahead: object) -> None:
     with pytest.raises(ValueError, match=f"Invalid ahead.*Received: {ahead}"):
         compiled.stream([], compiled.initial_state(1), ahead)
+
+
+def test_units_that_are_sent_out_run_in_the_observer(compiled: CompiledNetwork) -> None:
+    seen = []
+
+    def observe(unit, function, values, step):
+        seen.append(unit.name)
+        return function(values)
+
+    given, state = frames(2, 4), compiled.initial_state(2)
+    compiled.observer = observe
+    try:
+        for frame in given:
+            _, state = compiled.step(frame, state)
+        expected, _ = sorted(seen), seen.clear()
+        [*compiled.stream(given, compiled.initial_state(2))]
+    finally:
+        compiled.observer = None
+    assert sorted(seen) == expected
