@@ -38,8 +38,8 @@ class VideoNetwork(StatefulModel):
 
     Args:
         frame_model: a functional Keras model over one frame, or over a structure of frames. The
-            network shares its layers and weights, unless the plan names devices: then it rebuilds
-            them there.
+            network shares its layers and weights, unless the plan names devices where they are not:
+            then it rebuilds them there.
         plan: a `Plan` of `frame_model`. None means one subnetwork without clocks.
         executor: how to run a clip. `"unroll"`: step by step. `"layerwise"`: layer by layer.
             `"auto"`: layer by layer if batch norm trains, otherwise by the size of the activations;

@@ -23,11 +23,15 @@ _COUNTER = tf.TensorSpec((None,), tf.int64)
 
 
 def zero_slots(plan: Plan, batch_size: Any) -> State:
-    """Return the slots of streams that have not started: zeros `[batch_size, ...]`."""
-    return {
-        name: tf.zeros((batch_size, *spec.shape[1:]), spec.dtype)
-        for name, spec in plan.histories.specs.items()
-    }
+    """Return the slots of streams that have not started: zeros `[batch_size, ...]`.
+
+    Each is on the device of its subnetwork.
+    """
+    slots = {}
+    for name, spec in plan.histories.specs.items():
+        with tf.device(plan.histories.devices[name]):
+            slots[name] = tf.zeros((batch_size, *spec.shape[1:]), spec.dtype)
+    return slots
 
 
 def check_state(plan: Plan, state: Mapping[str, Any], batch_size: int | None) -> State:

@@ -27,6 +27,9 @@ _MOST_LOGICAL = 64
 
 _WORKER = "worker"
 
+_HERE = tf.DeviceSpec(job="localhost", replica=0, task=0)
+"""What names of devices omit where no cluster is connected."""
+
 Devices = str | Sequence[str | None] | None
 """Devices as users give them: a list, text with commas, `"auto"`, or None for no placement. A
 device may be None, for TensorFlow's choice."""
@@ -132,6 +135,11 @@ def missing_devices(devices: Iterable[str | None]) -> list[str]:
     return [name for name in named if not any(_fits(name, device) for device in known)]
 
 
+def is_on(name: str | None, device: str) -> bool:
+    """Return whether the `device` of a variable or a tensor is the one that `name` means."""
+    return name is None or _fits(name, _HERE.make_merged_spec(tf.DeviceSpec.from_string(device)))
+
+
 def check_devices(devices: Iterable[str | None]) -> None:
     """Raise DeviceError if a device does not exist. Starts TensorFlow."""
     lost = missing_devices(devices)
@@ -177,8 +185,7 @@ def _spread(devices: list[str], subnetworks: int) -> list[str | None] | None:
 def _all_devices() -> list[tf.DeviceSpec]:
     """Return the CPUs and GPUs of this machine and of the connected workers."""
     specs = [tf.DeviceSpec.from_string(each.name) for each in tf.config.list_logical_devices()]
-    here = tf.DeviceSpec(job="localhost", replica=0, task=0)  # what names without a cluster omit
-    return [here.make_merged_spec(s) for s in specs if s.device_type in ("CPU", "GPU")]
+    return [_HERE.make_merged_spec(s) for s in specs if s.device_type in ("CPU", "GPU")]
 
 
 def _gpus(specs: list[tf.DeviceSpec]) -> list[tf.DeviceSpec]:

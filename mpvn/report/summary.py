@@ -1,7 +1,11 @@
 """The properties of a plan as text, for `mpvn plan` and the reports."""
 
+import contextlib
+
 from mpvn.plan import Plan
+from mpvn.plan.traffic import Traffic, backward_traffic, forward_traffic
 from mpvn.report.wording import count
+from mpvn.sideways.rules import SidewaysRules
 
 
 def summary(plan: Plan) -> dict[str, str]:
@@ -32,4 +36,21 @@ def summary(plan: Plan) -> dict[str, str]:
         f"at most {1 / plan.balance_bound:.2f} times faster in parallel",
         "kept between steps": f"{plan.cached_bytes / 1e6:,.2f} MB per stream",
     }
+    if plan.subnetworks > 1:
+        properties |= _traffic(plan)
     return properties
+
+
+def _traffic(plan: Plan) -> dict[str, str]:
+    """Return what travels between the subnetworks of a plan."""
+    own = "" if any(plan.devices) else ", if each subnetwork had its own"
+    traffic = {f"sent between devices{own}": forward_traffic(plan)}
+    with contextlib.suppress(ValueError):  # Sideways cannot train every plan
+        SidewaysRules(plan)
+        traffic["sent back by Sideways"] = backward_traffic(plan)
+    return {name: _sent(sent) for name, sent in traffic.items()}
+
+
+def _sent(sent: Traffic) -> str:
+    pairs = ", ".join(f"{a} to {b}: {size / 1e3:,.1f}" for (a, b), size in sent.items())
+    return f"{sum(sent.values()) / 1e3:,.1f} kB per step and stream" + f" ({pairs})" * bool(pairs)

@@ -107,9 +107,11 @@ class CompiledNetwork:
 
     def initial_state(self, batch_size: int, phase: int = 0) -> dict[str, Any]:
         """Return the state of streams that have not started; see `StatefulModel.initial_state`."""
-        zeros, show = self._runtime.zeros, self._runtime.show
+        zeros, show, slots = self._runtime.zeros, self._runtime.show, {}
         with self._lock:
-            slots = {name: show(zeros(batch_size, spec)) for name, spec in self._slots.items()}
+            for name, spec in self._slots.items():
+                with tf.device(self.plan.histories.devices[name]):
+                    slots[name] = show(zeros(batch_size, spec))
         return {STEP: np.full(batch_size, phase, np.int64), **slots}
 
     def step(self, frame: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -14,7 +14,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_layers.pure_call import DiscardedUpdates
 from mpvn.executors.run import Place
-from mpvn.runtime.graphs import fingerprint, import_function
+from mpvn.runtime.graphs import fingerprint, import_function, place_constants
 from mpvn.runtime.specs import Specs, place_specs
 from mpvn.runtime.unit import Unit
 
@@ -89,9 +89,9 @@ def freeze(unit: Unit, handover: Specs, batch: int | None = None) -> Frozen:
         )
     inputs = {x.op.name: place for x, place in zip(constant.inputs, unit.entering, strict=True)}
     used = {x.op.name: native[inputs[x.op.name]] for x in constant.inputs if x.consumers()}
-    function = import_function(
-        constant.graph.as_graph_def(), used, [*inputs], [x.name for x in constant.outputs]
-    )
+    definition = constant.graph.as_graph_def()
+    place_constants(definition)
+    function = import_function(definition, used, [*inputs], [x.name for x in constant.outputs])
     return Frozen(unit, function, tuple(inputs[name] for name in used), tuple(leaving), same)
 
 

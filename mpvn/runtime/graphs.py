@@ -40,6 +40,22 @@ def import_function(
     return tf.function(run, autograph=False, input_signature=signature).get_concrete_function()
 
 
+def place_constants(definition: Any) -> None:
+    """Put the constants of a graph on the device of what reads them, in place.
+
+    Weights that become constants lose their device, and would travel at every step.
+    """
+    readers: dict[str, Any] = {}
+    for node in definition.node:
+        for name in node.input:  # of what it only waits for, the name begins with "^"
+            readers.setdefault(name.partition(":")[0], node)
+    for node in definition.node:
+        reader = node
+        while not reader.device and reader.op in ("Const", "Identity") and reader.name in readers:
+            reader = readers[reader.name]
+        node.device = node.device or (reader.device if node.op in ("Const", "Identity") else "")
+
+
 def in_bfloat16(function: Any) -> Any:
     """Return a function that convolves and multiplies matrices in bfloat16 where Grappler can.
 

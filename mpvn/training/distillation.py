@@ -69,7 +69,7 @@ class Distillation(Evaluator):
 
     Raises:
         ValueError: a network lacks one of the layers, their shapes differ, `lag` is negative,
-            there is no such distance, or the student is placed on devices.
+            or there is no such distance.
 
     Example:
         >>> from mpvn.models import simple_cnn
@@ -103,11 +103,6 @@ class Distillation(Evaluator):
                 "latency of at least the teacher's. Received: a student whose latency is "
                 f"{-lag} steps below the teacher's"
             )
-        if any(student.plan.devices):
-            raise ValueError(
-                "A student placed on devices cannot be distilled. Expected a plan without devices. "
-                f"Received: {student.plan.devices}. Train it unplaced"
-            )
         self.names = tuple(layers) or default_layers(student.plan, teacher.plan)
         self.weight = weight
         self.distance = distance
@@ -124,7 +119,10 @@ class Distillation(Evaluator):
             return super().call(inputs, training)
         outputs, *activations = self._student_outputs(inputs, training=training)
         _, *taught = self._teach(inputs)
-        distances = [self._distance(*pair) for pair in zip(taught, activations, strict=True)]
+        distances = []
+        for name, *pair in zip(self.names, taught, activations, strict=True):
+            with tf.device(self.network.plan.device(self.network.graph.by_name[name])):
+                distances.append(self._distance(*pair))
         self.add_loss(self.weight * tf.add_n(distances) / len(distances))
         return outputs
 

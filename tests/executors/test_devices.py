@@ -20,9 +20,12 @@ from mpvn import Plan, VideoNetwork
 from mpvn.sideways.back_propagation import GPipeTrainer
 from mpvn.sideways.sideways_trainer import SidewaysTrainer
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from mpvn.cluster.devices import start_devices
+from mpvn.models import simple_cnn
+from mpvn.training import Distillation
+
 DEVICES = ["/CPU:0", "/CPU:1"]
+start_devices(DEVICES)
 
 def clocked_model():
     inner = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(4, 1, name="a")], name="inner")
@@ -115,6 +118,55 @@ for trainer in (SidewaysTrainer, GPipeTrainer):
         "moments": {v.path: v.value.device for o in placed.optimizers for v in o.variables},
         "gradients": [n.device for n in nodes if n.op == "Conv2DBackpropFilter"],
     }
+
+def of_layers(variables, values):
+    owners = {v.path.replace("/", "_"): v.value.device for v in variables}
+    return [[owners[name], x.value.device] for x in values for name in owners if name in x.path]
+
+placed = VideoNetwork(model := clocked_model(), Plan(model, **options, devices=DEVICES))
+placed.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+placed.fit(clip, np.zeros_like(expected), verbose=0)
+results["slots of fit"] = of_layers(placed.trainable_variables, placed.optimizer.variables)
+
+def of_state(state):
+    return {name: getattr(x, "device", "")[-5:] for name, x in state.items() if name != "step"}
+
+results["states"] = {"expected": {n: d[1:] for n, d in placed.plan.histories.devices.items() if d}}
+for name, each in {"network": placed, "compiled": placed.compile_inference(units="block")}.items():
+    results["states"][name] = of_state(each.initial_state(1))
+    if name == "compiled":
+        functions = [x.frozen.function for x in each._compiled.values() if x.frozen.function]
+results["constants"] = [
+    [op.device, reader.device]
+    for function in functions
+    for op in function.graph.get_operations()
+    if op.type == "Const" and op.outputs[0].shape.rank
+    for reader in op.outputs[0].consumers()[0].outputs[0].consumers()
+]
+
+def student(devices):
+    keras.utils.set_random_seed(2)
+    models = [simple_cnn((8, 8, 3), classes=3, width=0.25) for _ in range(2)]
+    plan = Plan(models[0], 2, partition="units", devices=devices)
+    network = VideoNetwork(models[0], plan)
+    distillation = Distillation(network, VideoNetwork(models[1]), lag=1)
+    distillation.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
+    loss = distillation.fit(frames, np.zeros((2, 5, 3), "float32"), verbose=0).history["loss"]
+    return network, distillation, loss
+
+frames = np.random.normal(size=(2, 5, 8, 8, 3)).astype("float32")
+(plain, _, expected), (network, distillation, loss) = student(None), student(DEVICES)
+wider = distillation._student_outputs
+results["distillation"] = {
+    "loss": [expected, loss],
+    "difference": max(
+        float(np.abs(a - b).max())
+        for a, b in zip(plain.get_weights(), network.get_weights(), strict=True)
+    ),
+    "shares": all(a is b for a, b in zip(wider.weights, network.weights, strict=True)),
+    "devices": sorted({w.value.device[-5:] for w in wider.weights}),
+    "slots": of_layers(network.trainable_variables, distillation.optimizer.variables),
+}
 print(json.dumps(results))
 """
 
@@ -186,3 +238,36 @@ def test_optimizers_are_on_the_device_of_their_subnetwork(results: dict) -> None
     for name, number in (("first", 0), ("second", 1)):
         of_layer = [device for path, device in moments.items() if f"{name}_" in path]
         assert len(of_layer) == 4 and all(d.endswith(f"CPU:{number}") for d in of_layer)
+
+
+def test_the_optimizer_of_fit_has_its_slots_on_the_device_of_their_variable(results: dict) -> None:
+    pairs = results["slots of fit"]
+    assert len(pairs) == 2 * 10
+    assert {device[-5:] for device, _ in pairs} == {"CPU:0", "CPU:1"}
+    assert all(device == slot for device, slot in pairs)
+
+
+@pytest.mark.parametrize("network", ["network", "compiled"])
+def test_states_begin_on_the_device_of_their_subnetwork(results: dict, network: str) -> None:
+    expected = results["states"]["expected"]
+    assert set(expected.values()) == {"CPU:0", "CPU:1"}
+    assert expected.items() <= results["states"][network].items()
+
+
+def test_weights_of_a_compiled_network_are_on_the_device_of_what_reads_them(results: dict) -> None:
+    """Once, they were on the first device, from where they went to the others at every step."""
+    constants = results["constants"]
+    assert {device[-5:] for device, _ in constants} == {"CPU:0", "CPU:1"}
+    assert all(device == reader for device, reader in constants)
+
+
+def test_a_placed_student_learns_the_same(results: dict) -> None:
+    distilled = results["distillation"]
+    assert distilled["loss"][0] == pytest.approx(distilled["loss"][1], rel=1e-5)
+    assert distilled["difference"] < 1e-5
+
+
+def test_a_placed_student_shares_its_weights_where_they_are(results: dict) -> None:
+    distilled = results["distillation"]
+    assert distilled["shares"] and distilled["devices"] == ["CPU:0", "CPU:1"]
+    assert distilled["slots"] and all(device == slot for device, slot in distilled["slots"])
