@@ -74,7 +74,8 @@ def sent(plan, step):
         return found
 
 def compared(**arguments):
-    plan = VideoNetwork(model, Plan(model, boundaries=["b", "d"], devices=DEVICES, **arguments)).plan
+    plan = Plan(model, boundaries=["b", "d"], devices=DEVICES, **arguments)
+    plan = VideoNetwork(model, plan).plan
     total = sum((sent(plan, step) for step in range(plan.period)), collections.Counter())
     told = {f"{a} {b}": size for (a, b), size in forward_traffic(plan).items()}
     return {"sent": {ends: size / plan.period for ends, size in total.items()}, "told": told}
