@@ -57,6 +57,7 @@ from mpvn.cli import (
 )
 from mpvn.cli.mistakes import Mistake
 from mpvn.cli.paths import check_paths
+from mpvn.cli.supervision import run_command
 from mpvn.signals import on_stop
 
 EXIT_MISTAKE = 2
@@ -92,12 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: If the arguments cannot be parsed, or for `--help`.
     """
+    argv = sys.argv[1:] if argv is None else argv
     arguments = _parse(argv)
     logging.set_verbosity(logging.ERROR)
     try:
         with on_stop(_interrupt):
             check_paths(arguments)
-            code: int = arguments.command_function(arguments)
+            code = run_command(arguments, argv)
             sys.stdout.flush()  # a closed pipe is noticed here, not when Python ends
             return code
     except Mistake as mistake:
@@ -136,7 +138,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="mpvn",
         description="Video networks that keep up with the camera.",
@@ -152,7 +154,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
-    argv = sys.argv[1:] if argv is None else argv
     for path in argv:
         if path.startswith("-") and os.path.lexists(path):
             parser.error(f"{path}: expected an option. Received: a path. Write it as ./{path}")

@@ -27,16 +27,20 @@ class Answers:
     Args:
         task: what the network predicts.
         path: file to write, such as `answers.csv`; None for no table.
+        done: of a stream that may be reset, how many of its frames have rows already; a column says
+            which row is the first after a reset. None for other streams.
 
     Raises:
         WriteError: the file cannot be written.
     """
 
-    def __init__(self, task: "ClassTask", path: str | None = None) -> None:
+    def __init__(self, task: "ClassTask", path: str | None = None, done: int | None = None) -> None:
         from mpvn.prediction import VideoAnswer
 
         self._task = task
-        self._rows = None if path is None else Rows(path)
+        can_reset = done is not None
+        self._rows = None if path is None else Rows(path, in_place=can_reset, keep=done or 0)
+        self._reset = {"reset": int(bool(done))} if can_reset else {}
         self._video = VideoAnswer(task)
 
     def __enter__(self) -> "Answers":
@@ -56,7 +60,8 @@ class Answers:
         """
         self._video.add(prediction)
         if self._rows is not None:
-            self._rows.add(step_row(prediction))
+            self._rows.add({**self._reset, **step_row(prediction)})
+            self._reset = dict.fromkeys(self._reset, 0)
 
     def __str__(self) -> str:
         """The classes with the highest mean scores, or why there is no answer for the video."""

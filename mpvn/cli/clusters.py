@@ -1,10 +1,12 @@
 """The option `--cluster`: subnetworks of this command run on `mpvn worker` processes."""
 
 import argparse
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
 from mpvn.cli.mistakes import as_mistakes
+from mpvn.cluster import supervised
 
 if TYPE_CHECKING:
     from mpvn.cluster import Cluster
@@ -30,6 +32,8 @@ def named_cluster(arguments: argparse.Namespace) -> str | None:
 def check_cluster(path: str | None) -> "Cluster | None":
     """Return the cluster of a file, whose chief can be this process; None for no file.
 
+    A supervisor may have replaced workers by spares.
+
     Raises:
         Mistake: the file describes none, or this process cannot listen at the chief's address.
     """
@@ -41,6 +45,8 @@ def check_cluster(path: str | None) -> "Cluster | None":
 
         cluster = Cluster.read(path)
         check_address(cluster.chief, "chief")
+        if orders := supervised.orders():
+            cluster = dataclasses.replace(cluster, workers=orders.workers, spares=())
         return cluster
 
 
@@ -55,3 +61,4 @@ def connect_once(cluster: "Cluster") -> None:
 
     with as_mistakes():
         connect(cluster)
+    supervised.connected()

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TextIO
@@ -21,13 +23,15 @@ class LineFile:
         path: the file. An existing one is replaced. One of `STDOUT` is the standard output.
         in_place: whether lines go to `path` at once, for others that follow the file. False: the
             file gets its name when it is complete.
+        keep: number of lines of an existing file that stay, if lines go to `path` at once.
 
     Raises:
         WriteError: the file cannot be written.
     """
 
-    def __init__(self, path: str, in_place: bool = False) -> None:
+    def __init__(self, path: str, in_place: bool = False, keep: int = 0) -> None:
         self._path = path
+        self._keep = keep
         self._in_place = in_place or is_device(path)
         self._stack = contextlib.ExitStack()
         self._file: TextIO | None = None
@@ -41,7 +45,8 @@ class LineFile:
             if not self._in_place:
                 target = str(stack.enter_context(AtomicPath(target)))
             # Line by line: the reader of a pipe sees each answer when it is there.
-            file = open(target, "w", buffering=1, newline="", encoding="utf-8")
+            _cut(target, self._keep)
+            file = open(target, "a", buffering=1, newline="", encoding="utf-8")
             self._file = stack.enter_context(file)
             self._stack = stack.pop_all()
         return self
@@ -63,16 +68,18 @@ class LineFile:
 class Rows(LineFile):
     """A `LineFile` of rows: CSV if it ends in `.csv` or `.txt`, else a line of JSON for each.
 
+    Of an existing file, the first `keep` rows stay.
+
     The columns of CSV are those of the first row. Lists are left out.
 
     Attributes:
         is_table: whether it is CSV.
     """
 
-    def __init__(self, path: str, in_place: bool = False) -> None:
-        super().__init__(path, in_place)
+    def __init__(self, path: str, in_place: bool = False, keep: int = 0) -> None:
         self.is_table = path.lower().endswith((".csv", ".txt"))
-        self._has_columns = False
+        self._has_columns = keep > 0
+        super().__init__(path, in_place, keep + (self.is_table and keep > 0))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write a row. In a table, a mapping among its values has a column for each of its keys."""
@@ -83,6 +90,14 @@ class Rows(LineFile):
         rows = [cells] if self._has_columns else [columns, cells]
         self._has_columns = True
         csv.writer(self, lineterminator="\n").writerows(rows)
+
+
+def _cut(path: str, lines: int) -> None:
+    """Remove all lines of a file but the first ones. Devices have none."""
+    if os.path.isfile(path):
+        with open(path, "rb+") as file:
+            end = sum(len(line) for line in itertools.islice(file, lines))
+            file.truncate(end)
 
 
 def _cells(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from mpvn.cli.answers import Answers
 from mpvn.cli.clusters import add_cluster_option
+from mpvn.cli.continued import Continued, after_fault
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.model_and_plan import MODEL_HELP, add_model_and_plan_options, load_model
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import TABLE, VIDEO, declare_paths
 from mpvn.cli.runtimes import add_runtime_options, start_stream
 from mpvn.cli.sources import SOURCE_HELP, add_source_options, open_source, speed
+from mpvn.cli.supervision import add_supervision
 from mpvn.files import WriteError
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--frames", type=int, help="stop after this many frames")
     add_source_options(parser)
     add_cluster_option(parser)
+    add_supervision(parser, after_fault)
     add_runtime_options(parser)
     add_model_and_plan_options(parser, devices=True)
     declare_paths(
@@ -73,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames is not None and arguments.frames < 1:
         raise Mistake(f"--frames: expected at least 1. Received: {arguments.frames}")
     model = load_model(arguments)
-    answers = _answers(model, arguments.answers)
+    continued = Continued(arguments)
+    answers = _answers(model, arguments.answers, continued)
     from mpvn.data import ConnectionLost, VideoError
     from mpvn.prediction import Predictor
 
@@ -91,9 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
                 takers.append(_drawing(writer, model, opened.is_even))
             if answers is not None:
                 takers.append(stack.enter_context(answers))
-            predictions = itertools.islice(predictor.predict(opened), arguments.frames)
-            limits = (opened.frame_count, arguments.frames)
-            total = min((limit for limit in limits if limit), default=None)
+            takers.append(continued)
+            limits = [limit for limit in (opened.frame_count, arguments.frames) if limit]
+            left = [max(0, limit - continued.done) for limit in limits]
+            total = min(left, default=None)
+            predictions = predictor.predict(opened, views=continued.views(opened))
+            if arguments.frames:
+                predictions = itertools.islice(predictions, left[-1])
             try:
                 _run_stream(predictions, total, takers)
             except ConnectionLost as error:
@@ -112,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _answers(model: "Model", path: str | None) -> Answers | None:
+def _answers(model: "Model", path: str | None, continued: Continued) -> Answers | None:
     """Return the answers of a trained network; None if it does not recognize classes.
 
     Raises:
@@ -121,7 +129,7 @@ def _answers(model: "Model", path: str | None) -> Answers | None:
     from mpvn.tasks.classes import ClassTask
 
     if isinstance(model.task, ClassTask):
-        return Answers(model.task, path)
+        return Answers(model.task, path, continued.done if continued.supervised else None)
     if path is None:
         return None
     received = "a network without metadata"

@@ -11,6 +11,8 @@ from mpvn.cli.mistakes import as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import RUN, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow, start_tensorflow
+from mpvn.cli.supervision import add_supervision
+from mpvn.cluster import supervised
 
 EXAMPLES = """\
 mpvn train --config configs/rendered_keypoints.py
@@ -35,6 +37,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_devices_option(parser)
     add_cluster_option(parser)
+    add_supervision(parser, lambda _: "training resumes from the checkpoint of batch {kept}")
     parser.set_defaults(takes_overrides=True)
     declare_paths(parser, reads=["--config", "--cluster"], writes={"--run": RUN})
 
@@ -61,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder = train(config, arguments.run)
         except Interrupted as interrupted:
             raise KeyboardInterrupt(str(interrupted)) from interrupted
+        supervised.takes_long()
         print_metrics(folder.last_evaluation)
         for reason in folder.skipped.values():
             print(f"skipped: {reason}", file=sys.stderr)

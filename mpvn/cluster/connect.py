@@ -34,11 +34,7 @@ def connect(cluster: Cluster, seconds: float = WAIT) -> list[str]:
     for task, address in enumerate(cluster.workers):
         # The first answer of each is awaited to the common end, but for a second at least.
         if not wait_for_answer(address, max(1.0, end - time.monotonic())):
-            raise ConnectionError(
-                f"Cluster. Expected worker {task} at {address} to answer within {seconds:g} s. "
-                f"Received: no answer. Start it on that host with mpvn worker --cluster FILE "
-                f"--task {task}, and let firewalls pass its port."
-            )
+            raise ConnectionError(missing_worker(task, address, seconds))
     import tensorflow as tf
 
     tf.config.experimental_connect_to_cluster(
@@ -48,6 +44,15 @@ def connect(cluster: Cluster, seconds: float = WAIT) -> list[str]:
         check_versions(task, address)
     names = [device.name for device in tf.config.list_logical_devices()]
     return [name.replace("/replica:0", "") for name in names if "/job:worker/" in name]
+
+
+def missing_worker(task: int, address: str, seconds: float) -> str:
+    """Return the message about a worker that does not answer."""
+    return (
+        f"Cluster. Expected worker {task} at {address} to answer within {seconds:g} s. Received: "
+        f"no answer. Start it on that host with mpvn worker --cluster FILE --task {task}, and let "
+        "firewalls pass its port."
+    )
 
 
 def check_address(address: str, role: str) -> None:

@@ -198,7 +198,10 @@ class Predictor:
         return opened
 
     def predict(
-        self, opened: Opened, before_read: Callable[[], object] | None = None
+        self,
+        opened: Opened,
+        before_read: Callable[[], object] | None = None,
+        views: Iterator[View] | None = None,
     ) -> Iterator[Prediction]:
         """Yield what the network says about an open source.
 
@@ -208,10 +211,12 @@ class Predictor:
             opened: the source.
             before_read: called before frames are read; it may raise KeyboardInterrupt, which ends
                 the source as an error of it does.
+            views: the frames of the source, if not all are shown.
         """
         smoothing, scoring = Smoothing(self._window), self.model.scoring
         first = self.model.task.first_step if self.model.task is not None else 0
-        views = read(opened.views(), before_read or (lambda: None))
+        shown = opened.views() if views is None else views
+        views = read(shown, before_read or (lambda: None))
         for step in self._steps(opened, views):
             prediction = self._read(step)
             counts = step.number >= first

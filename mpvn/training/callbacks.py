@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tqdm
 
+from mpvn.cluster import supervised
 from mpvn.signals import on_stop
 
 
@@ -38,6 +39,16 @@ class Stop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.requested:
             self.model.stop_training = True
+
+
+class Beat(keras.callbacks.Callback):
+    """Tells the supervisor of this process, if it has one, that a batch is done."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        supervised.beat()
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        supervised.beat()
 
 
 class Progress(keras.callbacks.Callback):

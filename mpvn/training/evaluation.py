@@ -15,6 +15,7 @@ from mpvn.data.video.errors import VideoError
 from mpvn.training.build import Experiment
 from mpvn.training.build.clips import Prepare
 from mpvn.training.build.task import check_labels
+from mpvn.training.callbacks import Beat
 from mpvn.training.checkpoint import read_checkpoint
 from mpvn.training.evaluator import Outputs
 from mpvn.training.run_data import check_names
@@ -132,10 +133,11 @@ def pipeline_errors(pipeline: ClipPipeline) -> Iterator[None]:
         gc.collect()  # an iterator that still prefetches when Python exits hangs
 
 
-class _Batches(keras.callbacks.Callback):
+class _Batches(Beat):
     """Counts the batches of an evaluation."""
 
     count = 0
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        super().on_test_batch_end(batch, logs)
         self.count += 1

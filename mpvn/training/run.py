@@ -20,8 +20,9 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from mpvn.cluster import supervised
 from mpvn.training.build import Experiment, build
-from mpvn.training.callbacks import FiniteLoss, Progress, Stop
+from mpvn.training.callbacks import Beat, FiniteLoss, Progress, Stop
 from mpvn.training.checkpoint import save_checkpoint
 from mpvn.training.evaluation import evaluate, example, load_weights, pipeline_errors
 from mpvn.training.first_words import first_words
@@ -82,6 +83,7 @@ def train(config: ConfigDict, run: str | os.PathLike) -> RunFolder:
             Progress(experiment.length.steps, state.step) as progress,
         ):
             _Run(config, experiment, folder, state, board, stop, progress).to_its_end()
+        supervised.takes_long()
         load_weights(experiment, folder.best)
         folder.save_network(experiment.network)
     return folder
@@ -177,7 +179,7 @@ class _Run:
                 steps_per_epoch=until - start,
                 shuffle=False,
                 verbose=0,
-                callbacks=[self.stop, self.progress, self.finite],
+                callbacks=[self.stop, self.progress, self.finite, Beat()],
             )
         self.state.step = self.progress.step
         metrics = {name: float(values[-1]) for name, values in history.history.items()}
@@ -201,8 +203,10 @@ class _Run:
         state, experiment = self.state, self.experiment
         last = state.step == experiment.length.steps
         first = None if last else self.config.training.evaluate_first
+        supervised.takes_long()
         metrics = evaluate(experiment, first=first)
         self._record({"step": state.step, "split": "evaluation", **metrics})
+        supervised.takes_long()
         shown = example(experiment)
         if shown is not None:
             self.board.clip(state.step, experiment.task, *shown)
@@ -233,6 +237,8 @@ class _Run:
         previous = None if best else self.folder.previous
         experiment, about = self.experiment, dataclasses.asdict(self.state)
         save_checkpoint(path, experiment.network, experiment.optimizers, about, previous)
+        if not best:
+            supervised.kept(self.state.step)
 
     def _not_finite(self, received: str) -> NonFiniteError:
         kept = "There is no checkpoint of a finite state"
