@@ -37,6 +37,7 @@ soak: $(READY) ## run many random networks and real models, kills, a long stream
 	  tests/export/test_converters.py
 	MPVN_FRAMES=100000 $(BIN)/python -m pytest -n 0 tests/streaming/test_long_run.py
 	MPVN_MINUTES=10 $(BIN)/python -m pytest -n 0 -s tests/serving/test_soak.py
+	MPVN_FAULTS=20 $(BIN)/python -m pytest -n 0 -s tests/cluster/test_faults.py
 	MPVN_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/serving/test_ray_serve.py
 
 bench: $(READY) ## run the benchmarks (long; leave the machine alone meanwhile)

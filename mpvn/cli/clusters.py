@@ -41,10 +41,10 @@ def check_cluster(path: str | None) -> "Cluster | None":
         return None
     with as_mistakes():
         from mpvn.cluster.cluster_file import Cluster
-        from mpvn.cluster.connect import check_address
+        from mpvn.cluster.connect import ENDS, check_address
 
         cluster = Cluster.read(path)
-        check_address(cluster.chief, "chief")
+        check_address(cluster.chief, "chief", ENDS)
         if orders := supervised.orders():
             cluster = dataclasses.replace(cluster, workers=orders.workers, spares=())
         return cluster

@@ -9,6 +9,9 @@ from mpvn.cluster.cluster_file import Cluster, host_and_port
 from mpvn.cluster.ping import wait_for_answer
 from mpvn.cluster.versions import VERSIONS_VARIABLE, versions_of_this
 
+ENDS = 5.0
+"""Seconds in which a process that was killed gives up its address."""
+
 WAIT = 30.0
 """Seconds in which all workers must answer: one that has just lost its chief starts anew."""
 
@@ -55,13 +58,29 @@ def missing_worker(task: int, address: str, seconds: float) -> str:
     )
 
 
-def check_address(address: str, role: str) -> None:
+def check_address(address: str, role: str, seconds: float = 0.0) -> None:
     """Check that a process of this host can listen at an address.
+
+    Args:
+        address: the address.
+        role: what listens there, for messages.
+        seconds: how long to wait for a process that uses it, and may be about to end.
 
     Raises:
         ConnectionError: another process does, or it is the address of another host.
     """
     host, port = host_and_port(address)
+    end = time.monotonic() + seconds
+    while (error := _refusal(host, port)) and error.errno == errno.EADDRINUSE:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    if error is not None:
+        raise ConnectionError(f"Cluster: {_fault(address, role, error)}") from error
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Return why this process cannot listen at a port; None if it can."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[
             0
@@ -70,7 +89,8 @@ def check_address(address: str, role: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
     except OSError as error:
-        raise ConnectionError(f"Cluster: {_fault(address, role, error)}") from error
+        return error
+    return None
 
 
 def _fault(address: str, role: str, error: OSError) -> str:

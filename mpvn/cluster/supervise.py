@@ -162,9 +162,10 @@ class Supervisor:
 
     def _supervise(self, child: "_Child", watch: Watch) -> "int | _Fault":
         """Watch a process to its end. Return its exit code, or the fault that ends it."""
-        uses_workers = False
+        uses_workers, looked = False, time.monotonic()
         while True:
-            child.wait(INTERVAL)
+            child.wait(max(0.0, looked + INTERVAL - time.monotonic()))
+            looked = time.monotonic()  # a server that hangs takes an interval to look at
             self._kept = child.kept if child.kept is not None else self._kept
             code = child.code
             if code is not None or child.error:

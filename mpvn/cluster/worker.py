@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO
 
 from mpvn.cluster.cluster_file import Cluster
-from mpvn.cluster.connect import check_address
+from mpvn.cluster.connect import ENDS, check_address
 from mpvn.cluster.ping import Ping
 from mpvn.cluster.versions import VERSIONS_VARIABLE, versions_of_this
 
@@ -61,7 +61,7 @@ class Worker:
         say: Callable[[str], None] = print,
     ) -> None:
         address = cluster.server(task)
-        check_address(address, f"worker {task}")
+        check_address(address, f"worker {task}", ENDS)
         self._task, self._deadline, self._say = task, deadline, say
         addresses = json.dumps(cluster.servers)
         # -P: the folder of the program is no place to import from.

@@ -1,5 +1,6 @@
 """`mpvn stream` of a network that belongs to a run: the frames and answers of the evaluation."""
 
+import csv
 import pathlib
 
 import av
@@ -12,6 +13,7 @@ from small_runs import small_config, untrained_run
 from streamed import predictions, stream
 from video_files import save_image
 
+from mpvn.cluster import supervised
 from mpvn.data.sets.files import FileVideo
 from mpvn.data.video.framing import Cropped
 from mpvn.models import load_frame_model
@@ -162,6 +164,34 @@ def test_runs_of_other_tasks_are_drawn_by_their_task(
     arguments = ["stream", video, "--model", other.path, "--answers", table]
     assert_mistake("a trained network that recognizes classes.*another task", *arguments)
     assert not table.exists()
+
+
+def test_a_stream_that_goes_on_after_a_fault_has_the_rows_of_the_others_once(
+    videos: pathlib.Path, run: RunFolder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process before was killed after it wrote a row and before it told so."""
+    kept: list[int] = []
+    monkeypatch.setattr(supervised, "kept", kept.append)
+    table = tmp_path / "a.csv"
+    command = ("stream", source(videos, "hop"), "--model", run.path, "--answers", table)
+
+    def rows(done: int | None, *options: object) -> list[dict[str, str]]:
+        monkeypatch.setattr(supervised, "orders", lambda: supervised.Orders(0, 0, (), done))
+        assert mpvn(*command, *options) == 0
+        with open(table, newline="") as file:
+            return list(csv.DictReader(file))
+
+    first = rows(None, "--frames", 6)
+    assert kept == [1, 2, 3, 4, 5, 6]
+    whole = rows(5, "--frames", 9)
+    assert kept[6:] == [6, 7, 8, 9]
+    assert whole[:5] == first[:5]
+    assert [row["reset"] for row in whole] == ["0"] * 5 + ["1"] + ["0"] * 3
+    np.testing.assert_allclose([float(row["seconds"]) for row in whole], np.arange(9) / 5)
+    rows(5, "--output", tmp_path / "a.mp4")  # starts over
+    assert kept[10:] == []
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 18
 
 
 def test_mistakes(

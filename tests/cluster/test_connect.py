@@ -1,12 +1,14 @@
 """A chief connects to its workers, and says what is wrong if it cannot."""
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 from cluster.local_cluster import LocalCluster, free_addresses, local_cluster
 
 from mpvn.cluster import Cluster, connect
+from mpvn.cluster.connect import check_address
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,16 @@ def test_a_port_in_use_is_refused_before_anything_waits() -> None:
         chief = f"localhost:{other.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=f"chief to listen at {chief}.*port is in use"):
             connect(Cluster(chief, ("localhost:1",)))
+
+
+def test_a_port_whose_process_is_about_to_end_is_waited_for() -> None:
+    """A command that is given again at once found the address of its killed process in use."""
+    with socket.create_server(("localhost", 0)) as other:
+        address = f"localhost:{other.getsockname()[1]}"
+        timer = threading.Timer(0.3, other.close)
+        timer.start()
+        check_address(address, "chief", seconds=30.0)
+        timer.join()
 
 
 @pytest.mark.parametrize(

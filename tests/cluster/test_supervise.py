@@ -129,18 +129,19 @@ if orders.restarts == 0:
     time.sleep(60)
 if orders.restarts == 1:
     supervised.takes_long()
-    time.sleep(0.6)
+    time.sleep(1.2)
     supervised.waits()
     time.sleep(3.3)
+    supervised.kept(5)
     supervised.beat()
     os.kill(os.getpid(), signal.SIGSTOP)
 """
     code, lines = run(program, deadline=0.3)
     assert code == 0
+    hangs = r"the process has not finished a step for \d\.\d s; goes on at "
     assert len(lines) == 2
-    for line in lines:
-        hangs = r"the process has not finished a step for \d\.\d s; goes on at 0"
-        assert re.fullmatch(hangs, line)
+    assert re.fullmatch(f"{hangs}0", lines[0])
+    assert re.fullmatch(f"{hangs}5", lines[1])
 
 
 def test_the_same_error_twice_without_progress_is_no_accident(run: Run) -> None:
