@@ -385,6 +385,13 @@ def _writes_legacy_file() -> bool:
 
 def build_optimizer(model: keras.Model) -> None:
     """Create the variables of an optimizer: TensorFlow traces a function that creates any twice."""
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            "Keras 3 cannot fit a model whose variables are shared between hosts. Expected "
+            "tf.distribute.MirroredStrategy, or none. Received: MultiWorkerMirroredStrategy. Train "
+            "with mpvn train --config.training.strategy=multi_worker, which has a loop of its own"
+        )
     variables, optimizer = model.trainable_variables, model.optimizer
     if variables and optimizer is not None and not optimizer.built:
         optimizer.build(variables)

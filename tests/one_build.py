@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -22,7 +23,7 @@ class OneBuild:
         self._initial = folder / "initial.npz"
         self.experiment: Experiment | None = None
 
-    def __call__(self, config: ConfigDict, resumed: bool = False) -> Experiment:
+    def __call__(self, config: ConfigDict, **options: Any) -> Experiment:
         if self.experiment is None:
             self.experiment = first = build(config)
             save_checkpoint(self._initial, first.network, first.optimizers, {})

@@ -48,7 +48,8 @@ def run_command(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
         Mistake: there is no such cluster, or it has failed for good.
     """
     is_child = supervised.attend()
-    if hasattr(arguments, "after_fault") and arguments.cluster and not is_child:
+    has_chief = getattr(arguments, "task", None) is None  # else peers, which end together
+    if hasattr(arguments, "after_fault") and arguments.cluster and has_chief and not is_child:
         return _supervise(arguments, argv)
     try:
         code: int = arguments.command_function(arguments)

@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from mpvn.cli.clusters import add_cluster_option
 from mpvn.cli.devices import add_devices_option
@@ -13,6 +14,9 @@ from mpvn.cli.paths import RUN, check_paths, declare_paths
 from mpvn.cli.startup import import_tensorflow, start_tensorflow
 from mpvn.cli.supervision import add_supervision
 from mpvn.cluster import supervised
+
+if TYPE_CHECKING:
+    from mpvn.training.data_parallel import Place
 
 EXAMPLES = """\
 mpvn train --config configs/rendered_keypoints.py
@@ -37,6 +41,13 @@ def add_parser(commands: Commands) -> None:
     )
     add_devices_option(parser)
     add_cluster_option(parser)
+    parser.add_argument(
+        "--task",
+        type=int,
+        metavar="K",
+        help="the number of this process among the workers of the cluster, which all train: with "
+        "--config.training.strategy=multi_worker (trusted network only; see docs/distributed.md)",
+    )
     add_supervision(parser, lambda _: "training resumes from the checkpoint of batch {kept}")
     parser.set_defaults(takes_overrides=True)
     declare_paths(parser, reads=["--config", "--cluster"], writes={"--run": RUN})
@@ -44,7 +55,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the last metrics, and write the report of the run."""
-    import_tensorflow(cluster=arguments.cluster, start=False)
+    # The workers of a data parallel run have no chief.
+    chief_of = arguments.cluster if arguments.task is None else None
+    import_tensorflow(cluster=chief_of, start=False)
     from mpvn.report.run import write_run_report
     from mpvn.training import Interrupted, as_json, build, load_config, train
     from mpvn.training.run_folder import flat
@@ -55,15 +68,19 @@ def run(arguments: argparse.Namespace) -> int:
             config.training.trainer = arguments.trainer
         if arguments.devices:
             config.plan.devices = arguments.devices
-        start_tensorflow(config.plan.devices, arguments.cluster)
+        place = _place(arguments)
+        if place is None:  # else TensorFlow starts when the workers have met
+            start_tensorflow(config.plan.devices, arguments.cluster)
         arguments.run = arguments.run or str(
             pathlib.Path("runs", pathlib.Path(arguments.config).stem)
         )
         check_paths(arguments, flat(as_json(config), "config."))
         try:
-            folder = train(config, arguments.run)
+            folder = train(config, arguments.run, place)
         except Interrupted as interrupted:
             raise KeyboardInterrupt(str(interrupted)) from interrupted
+        if place is not None and place.task:
+            return 0  # the first worker reports
         supervised.takes_long()
         print_metrics(folder.last_evaluation)
         for reason in folder.skipped.values():
@@ -73,3 +90,22 @@ def run(arguments: argparse.Namespace) -> int:
         report = write_run_report(folder, build(folder.config(), to_train=False))
         print(f"written to {folder.path}; see {report}")
     return 0
+
+
+def _place(arguments: argparse.Namespace) -> "Place | None":
+    """Return where this process stands among those that train the run together; None if alone.
+
+    Raises:
+        ValueError: only one of --cluster and --task is given, or the file describes no cluster.
+    """
+    if arguments.task is None:
+        return None
+    from mpvn.cluster import Cluster
+    from mpvn.training.data_parallel import Place
+
+    if arguments.cluster is None:
+        raise ValueError(
+            "--task numbers this process among the workers of a cluster. Expected --cluster FILE, "
+            f"too. Received: --task {arguments.task} alone"
+        )
+    return Place(Cluster.read(arguments.cluster), arguments.task)

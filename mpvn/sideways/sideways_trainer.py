@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpvn import replicas
 from mpvn.network import VideoNetwork
 from mpvn.sideways.stepper import Part, SidewaysStepper
 from mpvn.sideways.trainer import Piece, Trainer
@@ -163,14 +164,14 @@ class SidewaysTrainer(Trainer):
         steps = tf.shape(piece.weights)[1] if length is None else length
         self._stepper.rules.check(steps, self.latency)
         # Keras's loss is the mean over all steps; here it is the mean over the counted ones.
-        counted = tf.reduce_mean(tf.cast(piece.weights != 0, tf.float32))
+        counted = replicas.mean(tf.reduce_mean(tf.cast(piece.weights != 0, tf.float32)))
         delayed, _ = self._delay_targets(piece._replace(weights=piece.weights * counted), None)
         return delayed
 
     def update(self, piece: Piece, state: State) -> tuple[tf.Tensor, list[tf.Tensor], State]:
         network, parts = self.network, self._stepper.parts
         with tf.GradientTape() as tape:
-            penalty = tf.cast(sum(network.losses, start=0.0), tf.float32)
+            penalty = replicas.scaled(tf.cast(sum(network.losses, start=0.0), tf.float32))
         loss = functools.partial(self._loss_at, piece, penalty)
         counts = tf.cast(piece.weights != 0, tf.float32)
         result = self._stepper.scan(piece.clip, counts, state, loss)

@@ -29,6 +29,7 @@ import tensorflow as tf
 
 from keras_layers.folding import swap_time
 from keras_layers.pure_call import refuse_losses
+from mpvn import replicas
 from mpvn.executors.prime import prime_new
 from mpvn.executors.repeat import repeat, steps_at_once
 from mpvn.executors.run import Place, Time, after, now
@@ -70,7 +71,8 @@ class ScanResult:
         outputs: `[B, n, ...]` for each output of the frame model.
         loss: scalar, the mean over the counted steps of all streams.
         gradients: for the variables of each part, the mean over the steps at which it learned.
-        learned: float32 `[parts]`, at how many steps each part learned, a mean over the streams.
+        learned: float32 `[parts]`, at how many steps each part learned, a mean over the streams, of
+            all replicas.
         state: the state after the piece.
     """
 
@@ -163,6 +165,7 @@ class SidewaysStepper:
         state, outputs, sums, learned, total, counted_steps = repeat(
             steps, step, variables, at_once, parallel_iterations=1
         )
+        learned, counted_steps = replicas.mean((learned, counted_steps))
         return ScanResult(
             [swap_time(array.stack()) for array in outputs],
             tf.math.divide_no_nan(total, counted_steps),

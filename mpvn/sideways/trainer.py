@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_layers.folding import swap_time
+from mpvn import replicas
 from mpvn.executors.repeat import repeat, steps_at_once
 from mpvn.network import VideoNetwork, build_optimizer
 
@@ -116,7 +117,8 @@ class Trainer(keras.Model):
             state: the state before it.
 
         Returns:
-            The loss, a mean over the counted steps; outputs `[B, n, ...]`; the state after it.
+            The loss, a mean over the counted steps, divided by the number of replicas; outputs
+            `[B, n, ...]`; the state after it.
         """
         raise NotImplementedError
 
@@ -129,7 +131,7 @@ class Trainer(keras.Model):
         loss, outputs, _ = self.run_updates(piece, self.initial(piece))
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(loss)
+                metric.update_state(replicas.unscaled(loss))
         packed = self.network.graph.pack_outputs(outputs)
         return self.compute_metrics(piece.clip, piece.targets, packed, piece.weights)
 

@@ -54,10 +54,12 @@ class Beat(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """Counts batches, and shows a progress bar with the loss."""
 
-    def __init__(self, steps: int, step: int) -> None:
+    def __init__(self, steps: int, step: int, shown: bool = True) -> None:
         super().__init__()
         self.step = step
-        self._bar = tqdm.tqdm(total=steps, initial=step, unit="batch", dynamic_ncols=True)
+        self._bar = tqdm.tqdm(
+            total=steps, initial=step, unit="batch", dynamic_ncols=True, disable=not shown
+        )
 
     def __enter__(self) -> "Progress":
         return self

@@ -196,7 +196,7 @@ def _training() -> dict[str, Any]:
     return {
         "steps": optional(int, 300),  # length in batches
         "epochs": optional(int),  # or in epochs; then steps is None
-        "batch_size": 8,
+        "batch_size": 8,  # of all replicas together
         "accumulate": 1,  # batches per update
         "checkpoint_every": 50,  # batches
         "evaluate_every": 100,  # in the unit of the training length
@@ -207,6 +207,11 @@ def _training() -> dict[str, Any]:
         # Evaluation also compares the output of each step with the frame of that step: the metrics
         # `mse_realtime` and so on. With `realtime`, the network is busy then, too.
         "evaluate_realtime": False,
+        # Replicas of the network that share each batch: mirrored, on all local devices, or
+        # multi_worker, in the processes of a cluster; None: one replica.
+        "strategy": optional(str),
+        # Whether batch norm takes the statistics of the clips of all replicas.
+        "synchronized_batch_norm": True,
         "executor": "auto",
         "rematerialize": False,
         "dtype_policy": "float32",  # or mixed_bfloat16, mixed_float16

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpvn import replicas
 from mpvn.training.ranges import is_weighted
 
 Factors = Sequence[tuple[str, float]]
@@ -47,6 +48,8 @@ class _ByWeight:
         self.decay = decay
         self.decay_exclude = tuple(decay_exclude)
         self.rates = tuple((pattern, factor) for pattern, factor in rates)
+        for variable in self.variables:  # type: ignore[attr-defined]
+            replicas.keep_equal(variable)
         self._factors: list[float] = []
         self._decays: list[float] = []
 
@@ -58,6 +61,29 @@ class _ByWeight:
         self._decays = [
             0.0 if matches(path, self.decay_exclude) else self.decay or 0.0 for path in paths
         ]
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Update the weights by gradients, of the losses of all replicas if there are several.
+
+        So norms are clipped, and gradients accumulated, of the whole batch.
+        """
+        present = replicas.total([g for g in grads if g is not None])
+        totals = iter(present)
+        grads = [None if g is None else next(totals) for g in grads]
+        super().apply(grads, trainable_variables)  # type: ignore[misc]
+
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: tf.Tensor
+    ) -> None:
+        """Update each weight in place; Keras would sum gradients over the replicas here."""
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable.value, learning_rate)
+
+    def _backend_increment_gradient_accumulators(
+        self, grads: Sequence[Any], acc_grads: Sequence[Any]
+    ) -> None:
+        for gradient, accumulator in zip(grads, acc_grads, strict=True):
+            accumulator.assign_add(gradient)
 
     def update_step(self, gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor) -> None:
         """Update one weight."""

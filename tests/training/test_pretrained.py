@@ -68,7 +68,7 @@ def test_a_run_needs_the_file_of_its_weights_no_more(
         build(config)
     # Nor does the training that goes on from a checkpoint.
     started, built = RunFolder(tmp_path / "started"), []
-    monkeypatch.setattr(run, "build", lambda config, resumed: built.append(resumed) or 1 / 0)
+    monkeypatch.setattr(run, "build", lambda config, resumed, **_: built.append(resumed) or 1 / 0)
     for file in (started.path / "other", started.last):
         file.parent.mkdir(parents=True)
         file.touch()

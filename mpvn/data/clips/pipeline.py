@@ -103,12 +103,16 @@ class ClipPipeline:
         self._unusable: set[int] = set()  # Videos without any readable clip.
         self._lock = threading.Lock()
 
-    def dataset(self, start: int = 0, batches: int | None = None) -> tf.data.Dataset:
+    def dataset(
+        self, start: int = 0, batches: int | None = None, share: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
         """Return the batches from example `start` on.
 
         Args:
             start: Number of the first example.
             batches: Maximum number of batches. Default: no maximum.
+            share: Number of the part of each batch to return, and the number of parts, which
+                divides the batch size. Only the videos of this part are decoded.
 
         Returns:
             A data set of dicts: `"frames"` float32 `[B, T, H, W, C]` between -1 and 1 (uint8 with
@@ -126,11 +130,15 @@ class ClipPipeline:
             numbers = numbers.take(max(0, len(self.videos.videos) - start))
         if batches is not None:  # At the source, so that no other video is decoded.
             numbers = numbers.take(batches * self.batch_size)
+        part, parts = share
+        size = self.batch_size // parts
+        if parts > 1:
+            numbers = numbers.filter(lambda number: (number - start) // size % parts == part)
         examples = numbers.map(self._load, self._threads, deterministic=True)
         examples = examples.filter(lambda clip, is_valid: is_valid)
         clips = examples.map(self._augment, self._threads, deterministic=True)
-        if self.batch_size > 1:
-            batched = clips.batch(self.batch_size, drop_remainder=self._training)
+        if size > 1:
+            batched = clips.batch(size, drop_remainder=self._training)
         else:  # A batch of one clip, perhaps a whole video, needs no copy of it.
             batched = clips.map(_batch_of_one)
         return batched.map(self._finish, self._threads).prefetch(tf.data.AUTOTUNE)

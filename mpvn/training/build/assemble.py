@@ -1,5 +1,7 @@
 """`build`: from a config to an experiment; and `build_evaluation`, of a network without a run."""
 
+import contextlib
+
 import keras
 from ml_collections import ConfigDict
 
@@ -30,7 +32,12 @@ from mpvn.training.options import check_options
 from mpvn.training.ranges import check_ranges
 
 
-def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> Experiment:
+def build(
+    config: ConfigDict,
+    to_train: bool = True,
+    resumed: bool = False,
+    scope: contextlib.AbstractContextManager | None = None,
+) -> Experiment:
     """Build everything that `config` names.
 
     Args:
@@ -39,6 +46,8 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
             initial weights, and the trainer.
         resumed: whether a checkpoint of the run replaces all weights. Pretrained and initial
             weights are not loaded then.
+        scope: in which what is trained is created, for the copies of a strategy; what evaluates
+            has none.
 
     Returns:
         The experiment.
@@ -55,22 +64,23 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
     length = training_length(config, len(train.videos))
     names = output_names(config, train)
     loading = "fitting" if to_train and not resumed else "none"
-    loaded = build_frame_model(config, head_arguments(names), train.channels, loading)
-    network = build_network(config, loaded, to_train)
-    task = build_task(config, names, network)
-    for videos in (train, held_out) if to_train else ():
-        check_labels(task, videos)
-    if to_train and not resumed:
-        check_names_of_weights(config, names)
-        load_initial_weights(config.model.initial, network, names)
-    model, updates = _trained(config, network, task, names) if to_train else (network, 1)
-    model.compile(
-        build_optimizer(config, length, updates, build_policy(config, network)),
-        training_loss(config, task, train) if to_train else task.loss,
-        weighted_metrics=_metrics(config, task),
-        jit_compile=False,
-    )
-    model.optimizer.build(network.trainable_variables)
+    with scope or contextlib.nullcontext():
+        loaded = build_frame_model(config, head_arguments(names), train.channels, loading)
+        network = build_network(config, loaded, to_train)
+        task = build_task(config, names, network)
+        for videos in (train, held_out) if to_train else ():
+            check_labels(task, videos)
+        if to_train and not resumed:
+            check_names_of_weights(config, names)
+            load_initial_weights(config.model.initial, network, names)
+        model, updates = _trained(config, network, task, names) if to_train else (network, 1)
+        model.compile(
+            build_optimizer(config, length, updates, build_policy(config, network)),
+            training_loss(config, task, train) if to_train else task.loss,
+            weighted_metrics=_metrics(config, task),
+            jit_compile=False,
+        )
+        model.optimizer.build(network.trainable_variables)
     evaluator = Evaluator(network)
     _compile(evaluator, config, task)
     realtime = _real_time(config, network, task)
@@ -89,6 +99,7 @@ def build(config: ConfigDict, to_train: bool = True, resumed: bool = False) -> E
         build_views(config),
         realtime,
         loaded.remarks,
+        any(config.augmentation[name] for name in ("mixup", "cutmix")),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 
 from mpvn.data.clips.pipeline import ClipPipeline
 from mpvn.data.clips.views import Views
@@ -48,6 +49,7 @@ class Experiment:
         prepare_evaluation: converts an evaluation batch to the arguments of `evaluate`.
         views: clips and crops of each video for evaluation by views.
         realtime: for evaluation in real time, too; None for none.
+        mixes: whether training mixes the clips of a batch, so that shares of it need all clips.
         remarks: what was done to the network of the config to fit the task, for the terminal.
     """
 
@@ -65,3 +67,26 @@ class Experiment:
     views: Views
     realtime: RealTimeEvaluation | None = None
     remarks: Sequence[str] = ()
+    mixes: bool = False
+
+    def training_batches(
+        self, step: int, batches: int, share: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
+        """Return batches of training as arguments of `fit`, or a share of each.
+
+        Args:
+            step: number of the first batch.
+            batches: number of batches.
+            share: as in `ClipPipeline.dataset`.
+        """
+        pipeline, (part, parts) = self.training, share
+        start = step * pipeline.batch_size
+        if not self.mixes or parts == 1:
+            return pipeline.dataset(start, batches, share).map(self.prepare)
+
+        def cut(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return tuple(
+                x[part * (len(x) // parts) : (part + 1) * (len(x) // parts)] for x in batch
+            )
+
+        return pipeline.dataset(start, batches).map(self.prepare).map(cut)
