@@ -74,7 +74,7 @@ def local_devices(count: int) -> Iterator[list[str]]:
     Yields:
         Their names.
     """
-    addresses = [f"localhost:{port}" for port in _free_ports(1 + count)]
+    addresses = [f"localhost:{port}" for port in free_ports(1 + count)]
     jobs = {"chief": addresses[:1], "worker": addresses[1:]}
     servers = [
         subprocess.Popen(
@@ -160,7 +160,8 @@ def _to_and_fro(devices: list[str], size: int) -> Callable[[], Any]:
     return lambda: run(tf.constant(1.0)).numpy()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens to."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -16,6 +16,8 @@ SCRIPTS = [
     BENCHMARKS / "distributed/bounds.py",
     BENCHMARKS / "distributed/tables.py",
     BENCHMARKS / "distributed/break_even.py",
+    BENCHMARKS / "distributed/large_batch.py",
+    BENCHMARKS / "distributed/scaling.py",
 ]
 
 
@@ -61,7 +63,7 @@ def test_table_of_memory_is_that_of_the_results(
     assert (tmp_path / "README.md").read_text() == text
 
 
-@pytest.mark.parametrize("name", ["tables.py", "break_even.py"])
+@pytest.mark.parametrize("name", ["tables.py", "break_even.py", "scaling.py"])
 def test_each_table_of_devices_has_its_place_in_the_readme(name: str, load) -> None:
     script = load(BENCHMARKS / "distributed" / name)
     text = (script.HERE / "README.md").read_text()
@@ -102,3 +104,15 @@ def test_networks_of_order_of_frames_are_valid(load) -> None:
     script = load(BENCHMARKS / "order_of_frames/run.py")
     for name in script.NETWORKS:
         assert script.cell(name, 0, OPTIONS).config.seed == 0
+
+
+def test_large_batches_see_the_same_clips_at_rates_in_proportion(load) -> None:
+    script = load(BENCHMARKS / "distributed/large_batch.py")
+    for setting in script.SETTINGS:
+        config = script.cell(setting, 0, OPTIONS).config
+        clips = script.clips_of_update(config)
+        assert clips == config.training.batch_size * setting.factor
+        assert config.training.steps % setting.factor == 0
+        scaled = setting.rule != "rate not scaled"
+        rate = 0.02 * (setting.factor if scaled else 1)
+        assert script.scaled_rate(config) == pytest.approx(rate)
