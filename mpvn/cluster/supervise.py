@@ -113,7 +113,8 @@ class Supervisor:
                 vain = 1 if self._kept != kept else vain + 1
                 if vain > self._most or (vain > 1 and end.is_like(before)):
                     raise GivenUp(self._why_given_up(end, vain))
-                self._say(f"{end.what}; {self._what.format(kept=self._kept or 0)}")
+                again = "it starts again" if self._kept is None else self._what
+                self._say(f"{end.what}; {again.format(kept=self._kept)}")
                 self._restarts, before = self._restarts + 1, end
                 time.sleep(_AFTER)
 

@@ -91,6 +91,7 @@ def _train(config: ConfigDict, folder: RunFolder, group: Group) -> None:
     group.share_variables([*experiment.network.variables, *slots])
     step, evaluated, state.best = group.from_first(state.step, state.evaluated, state.best)
     state.step, state.evaluated = int(step), int(evaluated)
+    supervised.kept(state.step)
     with (
         TensorBoard(folder) if group.is_first else contextlib.nullcontext() as board,
         Stop() as stop,
