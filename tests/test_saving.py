@@ -247,15 +247,6 @@ def test_layers_of_nested_models_cannot_be_outputs() -> None:
         with_outputs(network, network.plan.nodes)
 
 
-def test_a_placed_model_keeps_its_own_call() -> None:
-    model = Halved()
-    randomize(model, np.random.default_rng(0))
-    network = VideoNetwork(model, Plan(model, devices=["/CPU:0"]))
-    assert network.frame_model is not model
-    clip = clip_of(network)
-    np.testing.assert_array_equal(network(clip)[:, 2], model(clip[:, 2]))
-
-
 def test_training_goes_on_after_loading(tmp_path: pathlib.Path) -> None:
     """Momentum, statistics of batch norm, the dtype policy and what is frozen."""
     frame = keras.Input((4, 4, 2))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 PROGRAM = """
-import json, keras, numpy as np, tensorflow as tf
+import json, warnings, keras, numpy as np, tensorflow as tf
 from keras import layers
 import keras_layers
 from mpvn import Plan, VideoNetwork
@@ -93,6 +93,19 @@ results["row"] = [w.value.device[-5:] for w in placed_row.frame_model.weights]
 results["row difference"] = largest_difference(
     np.asarray(placed_row(clip)), np.asarray(VideoNetwork(row, Plan(row, 2))(clip))
 )
+
+class Halved(keras.Model):
+    def call(self, x, training=None, mask=None):
+        return super().call(x / 2, training=training)
+
+frame = keras.Input((6, 6, 2))
+halved = Halved(frame, layers.Conv2D(2, 1)(frame))
+with warnings.catch_warnings(record=True):  # it is one node
+    placed_whole = VideoNetwork(halved, Plan(halved, devices=["/CPU:1"]))
+    results["whole"] = [w.value.device[-5:] for w in placed_whole.frame_model.weights]
+    results["whole difference"] = largest_difference(
+        np.asarray(placed_whole(clip))[:, 2], np.asarray(halved(clip[:, 2]))
+    )
 
 def trained(trainer, devices):
     keras.utils.set_random_seed(1)
@@ -219,6 +232,11 @@ def test_a_sequential_model_is_placed_and_a_layer_whose_copy_has_another_name(
 ) -> None:
     assert results["row"] == ["CPU:0", "CPU:0", "CPU:1", "CPU:1"]
     assert results["row difference"] < 1e-6
+
+
+def test_a_placed_model_keeps_its_own_call(results: dict) -> None:
+    assert results["whole"] == ["CPU:1", "CPU:1"]
+    assert results["whole difference"] < 1e-6
 
 
 @pytest.mark.parametrize("trainer", ["SidewaysTrainer", "GPipeTrainer"])
