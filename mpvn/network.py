@@ -11,6 +11,7 @@ from mpvn import executors
 from mpvn.cell import NetworkCell
 from mpvn.cluster.devices import present_devices
 from mpvn.executors.choose import CLIP_EXECUTORS, check_executor, choose_executor
+from mpvn.executors.placed import backward_on_devices
 from mpvn.executors.prime import check_start
 from mpvn.executors.run import State
 from mpvn.executors.uninformed import counted_output
@@ -259,7 +260,7 @@ class VideoNetwork(StatefulModel):
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _with_steps(data)
-        with weighted(sample_weight):
+        with weighted(sample_weight), backward_on_devices(self.plan):
             return super().train_step((x, y, sample_weight))
 
     @tf.autograph.experimental.do_not_convert

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mpvn.executors.placed import on_device
 from mpvn.executors.run import Place, Run, now
 from mpvn.executors.segment import run_nodes
 from mpvn.graph.data import Node
@@ -35,7 +36,7 @@ class FrameRun(Run):
         run_nodes(self, rematerialize)
 
     def compute(self, node: Node) -> None:
-        with tf.device(self.plan.device(node)):
+        with on_device(self.plan, node):
             for tensor, value in zip(node.outputs, self._call(node), strict=True):
                 self.put(tensor, value)
 

@@ -19,6 +19,7 @@ from typing import Self
 import tensorflow as tf
 
 from keras_layers.folding import fold_time, unfold_time
+from mpvn.executors.placed import on_device
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_nodes
 from mpvn.executors.uninformed import cut_call
@@ -110,7 +111,7 @@ class _ClipRun(Run):
 
     def compute(self, node: Node) -> None:
         count = self._clock(node).count(self._steps)
-        with tf.device(self.plan.device(node)):
+        with on_device(self.plan, node):
             if isinstance(count, int) and count == 0:  # its phase is beyond the clip's end
                 values = [self._no_ticks(tensor) for tensor in node.outputs]
             else:

@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from mpvn.executors.placed import on_device
 from mpvn.executors.run import Place, Run, State, after, before, now
 from mpvn.executors.segment import run_segment
 from mpvn.executors.uninformed import call_unless_cut
@@ -53,7 +54,7 @@ class StepRun(Run):
                 self.compute(node)
 
     def compute(self, node: Node) -> None:
-        with tf.device(self.plan.device(node)):
+        with on_device(self.plan, node):
             for tensor, value in zip(node.outputs, self._call(node), strict=True):
                 self.put(tensor, value)
 

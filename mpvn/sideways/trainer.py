@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_layers.folding import swap_time
 from mpvn import replicas
+from mpvn.executors.placed import backward_on_devices
 from mpvn.executors.repeat import repeat, steps_at_once
 from mpvn.network import VideoNetwork, build_optimizer
 
@@ -128,7 +129,8 @@ class Trainer(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on a batch of clips, called by `fit`."""
         piece = self.select(self._piece(*keras.utils.unpack_x_y_sample_weight(data)))
-        loss, outputs, _ = self.run_updates(piece, self.initial(piece))
+        with backward_on_devices(self.network.plan):
+            loss, outputs, _ = self.run_updates(piece, self.initial(piece))
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(replicas.unscaled(loss))

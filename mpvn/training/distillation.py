@@ -27,6 +27,7 @@ from typing import Any, Literal, get_args
 import keras
 import tensorflow as tf
 
+from mpvn.executors.placed import backward_on_devices
 from mpvn.network import VideoNetwork
 from mpvn.outputs import with_outputs
 from mpvn.plan import Plan
@@ -113,6 +114,11 @@ class Distillation(Evaluator):
         _check_shapes(self._student_outputs, teacher_outputs, self.names)
         # A partial hides the teacher from Keras: its weights are not weights of this model.
         self._teach = functools.partial(teacher_outputs, training=False)
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data: Any) -> dict[str, Any]:
+        with backward_on_devices(self.network.plan):
+            return super().train_step(data)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training:

@@ -6,6 +6,7 @@ the tests check its results.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -80,6 +81,13 @@ results = {
     "unchanged": all(np.array_equal(a, w) for a, w in zip(before, model.weights)),
 }
 
+step = tf.function(placed.train_step).get_concrete_function((clip, tf.zeros_like(expected)))
+definition = step.graph.as_graph_def()
+nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+results["gradients"] = [
+    [n.name, n.device] for n in nodes if "gradient_tape" in n.name and n.op not in ("Const", "NoOp")
+]
+
 @keras.saving.register_keras_serializable("test_devices")
 class Unnamed(layers.Conv2D):
     def __init__(self):
@@ -99,13 +107,20 @@ class Halved(keras.Model):
         return super().call(x / 2, training=training)
 
 frame = keras.Input((6, 6, 2))
-halved = Halved(frame, layers.Conv2D(2, 1)(frame))
+halved = Halved(frame, layers.Conv2D(2, 1)(frame), name="halved")
 with warnings.catch_warnings(record=True):  # it is one node
     placed_whole = VideoNetwork(halved, Plan(halved, devices=["/CPU:1"]))
     results["whole"] = [w.value.device[-5:] for w in placed_whole.frame_model.weights]
     results["whole difference"] = largest_difference(
         np.asarray(placed_whole(clip))[:, 2], np.asarray(halved(clip[:, 2]))
     )
+
+    call = halved.call
+    halved.call = lambda x, training=None, mask=None: call(x) - 7
+    try:
+        VideoNetwork(halved, Plan(halved, devices=["/CPU:1"]))
+    except ValueError as error:
+        results["replaced"] = str(error)
 
 def trained(trainer, devices):
     keras.utils.set_random_seed(1)
@@ -227,6 +242,14 @@ def test_a_placed_network_trains_and_does_not_change_the_given_model(results: di
     assert results["unchanged"]
 
 
+def test_gradients_of_fit_run_on_the_device_of_their_subnetwork(results: dict) -> None:
+    convolutions = [x for x in results["gradients"] if "Conv2DBackprop" in x[0]]
+    assert len(convolutions) >= 6
+    for name, device in convolutions:
+        (number,) = {n for layer, n in SUBNETWORKS.items() if re.search(rf"/{layer}(_\d+)?/", name)}
+        assert device.endswith(f"CPU:{number}"), (name, device)
+
+
 def test_a_sequential_model_is_placed_and_a_layer_whose_copy_has_another_name(
     results: dict,
 ) -> None:
@@ -237,6 +260,10 @@ def test_a_sequential_model_is_placed_and_a_layer_whose_copy_has_another_name(
 def test_a_placed_model_keeps_its_own_call(results: dict) -> None:
     assert results["whole"] == ["CPU:1", "CPU:1"]
     assert results["whole difference"] < 1e-6
+
+
+def test_a_model_whose_call_was_replaced_is_not_placed(results: dict) -> None:
+    assert "the call of a layer of 'halved' was replaced" in results["replaced"]
 
 
 @pytest.mark.parametrize("trainer", ["SidewaysTrainer", "GPipeTrainer"])
