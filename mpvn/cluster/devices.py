@@ -27,9 +27,6 @@ _MOST_LOGICAL = 64
 
 _WORKER = "worker"
 
-_HERE = tf.DeviceSpec(job="localhost", replica=0, task=0)
-"""What names of devices omit where no cluster is connected."""
-
 Devices = str | Sequence[str | None] | None
 """Devices as users give them: a list, text with commas, `"auto"`, or None for no placement. A
 device may be None, for TensorFlow's choice."""
@@ -43,7 +40,7 @@ def parse_devices(given: Any) -> list[str | None] | None:
     """Return the names that are given; None for no placement, and `["auto"]` for `"auto"`.
 
     Raises:
-        DeviceError: the value is of another kind, or a name is none of a device.
+        DeviceError: the value is of another kind, or a name is not that of a device.
     """
     if given is None:
         return None
@@ -137,7 +134,7 @@ def missing_devices(devices: Iterable[str | None]) -> list[str]:
 
 def is_on(name: str | None, device: str) -> bool:
     """Return whether the `device` of a variable or a tensor is the one that `name` means."""
-    return name is None or _fits(name, _HERE.make_merged_spec(tf.DeviceSpec.from_string(device)))
+    return name is None or _fits(name, _here().make_merged_spec(tf.DeviceSpec.from_string(device)))
 
 
 def check_devices(devices: Iterable[str | None]) -> None:
@@ -164,9 +161,10 @@ def check_devices(devices: Iterable[str | None]) -> None:
 def _best_devices() -> list[str]:
     """Return the devices that `auto` spreads subnetworks over."""
     known = _all_devices()
+    local = [spec for spec in known if _is_local(spec)]
     workers = [spec for spec in known if spec.job == _WORKER]
-    if not workers:
-        return [_name(spec) for spec in _gpus(known) or known]
+    if not workers or local[0].job == _WORKER:  # of equal workers, each places on its own devices
+        return [_name(spec) for spec in _gpus(local) or local]
     by_task: dict[int, list[tf.DeviceSpec]] = {}
     for spec in workers:
         by_task.setdefault(spec.task or 0, []).append(spec)
@@ -185,7 +183,20 @@ def _spread(devices: list[str], subnetworks: int) -> list[str | None] | None:
 def _all_devices() -> list[tf.DeviceSpec]:
     """Return the CPUs and GPUs of this machine and of the connected workers."""
     specs = [tf.DeviceSpec.from_string(each.name) for each in tf.config.list_logical_devices()]
-    return [_HERE.make_merged_spec(s) for s in specs if s.device_type in ("CPU", "GPU")]
+    return [_here().make_merged_spec(s) for s in specs if s.device_type in ("CPU", "GPU")]
+
+
+def _here() -> tf.DeviceSpec:
+    """Return the job and task of this process, which names of its devices may omit."""
+    with tf.init_scope(), tf.device("/CPU:0"):
+        own = tf.DeviceSpec.from_string(tf.constant(0.0).device)
+    return own.replace(device_type=None, device_index=None)
+
+
+def _is_local(spec: tf.DeviceSpec) -> bool:
+    """Return whether a device belongs to this process."""
+    here = _here()
+    return (spec.job, spec.task) == (here.job, here.task)
 
 
 def _gpus(specs: list[tf.DeviceSpec]) -> list[tf.DeviceSpec]:
@@ -195,7 +206,7 @@ def _gpus(specs: list[tf.DeviceSpec]) -> list[tf.DeviceSpec]:
 def _fits(name: str, device: tf.DeviceSpec) -> bool:
     """Return whether `name`, which may leave parts open, is one of `device`."""
     spec = tf.DeviceSpec.from_string(name)
-    if spec.job is None and device.job == _WORKER:
+    if spec.job is None and not _is_local(device):
         return False
     parts = ("job", "replica", "task", "device_type", "device_index")
     return all(getattr(spec, part) in (None, getattr(device, part)) for part in parts)
@@ -211,7 +222,7 @@ def _completed(name: str) -> str:
 
 def _name(spec: tf.DeviceSpec) -> str:
     """Return the short name of a device: without its job if that is this process."""
-    if spec.job != _WORKER:
+    if _is_local(spec):
         return f"/{spec.device_type}:{spec.device_index}"
     return f"/job:{spec.job}/task:{spec.task}/device:{spec.device_type}:{spec.device_index}"
 

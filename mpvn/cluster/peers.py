@@ -13,10 +13,7 @@ from typing import Any
 
 from mpvn.cluster.cluster_file import Cluster
 from mpvn.cluster.connect import check_address
-from mpvn.cluster.ping import Ping, wait_for_answer
-
-DEADLINE = 10.0
-"""Seconds without an answer after which a worker counts as lost; one that refuses needs fewer."""
+from mpvn.cluster.watch import DEADLINE, INTERVAL, Watch
 
 LOST = 75
 """The exit status of a process that lost another: run the command again (`EX_TEMPFAIL`)."""
@@ -53,54 +50,45 @@ def strategy_of_peers(cluster: Cluster, task: int) -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy(resolver)
 
 
-class Watch:
-    """A context manager that ends this process, with a message, when another worker is lost.
+class PeerWatch:
+    """A context manager that ends this process, with a message, when a worker is lost.
 
     Args:
         cluster: the addresses.
-        task: the task of this process.
-        deadline: seconds without an answer.
+        deadline: seconds without an answer after which a worker is lost.
     """
 
-    def __init__(self, cluster: Cluster, task: int, deadline: float = DEADLINE) -> None:
-        self._addresses = {n: each for n, each in enumerate(cluster.workers) if n != task}
-        self._deadline = deadline
+    def __init__(self, cluster: Cluster, deadline: float = DEADLINE) -> None:
+        self._addresses, self._deadline = cluster.workers, deadline
         self._done = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._watch, args=each, daemon=True)
-            for each in self._addresses.items()
-        ]
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Watch":
-        for thread in self._threads:
-            thread.start()
+    def __enter__(self) -> "PeerWatch":
+        self._thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._done.set()
+        self._thread.join()
 
     def wait_for_verdict(self) -> None:
         """Wait as long as it takes to notice that a worker is lost: then this does not return."""
         time.sleep(self._deadline + 1.0)
 
-    def _watch(self, task: int, address: str) -> None:
-        if not wait_for_answer(address, self._deadline):
-            self._end(task, address)
-        ping, seen = Ping(address), time.monotonic()
-        while not self._done.wait(0.25):
-            if ping.answers(1.0):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > (1.0 if ping.refused else self._deadline):
-                self._end(task, address)
-        ping.close()
+    def _watch(self) -> None:
+        with Watch(self._addresses, self._deadline) as watch:
+            while not self._done.wait(INTERVAL):
+                watch.look(self._addresses)
+                lost = watch.lost(self._addresses)
+                if lost and not self._done.is_set():
+                    _end(lost)
 
-    def _end(self, task: int, address: str) -> None:
-        if self._done.is_set():
-            return
-        print(
-            f"\nWorker {task} at {address} does not answer any more, so the training ends on all "
-            "workers. Start the command again on all of them: it resumes from the last checkpoint",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(LOST)  # the main thread may wait for the lost worker inside of TensorFlow
+
+def _end(lost: str) -> None:
+    print(
+        f"\nmpvn: {lost}, so the training ends on all workers. Start the command again on all of "
+        "them: it resumes from the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(LOST)  # the main thread may wait for the lost worker inside of TensorFlow

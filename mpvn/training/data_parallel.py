@@ -29,7 +29,8 @@ from ml_collections import ConfigDict
 
 from mpvn import replicas
 from mpvn.cluster import Cluster
-from mpvn.cluster.peers import Watch, strategy_of_peers
+from mpvn.cluster.devices import start_devices
+from mpvn.cluster.peers import PeerWatch, strategy_of_peers
 from mpvn.executors.choose import choose_executor
 from mpvn.network import VideoNetwork
 from mpvn.training.options import unknown
@@ -64,7 +65,7 @@ class Group:
 
     strategy: tf.distribute.Strategy | None = None
     place: Place | None = None
-    watch: Watch | None = None
+    watch: PeerWatch | None = None
 
     @property
     def count(self) -> int:
@@ -166,8 +167,9 @@ def group_of(config: ConfigDict, place: Place | None) -> Iterator[Group]:
         _check_batch(config, group)
         yield group
         return
+    start_devices(config.plan.devices)  # before TensorFlow starts
     peers = replicas.update_locally(strategy_of_peers(place.cluster, place.task))
-    with Watch(place.cluster, place.task) as watch:
+    with PeerWatch(place.cluster) as watch:
         group = Group(peers, place, watch)
         _check_batch(config, group)
         group.check_equal(config)
@@ -178,6 +180,12 @@ def group_of(config: ConfigDict, place: Place | None) -> Iterator[Group]:
 def _mirrored(config: ConfigDict) -> tf.distribute.Strategy:
     """Return the strategy of all local GPUs, or else of all logical CPUs."""
     training = config.training
+    if config.plan.devices is not None:
+        raise ValueError(
+            "config.plan.devices: each mirrored replica is on one device. Expected None. Received: "
+            f"{config.plan.devices}. Use config.training.strategy=multi_worker, whose replicas may "
+            "have several"
+        )
     devices = [
         each.name
         for each in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

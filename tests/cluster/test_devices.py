@@ -39,11 +39,14 @@ def started() -> None:
 
 @pytest.fixture
 def have(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that makes TensorFlow list other devices."""
+    """Return a function that makes TensorFlow list other devices, those of this process first."""
 
     def list_devices(*names: str) -> None:
         listed = [types.SimpleNamespace(name=name) for name in names]
         monkeypatch.setattr(devices.tf.config, "list_logical_devices", lambda: listed)
+        first = tf.DeviceSpec.from_string(names[0])
+        here = tf.DeviceSpec(job=first.job or "localhost", replica=0, task=first.task or 0)
+        monkeypatch.setattr(devices, "_here", lambda: here)
 
     return list_devices
 
@@ -105,6 +108,13 @@ def test_other_devices_are_refused_by_what_there_is(have: Any, given: Any, messa
     have("/device:CPU:0")
     with pytest.raises(DeviceError, match=message):
         resolve_devices(given, 2)
+
+
+def test_auto_of_equal_workers_stays_on_their_own_devices(have: Any) -> None:
+    have(*(f"/job:worker/task:{task}/device:CPU:{n}" for task in (1, 0) for n in (0, 1)))
+    assert resolve_devices("auto", 2) == ["/CPU:0", "/CPU:1"]
+    with pytest.raises(DeviceError, match="no device /CPU:2"):
+        resolve_devices("/CPU:0,/CPU:2", 2)
 
 
 def test_a_gpu_of_a_worker_is_none_of_this_machine(have: Any) -> None:

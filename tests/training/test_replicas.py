@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tensorflow as tf
 from small_runs import small_config, steps, weights
 
 from mpvn.cluster import Cluster
+from mpvn.cluster.peers import LOST
 from mpvn.network import VideoNetwork
 from mpvn.training import RunFolder, train
 from mpvn.training.data_parallel import Group, Place, _check_batch, group_of
@@ -25,10 +27,10 @@ import json, os, signal, sys
 import tensorflow as tf
 from small_runs import small_config
 from mpvn.cluster import Cluster
-from mpvn.training import Interrupted, train
+from mpvn.training import Interrupted, run, train
 from mpvn.training.callbacks import Progress
 from mpvn.training.data_parallel import Place
-folder, changes, addresses, task, stop_at = json.loads(sys.argv[1])
+folder, changes, addresses, task, stop_at, by = json.loads(sys.argv[1])
 if addresses:
     place = Place(Cluster("localhost:1", tuple(addresses)), task)
 else:
@@ -38,8 +40,14 @@ ended = Progress.on_train_batch_end
 def count(self, batch, logs=None):
     ended(self, batch, logs)
     if self.step == stop_at:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.Signals[by])
 Progress.on_train_batch_end = count
+build = run.build
+def shown(*arguments, **options):
+    experiment = build(*arguments, **options)
+    print("devices", *sorted({v.value.device[-5:] for v in experiment.network.variables}))
+    return experiment
+run.build = shown
 try:
     train(small_config(**changes), folder, place)
 except Interrupted as interrupted:
@@ -83,26 +91,35 @@ def free_addresses() -> list[str]:
         return [f"localhost:{each.getsockname()[1]}" for each in (one, other)]
 
 
-def train_on_two(folder: pathlib.Path, addresses: list[str], stop_at: int = 0) -> list[str]:
-    """Train on two workers; a signal stops the second after a batch. Return what they print."""
-    changes = {**SIDEWAYS, "training__strategy": "multi_worker"}
-    stops = (0, stop_at)
+def train_on_two(
+    folder: pathlib.Path, stop_at: int = 0, by: str = "SIGINT", codes: tuple[int, int] = (0, 0)
+) -> list[tuple[str, str]]:
+    """Train on two workers; the second gets a signal after a batch. Return what they print."""
+    devices = ["/CPU:0", "/CPU:1"]  # of each worker
+    changes = {**SIDEWAYS, "training__strategy": "multi_worker", "plan__devices": devices}
+    stops, addresses = (0, stop_at), free_addresses()
     # Only the first is given the folder of the run.
     folders = (folder, folder.with_name("untouched"))
-    workers = [start(str(folders[k]), changes, addresses, k, stops[k]) for k in (0, 1)]
+    workers = [start(str(folders[k]), changes, addresses, k, stops[k], by) for k in (0, 1)]
     printed = [worker.communicate(timeout=240) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], printed
-    return [output for output, _ in printed]
+    assert tuple(worker.returncode for worker in workers) == codes, printed
+    return printed
 
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> tuple:
-    """A run of two workers, stopped once and resumed: its folder, and what the first part said."""
+    """A run of two workers, stopped, then without one of them, then resumed to its end.
+
+    Returns:
+        The folder of the run, what the first part printed and when it stopped, and what the first
+        worker said when the second was lost.
+    """
     folder = tmp_path_factory.mktemp("replicas") / "run"
-    first = train_on_two(folder, free_addresses(), stop_at=2)
+    first = [output for output, _ in train_on_two(folder, stop_at=2)]
     stopped = steps(RunFolder(folder))
-    train_on_two(folder, free_addresses())
-    return folder, first, stopped
+    (_, errors), _ = train_on_two(folder, stop_at=4, by="SIGKILL", codes=(LOST, -signal.SIGKILL))
+    train_on_two(folder)
+    return folder, first, stopped, errors
 
 
 def assert_same(run: pathlib.Path, other: pathlib.Path) -> None:
@@ -125,28 +142,42 @@ def assert_same(run: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def test_two_workers_train_as_one_does_also_after_a_stop(two_workers, tmp_path) -> None:
-    """Sideways, batch norm of all clips, clipped by the norm of the whole gradient."""
-    folder, _, _ = two_workers
+    """Sideways, two subnetworks on devices of their own in each worker, batch norm of all clips,
+    clipped by the norm of the whole gradient.
+    """
+    folder, *_ = two_workers
     train(small_config(**SIDEWAYS), tmp_path / "one")
     assert_same(folder, tmp_path / "one")
 
 
 def test_a_signal_to_one_worker_stops_both_at_the_same_batch(two_workers) -> None:
-    folder, printed, stopped = two_workers
+    folder, printed, stopped, _ = two_workers
     batches = [re.findall(r"stopped after (\d+) batches", text) for text in printed]
     assert batches[0] == batches[1] == [str(stopped)]
     assert 2 <= stopped < 6
 
 
+def test_each_worker_places_its_subnetworks_on_its_devices(two_workers) -> None:
+    _, printed, *_ = two_workers
+    assert all("devices CPU:0 CPU:1" in text for text in printed)
+
+
+def test_a_worker_that_has_lost_another_ends_and_says_so(two_workers) -> None:
+    *_, errors = two_workers
+    assert re.search(r"mpvn: worker 1 at \S+ is gone .*Start the command again on all", errors)
+
+
 def test_only_the_first_worker_writes(two_workers) -> None:
-    folder, _, _ = two_workers
+    folder, *_ = two_workers
     assert RunFolder(folder).finished
     assert not folder.with_name("untouched").exists()
 
 
 def test_mirrored_replicas_train_as_one_does(tmp_path) -> None:
     """`fit`: gradients accumulated, clipped, with warm-up and the linear scaling rule."""
-    mirrored = start(str(tmp_path / "two"), {**FIT, "training__strategy": "mirrored"}, None, 0, 0)
+    mirrored = start(
+        str(tmp_path / "two"), {**FIT, "training__strategy": "mirrored"}, None, 0, 0, ""
+    )
     train(small_config(**FIT), tmp_path / "one")
     _, errors = mirrored.communicate(timeout=240)
     assert mirrored.returncode == 0, errors
@@ -172,6 +203,10 @@ def test_shares_are_the_parts_of_a_batch(rng: np.random.Generator) -> None:
         ({"training__strategy": "ring"}, "Expected one of mirrored, multi_worker.*'ring'"),
         ({"training__strategy": "multi_worker"}, "no cluster. Give --cluster FILE --task K"),
         ({"training__strategy": "mirrored"}, "two GPUs or more"),
+        (
+            {"training__strategy": "mirrored", "plan__devices": ["/CPU:0"]},
+            "each mirrored replica is on one device.*Use config.training.strategy=multi_worker",
+        ),
         (
             {"training__strategy": "mirrored", "training__dtype_policy": "mixed_float16"},
             "Expected float32 or mixed_bfloat16",
