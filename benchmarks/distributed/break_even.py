@@ -10,11 +10,9 @@ One device and two take turns. Bytes are those of the loopback interface: nothin
 Results go to results/TABLE.json, tables to README.md.
 """
 
-import argparse
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "depth_parallel_training")]
-from local_devices import local_devices  # noqa: E402
+from local_devices import local_devices, table_arguments  # noqa: E402
 from reporting import Rows, environment, markdown, save, take_turns  # noqa: E402
 
 FRAMES = 16
@@ -34,14 +32,8 @@ Runner = Callable[[], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", nargs="?", choices=sorted(QUESTIONS))
-    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
-    arguments = parser.parse_args()
-    if arguments.table is None:  # each in a process of its own, which connects once
-        for table in QUESTIONS:
-            flags = ["--small"] * arguments.small
-            subprocess.run([sys.executable, __file__, table, *flags], check=True)
+    arguments = table_arguments(__file__, __doc__, QUESTIONS)
+    if arguments is None:
         return
     print(f"{arguments.table} ...", flush=True)
     started = time.time()

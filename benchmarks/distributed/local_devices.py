@@ -5,6 +5,7 @@ here is a `tf.distribute.Server` with one thread, pinned to a core where the sys
 process that measures is their chief: it traces, calls, and reads what comes back.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 HOPS = 16
@@ -60,6 +61,28 @@ class Setup:
         from mpvn.runtime import measure_profile
 
         return measure_profile(model, threads=1, seconds=0.1 if self.small else 3.0)
+
+
+def table_arguments(script: str, doc: str, tables: Iterable[str]) -> argparse.Namespace | None:
+    """Return the command line of a script that makes one table: `table` and `small`.
+
+    Without a table, make each in a process of its own, which connects once, and return None.
+
+    Args:
+        script: `__file__` of the script.
+        doc: its `__doc__`.
+        tables: names of its tables.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("table", nargs="?", choices=sorted(tables))
+    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
+    arguments = parser.parse_args()
+    if arguments.table is not None:
+        return arguments
+    for table in tables:
+        flags = ["--small"] * arguments.small
+        subprocess.run([sys.executable, script, table, *flags], check=True)
+    return None
 
 
 @contextlib.contextmanager

@@ -10,11 +10,9 @@ layer, scaled so that one device takes what it was measured to take, and from th
 between two devices. Results go to results/TABLE.json, tables to README.md.
 """
 
-import argparse
 import importlib
 import os
 import pathlib
-import subprocess
 import sys
 import time
 
@@ -22,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-from local_devices import Setup, local_devices, measure_link  # noqa: E402
+from local_devices import Setup, local_devices, measure_link, table_arguments  # noqa: E402
 from reporting import environment, markdown, save  # noqa: E402
 
 QUESTIONS = {
@@ -35,14 +33,8 @@ QUESTIONS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", nargs="?", choices=sorted(QUESTIONS))
-    parser.add_argument("--small", action="store_true", help="tiny sizes; writes nothing")
-    arguments = parser.parse_args()
-    if arguments.table is None:  # each in a process of its own, which connects once
-        for table in QUESTIONS:
-            flags = ["--small"] * arguments.small
-            subprocess.run([sys.executable, __file__, table, *flags], check=True)
+    arguments = table_arguments(__file__, __doc__, QUESTIONS)
+    if arguments is None:
         return
     print(f"{arguments.table} ...", flush=True)
     started = time.time()

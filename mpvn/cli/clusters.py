@@ -29,16 +29,14 @@ def named_cluster(arguments: argparse.Namespace) -> str | None:
 
 
 @functools.cache  # when this process is the chief, the address is in use
-def check_cluster(path: str | None) -> "Cluster | None":
-    """Return the cluster of a file, whose chief can be this process; None for no file.
+def check_cluster(path: str) -> "Cluster":
+    """Return the cluster of a file, whose chief can be this process.
 
     A supervisor may have replaced workers by spares.
 
     Raises:
         Mistake: the file describes none, or this process cannot listen at the chief's address.
     """
-    if path is None:
-        return None
     with as_mistakes():
         from mpvn.cluster.cluster_file import Cluster
         from mpvn.cluster.connect import ENDS, check_address

@@ -31,9 +31,10 @@ def import_tensorflow(
         start: whether to start it, too. Else `start_tensorflow` does that later.
 
     Raises:
-        Mistake: `devices` are none, or this process cannot become the chief.
+        Mistake: `devices` are invalid, or this process cannot become the chief.
     """
-    check_cluster(cluster)  # TensorFlow takes seconds
+    if cluster is not None:
+        check_cluster(cluster)  # TensorFlow takes seconds
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silently():
         import tensorflow as tf
@@ -50,7 +51,7 @@ def start_tensorflow(devices: "Devices" = None, cluster: str | None = None) -> N
     """Start TensorFlow; `devices` and `cluster` as in `import_tensorflow`."""
     import tensorflow as tf
 
-    addresses = check_cluster(cluster)
+    addresses = None if cluster is None else check_cluster(cluster)
     if devices is not None:
         from mpvn.cluster.devices import AUTO, parse_devices, start_devices
 

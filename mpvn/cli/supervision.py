@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 
 from mpvn.cli.mistakes import Mistake
 from mpvn.cluster import supervised
-
-_DEADLINE = 60.0
+from mpvn.cluster.supervise import DEADLINE, GIVEN_UP, GivenUp, Supervisor
 
 
 def add_supervision(
@@ -28,11 +27,11 @@ def add_supervision(
     parser.add_argument(
         "--deadline",
         type=float,
-        default=_DEADLINE,
+        default=DEADLINE,
         metavar="SECONDS",
         help="with --cluster: a process that has not finished a batch or frame for so long hangs, "
         "and goes on in another one; ten times as long where functions are traced (default: "
-        f"{_DEADLINE:g})",
+        f"{DEADLINE:g})",
     )
     parser.set_defaults(after_fault=after_fault)
 
@@ -67,10 +66,8 @@ def _supervise(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     if not 0 < arguments.deadline < math.inf:
         raise Mistake(f"--deadline: expected a number above 0. Received: {arguments.deadline}.")
     from mpvn.cli.clusters import check_cluster
-    from mpvn.cluster.supervise import GIVEN_UP, GivenUp, Supervisor
 
     cluster = check_cluster(arguments.cluster)
-    assert cluster is not None
     command = [sys.executable, "-m", "mpvn.cli", *argv]
     try:
         return Supervisor(

@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
             "--cluster: expected runs to train (--config), one at a time, because a cluster has "
             f"one chief. Received: {received}."
         )
-    check_cluster(arguments.cluster)
+    if arguments.cluster:
+        check_cluster(arguments.cluster)
     name = "+".join(pathlib.Path(source).stem for source in sources)
     arguments.output = arguments.output or str(pathlib.Path("sweeps", name))
     check_paths(arguments)

@@ -7,6 +7,7 @@ import sys
 from mpvn.cli.mistakes import Mistake, as_mistakes
 from mpvn.cli.parsers import Commands, add_command
 from mpvn.cli.paths import declare_paths
+from mpvn.cluster.watch import DEADLINE
 
 EXAMPLES = """\
 mpvn worker --cluster cluster.json --task 0
@@ -42,10 +43,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--deadline",
         type=float,
-        default=10.0,
+        default=DEADLINE,
         metavar="SECONDS",
-        help="a chief or server that does not answer for so long hangs, and the worker starts anew "
-        "(default: 10)",
+        help="a chief or server that has not answered for so long is considered hung, and the "
+        f"server starts again (default: {DEADLINE:g})",
     )
     declare_paths(parser, reads=["--cluster"], writes={})
 

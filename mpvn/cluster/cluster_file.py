@@ -28,7 +28,7 @@ class Cluster:
         spares: processes that wait to replace a worker. Their tasks follow those of the workers.
 
     Raises:
-        ValueError: an address is none, or two are the same, or there is no worker.
+        ValueError: an address is invalid, or two are the same, or there is no worker.
     """
 
     chief: str
@@ -46,7 +46,7 @@ class Cluster:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it describes none.
+            ValueError: it does not describe a cluster.
         """
         try:
             with open(path, encoding="utf-8") as file:
@@ -55,7 +55,7 @@ class Cluster:
             raise OSError(f"Cluster file {path}: it cannot be read. {error.strerror}.") from error
         except ValueError as error:
             raise ValueError(
-                f"Cluster file {path}. Expected JSON. Received: a file that is none: {error}."
+                f"Cluster file {path}. Expected JSON. Received: something else: {error}."
             ) from error
         faults = [*_faults_of_keys(content)]
         if faults:
@@ -94,7 +94,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     """Return the parts of an address, without the brackets of a host that is an IPv6 address.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the address is invalid.
     """
     found = _ADDRESS.fullmatch(address)
     if not found or not 0 < int(found["port"]) < 2**16:

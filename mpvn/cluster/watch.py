@@ -10,7 +10,7 @@ INTERVAL = 0.25
 """Seconds between two looks, and those in which a server answers unless it is busy or hangs."""
 
 DEADLINE = 10.0
-"""Seconds after which a server that does not answer is taken for hanging."""
+"""Seconds without an answer after which a process is considered hung."""
 
 _REFUSALS = 2  # in a row, because a connection may break by accident
 

@@ -1,11 +1,11 @@
 """A worker of a cluster: it keeps a server of TensorFlow alive, a fresh one for each chief.
 
-    loop, every quarter of a second:
-        the server has ended, or does not answer for the deadline:    start a fresh one
-        a chief was there, and is gone or does not answer as long:    start a fresh one
+    every quarter of a second, start a new server if
+        the server has ended, or has not answered for the deadline
+        the chief was there, and is gone or has not answered for the deadline
 
-A server keeps the variables of its chief, and a chief that has lost a server cannot go on with
-another one. So all processes begin together: whoever dies, the others start anew, and a run resumes
+A server keeps the variables of its chief, and a chief that has lost a server cannot continue with
+another one. So all processes begin together: if one dies, the others start again, and a run resumes
 from its last checkpoint.
 """
 
@@ -24,12 +24,7 @@ from mpvn.cluster.cluster_file import Cluster
 from mpvn.cluster.connect import ENDS, check_address
 from mpvn.cluster.ping import Ping
 from mpvn.cluster.versions import VERSIONS_VARIABLE, versions_of_this
-
-INTERVAL = 0.25
-"""Seconds between two looks at the server and the chief."""
-
-DEADLINE = 10.0
-"""Seconds after which a process that does not answer is taken for hanging."""
+from mpvn.cluster.watch import DEADLINE, INTERVAL
 
 START = 120.0
 """Seconds in which a server must start: it imports TensorFlow first."""
@@ -44,7 +39,7 @@ class Worker:
         cluster: the addresses.
         task: which of `cluster.servers` is ours.
         threads: threads of a computation; None for TensorFlow's choice.
-        deadline: seconds after which a server or chief that does not answer hangs.
+        deadline: seconds without an answer after which a server or chief is considered hung.
         say: is called with a line about each event.
 
     Raises:
@@ -93,15 +88,14 @@ class Worker:
         """
         while True:
             with tempfile.TemporaryFile() as messages:
-                self._start(messages)
-                reason = self._watch()
-                self._say(f"worker {self._task}: {reason}; the server starts anew")
+                reason = self._watch(self._start(messages))
+                self._say(f"worker {self._task}: {reason}; the server starts again")
                 self._stop()
 
-    def _start(self, messages: IO[bytes]) -> None:
-        """Start a server, and return when it answers."""
+    def _start(self, messages: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a server, and return it when it answers."""
         quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
-        self._server = subprocess.Popen(
+        server = self._server = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -111,7 +105,7 @@ class Worker:
         )
         end = time.monotonic() + START
         while not self._own.answers(INTERVAL):
-            if self._server.poll() is not None or time.monotonic() > end:
+            if server.poll() is not None or time.monotonic() > end:
                 messages.seek(0)
                 lines = messages.read().decode(errors="replace").strip().splitlines()
                 raise ConnectionError(
@@ -120,16 +114,16 @@ class Worker:
                 )
             time.sleep(INTERVAL)
         self._say(f"worker {self._task} serves at {self._own.address}")
+        return server
 
-    def _watch(self) -> str:
-        """Return why the server is of no use any more, as soon as it is not."""
-        assert self._server is not None
+    def _watch(self, server: subprocess.Popen[bytes]) -> str:
+        """Return why the server must be replaced, as soon as it must."""
         had_chief = False
         own_answer = chief_answer = time.monotonic()
         while True:
             time.sleep(INTERVAL)
-            if self._server.poll() is not None:
-                return f"the server ended with code {self._server.returncode}"
+            if server.poll() is not None:
+                return f"the server ended with code {server.returncode}"
             if self._own.answers(INTERVAL):
                 own_answer = time.monotonic()
             elif time.monotonic() - own_answer > self._deadline:

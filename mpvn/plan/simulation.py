@@ -21,14 +21,12 @@ chunk, a subnetwork may run any number of steps ahead.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from mpvn.plan.partition import balanced_starts
 from mpvn.plan.plan import Plan
+from mpvn.plan.traffic import values_of_step
 
 
 class Link(NamedTuple):
@@ -180,8 +178,7 @@ class Stream:
 def stream(plan: Plan, batch: int = 1) -> Stream:
     """Return what the subnetworks of a plan compute and read.
 
-    A node reads a value of another subnetwork whenever it ticks; several nodes of one subnetwork
-    that read it receive it once.
+    A node reads values of other subnetworks whenever it ticks; see `mpvn.plan.traffic`.
 
     Args:
         plan: the plan. Times are in its unit of costs.
@@ -189,24 +186,16 @@ def stream(plan: Plan, batch: int = 1) -> Stream:
     """
     lanes = plan.subnetworks + (plan.head is not None)
     costs = [[0.0] * lanes for _ in range(plan.period)]
-    sizes: dict[tuple[int, int, int], dict[int, list[float]]] = {}
-    for node in plan.graph.nodes:
-        lane, clock = plan.subnetwork(node), plan.clock(node)
-        ticks = [step for step in range(plan.period) if clock.ticks(step)]
-        for step in ticks:
-            costs[step][lane] += batch * plan.node_costs[node.index]
-        for read in plan.histories.reads(node):
-            producer = plan.graph.producer(read.tensor)
-            if producer is None or plan.subnetwork(producer) == lane:
-                continue
-            key = (plan.subnetwork(producer), lane, read.delay)
-            of_tensor = sizes.setdefault(key, {}).setdefault(read.tensor, [0.0] * plan.period)
-            for step in ticks:
-                of_tensor[step] = batch * _bytes(plan, read.tensor)
-    messages = (
-        Message(*key, tuple(map(sum, zip(*tensors.values(), strict=True))))
-        for key, tensors in sorted(sizes.items())
-    )
+    sizes: dict[tuple[int, int, int], list[float]] = {}
+    for step in range(plan.period):
+        for node in plan.graph.nodes:
+            if plan.clock(node).ticks(step):
+                costs[step][plan.subnetwork(node)] += batch * plan.node_costs[node.index]
+        values = values_of_step(plan, step, plan.subnetwork, place=lambda lane: lane)
+        for value, size in values.items():
+            key = value.source, value.target, value.delay
+            sizes.setdefault(key, [0.0] * plan.period)[step] += batch * size
+    messages = (Message(*key, tuple(by_step)) for key, by_step in sorted(sizes.items()))
     return Stream(tuple(map(tuple, costs)), tuple(messages))
 
 
@@ -306,9 +295,3 @@ def _check(stream: Stream, devices: Sequence[int], steps: int, chunk: int | None
         raise ValueError(
             f"Invalid numbers of steps. Expected at least 1. Received: steps={steps}, chunk={chunk}"
         )
-
-
-def _bytes(plan: Plan, tensor: int) -> int:
-    """Return the bytes of a tensor of one stream."""
-    spec = plan.graph.tensors[tensor]
-    return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size

@@ -37,6 +37,7 @@ from mpvn.executors.step_run import StepRun
 from mpvn.graph.data import Node
 from mpvn.plan import Plan
 from mpvn.sideways.rules import SidewaysRules
+from mpvn.state import zero_slots
 
 StepperState = dict[str, Any]
 """What streams carry from step to step: `"slots"` and `"sent"`, activations and the gradients sent
@@ -116,14 +117,9 @@ class SidewaysStepper:
 
     def initial(self, batch: int | tf.Tensor) -> StepperState:
         """Return the state of `batch` new streams: zeros, also if their first step primes it."""
-        specs = self._plan.histories.specs
         return {
-            "slots": {name: self._zeros(name, batch) for name in specs},
-            "sent": {
-                name: self._zeros(name, batch)
-                for name, spec in specs.items()
-                if spec.dtype.is_floating
-            },
+            "slots": zero_slots(self._plan, batch),
+            "sent": _floating(zero_slots(self._plan, batch)),
             "counted": tf.zeros((batch, max(part.lag for part in self.parts) + 1)),
             "age": tf.zeros((batch,), tf.int32),
         }
@@ -189,11 +185,6 @@ class SidewaysStepper:
             tf.TensorArray(tensor.dtype, steps, element_shape=(batch, *tensor.shape))
             for tensor in tensors
         ]
-
-    def _zeros(self, slot: str, batch: int | tf.Tensor) -> tf.Tensor:
-        spec = self._plan.histories.specs[slot]
-        with tf.device(self._plan.histories.devices[slot]):
-            return tf.zeros((batch, *spec.shape[1:]), spec.dtype)
 
     def _zero_sums(self) -> list[list[tf.Tensor]]:
         sums = []
@@ -355,8 +346,8 @@ def _trainable(nodes: tuple[Node, ...]) -> list[keras.Variable]:
     return list(variables.values())
 
 
-def _floating(values: dict[Place, tf.Tensor]) -> dict[Place, tf.Tensor]:
-    return {place: value for place, value in values.items() if value.dtype.is_floating}
+def _floating(values: dict[Any, tf.Tensor]) -> dict[Any, tf.Tensor]:
+    return {key: value for key, value in values.items() if value.dtype.is_floating}
 
 
 def _shaped(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -53,12 +53,12 @@ with tf.device(devices[0]):
         served_by = cluster.run(program)
         assert served_by == children(process)[0].pid
         assert f"the chief at {cluster.cluster.chief} is here" in lines.readline()
-        assert "the chief is gone; the server starts anew" in lines.readline()
+        assert "the chief is gone; the server starts again" in lines.readline()
         assert "serves at" in lines.readline()
         (server,) = children(process)
         assert server.pid != served_by
         server.kill()
-        assert "the server ended with code -9; the server starts anew" in lines.readline()
+        assert "the server ended with code -9; the server starts again" in lines.readline()
         assert "serves at" in lines.readline()
         (server,) = children(process)
         process.send_signal(signal.SIGINT)
