@@ -1,12 +1,12 @@
 """Steps that are repeated: in a loop, or laid out in the graph.
 
-    one device        while number < count: step             the graph does not grow
-    several devices   while 16 or more are left: 16 steps    each of the 16 in the graph
+    on one device     while number < count: step             the graph does not grow
+    else              while 16 or more are left: 16 steps    each of the 16 in the graph
                       the remaining steps                    in the graph, if their number is known
 
 Before each turn of a loop, TensorFlow has all devices of its body agree that there is one more:
-between processes, that takes milliseconds, and no device runs ahead. Steps that are laid out wait
-only for the values that they read.
+between processes, that takes milliseconds, no device runs ahead, and variables of the loop visit
+the process that has begun it. Steps that are laid out wait only for the values that they read.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,9 @@ AT_ONCE = 16
 
 
 def steps_at_once(plan: Plan) -> int:
-    """Return how many steps of a plan are laid out in each turn of a loop: 1 on one device."""
-    return AT_ONCE if plan.several_devices else 1
+    """Return how many steps of a plan are laid out in each turn of a loop: 1 on one device here."""
+    away = any(device and tf.DeviceSpec.from_string(device).job for device in plan.devices)
+    return AT_ONCE if plan.several_devices or away else 1
 
 
 def repeat(
