@@ -24,6 +24,9 @@ HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "depth_parallel_training")]
 from local_devices import local_devices, table_arguments  # noqa: E402
 from reporting import Rows, environment, markdown, save, take_turns  # noqa: E402
+from worker_times import Call, WorkerTimes, both_at_once, timeline  # noqa: E402
+
+from mpvn.files import write_atomically  # noqa: E402
 
 FRAMES = 16
 AHEAD, CLIP = 4, 8
@@ -111,15 +114,30 @@ def overlap(devices: list[str], small: bool) -> Rows:
         times = {name: 1e3 * statistics.median(seconds[name]) / FRAMES for name in sorted(seconds)}
         step, *each = times.values()
         shown = {f"{name}, ms": f"{value:.1f}" for name, value in times.items()}
+        calls = recorded_calls(compiled, batch)
         rows.append(
             {
                 "batch": batch,
                 **shown,
                 "sum of both, ms": f"{sum(each):.1f}",
                 "longer one over a step": f"{max(each) / step:.2f}",
+                "time in which both run": f"{both_at_once(calls):.0%}",
             }
         )
+    if not small:  # of the largest batch
+        write_atomically(HERE / "overlap.svg", timeline(calls, range(4, 12)))
     return rows
+
+
+def recorded_calls(compiled: Any, batch: int) -> list[Call]:
+    """Return when the calls of a stream of `FRAMES` steps ran on the workers."""
+    compiled.observer = times = WorkerTimes()
+    run = streamed(compiled, random_frames(batch), batch, AHEAD)
+    run()
+    times.forget()
+    run()
+    compiled.observer = None
+    return times.calls()
 
 
 def alone(function: Any, values: Any) -> Runner:
